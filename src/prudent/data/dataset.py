@@ -1,0 +1,308 @@
+"""Columns of equal length and the episodes they fall into."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from prudent.errors import DataError
+from prudent.types import Batch, Spec
+
+COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A log of decisions: one row per transition, episodes one after another.
+
+    ``terminated`` ends value; ``truncated`` only ends the recording. No row crosses an episode boundary: every
+    ``next_observation`` belongs to the row's own episode. Build one with :meth:`from_columns` (or a reader), which
+    checks shapes and values.
+
+    Shapes: ``observation`` and ``next_observation`` (rows, S) float32, ``action`` (rows, A) float32 in the units of
+    the log (discrete: (rows,) int64), ``reward`` (rows,) float32, ``terminated`` and ``truncated`` (rows,) bool.
+    ``extra`` holds optional columns of the same length (``dt``, ``group``, ``behaviour_log_prob``, ...); ``notes``
+    what the reader inferred or dropped, one line each.
+    """
+
+    observation: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    next_observation: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    spec: Spec
+    name: str = "dataset"
+    notes: tuple[str, ...] = ()
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def from_columns(
+        cls,
+        *,
+        observation: np.ndarray,
+        action: np.ndarray,
+        reward: np.ndarray,
+        next_observation: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        action_low: Sequence[float] | None = None,
+        action_high: Sequence[float] | None = None,
+        discrete: bool = False,
+        name: str = "dataset",
+        notes: Sequence[str] = (),
+        extra: Mapping[str, np.ndarray] | None = None,
+    ) -> "Dataset":
+        """Check the columns and build a dataset.
+
+        Raises:
+            DataError: a column is empty, of the wrong shape, not numeric or not finite, or an action lies outside
+                the declared bounds.
+        """
+        observation = _floats(observation, "observations", name, ndim=2)
+        next_observation = _floats(next_observation, "next_observations", name, ndim=2)
+        reward = _floats(reward, "rewards", name, ndim=1)
+        action = _actions(action, discrete, name)
+        terminated = _flags(terminated, "terminals", name)
+        truncated = _flags(truncated, "timeouts", name) & ~terminated
+        rows = len(observation)
+        if rows == 0:
+            raise DataError(f"{name}: the dataset has no transitions")
+        if next_observation.shape != observation.shape:
+            raise DataError(
+                f"{name}: next_observations has shape {next_observation.shape}, observations {observation.shape}"
+            )
+        extra = dict(extra or {})
+        others = {"actions": action, "rewards": reward, "terminals": terminated, "timeouts": truncated, **extra}
+        for key, column in others.items():
+            if len(column) != rows:
+                raise DataError(f"{name}: {key} has {len(column)} rows, observations has {rows}")
+        spec = Spec(
+            observation_size=observation.shape[1],
+            action_size=int(action.max()) + 1 if discrete else action.shape[1],
+            discrete=discrete,
+            action_low=_bound(action_low, action, "action_low", name),
+            action_high=_bound(action_high, action, "action_high", name),
+        )
+        _check_bounds(action, spec, name)
+        # The recording ends with the file: an episode still open there is truncated, not lost.
+        truncated[-1] |= not terminated[-1]
+        return cls(
+            observation, action, reward, next_observation, terminated, truncated, spec, name, tuple(notes), extra
+        )
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {len(self)} transitions, {self.n_episodes} episodes)"
+
+    # --- episodes -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def episode_bounds(self) -> np.ndarray:
+        """(episodes + 1,) int64: episode k is the rows ``bounds[k]`` to ``bounds[k + 1] - 1``."""
+        ends = np.flatnonzero(self.terminated | self.truncated) + 1
+        return np.concatenate([[0], ends]).astype(np.int64)
+
+    @property
+    def n_episodes(self) -> int:
+        return len(self.episode_bounds) - 1
+
+    @cached_property
+    def episode_lengths(self) -> np.ndarray:
+        """(episodes,) int64, in steps."""
+        return np.diff(self.episode_bounds)
+
+    @cached_property
+    def episode_returns(self) -> np.ndarray:
+        """(episodes,) float64: undiscounted sum of rewards."""
+        return np.add.reduceat(self.reward.astype(np.float64), self.episode_bounds[:-1])
+
+    @cached_property
+    def episode_of_row(self) -> np.ndarray:
+        """(rows,) int64."""
+        return np.repeat(np.arange(self.n_episodes), self.episode_lengths)
+
+    def returns_to_go(self, discount: float, reward: np.ndarray | None = None) -> np.ndarray:
+        """Discounted return from each row on, (rows,) float32.
+
+        An episode that was truncated is taken to go on as it ended: with the mean reward of its last
+        ``1 / (1 - discount)`` steps, for ever. Ending the sum there instead would say that the recorder's stop costs
+        the agent its future; leaving such episodes out would leave nothing of halfcheetah. ``reward`` replaces the
+        dataset's own (rows,), for transformed rewards.
+        """
+        reward = np.asarray(self.reward if reward is None else reward, dtype=np.float64)
+        result = np.empty(len(self), dtype=np.float64)
+        window = max(1, round(1 / (1 - discount))) if discount < 1 else None
+        for start, end in zip(self.episode_bounds[:-1], self.episode_bounds[1:], strict=True):
+            value = 0.0
+            if not self.terminated[end - 1] and window is not None:
+                value = reward[max(start, end - window) : end].mean() / (1 - discount)
+            for row in range(end - 1, start - 1, -1):
+                value = reward[row] + discount * value
+                result[row] = value
+        return result.astype(np.float32)
+
+    # --- pieces ---------------------------------------------------------------------------------------------------
+
+    def episodes(self, indices: Sequence[int] | np.ndarray) -> "Dataset":
+        """A dataset of the episodes named, in that order.
+
+        Raises:
+            DataError: no episode is named.
+        """
+        if len(indices) == 0:
+            raise DataError(f"{self.name}: a selection needs at least one episode")
+        rows = np.concatenate([np.arange(self.episode_bounds[k], self.episode_bounds[k + 1]) for k in indices])
+        columns = {key: getattr(self, key)[rows] for key in COLUMNS}
+        return replace(self, **columns, extra={key: column[rows] for key, column in self.extra.items()})
+
+    def split(self, fraction: float, seed: int = 0) -> tuple["Dataset", "Dataset"]:
+        """Two datasets of whole episodes, the first with about ``fraction`` of them; deterministic by seed.
+
+        Raises:
+            DataError: there are fewer than two episodes, or the fraction is not inside (0, 1).
+        """
+        if self.n_episodes < 2 or not 0 < fraction < 1:
+            raise DataError(f"{self.name}: splitting needs two or more episodes and 0 < fraction < 1")
+        order = np.random.default_rng(seed).permutation(self.n_episodes)
+        cut = min(max(round(fraction * self.n_episodes), 1), self.n_episodes - 1)
+        return self.episodes(np.sort(order[:cut])), self.episodes(np.sort(order[cut:]))
+
+    @staticmethod
+    def join(datasets: Sequence["Dataset"], name: str | None = None) -> "Dataset":
+        """One dataset of several, in the order given.
+
+        Raises:
+            DataError: spaces differ, or nothing was given.
+        """
+        if not datasets:
+            raise DataError("joining needs at least one dataset")
+        first = datasets[0]
+        for other in datasets[1:]:
+            if other.spec != first.spec:
+                raise DataError(f"{other.name} does not fit {first.name}: {other.spec} against {first.spec}")
+        if len(datasets) == 1:
+            return first if name is None else replace(first, name=name)
+        shared = set(first.extra).intersection(*(set(d.extra) for d in datasets))
+        dropped = sorted(set().union(*(set(d.extra) for d in datasets)) - shared)
+        notes = [f"{d.name}: {note}" for d in datasets for note in d.notes]
+        if dropped:
+            notes.append(f"columns not in every file were left out: {', '.join(dropped)}")
+        columns = {key: np.concatenate([getattr(d, key) for d in datasets]) for key in COLUMNS}
+        return Dataset(
+            **columns,
+            spec=first.spec,
+            name=name or "+".join(d.name for d in datasets),
+            notes=tuple(notes),
+            extra={key: np.concatenate([d.extra[key] for d in datasets]) for key in sorted(shared)},
+        )
+
+    # --- use ------------------------------------------------------------------------------------------------------
+
+    def batches(self, batch_size: int, steps: int | None = None, seed: int = 0) -> Iterator[Batch]:
+        """Batches (B, ...) of rows drawn with replacement, in the units of the log; endless unless ``steps`` is given."""
+        if batch_size < 1:
+            raise DataError(f"batch_size must be 1 or more, got {batch_size}")
+        generator = np.random.default_rng(seed)
+        done = 0
+        while steps is None or done < steps:
+            rows = generator.integers(len(self), size=batch_size)
+            yield Batch(
+                observation=torch.from_numpy(self.observation[rows]),
+                action=torch.from_numpy(self.action[rows]),
+                reward=torch.from_numpy(self.reward[rows]),
+                next_observation=torch.from_numpy(self.next_observation[rows]),
+                terminated=torch.from_numpy(self.terminated[rows]),
+                dt=torch.from_numpy(self.extra["dt"][rows]) if "dt" in self.extra else None,
+                source=self,
+            )
+            done += 1
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the columns, 16 hexadecimal digits: two datasets with equal content have the same."""
+        digest = hashlib.sha256()
+        for key in COLUMNS:
+            column = np.ascontiguousarray(getattr(self, key))
+            digest.update(f"{key}{column.dtype}{column.shape}".encode())
+            digest.update(column.data)
+        return digest.hexdigest()[:16]
+
+
+def _floats(column: np.ndarray, key: str, name: str, ndim: int) -> np.ndarray:
+    column = np.asarray(column)
+    if column.dtype.kind not in "fiub":
+        raise DataError(f"{name}: {key} holds {column.dtype}, not numbers")
+    if ndim == 1 and column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != ndim or 0 in column.shape[1:]:
+        wanted = "(rows,)" if ndim == 1 else "(rows, features)"
+        raise DataError(f"{name}: {key} has shape {column.shape}, expected {wanted}")
+    with np.errstate(over="ignore"):
+        column = np.ascontiguousarray(column, dtype=np.float32)
+    bad = ~np.isfinite(column)
+    if bad.any():
+        rows = np.flatnonzero(bad if ndim == 1 else bad.any(axis=1))
+        raise DataError(f"{name}: {key} has {len(rows)} rows with NaN or infinity, the first is row {rows[0]}")
+    return column
+
+
+def _actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
+    if not discrete:
+        column = np.asarray(column)
+        if column.ndim == 1:
+            raise DataError(
+                f"{name}: actions has shape {column.shape}, expected (rows, features); "
+                "reshape to (rows, 1) if there is one continuous action"
+            )
+        return _floats(column, "actions", name, ndim=2)
+    column = np.asarray(column)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.dtype.kind not in "iub" or column.ndim != 1 or (len(column) and column.min() < 0):
+        raise DataError(f"{name}: discrete actions must be whole numbers from 0, of shape (rows,)")
+    return column.astype(np.int64)
+
+
+def _flags(column: np.ndarray, key: str, name: str) -> np.ndarray:
+    column = np.asarray(column)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != 1:
+        raise DataError(f"{name}: {key} has shape {column.shape}, expected (rows,)")
+    if column.dtype.kind not in "fiub" or not np.isin(column, (0, 1)).all():
+        raise DataError(f"{name}: {key} must be true/false or 0/1")
+    return column.astype(bool)
+
+
+def _bound(bound: Sequence[float] | None, action: np.ndarray, key: str, name: str) -> tuple[float, ...] | None:
+    if bound is None:
+        return None
+    values = tuple(float(v) for v in np.ravel(np.asarray(bound, dtype=np.float64)))
+    if action.ndim != 2 or len(values) != action.shape[1] or not np.isfinite(values).all():
+        raise DataError(f"{name}: {key} must be one finite number per action feature, got {values}")
+    return values
+
+
+def _check_bounds(action: np.ndarray, spec: Spec, name: str) -> None:
+    if spec.action_low is None or spec.action_high is None:
+        if (spec.action_low is None) != (spec.action_high is None):
+            raise DataError(f"{name}: action_low and action_high must be declared together")
+        return
+    low, high = np.array(spec.action_low), np.array(spec.action_high)
+    if (low >= high).any():
+        raise DataError(f"{name}: action_low must lie below action_high, got {spec.action_low} and {spec.action_high}")
+    # float32 logs of float64 bounds differ in the last digit.
+    slack = 1e-5 * (high - low)
+    outside = ((action < low - slack) | (action > high + slack)).any(axis=1)
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise DataError(
+            f"{name}: {int(outside.sum())} actions lie outside the declared bounds, the first in row {row}: "
+            f"{action[row].tolist()} not within {list(spec.action_low)} to {list(spec.action_high)}"
+        )

@@ -1,0 +1,17 @@
+"""Mistakes a user can make, told in one line."""
+
+
+class PrudentError(ValueError):
+    """Something is wrong with what the user gave: data, a setting, a folder.
+
+    The message says in one line what is wrong, where, and what to do. The command line prints it
+    without a traceback and exits with code 2.
+    """
+
+
+class DataError(PrudentError):
+    """A dataset that cannot be read, or that contradicts itself."""
+
+
+class ConfigError(PrudentError):
+    """A setting that does not exist or does not fit."""
