@@ -1,0 +1,398 @@
+"""Where the figures of a run go: ``metrics.jsonl`` always, TensorBoard when installed, a line on the screen.
+
+An *event* is one call of ``log(step, metrics)``: every metric is one figure per member (shape ``(P,)``: a
+tensor, an array or a list) or one figure that holds for all of them. The names are fixed:
+
+==============================  ==============================================================================
+name                            meaning (mean over the steps since the last event, unless said otherwise)
+==============================  ==============================================================================
+``train/critic_loss``           what the critics minimise: squared TD error plus alpha times the gap
+``train/td_error``              the squared TD error alone
+``train/cql_gap``               log-sum-exp of Q over proposed actions minus Q of the logged action
+``train/cql_gap_normalized``    the gap divided by the spread of Q, comparable between reward scales
+``train/alpha``                 weight of the gap; moves when it is learned (Lagrange) or annealed
+``train/q_data``                Q of the logged actions
+``train/q_policy``              Q of the policy's actions
+``train/q_random``              Q of uniform actions
+``train/actor_loss``            what the policy minimises
+``train/entropy``               entropy of the policy, nats
+``train/temperature``           weight of the entropy
+``train/temperature_loss``      loss of the learned temperature
+``time/steps_per_second``       gradient steps of the whole population per second, evaluation excluded
+``time/ms_per_step``            the same as milliseconds per step
+``eval/return``                 undiscounted return of the deterministic policy, mean over episodes
+``eval/return_std``             its standard deviation over episodes
+``eval/normalized_score``       the return on the scale 0 = random, 100 = expert, where references exist
+``eval/return_stochastic``      return of the sampled policy
+``eval/predicted_value``        what the critics promise at the start states, discounted
+``eval/realized_value``         discounted return that followed from the same start states
+``eval/lower_bound_share``      share of start states where the promise was kept (0 to 1)
+==============================  ==============================================================================
+
+Further names are welcome; they are written like the others.
+"""
+
+import json
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol, Self, TextIO
+
+from prudent.errors import ConfigError, DataError
+
+METRIC_NAMES: tuple[str, ...] = tuple(re.findall(r"^``(\S+/\S+)``", __doc__ or "", flags=re.MULTILINE))
+"""The documented names, in the order of the table above."""
+
+KEY_METRICS = (
+    "train/critic_loss",
+    "train/actor_loss",
+    "train/cql_gap",
+    "eval/return",
+    "eval/normalized_score",
+)
+"""What a progress line has room for."""
+
+_RESERVED = ("step", "member", "name")
+
+
+class Logger(Protocol):
+    """Takes events; :meth:`close` makes them durable. A context manager that closes at its end."""
+
+    def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
+        """Record ``metrics`` at ``step``. ``members`` says whose they are, when not everybody's."""
+        ...
+
+    def close(self) -> None:
+        """Write everything out."""
+        ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def rows(metrics: Mapping[str, Any], count: int) -> list[dict[str, float]]:
+    """One dictionary of plain floats per member, from figures of shape ``(count,)`` or scalars.
+
+    Raises ``ValueError`` for any other shape: a figure that belongs to nobody is a bug of the caller.
+    """
+    table: list[dict[str, float]] = [{} for _ in range(count)]
+    for name, value in metrics.items():
+        if name in _RESERVED:
+            raise ValueError(f"a metric cannot be called {name!r}")
+        plain = _plain(value)
+        column = list(plain) if isinstance(plain, (list, tuple)) else [plain] * count
+        if len(column) != count:
+            raise ValueError(f"metric {name!r} has {len(column)} figures for {count} members")
+        for row, figure in zip(table, column, strict=True):
+            row[name] = math.nan if figure is None else float(figure)
+    return table
+
+
+class JsonlLogger(Logger):
+    """``metrics.jsonl``: one line per member and event, flushed at every event.
+
+    ``{"step": 1000, "member": 0, "name": "alpha=5,seed=0", "train/critic_loss": 1.2, ...}``
+
+    The lines are strict JSON, so NaN and the infinities are written as ``null``: a key that is there with
+    ``null`` was measured and was no number, a key that is absent was not measured.
+
+    With ``resume_at`` the file is continued after the checkpoint of that step: lines of later steps and a
+    line torn by a kill are cut, by writing the shorter file aside and renaming it. Log an event *before* the
+    checkpoint of its step, and a resumed run has neither gap nor double line. Without ``resume_at`` a file
+    with lines in it is refused (:class:`ConfigError`), never overwritten.
+    """
+
+    def __init__(self, path: Path | str, names: Sequence[str], resume_at: int | None = None):
+        self.path, self.names = Path(path), list(names)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if resume_at is not None:
+            _cut_after(self.path, resume_at)
+        elif self.path.exists() and self.path.stat().st_size > 0:
+            raise ConfigError(
+                f"{self.path} already holds the metrics of a run; resume it or choose another folder"
+            )
+        self._file = self.path.open("a", encoding="utf-8", newline="\n")
+
+    def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
+        """Append one line per member; see :class:`Logger`."""
+        members = range(len(self.names)) if members is None else members
+        lines = []
+        for member, row in zip(members, rows(metrics, len(members)), strict=True):
+            line: dict[str, Any] = {"step": int(step), "member": int(member), "name": self.names[member]}
+            line |= {name: figure if math.isfinite(figure) else None for name, figure in row.items()}
+            lines.append(json.dumps(line, allow_nan=False) + "\n")
+        # One write per event: a kill tears at most one event, and only at its end.
+        self._file.write("".join(lines))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Make the file durable and close it; closing twice is fine."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+def read_metrics(path: Path | str) -> list[dict[str, Any]]:
+    """The lines of a ``metrics.jsonl`` as dictionaries, ``null`` as NaN; an absent file has no lines.
+
+    A torn last line, the trace of a killed run, is left out. Damage anywhere else raises :class:`DataError`
+    with the line number.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    return [_null_to_nan(json.loads(line)) for line in _whole_lines(path)]
+
+
+def _null_to_nan(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: math.nan if value is None else value for name, value in record.items()}
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The complete lines without their newlines, checked to be events."""
+    # A kill can tear a multi-byte character as well as a line: what cannot be decoded cannot be parsed
+    # either.
+    lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")
+    lines = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    whole = []
+    for number, line in lines:
+        if _is_event(line):
+            whole.append(line)
+        elif number != lines[-1][0]:
+            raise DataError(f"{path}, line {number}: not a metrics line; remove that line to go on")
+    return whole
+
+
+def _is_event(line: str) -> bool:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and isinstance(record.get("step"), int)
+
+
+def _cut_after(path: Path, step: int) -> None:
+    """Rewrite the file without the lines later than ``step``; readers see the old file or the new one."""
+    if not path.exists():
+        return
+    kept = [line + "\n" for line in _whole_lines(path) if json.loads(line)["step"] <= step]
+    aside = path.with_name(path.name + ".tmp")
+    with aside.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("".join(kept))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+class TensorBoardLogger(Logger):
+    """The same figures for TensorBoard, a sub-run per member: ``folder/<member name>/events.out.tfevents.*``.
+
+    Writes through tensorboard's record writer directly: no thread per member, no import of TensorFlow. On
+    resume a new file with a session start tells TensorBoard to forget the steps after ``resume_at``.
+    """
+
+    def __init__(self, folder: Path | str, names: Sequence[str], resume_at: int | None = None):
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._writers: list[Any] = []
+        proto = _tensorboard_messages()
+        for sub_run in _folder_names(names):
+            place = Path(folder) / sub_run
+            place.mkdir(parents=True, exist_ok=True)
+            # The nanoseconds sort the files of one run by age and keep two of them apart.
+            file = (place / f"events.out.tfevents.{time.time_ns():019d}").open("wb")
+            writer = RecordWriter(file)
+            self._writers.append(writer)
+            event = proto.Event(wall_time=time.time(), file_version="brain.Event:2")
+            writer.write(event.SerializeToString())
+            if resume_at is not None:
+                start = proto.SessionLog(status=proto.SessionLog.START)
+                event = proto.Event(wall_time=time.time(), step=resume_at + 1, session_log=start)
+                writer.write(event.SerializeToString())
+
+    def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
+        """Append one event per member; see :class:`Logger`."""
+        proto = _tensorboard_messages()
+        members = range(len(self._writers)) if members is None else members
+        for member, row in zip(members, rows(metrics, len(members)), strict=True):
+            event = proto.Event(wall_time=time.time(), step=int(step))
+            for name, figure in row.items():
+                event.summary.value.add(tag=name, simple_value=figure)
+            self._writers[member].write(event.SerializeToString())
+            self._writers[member].flush()
+
+    def close(self) -> None:
+        """Close the files; closing twice is fine."""
+        while self._writers:
+            self._writers.pop().close()
+
+
+def _tensorboard_messages() -> Any:
+    # Any: the classes of this module are generated at import and have no static types.
+    from tensorboard.compat.proto import event_pb2
+
+    return event_pb2
+
+
+def _folder_names(names: Sequence[str]) -> list[str]:
+    """Names that are safe as one path component each, and distinct."""
+    safe = [re.sub(r"[^\w=,+.-]", "_", name).strip(".")[:120] or "member" for name in names]
+    return [f"{name}-{i}" if safe.count(name) > 1 else name for i, name in enumerate(safe)]
+
+
+class Loggers(Logger):
+    """Several loggers as one."""
+
+    def __init__(self, loggers: Sequence[Logger]):
+        self.loggers = list(loggers)
+
+    def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
+        """Hand the event to each; see :class:`Logger`."""
+        # Fetched from the device once, not once per logger.
+        fetched = {name: _plain(value) for name, value in metrics.items()}
+        for logger in self.loggers:
+            logger.log(step, fetched, members)
+
+    def close(self) -> None:
+        """Close each."""
+        for logger in self.loggers:
+            logger.close()
+
+
+def available_loggers(folder: Path | str, names: Sequence[str], resume_at: int | None = None) -> Loggers:
+    """The loggers of a run folder: ``metrics.jsonl``; ``events.tensorboard/`` when tensorboard is there."""
+    folder = Path(folder)
+    loggers: list[Logger] = [JsonlLogger(folder / "metrics.jsonl", names, resume_at)]
+    if find_spec("tensorboard") is not None:
+        loggers.append(TensorBoardLogger(folder / "events.tensorboard", names, resume_at))
+    return Loggers(loggers)
+
+
+class Progress:
+    """How far the run is, how fast, and how long it still takes.
+
+    On a terminal a bar that moves with :meth:`update`; elsewhere (a file, a pipe, CI) one plain line per
+    :meth:`log`. Rate and milliseconds are of the stretch since the last event; the time left is reckoned from
+    the whole run so far, evaluation included.
+
+    ``total`` and ``start`` are steps (``start`` > 0 for a resumed run), ``stream`` defaults to stdout,
+    ``clock`` gives seconds.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        start: int = 0,
+        stream: TextIO | None = None,
+        keys: Sequence[str] = KEY_METRICS,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.total, self.start, self.keys = total, start, tuple(keys)
+        self._stream, self._clock = stream or sys.stdout, clock
+        self._began = self._shown = clock()
+        self._last = (start, self._began)
+        self._pace, self._left, self._figures = "", "?", {}
+        self._bar = _rich_bar(self._stream, total, start) if self._stream.isatty() else None
+
+    def update(self, step: int) -> None:
+        """Move the bar; cheap enough for every step (it redraws ten times a second at most)."""
+        if self._bar is not None and (now := self._clock()) - self._shown >= 0.1:
+            self._shown = now
+            self._measure(step, now)
+            self._draw(step)
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Show the key metrics of an event, as means over members."""
+        now = self._clock()
+        moved = self._measure(step, now)
+        self._last = (step, now)
+        means = {key: _mean(metrics.get(key)) for key in self.keys}
+        shown = {key.split("/")[-1]: f"{mean:.4g}" for key, mean in means.items() if mean is not None}
+        self._figures |= shown
+        if self._bar is not None:
+            self._draw(step)
+            return
+        parts = [f"step {step:>{len(str(self.total))}}/{self.total}"]
+        parts += [self._pace, f"ETA {self._left}"] if moved else []
+        parts += [f"{name} {figure}" for name, figure in shown.items()]
+        print("  ".join(parts), file=self._stream, flush=True)
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar where there is one."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _measure(self, step: int, now: float) -> bool:
+        """Bring pace and time left up to date; False when no step was made since the last event."""
+        steps, seconds = step - self._last[0], max(now - self._last[1], 1e-9)
+        if steps <= 0:
+            return False
+        self._pace = f"{steps / seconds:.4g} steps/s  {1000 * seconds / steps:.3g} ms/step"
+        self._left = _clock_face((self.total - step) * (now - self._began) / (step - self.start))
+        return True
+
+    def _draw(self, step: int) -> None:
+        assert self._bar is not None
+        figures = "  ".join(f"{name} {figure}" for name, figure in self._figures.items())
+        task = self._bar.task_ids[0]
+        self._bar.update(task, completed=step, pace=self._pace, left=self._left, figures=figures)
+
+
+def _rich_bar(stream: TextIO, total: int, start: int):
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        MofNCompleteColumn(),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[pace]}"),
+        TextColumn("ETA {task.fields[left]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
+    )
+    bar = Bar(*columns, console=Console(file=stream), refresh_per_second=10)
+    bar.add_task("", total=total, completed=start, pace="", left="?", figures="")
+    bar.start()
+    return bar
+
+
+def _plain(value: Any) -> Any:
+    """Tensors and arrays as lists (or one number), on any device and without importing torch here."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _mean(value: Any) -> float | None:
+    """Mean over members; None where nothing was measured, NaN where something was no number."""
+    plain = _plain(value)
+    column = plain if isinstance(plain, (list, tuple)) else [plain]
+    figures = [figure for figure in column if figure is not None]
+    return sum(figures) / len(figures) if figures else None
+
+
+def _clock_face(seconds: float) -> str:
+    """``1:02:03``, or ``2:03`` under an hour."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
