@@ -5,19 +5,27 @@ The only module that imports gymnasium, and only inside functions, so that impor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from prudent.errors import ConfigError
+import numpy as np
+
+from prudent.errors import ConfigError, PrudentError
+from prudent.types import Spec
 
 if TYPE_CHECKING:
     import gymnasium
 
-# What a missing package is called by those who import it, and what brings it.
+# What a missing package is called in the complaint, and what brings it.
 _EXTRAS = {"mujoco": "prudent[mujoco]", "pygame": "prudent[demo]", "box2d": "gymnasium[box2d]"}
 
 
 def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
     """One Gymnasium environment.
+
+    ``env_id`` is a registered id such as ``Hopper-v5``, or ``module:Name-v0`` where importing the module registers it.
 
     Raises:
         ConfigError: nobody registered the id, a package it needs is missing, or it cannot be built.
@@ -25,24 +33,238 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
     import gymnasium
 
     try:
-        # Gymnasium's checker doubles the cost of a step and only warns; NaN is caught where it matters, below.
+        if uses_mujoco(env_id):
+            _quieten_mujoco()
+        # Gymnasium's checker only warns, and about spaces; what matters here (NaN, exceptions) stops the evaluation.
         return gymnasium.make(env_id, render_mode=render_mode, disable_env_checker=True)
     except gymnasium.error.UnregisteredEnv as error:
-        raise ConfigError(f"environment {env_id!r} is not known to Gymnasium: {_line(error)}") from error
+        raise ConfigError(f"environment {env_id!r} is not known to Gymnasium: {one_line(error)}") from error
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise ConfigError(f"environment {env_id!r} cannot be made: {_missing(error)}") from error
     except Exception as error:
-        raise ConfigError(f"environment {env_id!r} cannot be made: {_line(error)}") from error
+        raise ConfigError(f"environment {env_id!r} cannot be made: {one_line(error)}") from error
 
 
-def _line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What an exception says, without line breaks."""
     text = " ".join(str(error).split())
-    return text or type(error).__name__
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _missing(error: BaseException) -> str:
-    text = _line(error)
+    text = one_line(error)
     for package, extra in _EXTRAS.items():
+        # Old MuJoCo environments (v2, v3) moved to another project: that message says more than ours.
         if package in text.lower() and "gymnasium-robotics" not in text:
             return f'{package} is not installed, try: pip install "{extra}"'
     return text
+
+
+# --- what an environment is made of ---------------------------------------------------------------------------------
+
+
+def uses_mujoco(env_id: str) -> bool:
+    """Whether an id belongs to a MuJoCo environment; False for ids nobody registered."""
+    import gymnasium
+
+    spec = gymnasium.registry.get(env_id)
+    return spec is not None and "mujoco" in str(spec.entry_point).lower()
+
+
+def spec_of(env_id: str) -> Spec:
+    """Observation and action sizes and bounds of an environment, in its own units.
+
+    Bounds are None where an action has no finite ones.
+
+    Raises:
+        ConfigError: it cannot be made, observations are not a flat vector, or actions neither a flat box nor
+            discrete from 0.
+    """
+    env = make(env_id)
+    try:
+        return _spec(env, env_id)
+    finally:
+        env.close()
+
+
+def _spec(env: gymnasium.Env, env_id: str) -> Spec:
+    from gymnasium.spaces import Box, Discrete
+
+    observation, action = env.observation_space, env.action_space
+    if not isinstance(observation, Box) or len(observation.shape) != 1:
+        raise ConfigError(f"environment {env_id!r} has observations {observation}; a flat Box is needed")
+    size = observation.shape[0]
+    if isinstance(action, Discrete):
+        if int(action.start) != 0:
+            raise ConfigError(f"environment {env_id!r} numbers its actions from {action.start}, not from 0")
+        return Spec(size, int(action.n), discrete=True)
+    if not isinstance(action, Box) or len(action.shape) != 1:
+        raise ConfigError(f"environment {env_id!r} has actions {action}; a flat Box or Discrete is needed")
+    if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
+        return Spec(size, action.shape[0])
+    low, high = tuple(map(float, action.low)), tuple(map(float, action.high))
+    return Spec(size, action.shape[0], action_low=low, action_high=high)
+
+
+def check_fits(env_id: str, spec: Spec) -> None:
+    """Refuse an environment in which a policy learned from this data cannot act.
+
+    A dataset may use fewer discrete actions than the environment has, and narrower bounds.
+
+    Raises:
+        ConfigError: sizes or kinds differ, or the dataset's declared bounds reach beyond the environment's.
+    """
+    env = spec_of(env_id)
+    problem = None
+    if env.observation_size != spec.observation_size:
+        problem = f"{env.observation_size} observation features, the dataset {spec.observation_size}"
+    elif env.discrete != spec.discrete:
+        kinds = {True: "discrete", False: "continuous"}
+        problem = f"{kinds[env.discrete]} actions, the dataset {kinds[spec.discrete]} ones"
+    elif spec.discrete and spec.action_size > env.action_size:
+        problem = f"{env.action_size} actions, the dataset uses {spec.action_size}"
+    elif not spec.discrete and spec.action_size != env.action_size:
+        problem = f"{env.action_size} action features, the dataset {spec.action_size}"
+    elif env.action_low is not None and spec.action_low is not None:
+        problem = _beyond(env, spec)
+    if problem:
+        raise ConfigError(f"environment {env_id!r} does not fit the dataset: it has {problem}")
+
+
+def _beyond(env: Spec, spec: Spec) -> str | None:
+    low, high = np.array(env.action_low), np.array(env.action_high)
+    slack = 1e-3 * (high - low)
+    if (spec.action_low >= low - slack).all() and (spec.action_high <= high + slack).all():
+        return None
+    return (
+        f"actions from {low.tolist()} to {high.tolist()}, "
+        f"the dataset from {list(spec.action_low or ())} to {list(spec.action_high or ())}"
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions that decide an environment's numbers: gymnasium, and of the simulators those installed.
+
+    MuJoCo releases change HalfCheetah and Ant slightly, so every result records them.
+    """
+    from importlib import metadata
+
+    found = {}
+    for package in ("gymnasium", "mujoco", "pybullet", "box2d"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def _quieten_mujoco() -> None:
+    """Keep MuJoCo from printing a deprecation per model and leaving MUJOCO_LOG.TXT in the working directory.
+
+    Other warnings (an unstable simulation) are told once each, through logging. A handler somebody else has
+    installed stays.
+    """
+    try:
+        import mujoco
+    except ImportError:
+        return  # gymnasium says it better
+
+    told: set[str] = set()
+
+    def handle(message: str | bytes) -> None:
+        text = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
+        # "... at DOF 3. Time = 1.2": the same warning comes at every time, so the first sentence identifies it.
+        key = text.split(" at ")[0]
+        if "deprecated" not in text and key not in told:
+            told.add(key)
+            logging.getLogger("prudent").warning("MuJoCo: %s", text)
+
+    if mujoco.get_mju_user_warning() is None:
+        mujoco.set_mju_user_warning(handle)
+
+
+# --- many at once ---------------------------------------------------------------------------------------------------
+
+
+class Environments:
+    """Environments of one kind stepped together; an episode that has ended stays ended.
+
+    Gymnasium's SyncVectorEnv either restarts finished episodes, which would mix two in one return, or refuses to step
+    the others; this plain loop does neither and is 6 to 9 % faster (30 environments on one core: Hopper-v5 12 700
+    steps per second against 11 900, HalfCheetah-v5 31 700 against 29 300, Pendulum-v1 125 000 against 116 000).
+
+    Raises:
+        ConfigError: see :func:`make` and :func:`spec_of`.
+    """
+
+    def __init__(self, env_id: str, count: int) -> None:
+        self.env_id = env_id
+        self.envs = [make(env_id) for _ in range(count)]
+        self.spec = _spec(self.envs[0], env_id)
+        self.active = np.zeros(count, dtype=bool)
+        self._observation = np.zeros((count, self.spec.observation_size), dtype=np.float32)
+        self._steps = 0
+
+    def __len__(self) -> int:
+        return len(self.envs)
+
+    def __enter__(self) -> Environments:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def reset(self, seeds: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Start an episode in every environment, each from its own seed. Returns observations (count, S) float32.
+
+        Raises:
+            PrudentError: an environment failed or returned NaN.
+        """
+        self._steps = 0
+        self.active[:] = True
+        for index, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
+            try:
+                self._observation[index], _ = env.reset(seed=int(seed))
+            except Exception as error:
+                raise PrudentError(f"{self.env_id} failed when reset: {one_line(error)}") from error
+        self._check(self._observation, "observation")
+        return self._observation.copy()
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """One step in every environment whose episode still runs; the rows of the others are not looked at.
+
+        ``action`` is (count, A) in environment units, clipped to the bounds (discrete: (count,) int64). Returns
+        observation (count, S) float32, reward (count,) float64, terminated and truncated (count,) bool; of finished
+        episodes the last observation, 0, False and False.
+
+        Raises:
+            PrudentError: an environment failed or returned NaN.
+        """
+        self._steps += 1
+        reward = np.zeros(len(self.envs))
+        terminated, truncated = np.zeros((2, len(self.envs)), dtype=bool)
+        if self.spec.action_low is not None:
+            # Outside its action space an environment may do anything; tanh policies get there by rounding only.
+            action = np.clip(action, self.spec.action_low, self.spec.action_high).astype(np.float32)
+        for index in np.flatnonzero(self.active):
+            try:
+                result: Any = self.envs[index].step(action[index])
+                self._observation[index], reward[index], terminated[index], truncated[index], _ = result
+            except Exception as error:
+                raise PrudentError(
+                    f"{self.env_id} failed at step {self._steps}: {one_line(error)}"
+                ) from error
+        self._check(self._observation, "observation")
+        self._check(reward, "reward")
+        self.active &= ~(terminated | truncated)
+        return self._observation.copy(), reward, terminated, truncated
+
+    def close(self) -> None:
+        """Release the simulators."""
+        for env in self.envs:
+            env.close()
+
+    def _check(self, values: np.ndarray, what: str) -> None:
+        if not np.isfinite(values).all():
+            raise PrudentError(f"{self.env_id} gave a {what} with NaN or infinity at step {self._steps}")
