@@ -13,10 +13,14 @@ Axis legend. Tensor names end in the axes they carry, counted from the right:
 kept for broadcasting. Reductions go from the right, so members never mix.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from prudent.errors import ConfigError
 
 Params = dict[str, Tensor]
 """Parameters of one stacked network, by name; each tensor starts with P."""
@@ -87,3 +91,67 @@ def unflatten(flat: dict[str, Tensor]) -> dict[str, Any]:
     return tree
 
 
+
+
+class Hyper:
+    """The settings of all members of a population, read by the losses.
+
+    Fields annotated ``float`` (or ``float | None``) are hyperparameters that may differ between members: they read as
+    tensors (P,), or None where every member leaves them at None. All other fields decide shapes or branches and are
+    the same for all members; they read as plain values.
+    """
+
+    def __init__(self, configs: Sequence[Any], device: torch.device | str = "cpu"):
+        self._configs = tuple(configs)
+        self._values: dict[str, Any] = {}
+        varying = member_fields(type(configs[0]))
+        for f in fields(configs[0]):
+            values = [getattr(config, f.name) for config in configs]
+            missing = [v is None for v in values]
+            if f.name in varying and not any(missing):
+                self._values[f.name] = torch.tensor(values, dtype=torch.float32, device=device)
+            elif any(v != values[0] for v in values):
+                reason = "None for some members only" if f.name in varying else "not a per-member setting"
+                raise ConfigError(f"{f.name} must be the same for every member of a population: it is {reason}")
+            else:
+                self._values[f.name] = values[0]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"no setting is called {name!r}") from None
+
+    @property
+    def members(self) -> tuple[Any, ...]:
+        """Each member's own Config."""
+        return self._configs
+
+
+def member_fields(config_type: type) -> frozenset[str]:
+    """Names of the fields that may differ between members of one population: those annotated as float."""
+    return frozenset(f.name for f in fields(config_type) if f.type in (float, float | None))
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """Raise ConfigError for any named field that is not above zero (None is allowed)."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} must be above 0, got {value}")
+
+
+def check_within(config: Any, low: float, high: float, *names: str) -> None:
+    """Raise ConfigError for any named field outside [low, high] (None is allowed)."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            raise ConfigError(f"{name} must lie within [{low:g}, {high:g}], got {value}")
+
+
+def check_choice(config: Any, name: str, choices: Sequence[str]) -> None:
+    """Raise ConfigError where a named field is none of the choices."""
+    if getattr(config, name) not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {getattr(config, name)!r}")

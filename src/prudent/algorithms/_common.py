@@ -1,0 +1,207 @@
+"""What three or more algorithms share: the training state, the tanh-Gaussian actor, Bellman pieces, first values.
+
+Every algorithm file exports ``Config``, ``init``, ``draw``, ``update_critic``, ``update_actor``, ``update_target``,
+``update``, ``act`` and ``q_value`` (None without a critic); see :mod:`prudent.algorithms`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prudent import nn, optim
+from prudent.errors import ConfigError
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Params, Spec, check_choice, check_positive, check_within
+
+Networks = dict[str, Params]
+
+VALUE_INITS = ("zero", "constant", "regression")
+
+
+@dataclass
+class State:
+    """Everything that training changes: parameters by network, Adam's moments by network, steps taken."""
+
+    networks: Networks
+    optimizers: dict[str, optim.AdamState] = field(default_factory=dict)
+    step: int = 0
+
+
+def check_shared(config: Any) -> None:
+    """Ranges of the settings that every algorithm has."""
+    check_positive(config, "actor_lr", "batch_size", "max_grad_norm")
+    if not config.hidden or min(config.hidden) < 1:
+        raise ConfigError(f"hidden must be one or more layer widths, got {config.hidden}")
+
+
+def check_critic(config: Any) -> None:
+    """Ranges of the settings that every algorithm with a critic has."""
+    check_positive(config, "critic_lr", "n_critics", "target_period")
+    check_within(config, 0, 1, "polyak")
+    if not 0 <= config.discount < 1:
+        raise ConfigError(f"discount must lie within [0, 1), got {config.discount}")
+    check_choice(config, "value_init", VALUE_INITS)
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+
+
+def init_actor(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
+    """A tanh-Gaussian actor: S -> hidden -> mean and log standard deviation (2 A)."""
+    return nn.init_mlp(rng, (spec.observation_size, *hyper.hidden, 2 * spec.action_size), orthogonal=hyper.orthogonal_init)
+
+
+def init_critic(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
+    """An ensemble of critics: S + A -> hidden -> 1, the output bias at zero so that values start there."""
+    sizes = (spec.observation_size + spec.action_size, *hyper.hidden, 1)
+    params = nn.init_mlp(rng, sizes, hyper.n_critics, layer_norm=hyper.layer_norm, orthogonal=hyper.orthogonal_init)
+    params[f"b{len(hyper.hidden)}"].zero_()
+    return params
+
+
+def copy(params: Params) -> Params:
+    """The same parameters in storage of their own: a target network."""
+    return {name: p.clone() for name, p in params.items()}
+
+
+def actor_action(networks: Networks, observation: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Action (P, B, A) in [-1, 1] and its log-probability (P, B).
+
+    ``noise`` (P, B, A) is standard normal for a sample; None gives the deterministic action ``tanh(mean)``.
+    """
+    mean, log_std = nn.tanh_gaussian(networks["actor"], observation)
+    return nn.sample_tanh_gaussian(mean, log_std, torch.zeros_like(mean) if noise is None else noise)
+
+
+def q_min(networks: Networks, observation: Tensor, action: Tensor) -> Tensor:
+    """The smallest Q over the ensemble, (P, B)."""
+    return nn.critic(networks["critic"], observation, action).amin(1)
+
+
+# --- pieces of losses -------------------------------------------------------------------------------------------------
+
+
+def temperature(networks: Networks) -> Tensor:
+    """The entropy temperature tau, (P,)."""
+    return networks["temperature"]["log"].exp()
+
+
+def init_temperature(hyper: Hyper) -> Params:
+    """The logarithm of the starting temperature, one number per member."""
+    return {"log": hyper.temperature.log()}
+
+
+def bootstrap(batch: Batch, value_PB: Tensor, hyper: Hyper) -> Tensor:
+    """``r + gamma^dt (1 - terminated) V(s')``, (P, B): never through a termination, always through a truncation."""
+    discount_P1 = hyper.discount.unsqueeze(-1)
+    discount_PB = discount_P1 if batch.dt is None else discount_P1**batch.dt
+    return batch.reward + discount_PB * torch.where(batch.terminated, 0.0, value_PB)
+
+
+def soft_actor_loss(networks: Networks, batch: Batch, noise: Tensor, hyper: Hyper, clone: bool) -> tuple[Tensor, Metrics]:
+    """``tau log pi(a|s) - min_E Q(s, a)``, a ~ pi(.|s) (SAC, 1812.05905, eq. 7); loss (P,).
+
+    With ``clone`` the critic's term gives way to ``-log pi(a_data|s)``: behaviour cloning for a warm-up.
+    """
+    mean, log_std = nn.tanh_gaussian(networks["actor"], batch.observation)
+    action, log_prob_PB = nn.sample_tanh_gaussian(mean, log_std, noise)
+    if clone:
+        score_PB = nn.log_prob_tanh_gaussian(mean, log_std, batch.action)
+    else:
+        score_PB = q_min(networks, batch.observation, action)
+    tau_P1 = temperature(networks).detach().unsqueeze(-1)
+    loss_P = (tau_P1 * log_prob_PB - score_PB).mean(-1)
+    return loss_P, {"actor_loss": loss_P, "entropy": -log_prob_PB.mean(-1)}
+
+
+def temperature_loss(networks: Networks, entropy_P: Tensor, target_entropy: Tensor | float) -> tuple[Tensor, Metrics]:
+    """``-log_tau (log pi + target entropy)``, (P,): raises tau while the entropy is below its target."""
+    loss_P = networks["temperature"]["log"] * (entropy_P - target_entropy)
+    return loss_P, {"temperature_loss": loss_P, "temperature": temperature(networks)}
+
+
+# --- updates ----------------------------------------------------------------------------------------------------------
+
+
+def descend(
+    state: State, name: str, loss: Callable[[Networks], tuple[Tensor, Metrics]], lr_P: Tensor, hyper: Hyper
+) -> Metrics:
+    """One Adam step on network ``name`` along the gradient of ``loss(networks)``."""
+    found, metrics = optim.gradients(lambda leaves: loss({**state.networks, name: leaves}), state.networks[name])
+    optim.adam_step(state.networks[name], found, state.optimizers[name], lr_P, hyper.max_grad_norm)
+    return metrics
+
+
+def update_soft_actor(state: State, batch: Batch, noise: Tensor, hyper: Hyper, clone: bool = False) -> Metrics:
+    """A step of the actor, then one of the temperature where it is learned."""
+    metrics = descend(
+        state, "actor", lambda networks: soft_actor_loss(networks, batch, noise, hyper, clone), hyper.actor_lr, hyper
+    )
+    if hyper.learn_temperature:
+        target = -float(batch.action.shape[-1]) if hyper.target_entropy is None else hyper.target_entropy
+        entropy_P = metrics["entropy"]
+        metrics |= descend(
+            state,
+            "temperature",
+            lambda networks: temperature_loss(networks, entropy_P, target),
+            hyper.temperature_lr,
+            hyper,
+        )
+    return metrics
+
+
+def actor_critic_step(state: State, batch: Batch, noise: Any, hyper: Hyper, update_critic, update_actor) -> Metrics:
+    """Critics, then the actor with the updated critics and its temperature, then the targets, by their periods."""
+    metrics = update_critic(state, batch, noise, hyper)
+    if state.step % hyper.actor_period == 0:
+        metrics |= update_actor(state, batch, noise, hyper)
+    if state.step % hyper.target_period == 0:
+        update_polyak(state, hyper)
+    state.step += 1
+    return metrics
+
+
+def update_polyak(state: State, hyper: Hyper) -> None:
+    """The target critics move towards the critics."""
+    optim.polyak(state.networks["target_critic"], state.networks["critic"], hyper.polyak)
+
+
+# --- first values -----------------------------------------------------------------------------------------------------
+
+
+def initialise_values(state: State, batches: Iterator[Batch], mean_return_P: Tensor, hyper: Hyper) -> Metrics:
+    """Start the critics from Monte-Carlo returns instead of from zero (``value_init``).
+
+    From zero, Q climbs with time constant ``1 / (polyak (1 - gamma))``: 20 000 steps at the defaults, so a shorter run
+    has learned no values. ``constant`` sets the output bias to ``mean_return_P`` (P,), the data's mean return-to-go;
+    ``regression`` then fits every critic to the return-to-go of each row for ``value_init_steps`` steps. Targets
+    follow; Adam's moments start afresh.
+    """
+    if hyper.value_init == "zero":
+        return {}
+    critic = state.networks["critic"]
+    critic[f"b{len(hyper.hidden)}"] += optim.per_member(mean_return_P, critic[f"b{len(hyper.hidden)}"])
+    metrics: Metrics = {}
+    if hyper.value_init == "regression":
+        for _ in range(hyper.value_init_steps):
+            batch = next(batches)
+            metrics = descend(state, "critic", lambda networks, b=batch: regression_loss(networks, b), hyper.critic_lr, hyper)
+    state.networks["target_critic"] = copy(critic)
+    state.optimizers["critic"] = optim.adam_init(critic)
+    return metrics
+
+
+def regression_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
+    """Squared distance of every critic from the return-to-go, summed over critics, (P,)."""
+    assert batch.return_to_go is not None, "value initialisation needs batches with return_to_go"
+    q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
+    error_PE = (q_PEB - batch.return_to_go.unsqueeze(1)).square().mean(-1)
+    return error_PE.sum(-1), {"value_init_error": error_PE.mean(-1)}
+
+
+def adam_states(networks: Networks, names: Sequence[str]) -> dict[str, optim.AdamState]:
+    """Fresh optimiser states for the named networks."""
+    return {name: optim.adam_init(networks[name]) for name in names}

@@ -1,0 +1,74 @@
+"""Behaviour cloning: the policy that the data already are, by maximum likelihood.
+
+The yardstick for everything else: a policy that does not beat it has learned nothing from the rewards.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from prudent import nn
+from prudent.algorithms import _common
+from prudent.algorithms._common import Networks, State, descend
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Spec
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of behaviour cloning; float fields may differ between members of a population."""
+
+    actor_lr: float = 1e-3  # Adam learning rate of the actor
+    max_grad_norm: float | None = None  # clip the gradient to this norm
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
+    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
+    batch_size: int = 256  # transitions per step, drawn with replacement
+    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
+    discount: float = 0.99  # gamma with which evaluation discounts returns; cloning itself does not use it
+    reward_scale: float = 1.0  # rewards are multiplied by this, in evaluation only
+    reward_shift: float = 0.0  # and this is then added
+
+    def __post_init__(self):
+        _common.check_shared(self)
+
+
+def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
+    """The actor and its optimiser."""
+    networks: Networks = {"actor": _common.init_actor(spec, hyper, rng)}
+    return State(networks, _common.adam_states(networks, ("actor",)))
+
+
+def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:  # noqa: ARG001
+    """Cloning needs no noise."""
+
+
+def actor_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
+    """``-log pi(a_data | s)``, (P,)."""
+    mean, log_std = nn.tanh_gaussian(networks["actor"], batch.observation)
+    loss_P = -nn.log_prob_tanh_gaussian(mean, log_std, batch.action).mean(-1)
+    return loss_P, {"actor_loss": loss_P}
+
+
+def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """Cloning has no critic."""
+    return {}
+
+
+def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step of the actor."""
+    return descend(state, "actor", lambda networks: actor_loss(networks, batch), hyper.actor_lr, hyper)
+
+
+def update_target(state: State, hyper: Hyper) -> None:
+    """Cloning has no target network."""
+
+
+def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
+    """One training step."""
+    metrics = update_actor(state, batch, noise, hyper)
+    state.step += 1
+    return metrics
+
+
+act = _common.actor_action
+q_value = None

@@ -1,0 +1,265 @@
+"""Conservative Q-Learning (Kumar, Zhou, Tucker & Levine 2020, arXiv 2006.04779).
+
+Soft actor-critic whose critics are also pushed down where the policy would go and up at the data, so that the value
+they give the learned policy does not exceed what the data support. Shapes follow the legend in
+:mod:`prudent.types`; every draw comes in through ``noise``.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from prudent import nn
+from prudent.algorithms import _common
+from prudent.algorithms._common import Networks, State, descend, update_polyak, update_soft_actor
+from prudent.errors import ConfigError
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Spec, check_choice, check_positive
+
+BACKUPS = ("min", "entropy", "max", "soft")
+PROPOSALS = ("uniform", "policy", "next_policy")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of CQL; float fields may differ between members of a population."""
+
+    alpha: float = 5.0  # weight of the conservative gap: expert data 1-2, medium 5, random or mixed 10-20, 0 is SAC
+    alpha_final: float | None = None  # anneal alpha linearly to this value; none keeps it constant
+    alpha_anneal_steps: int = 0  # steps over which alpha reaches alpha_final
+    lagrange: bool = False  # learn a multiplier exp(log_alpha) on top of alpha so that the gap meets target_gap
+    target_gap: float = 0.8  # gap (normalised by the number of proposals) that the multiplier aims at
+    lagrange_lr: float = 3e-4  # learning rate of log_alpha
+    n_actions: int = 10  # actions drawn per proposal distribution and state
+    proposals: tuple[str, ...] = PROPOSALS  # which distributions propose actions: uniform, policy, next_policy
+    importance_sampling: bool = True  # subtract each proposal's log-density: CQL(H); off is the CQL(rho)-style term
+    cql_temperature: float = 1.0  # T of the log-sum-exp and of the soft backup
+    gap_clip: tuple[float, float] | None = None  # clip each state's gap (first convention of conservative_gap) to (min, max)
+    backup: Literal["min", "entropy", "max", "soft"] = "min"  # value of the next state in the target
+    temperature: float = 1.0  # entropy temperature tau: where learning starts, or its fixed value
+    learn_temperature: bool = True  # tune tau towards target_entropy
+    target_entropy: float | None = None  # none is minus the number of action features
+    temperature_lr: float = 3e-4  # learning rate of log tau
+    bc_warmup_steps: int = 0  # steps in which the actor clones the data instead of following the critic
+    actor_period: int = 1  # critic steps per actor step
+    target_period: int = 1  # critic steps per target step
+    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
+    value_init_steps: int = 2000  # regression steps before training, with value_init regression
+    discount: float = 0.99  # gamma, per unit of time
+    polyak: float = 0.005  # share of the critic that enters the target at each target step
+    critic_lr: float = 3e-4  # Adam learning rate of the critics
+    actor_lr: float = 1e-4  # Adam learning rate of the actor
+    max_grad_norm: float | None = None  # clip each network's gradient to this norm
+    n_critics: int = 2  # critics in the ensemble
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor and critics
+    layer_norm: bool = False  # layer normalisation in the critics
+    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
+    batch_size: int = 256  # transitions per step, drawn with replacement
+    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
+    reward_scale: float = 1.0  # rewards are multiplied by this before learning
+    reward_shift: float = 0.0  # and this is then added
+
+    def __post_init__(self):
+        _common.check_shared(self)
+        _common.check_critic(self)
+        check_choice(self, "backup", BACKUPS)
+        check_positive(self, "n_actions", "cql_temperature", "temperature", "temperature_lr", "lagrange_lr")
+        check_positive(self, "actor_period", "value_init_steps")
+        if self.alpha < 0 or (self.alpha_final is not None and self.alpha_final < 0):
+            raise ConfigError(f"alpha must not be negative, got {self.alpha} (alpha_final {self.alpha_final})")
+        if (self.alpha_final is None) != (self.alpha_anneal_steps == 0):
+            raise ConfigError("alpha_final and alpha_anneal_steps go together: give both or neither")
+        if not self.proposals or set(self.proposals) - set(PROPOSALS):
+            raise ConfigError(f"proposals must be some of {', '.join(PROPOSALS)}, got {', '.join(self.proposals)!r}")
+        if self.gap_clip is not None and not self.gap_clip[0] < self.gap_clip[1]:
+            raise ConfigError(f"gap_clip must be (min, max) with min < max, got {self.gap_clip}")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The draws of one step: standard normal, except ``uniform``, which is the proposals on [-1, 1] themselves."""
+
+    next_action: Tensor  # (P, B, A) for one a' per state, (P, N, B, A) with the max and soft backups
+    actor: Tensor  # (P, B, A)
+    uniform: Tensor | None = None  # (P, N, B, A)
+    policy: Tensor | None = None  # (P, N, B, A)
+    next_policy: Tensor | None = None  # (P, N, B, A)
+
+
+def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
+    """Actor, critics and their targets, temperature and the Lagrange multiplier, with their optimisers."""
+    critic = _common.init_critic(spec, hyper, rng)
+    networks: Networks = {
+        "actor": _common.init_actor(spec, hyper, rng),
+        "critic": critic,
+        "target_critic": _common.copy(critic),
+        "temperature": _common.init_temperature(hyper),
+        "lagrange": {"log": torch.zeros_like(hyper.alpha)},
+    }
+    return State(networks, _common.adam_states(networks, ("actor", "critic", "temperature", "lagrange")))
+
+
+def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
+    """Fresh noise for one step."""
+    one = (hyper.batch_size, spec.action_size)
+    many = (hyper.n_actions, *one)
+    return Noise(
+        next_action=rng.normal(*(many if hyper.backup in ("max", "soft") else one)),
+        actor=rng.normal(*one),
+        uniform=rng.uniform(-1.0, 1.0, *many) if "uniform" in hyper.proposals else None,
+        policy=rng.normal(*many) if "policy" in hyper.proposals else None,
+        next_policy=rng.normal(*many) if "next_policy" in hyper.proposals else None,
+    )
+
+
+# --- the mathematics --------------------------------------------------------------------------------------------------
+
+
+def critic_loss(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, step: int = 0) -> tuple[Tensor, Metrics]:
+    """``sum_e [ mean (Q_e - y)^2 + weight * mean gap_e ]``, CQL(H), eq. 4 of the paper with the data term's one-half
+    absorbed in alpha. Returns the loss (P,) and metrics (P,)."""
+    y_PB = target(networks, batch, noise, hyper)
+    q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
+    td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
+    q_PENB, log_density_PNB = propose(networks, batch, noise, hyper)
+    gap_PEB, normalized_PEB = conservative_gap(q_PEB, q_PENB, log_density_PNB, hyper)
+    weight_P = penalty_weight(networks, hyper, step)
+    threshold_P = hyper.target_gap if hyper.lagrange else torch.zeros_like(weight_P)
+    penalised_PE = (normalized_PEB if hyper.lagrange else gap_PEB).mean(-1) - threshold_P.unsqueeze(-1)
+    loss_P = (td_PE + weight_P.unsqueeze(-1) * penalised_PE).sum(-1)
+    metrics = {
+        "critic_loss": loss_P,
+        "td_error": td_PE.mean(-1),
+        "cql_gap": gap_PEB.mean((-2, -1)),
+        "cql_gap_normalized": normalized_PEB.mean((-2, -1)),
+        "alpha": weight_P,
+        "q_data": q_PEB.mean((-2, -1)),
+        "target": y_PB.mean(-1),
+    }
+    by_source = q_PENB.unflatten(2, (-1, hyper.n_actions)).mean((1, -2, -1))
+    return loss_P, metrics | {Q_METRICS[source]: by_source[:, k] for k, source in enumerate(ordered(hyper.proposals))}
+
+
+@torch.no_grad()
+def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tensor:
+    """``y = r + gamma^dt (1 - terminated) V(s')``, (P, B), with V(s') by ``backup``."""
+    mean, log_std = nn.tanh_gaussian(networks["actor"], batch.next_observation)
+    several = hyper.backup in ("max", "soft")
+    if several:
+        mean, log_std = mean.unsqueeze(1), log_std.unsqueeze(1)
+    action, log_prob = nn.sample_tanh_gaussian(mean, log_std, noise.next_action)
+    q = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)  # (P, B), or (P, N, B)
+    if hyper.backup == "entropy":
+        value_PB = q - _common.temperature(networks).unsqueeze(-1) * log_prob
+    elif hyper.backup == "max":
+        value_PB = q.amax(1)
+    elif hyper.backup == "soft":
+        t_P1 = hyper.cql_temperature.unsqueeze(-1)
+        value_PB = t_P1 * (torch.logsumexp(q / t_P1.unsqueeze(-1) - log_prob, dim=1) - math.log(hyper.n_actions))
+    else:
+        value_PB = q
+    return _common.bootstrap(batch, value_PB, hyper)
+
+
+def propose(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> tuple[Tensor, Tensor]:
+    """Q-values (P, E, N, B) of all proposed actions and the proposals' log-densities (P, N, B).
+
+    Actions come from the uniform distribution on [-1, 1]^A, from pi(.|s) and from pi(.|s'); all are valued at s, each
+    with its log-density under the distribution and the state it was drawn from. No gradient reaches the actor.
+    """
+    actions, log_densities = [], []
+    with torch.no_grad():
+        if noise.uniform is not None:
+            actions.append(noise.uniform)
+            log_densities.append(torch.full_like(noise.uniform[..., 0], -noise.uniform.shape[-1] * math.log(2)))
+        for draws, observation in ((noise.policy, batch.observation), (noise.next_policy, batch.next_observation)):
+            if draws is not None:
+                mean, log_std = nn.tanh_gaussian(networks["actor"], observation)
+                action, log_prob = nn.sample_tanh_gaussian(mean.unsqueeze(1), log_std.unsqueeze(1), draws)
+                actions.append(action)
+                log_densities.append(log_prob)
+    q_PENB = nn.critic(networks["critic"], batch.observation, torch.cat(actions, dim=1))
+    return q_PENB, torch.cat(log_densities, dim=1)
+
+
+def conservative_gap(q_PEB: Tensor, q_PENB: Tensor, log_density_PNB: Tensor, hyper: Hyper) -> tuple[Tensor, Tensor]:
+    """``T LSE_j(Q_e(s, a_j) / T - log p_j) - Q_e(s, a_data)`` per critic and state, (P, E, B), in two conventions.
+
+    The first omits ``T log N`` as the reference implementation does, which changes no gradient; the second subtracts
+    it, so that a threshold means the same for every number of proposals. Without importance sampling the log-sum-exp
+    runs over the unweighted proposals and the data action.
+    """
+    t_P111 = hyper.cql_temperature.reshape(-1, 1, 1, 1)
+    if hyper.importance_sampling:
+        logits_PENB = q_PENB / t_P111 - log_density_PNB.unsqueeze(1)
+    else:
+        logits_PENB = torch.cat([q_PENB, q_PEB.unsqueeze(2)], dim=2) / t_P111
+    t_P11 = t_P111.squeeze(-1)
+    gap_PEB = t_P11 * torch.logsumexp(logits_PENB, dim=2) - q_PEB
+    if hyper.gap_clip is not None:
+        gap_PEB = gap_PEB.clamp(*hyper.gap_clip)
+    return gap_PEB, gap_PEB - t_P11 * math.log(logits_PENB.shape[2])
+
+
+def penalty_weight(networks: Networks, hyper: Hyper, step: int) -> Tensor:
+    """The gap's weight (P,): alpha, annealed, times the Lagrange multiplier where it is learned."""
+    weight_P = hyper.alpha
+    if hyper.alpha_final is not None:
+        weight_P = torch.lerp(hyper.alpha, hyper.alpha_final, min(step / hyper.alpha_anneal_steps, 1.0))
+    return weight_P * multiplier(networks).detach() if hyper.lagrange else weight_P
+
+
+def multiplier(networks: Networks) -> Tensor:
+    """``exp(log_alpha)`` within [0, 1e6], (P,)."""
+    return networks["lagrange"]["log"].exp().clamp(0.0, 1e6)
+
+
+def lagrange_loss(networks: Networks, gap_P: Tensor, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """``-exp(log_alpha) alpha (gap - target_gap)``, (P,): the same ``alpha (gap - target_gap)`` as in the critic's loss,
+    so the multiplier grows while the normalised gap, averaged over critics, exceeds its target."""
+    loss_P = -multiplier(networks) * hyper.alpha * (gap_P - hyper.target_gap)
+    return loss_P, {"lagrange_loss": loss_P}
+
+
+# --- one step ---------------------------------------------------------------------------------------------------------
+
+
+def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step of the critics, and of the Lagrange multiplier where it is learned, from the gap the critics had."""
+    metrics = descend(
+        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, state.step), hyper.critic_lr, hyper
+    )
+    if hyper.lagrange:
+        gap_P = metrics["cql_gap_normalized"]
+        metrics |= descend(
+            state, "lagrange", lambda networks: lagrange_loss(networks, gap_P, hyper), hyper.lagrange_lr, hyper
+        )
+    return metrics
+
+
+def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step of the actor (cloning the data during the warm-up), then of the temperature."""
+    return update_soft_actor(state, batch, noise.actor, hyper, clone=state.step < hyper.bc_warmup_steps)
+
+
+def update_target(state: State, hyper: Hyper) -> None:
+    """The target critics move towards the critics."""
+    update_polyak(state, hyper)
+
+
+def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """One training step: critics, actor with the updated critics, temperature, targets."""
+    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+
+
+def ordered(proposals: tuple[str, ...]) -> list[str]:
+    """The proposal sources in the order in which :func:`propose` lays them out."""
+    return [source for source in PROPOSALS if source in proposals]
+
+
+Q_METRICS = {"uniform": "q_random", "policy": "q_policy", "next_policy": "q_next_policy"}
+act = _common.actor_action
+q_value = _common.q_min

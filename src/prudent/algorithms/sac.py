@@ -1,0 +1,120 @@
+"""Soft actor-critic (Haarnoja et al. 2018, arXiv 1812.05905): CQL with alpha 0 and the entropy backup.
+
+On a fixed dataset it is the contrast that shows what conservatism buys: nothing keeps its Q-values from rising where
+there are no data.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from prudent import nn
+from prudent.algorithms import _common
+from prudent.algorithms._common import Networks, State, descend, update_polyak, update_soft_actor
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Spec, check_positive
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of SAC; float fields may differ between members of a population."""
+
+    temperature: float = 1.0  # entropy temperature tau: where learning starts, or its fixed value
+    learn_temperature: bool = True  # tune tau towards target_entropy
+    target_entropy: float | None = None  # none is minus the number of action features
+    temperature_lr: float = 3e-4  # learning rate of log tau
+    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
+    value_init_steps: int = 2000  # regression steps before training, with value_init regression
+    discount: float = 0.99  # gamma, per unit of time
+    polyak: float = 0.005  # share of the critic that enters the target at each target step
+    critic_lr: float = 3e-4  # Adam learning rate of the critics
+    actor_lr: float = 1e-4  # Adam learning rate of the actor
+    actor_period: int = 1  # critic steps per actor step
+    target_period: int = 1  # critic steps per target step
+    max_grad_norm: float | None = None  # clip each network's gradient to this norm
+    n_critics: int = 2  # critics in the ensemble
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor and critics
+    layer_norm: bool = False  # layer normalisation in the critics
+    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
+    batch_size: int = 256  # transitions per step, drawn with replacement
+    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
+    reward_scale: float = 1.0  # rewards are multiplied by this before learning
+    reward_shift: float = 0.0  # and this is then added
+
+    def __post_init__(self):
+        _common.check_shared(self)
+        _common.check_critic(self)
+        check_positive(self, "temperature", "temperature_lr", "actor_period", "value_init_steps")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The draws of one step, standard normal (P, B, A)."""
+
+    next_action: Tensor
+    actor: Tensor
+
+
+def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
+    """Actor, critics and their targets, temperature, with their optimisers."""
+    critic = _common.init_critic(spec, hyper, rng)
+    networks: Networks = {
+        "actor": _common.init_actor(spec, hyper, rng),
+        "critic": critic,
+        "target_critic": _common.copy(critic),
+        "temperature": _common.init_temperature(hyper),
+    }
+    return State(networks, _common.adam_states(networks, ("actor", "critic", "temperature")))
+
+
+def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
+    """Fresh noise for one step."""
+    shape = (hyper.batch_size, spec.action_size)
+    return Noise(next_action=rng.normal(*shape), actor=rng.normal(*shape))
+
+
+def critic_loss(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """``sum_e mean (Q_e(s, a) - y)^2`` with ``y = r + gamma^dt (1 - terminated) (min_e Qbar_e(s', a') - tau log pi(a'|s'))``,
+    a' ~ pi(.|s') (eq. 5 and 6, without the one-half). Returns the loss (P,) and metrics (P,)."""
+    y_PB = target(networks, batch, noise, hyper)
+    q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
+    td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
+    loss_P = td_PE.sum(-1)
+    metrics = {"critic_loss": loss_P, "td_error": td_PE.mean(-1), "q_data": q_PEB.mean((-2, -1)), "target": y_PB.mean(-1)}
+    return loss_P, metrics
+
+
+@torch.no_grad()
+def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tensor:
+    """The soft Bellman target, (P, B)."""
+    action, log_prob_PB = _common.actor_action(networks, batch.next_observation, noise.next_action)
+    q_PB = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)
+    return _common.bootstrap(batch, q_PB - _common.temperature(networks).unsqueeze(-1) * log_prob_PB, hyper)
+
+
+def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step of the critics."""
+    return descend(
+        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper
+    )
+
+
+def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step of the actor, then of the temperature."""
+    return update_soft_actor(state, batch, noise.actor, hyper)
+
+
+def update_target(state: State, hyper: Hyper) -> None:
+    """The target critics move towards the critics."""
+    update_polyak(state, hyper)
+
+
+def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """One training step: critics, actor with the updated critics, temperature, targets."""
+    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+
+
+act = _common.actor_action
+q_value = _common.q_min

@@ -1,0 +1,130 @@
+"""Networks as pure functions over stacked parameters.
+
+A network is a dictionary ``w0, b0, w1, b1, ...``: weights (..., in, out), biases (..., out), where ``...`` is (P,) for an
+actor and (P, E) for an ensemble of critics. With layer normalisation each hidden layer also has ``scale`` and ``shift``
+(..., out). Hidden activations are ReLU.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from prudent.rng import MemberRng
+from prudent.types import Params
+
+LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
+ACTION_LIMIT = 1 - 1e-5
+"""Data actions are clipped to this before their log-probability under a tanh-Gaussian is taken: at 1 it is infinite."""
+
+
+def init_mlp(
+    rng: MemberRng,
+    sizes: Sequence[int],
+    ensemble: int | None = None,
+    *,
+    layer_norm: bool = False,
+    orthogonal: bool = False,
+) -> Params:
+    """Fresh parameters for layers of the given sizes.
+
+    Weights and biases are uniform on +-1/sqrt(in), PyTorch's default for linear layers; ``orthogonal`` draws orthogonal
+    weights and zero biases instead.
+    """
+    lead = () if ensemble is None else (ensemble,)
+    params: Params = {}
+    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        if orthogonal:
+            weight = rng.normal(*lead, max(n_in, n_out), min(n_in, n_out))
+            q, r = torch.linalg.qr(weight)
+            q = q * torch.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(-2)
+            params[f"w{i}"] = (q if n_in >= n_out else q.mT).contiguous()
+            params[f"b{i}"] = torch.zeros_like(params[f"w{i}"][..., 0, :])
+        else:
+            bound = 1 / math.sqrt(n_in)
+            params[f"w{i}"] = rng.uniform(-bound, bound, *lead, n_in, n_out)
+            params[f"b{i}"] = rng.uniform(-bound, bound, *lead, n_out)
+        if layer_norm and i < len(sizes) - 2:
+            params[f"scale{i}"] = torch.ones_like(params[f"b{i}"])
+            params[f"shift{i}"] = torch.zeros_like(params[f"b{i}"])
+    return params
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``x @ weight + bias`` for stacked matrices: x (..., rows, in), weight (..., in, out), bias (..., out)."""
+    lead = weight.shape[:-2]
+    if lead.numel() == 1 and weight.shape[-1] == 1 and x.device.type == "cpu":
+        # A single matrix-vector product runs through another routine whose last bits differ from those of a batched
+        # one; multiplying a pair and keeping half lets a member alone equal itself in a population, bit for bit.
+        pair = torch.bmm(x.reshape(1, *x.shape[-2:]).expand(2, -1, -1), weight.reshape(1, -1, 1).expand(2, -1, -1))
+        y = pair[:1].reshape(*lead, x.shape[-2], 1)
+        return y if bias is None else y + bias.unsqueeze(-2)
+    x = x.expand(*lead, *x.shape[-2:]).flatten(0, -3)
+    flat_weight = weight.flatten(0, -3)
+    if bias is None:
+        y = torch.bmm(x, flat_weight)
+    else:
+        y = torch.baddbmm(bias.flatten(0, -2).unsqueeze(-2), x, flat_weight)
+    return y.unflatten(0, lead)
+
+
+def mlp(params: Params, x: Tensor) -> Tensor:
+    """x (..., rows, in) -> (..., rows, out)."""
+    return _from_first_layer(params, linear(x, params["w0"], params["b0"]))
+
+
+def _from_first_layer(params: Params, hidden: Tensor) -> Tensor:
+    """The rest of the network, given the first layer's output before its activation."""
+    i = 0
+    while f"w{i + 1}" in params:
+        if f"scale{i}" in params:
+            hidden = F.layer_norm(hidden, hidden.shape[-1:])
+            hidden = torch.addcmul(params[f"shift{i}"].unsqueeze(-2), hidden, params[f"scale{i}"].unsqueeze(-2))
+        i += 1
+        hidden = linear(F.relu(hidden), params[f"w{i}"], params[f"b{i}"])
+    return hidden
+
+
+def critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
+    """Q-values of every critic in the ensemble.
+
+    ``observation`` (P, B, S). With ``action`` (P, B, A) the result is (P, E, B); with ``action`` (P, N, B, A), N
+    actions per state, it is (P, E, N, B). The state's half of the first layer is computed once per state.
+    """
+    state_size = observation.shape[-1]
+    from_state_PEBH = linear(observation.unsqueeze(1), params["w0"][..., :state_size, :], params["b0"])
+    rows = action.flatten(1, -2).unsqueeze(1)
+    from_action = linear(rows, params["w0"][..., state_size:, :], None)
+    if action.dim() == 3:
+        return _from_first_layer(params, from_state_PEBH + from_action).squeeze(-1)
+    n = action.shape[1]
+    hidden = (from_action.unflatten(-2, (n, -1)) + from_state_PEBH.unsqueeze(2)).flatten(2, 3)
+    return _from_first_layer(params, hidden).squeeze(-1).unflatten(-1, (n, -1))
+
+
+def tanh_gaussian(params: Params, observation: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log standard deviation before the tanh, each (P, B, A); the network's output is their concatenation."""
+    mean, log_std = mlp(params, observation).chunk(2, dim=-1)
+    return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
+
+
+def sample_tanh_gaussian(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Action in [-1, 1] and its log-probability, by reparameterisation; ``noise`` is standard normal (..., B, A)."""
+    pre_tanh = mean + log_std.exp() * noise
+    gaussian = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
+    return pre_tanh.tanh(), (gaussian - _log_tanh_slope(pre_tanh)).sum(-1)
+
+
+def log_prob_tanh_gaussian(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
+    """Log-probability (..., B) of given actions (..., B, A), clipped to the open interval first."""
+    pre_tanh = action.clamp(-ACTION_LIMIT, ACTION_LIMIT).atanh()
+    noise = (pre_tanh - mean) * (-log_std).exp()
+    gaussian = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
+    return (gaussian - _log_tanh_slope(pre_tanh)).sum(-1)
+
+
+def _log_tanh_slope(u: Tensor) -> Tensor:
+    """log(1 - tanh(u)^2) in the form that stays finite for large u."""
+    return 2 * (math.log(2) - u - F.softplus(-2 * u))

@@ -1,0 +1,78 @@
+"""Adam with one learning rate per member, clipping per member, Polyak averaging; all in place, all on the device."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prudent.types import Metrics, Params
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+AdamState = dict[str, Any]
+"""``mean`` and ``square`` (Params: running moments) and ``count`` (0-dim float64: steps taken)."""
+
+
+def adam_init(params: Params) -> AdamState:
+    """Zero moments for ``params``."""
+    return {
+        "mean": {name: torch.zeros_like(p) for name, p in params.items()},
+        "square": {name: torch.zeros_like(p) for name, p in params.items()},
+        "count": torch.zeros((), dtype=torch.float64, device=next(iter(params.values())).device),
+    }
+
+
+@torch.no_grad()
+def adam_step(params: Params, gradients: Params, state: AdamState, lr_P: Tensor, max_norm_P: Tensor | None = None) -> None:
+    """One step of Adam (Kingma & Ba 2015, arXiv 1412.6980), changing ``params`` and ``state`` in place.
+
+    ``lr_P`` (P,) is each member's learning rate; ``max_norm_P`` (P,) clips each member's gradient to its own norm.
+    """
+    if max_norm_P is not None:
+        gradients = clip_by_norm(gradients, max_norm_P)
+    p, g = list(params.values()), [gradients[name] for name in params]
+    mean, square = list(state["mean"].values()), list(state["square"].values())
+    state["count"] += 1
+    torch._foreach_lerp_(mean, g, 1 - BETA1)
+    torch._foreach_mul_(square, BETA2)
+    torch._foreach_addcmul_(square, g, g, 1 - BETA2)
+    correction = (1 - BETA2 ** state["count"]).sqrt().float()
+    rate_P = (lr_P.double() / (1 - BETA1 ** state["count"])).float()
+    denominator = torch._foreach_sqrt(square)
+    torch._foreach_div_(denominator, correction)
+    torch._foreach_add_(denominator, EPSILON)
+    torch._foreach_div_(denominator, [per_member(rate_P, x) for x in p])
+    torch._foreach_addcdiv_(p, mean, denominator, value=-1.0)
+
+
+def clip_by_norm(gradients: Params, max_norm_P: Tensor) -> Params:
+    """Each member's gradient, scaled down where its norm over all parameters exceeds the member's limit."""
+    norm_P = torch.stack([g.flatten(1).square().sum(-1) for g in gradients.values()]).sum(0).sqrt()
+    scale_P = (max_norm_P / (norm_P + 1e-6)).clamp(max=1.0)
+    return {name: g * per_member(scale_P, g) for name, g in gradients.items()}
+
+
+@torch.no_grad()
+def polyak(target: Params, online: Params, rate_P: Tensor) -> None:
+    """``target += rate * (online - target)``, in place."""
+    for name, value in target.items():
+        value.lerp_(online[name], per_member(rate_P, value))
+
+
+def per_member(value_P: Tensor, like: Tensor) -> Tensor:
+    """(P,) as (P, 1, ..., 1), to broadcast against ``like``."""
+    return value_P.reshape(-1, *[1] * (like.dim() - 1))
+
+
+def gradients(loss: Callable[[Params], tuple[Tensor, Metrics]], params: Params) -> tuple[Params, Metrics]:
+    """Gradient of each member's own loss with respect to ``params``, and the loss's metrics.
+
+    ``loss`` maps parameters to a loss (P,) and metrics. Summing over P before differentiating keeps members apart:
+    no parameter of one enters the loss of another.
+    """
+    leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+    with torch.enable_grad():
+        loss_P, metrics = loss(leaves)
+        found = torch.autograd.grad(loss_P.sum(), list(leaves.values()))
+    return dict(zip(leaves, found, strict=True)), {name: m.detach() for name, m in metrics.items()}
