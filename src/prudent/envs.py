@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prudent.errors import ConfigError, PrudentError
-from prudent.types import Spec
 
 if TYPE_CHECKING:
     import gymnasium
+
+    from prudent.types import Spec
 
 # What a missing package is called in the complaint, and what brings it.
 _EXTRAS = {"mujoco": "prudent[mujoco]", "pygame": "prudent[demo]", "box2d": "gymnasium[box2d]"}
@@ -25,7 +26,8 @@ _EXTRAS = {"mujoco": "prudent[mujoco]", "pygame": "prudent[demo]", "box2d": "gym
 def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
     """One Gymnasium environment.
 
-    ``env_id`` is a registered id such as ``Hopper-v5``, or ``module:Name-v0`` where importing the module registers it.
+    ``env_id`` is a registered id such as ``Hopper-v5``, or ``module:Name-v0`` where importing ``module`` registers
+    it.
 
     Raises:
         ConfigError: nobody registered the id, a package it needs is missing, or it cannot be built.
@@ -35,7 +37,7 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
     try:
         if uses_mujoco(env_id):
             _quieten_mujoco()
-        # Gymnasium's checker only warns, and about spaces; what matters here (NaN, exceptions) stops the evaluation.
+        # Gymnasium's checker only warns, once per environment; NaN and exceptions stop an evaluation anyway.
         return gymnasium.make(env_id, render_mode=render_mode, disable_env_checker=True)
     except gymnasium.error.UnregisteredEnv as error:
         raise ConfigError(f"environment {env_id!r} is not known to Gymnasium: {one_line(error)}") from error
@@ -60,7 +62,7 @@ def _missing(error: BaseException) -> str:
     return text
 
 
-# --- what an environment is made of ---------------------------------------------------------------------------------
+# --- what an environment is made of -----------------------------------------------------------------------
 
 
 def uses_mujoco(env_id: str) -> bool:
@@ -89,6 +91,8 @@ def spec_of(env_id: str) -> Spec:
 
 def _spec(env: gymnasium.Env, env_id: str) -> Spec:
     from gymnasium.spaces import Box, Discrete
+
+    from prudent.types import Spec
 
     observation, action = env.observation_space, env.action_space
     if not isinstance(observation, Box) or len(observation.shape) != 1:
@@ -134,11 +138,12 @@ def check_fits(env_id: str, spec: Spec) -> None:
 def _beyond(env: Spec, spec: Spec) -> str | None:
     low, high = np.array(env.action_low), np.array(env.action_high)
     slack = 1e-3 * (high - low)
-    if (spec.action_low >= low - slack).all() and (spec.action_high <= high + slack).all():
+    wanted_low, wanted_high = np.array(spec.action_low), np.array(spec.action_high)
+    if (wanted_low >= low - slack).all() and (wanted_high <= high + slack).all():
         return None
     return (
         f"actions from {low.tolist()} to {high.tolist()}, "
-        f"the dataset from {list(spec.action_low or ())} to {list(spec.action_high or ())}"
+        f"the dataset from {wanted_low.tolist()} to {wanted_high.tolist()}"
     )
 
 
@@ -174,25 +179,26 @@ def _quieten_mujoco() -> None:
 
     def handle(message: str | bytes) -> None:
         text = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
-        # "... at DOF 3. Time = 1.2": the same warning comes at every time, so the first sentence identifies it.
+        # "... at DOF 3. Time = 1.2": the same warning comes again and again, its beginning identifies it.
         key = text.split(" at ")[0]
         if "deprecated" not in text and key not in told:
             told.add(key)
             logging.getLogger("prudent").warning("MuJoCo: %s", text)
 
-    if mujoco.get_mju_user_warning() is None:
-        mujoco.set_mju_user_warning(handle)
+    if mujoco.get_mju_user_warning() is None:  # pyright: ignore[reportAttributeAccessIssue]
+        mujoco.set_mju_user_warning(handle)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-# --- many at once ---------------------------------------------------------------------------------------------------
+# --- many at once -----------------------------------------------------------------------------------------
 
 
 class Environments:
     """Environments of one kind stepped together; an episode that has ended stays ended.
 
-    Gymnasium's SyncVectorEnv either restarts finished episodes, which would mix two in one return, or refuses to step
-    the others; this plain loop does neither and is 6 to 9 % faster (30 environments on one core: Hopper-v5 12 700
-    steps per second against 11 900, HalfCheetah-v5 31 700 against 29 300, Pendulum-v1 125 000 against 116 000).
+    Gymnasium's SyncVectorEnv either restarts finished episodes, which would mix two in one return, or refuses to
+    step the others; this plain loop does neither and is 6 to 9 % faster (30 environments on one core: Hopper-v5
+    12 700 steps per second against 11 900, HalfCheetah-v5 31 700 against 29 300, Pendulum-v1 125 000 against
+    116 000).
 
     Raises:
         ConfigError: see :func:`make` and :func:`spec_of`.
@@ -216,7 +222,7 @@ class Environments:
         self.close()
 
     def reset(self, seeds: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Start an episode in every environment, each from its own seed. Returns observations (count, S) float32.
+        """Start an episode in every environment, each from its own seed; observations (count, S) float32.
 
         Raises:
             PrudentError: an environment failed or returned NaN.
@@ -227,16 +233,16 @@ class Environments:
             try:
                 self._observation[index], _ = env.reset(seed=int(seed))
             except Exception as error:
-                raise PrudentError(f"{self.env_id} failed when reset: {one_line(error)}") from error
+                raise PrudentError(f"{self._now()} failed: {one_line(error)}") from error
         self._check(self._observation, "observation")
         return self._observation.copy()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """One step in every environment whose episode still runs; the rows of the others are not looked at.
+        """One step in every environment whose episode still runs; the rows of the others are ignored.
 
         ``action`` is (count, A) in environment units, clipped to the bounds (discrete: (count,) int64). Returns
-        observation (count, S) float32, reward (count,) float64, terminated and truncated (count,) bool; of finished
-        episodes the last observation, 0, False and False.
+        observation (count, S) float32, reward (count,) float64, terminated and truncated (count,) bool; of
+        finished episodes the last observation, 0, False and False.
 
         Raises:
             PrudentError: an environment failed or returned NaN.
@@ -245,16 +251,14 @@ class Environments:
         reward = np.zeros(len(self.envs))
         terminated, truncated = np.zeros((2, len(self.envs)), dtype=bool)
         if self.spec.action_low is not None:
-            # Outside its action space an environment may do anything; tanh policies get there by rounding only.
+            # Outside its action space an environment may do anything; tanh policies get there by rounding.
             action = np.clip(action, self.spec.action_low, self.spec.action_high).astype(np.float32)
         for index in np.flatnonzero(self.active):
             try:
                 result: Any = self.envs[index].step(action[index])
                 self._observation[index], reward[index], terminated[index], truncated[index], _ = result
             except Exception as error:
-                raise PrudentError(
-                    f"{self.env_id} failed at step {self._steps}: {one_line(error)}"
-                ) from error
+                raise PrudentError(f"{self._now()} failed: {one_line(error)}") from error
         self._check(self._observation, "observation")
         self._check(reward, "reward")
         self.active &= ~(terminated | truncated)
@@ -265,6 +269,9 @@ class Environments:
         for env in self.envs:
             env.close()
 
+    def _now(self) -> str:
+        return f"environment {self.env_id!r} at " + (f"step {self._steps}" if self._steps else "reset")
+
     def _check(self, values: np.ndarray, what: str) -> None:
         if not np.isfinite(values).all():
-            raise PrudentError(f"{self.env_id} gave a {what} with NaN or infinity at step {self._steps}")
+            raise PrudentError(f"{self._now()} gave a {what} with NaN or infinity")
