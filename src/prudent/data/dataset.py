@@ -49,14 +49,18 @@ class Dataset:
         next_observation: np.ndarray,
         terminated: np.ndarray,
         truncated: np.ndarray,
-        action_low: Sequence[float] | None = None,
-        action_high: Sequence[float] | None = None,
+        action_low: Sequence[float] | float | None = None,
+        action_high: Sequence[float] | float | None = None,
         discrete: bool = False,
+        n_actions: int | None = None,
         name: str = "dataset",
         notes: Sequence[str] = (),
         extra: Mapping[str, np.ndarray] | None = None,
     ) -> "Dataset":
         """Check the columns and build a dataset.
+
+        A single bound holds for every action feature. ``n_actions`` declares how many discrete actions there are, so
+        that one the log never took still counts; without it the largest one seen decides.
 
         Raises:
             DataError: a column is empty, of the wrong shape, not numeric or not finite, or an action lies outside
@@ -66,8 +70,8 @@ class Dataset:
         next_observation = _floats(next_observation, "next_observations", name, ndim=2)
         reward = _floats(reward, "rewards", name, ndim=1)
         action = _actions(action, discrete, name)
-        terminated = _flags(terminated, "terminals", name)
-        truncated = _flags(truncated, "timeouts", name) & ~terminated
+        terminated = flags(terminated, "terminals", name)
+        truncated = flags(truncated, "timeouts", name) & ~terminated
         rows = len(observation)
         if rows == 0:
             raise DataError(f"{name}: the dataset has no transitions")
@@ -82,7 +86,7 @@ class Dataset:
                 raise DataError(f"{name}: {key} has {len(column)} rows, observations has {rows}")
         spec = Spec(
             observation_size=observation.shape[1],
-            action_size=int(action.max()) + 1 if discrete else action.shape[1],
+            action_size=_n_actions(action, n_actions, name) if discrete else action.shape[1],
             discrete=discrete,
             action_low=_bound(action_low, action, "action_low", name),
             action_high=_bound(action_high, action, "action_high", name),
@@ -136,16 +140,23 @@ class Dataset:
         dataset's own (rows,), for transformed rewards.
         """
         reward = np.asarray(self.reward if reward is None else reward, dtype=np.float64)
-        result = np.empty(len(self), dtype=np.float64)
+        if reward.shape != (len(self),):
+            raise DataError(f"{self.name}: reward has shape {reward.shape}, expected ({len(self)},)")
+        if not 0 <= discount <= 1:
+            raise DataError(f"{self.name}: discount must lie in [0, 1], got {discount}")
         window = max(1, round(1 / (1 - discount))) if discount < 1 else None
+        tail = dict.fromkeys((self.episode_bounds[1:] - 1).tolist(), 0.0)
         for start, end in zip(self.episode_bounds[:-1], self.episode_bounds[1:], strict=True):
-            value = 0.0
-            if not self.terminated[end - 1] and window is not None:
-                value = reward[max(start, end - window) : end].mean() / (1 - discount)
-            for row in range(end - 1, start - 1, -1):
-                value = reward[row] + discount * value
-                result[row] = value
-        return result.astype(np.float32)
+            if window is not None and not self.terminated[end - 1]:
+                tail[int(end) - 1] = float(reward[max(start, end - window) : end].mean() / (1 - discount))
+        # Plain floats: the recurrence is sequential, and indexing NumPy arrays one by one is ten times slower.
+        values = reward.tolist()
+        value = 0.0
+        for row in range(len(values) - 1, -1, -1):
+            value = tail.get(row, value)
+            value = values[row] + discount * value
+            values[row] = value
+        return np.asarray(values, dtype=np.float32)
 
     # --- pieces ---------------------------------------------------------------------------------------------------
 
@@ -160,6 +171,17 @@ class Dataset:
         rows = np.concatenate([np.arange(self.episode_bounds[k], self.episode_bounds[k + 1]) for k in indices])
         columns = {key: getattr(self, key)[rows] for key in COLUMNS}
         return replace(self, **columns, extra={key: column[rows] for key, column in self.extra.items()})
+
+    def with_successors(
+        self, keep: np.ndarray, next_observation: np.ndarray, truncated: np.ndarray, notes: Sequence[str] = ()
+    ) -> "Dataset":
+        """The rows where ``keep`` (rows,) is set, with these successors and truncation flags; for readers."""
+        changed = replace(self, next_observation=next_observation, truncated=truncated & ~self.terminated)
+        columns = {key: getattr(changed, key) if keep.all() else getattr(changed, key)[keep] for key in COLUMNS}
+        columns["truncated"] = columns["truncated"].copy()
+        columns["truncated"][-1] |= not columns["terminated"][-1]
+        extra = {key: column[keep] for key, column in self.extra.items()}
+        return replace(changed, **columns, extra=extra, notes=(*self.notes, *notes))
 
     def split(self, fraction: float, seed: int = 0) -> tuple["Dataset", "Dataset"]:
         """Two datasets of whole episodes, the first with about ``fraction`` of them; deterministic by seed.
@@ -264,26 +286,45 @@ def _actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
     column = np.asarray(column)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
-    if column.dtype.kind not in "iub" or column.ndim != 1 or (len(column) and column.min() < 0):
+    whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
+    if not whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < 2**31):
         raise DataError(f"{name}: discrete actions must be whole numbers from 0, of shape (rows,)")
     return column.astype(np.int64)
 
 
-def _flags(column: np.ndarray, key: str, name: str) -> np.ndarray:
+def flags(column: np.ndarray, key: str, name: str) -> np.ndarray:
+    """The column as (rows,) bool.
+
+    Raises:
+        DataError: it has another shape, or a value other than true/false or 0/1.
+    """
     column = np.asarray(column)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     if column.ndim != 1:
         raise DataError(f"{name}: {key} has shape {column.shape}, expected (rows,)")
-    if column.dtype.kind not in "fiub" or not np.isin(column, (0, 1)).all():
-        raise DataError(f"{name}: {key} must be true/false or 0/1")
+    if column.dtype.kind not in "fiub":
+        raise DataError(f"{name}: {key} holds {column.dtype}, expected true/false or 0/1")
+    wrong = ~np.isin(column, (0, 1))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise DataError(f"{name}: {key} must be true/false or 0/1, row {row} is {column[row]}")
     return column.astype(bool)
 
 
-def _bound(bound: Sequence[float] | None, action: np.ndarray, key: str, name: str) -> tuple[float, ...] | None:
+def _n_actions(action: np.ndarray, declared: int | None, name: str) -> int:
+    seen = int(action.max()) + 1
+    if declared is not None and declared < seen:
+        raise DataError(f"{name}: actions go up to {seen - 1}, but only {declared} are declared (0 to {declared - 1})")
+    return seen if declared is None else declared
+
+
+def _bound(bound: Sequence[float] | float | None, action: np.ndarray, key: str, name: str) -> tuple[float, ...] | None:
     if bound is None:
         return None
     values = tuple(float(v) for v in np.ravel(np.asarray(bound, dtype=np.float64)))
+    if len(values) == 1 and action.ndim == 2:
+        values = values * action.shape[1]
     if action.ndim != 2 or len(values) != action.shape[1] or not np.isfinite(values).all():
         raise DataError(f"{name}: {key} must be one finite number per action feature, got {values}")
     return values

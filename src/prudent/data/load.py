@@ -1,0 +1,147 @@
+"""From whatever names a dataset to the dataset."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from prudent.data import names
+from prudent.data.builtin import BUILTIN
+from prudent.data.dataset import Dataset
+from prudent.errors import DataError
+
+Source = str | Path
+_MINARI_ID = re.compile(r"(?:[-\w]+/)+[-\w]+-v\d+")
+_MAGIC = {"HDF5": b"\x89HDF\r\n\x1a\n", "npz": b"PK\x03\x04"}
+_FORMAT = {".hdf5": "HDF5", ".h5": "HDF5", ".npz": "npz"}
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What the user tells about the files beyond their content; see :func:`load_dataset`."""
+
+    dones: Literal["terminated", "truncated"] = "terminated"
+    horizon: int | None = None
+    action_low: Sequence[float] | float | None = None
+    action_high: Sequence[float] | float | None = None
+    discrete: bool | None = None
+
+
+def load_dataset(
+    source: Source | Sequence[Source],
+    *,
+    dones: Literal["terminated", "truncated"] = "terminated",
+    action_low: Sequence[float] | float | None = None,
+    action_high: Sequence[float] | float | None = None,
+    discrete: bool | None = None,
+    horizon: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """The dataset named by ``source``; several sources join into one, in the order given.
+
+    A source is a built-in name (``pendulum-mixed``), a file (``.npz``, or ``.hdf5``/``.h5`` as written by D4RL and
+    d4rl-pybullet), a Minari dataset (``minari:namespace/name-vN`` or its folder), or a D4RL name such as
+    ``hopper-medium-expert-v2``, looked up in ``$PRUDENT_DATA`` and the customary local folders.
+
+    Args:
+        source: one source or a sequence of them.
+        dones: what ``dones`` (npz), or ``terminals`` in a file without ``timeouts``, mean: the end of value
+            ("terminated") or only of the recording ("truncated"). No file can tell.
+        action_low: lower action bound in the units of the log, one number or one per feature; replaces the file's.
+        action_high: upper action bound, likewise.
+        discrete: whether actions are numbers of choices; None leaves it to the file.
+        horizon: the task's time limit in steps, used where a file has no truncation flags.
+        seed: for built-in datasets, which are made on the spot.
+
+    Raises:
+        DataError: one line naming the file, the key and the reason.
+    """
+    if dones not in ("terminated", "truncated"):
+        raise DataError(f'dones must be "terminated" or "truncated", got {dones!r}')
+    if horizon is not None and horizon < 1:
+        raise DataError(f"horizon must be 1 or more steps, got {horizon}")
+    options = _Options(dones, horizon, action_low, action_high, discrete)
+    if isinstance(source, str | Path):
+        return _one(source, options, seed)
+    if len(source) == 0:
+        raise DataError("no dataset was named")
+    return Dataset.join([_one(item, options, seed) for item in source])
+
+
+def _one(source: Source, options: _Options, seed: int) -> Dataset:
+    text = str(source)
+    if text in BUILTIN:
+        return BUILTIN[text].make(seed)
+    if text.startswith("minari:"):
+        return _minari(text.removeprefix("minari:"), options)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _minari(path, options)
+    if path.exists():
+        return read_file(path, options)
+    if path.suffix.lower() in _FORMAT:
+        raise DataError(f"{source}: no such file")
+    if _MINARI_ID.fullmatch(text):
+        return _minari(text, options)
+    if isinstance(source, Path) or len(path.parts) != 1:
+        raise DataError(f"{source}: no such file or folder")
+    return _named(text, options)
+
+
+def _named(name: str, options: _Options) -> Dataset:
+    files = names.find(name)
+    read = f"read from {' and '.join(str(path) for path in files)}"
+    joined = Dataset.join([read_file(path, options) for path in files], name=name)
+    return replace(joined, notes=(read, *joined.notes))
+
+
+def read_file(path: Path, options: _Options | None = None) -> Dataset:
+    """Read one file by its extension, after checking that its first bytes agree.
+
+    Raises:
+        DataError: the file is empty, of another kind than its name says, or its reader refuses it.
+    """
+    options = options or _Options()
+    kind = _FORMAT.get(path.suffix.lower())
+    if kind is None:
+        accepted = ", ".join(names.EXTENSIONS)
+        raise DataError(f"{path.name}: {path.suffix or 'no extension'} is not a dataset format; accepted: {accepted}")
+    _check_magic(path, kind)
+    arguments: dict[str, Any] = {
+        "dones": options.dones,
+        "horizon": options.horizon,
+        "action_low": options.action_low,
+        "action_high": options.action_high,
+    }
+    if kind == "npz":
+        from prudent.data.readers import npz
+
+        return npz.read(path, discrete=options.discrete, **arguments)
+    from prudent.data.readers import d4rl
+
+    return d4rl.read(path, discrete=bool(options.discrete), **arguments)
+
+
+def _check_magic(path: Path, kind: str) -> None:
+    if not path.is_file():
+        raise DataError(f"{path.name}: not a regular file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise DataError(f"{path.name}: cannot be opened ({error.strerror})") from error
+    if not head:
+        raise DataError(f"{path.name}: the file is empty")
+    if head.startswith(_MAGIC[kind]):
+        return
+    actual = next((other for other, magic in _MAGIC.items() if head.startswith(magic)), None)
+    if actual:
+        raise DataError(f"{path.name}: named {path.suffix} but its content is {actual}")
+    raise DataError(f"{path.name}: not a {kind} file, or a damaged one (its first bytes are {head[:4]!r})")
+
+
+def _minari(source: Source, options: _Options) -> Dataset:
+    from prudent.data.readers import minari
+
+    return minari.read(source, action_low=options.action_low, action_high=options.action_high)

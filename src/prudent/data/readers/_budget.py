@@ -1,0 +1,44 @@
+"""How many bytes a file may ask for."""
+
+import os
+
+from prudent.errors import DataError
+
+DEFAULT_BYTES = 4 << 30
+"""Declared bytes that one file may ask for, unless ``PRUDENT_MAX_BYTES`` says otherwise."""
+
+# Deflate cannot shrink data more than 1032 times; below the floor an exaggeration does no harm.
+MAX_RATIO = 1100
+FLOOR_BYTES = 16 << 20
+
+
+class Budget:
+    """Counts the bytes a file declares, before any of them is read."""
+
+    def __init__(self, limit: int | None = None):
+        self.limit = int(os.environ.get("PRUDENT_MAX_BYTES", DEFAULT_BYTES)) if limit is None else limit
+        self.spent = 0
+
+    def spend(self, declared: int, *, stored: int, key: str, name: str) -> None:
+        """Account for an array of ``declared`` bytes of which the file holds ``stored`` (compressed).
+
+        Raises:
+            DataError: the array cannot be in the file, or the file asks for more than the limit in total.
+        """
+        if declared > FLOOR_BYTES and declared > MAX_RATIO * stored:
+            raise DataError(f"{name}: {key} declares {human(declared)} but the file stores only {human(stored)} of it")
+        self.spent += declared
+        if self.spent > self.limit:
+            raise DataError(
+                f"{name}: {key} brings the file to {human(self.spent)} in memory, above the limit of "
+                f"{human(self.limit)}; set PRUDENT_MAX_BYTES to allow more"
+            )
+
+
+def human(count: float) -> str:
+    """A number of bytes for people: ``human(2048) == "2.0 KiB"``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

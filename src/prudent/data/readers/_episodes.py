@@ -1,0 +1,185 @@
+"""Where episodes end, and which rows have a successor: what every flat log leaves partly unsaid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+COMMON_HORIZON = 1000
+"""Time limit of the locomotion tasks whose files most often come without timeouts."""
+
+# A reset moves all features at once. Per-step changes are measured in units of each feature's own 95th percentile and
+# averaged over the features: on Hopper logs rows inside an episode stay below 1.5 and resets start at 3.2. A
+# HalfCheetah reset hides below 1, so silence of this measure proves nothing and the horizon has to help.
+JUMP = 2.0
+_JUMP_CAP = 100.0
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Rows to keep and what follows each of them; arrays have the length of the file."""
+
+    next_observation: np.ndarray
+    truncated: np.ndarray
+    keep: np.ndarray
+    notes: tuple[str, ...]
+
+
+def settle(
+    observation: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray | None,
+    next_observation: np.ndarray | None = None,
+    horizon: int | None = None,
+    fallback_horizon: int | None = None,
+) -> Settled:
+    """Decide where episodes end and drop the rows whose successor the file does not hold.
+
+    ``truncated`` None means that the file has no such flags; they are then inferred. ``horizon`` is a time limit
+    known to hold, ``fallback_horizon`` one assumed for stretches that nothing else divides. Shapes: observations
+    (rows, S), flags (rows,) bool.
+    """
+    notes: list[str] = []
+    exact = next_observation is not None
+    gaps = _mismatches(observation, next_observation) if next_observation is not None else _jumps(observation)
+    if exact and gaps.mean() > 0.5:
+        notes.append("next_observations is not the following row: rows stand in no order of time, flags are used as is")
+        gaps = np.zeros_like(gaps)
+    if truncated is None:
+        truncated = _infer(terminated, gaps, exact, horizon, fallback_horizon, notes)
+    else:
+        truncated = _align(terminated, truncated & ~terminated, gaps, exact, notes)
+    if next_observation is None:
+        return _next_rows(observation, terminated, truncated, notes)
+    return _given_rows(observation, next_observation, terminated, truncated, notes)
+
+
+def _mismatches(observation: np.ndarray, next_observation: np.ndarray) -> np.ndarray:
+    """Rows whose stated successor is not the row that follows; never the last one."""
+    gaps = np.zeros(len(observation), dtype=bool)
+    gaps[:-1] = (np.abs(next_observation[:-1] - observation[1:]) > 1e-6).any(axis=1)
+    return gaps
+
+
+def _jumps(observation: np.ndarray) -> np.ndarray:
+    """Rows after which the observation moves far more than it usually does in one step; never the last one."""
+    gaps = np.zeros(len(observation), dtype=bool)
+    if len(observation) < 3:
+        return gaps
+    change = np.abs(np.diff(observation.astype(np.float64), axis=0))
+    usual = np.quantile(change, 0.95, axis=0)
+    moving = usual > 0
+    if moving.any():
+        gaps[:-1] = np.minimum(change[:, moving] / usual[moving], _JUMP_CAP).mean(axis=1) > JUMP
+    return gaps
+
+
+def _infer(
+    terminated: np.ndarray,
+    gaps: np.ndarray,
+    exact: bool,
+    horizon: int | None,
+    fallback: int | None,
+    notes: list[str],
+) -> np.ndarray:
+    """Truncation flags for a file without any."""
+    truncated = gaps & ~terminated
+    if truncated.any():
+        why = "next_observations differs from the following row" if exact else "the observation jumps"
+        notes.append(f"no timeouts in the file: {truncated.sum()} inferred where {why}")
+    limit = horizon or fallback
+    if limit is not None:
+        cuts = _every(limit, terminated | truncated, len(terminated))
+        if len(cuts):
+            truncated[cuts] = True
+            whence = "the time limit" if horizon else "the usual time limit, assumed,"
+            notes.append(f"no timeouts in the file: {len(cuts)} set after {limit} steps, {whence} of the task")
+    return truncated
+
+
+def _every(limit: int, ends: np.ndarray, rows: int) -> np.ndarray:
+    """Rows where a stretch without an end has lasted ``limit`` steps, again and again."""
+    stops = np.append(np.flatnonzero(ends) + 1, rows)
+    starts = np.concatenate([[0], stops[:-1]])
+    cuts = [np.arange(a + limit - 1, b, limit) for a, b in zip(starts, stops, strict=True) if b - a >= limit]
+    found = np.concatenate(cuts) if cuts else np.empty(0, dtype=np.int64)
+    return found[~ends[found]]
+
+
+def _align(
+    terminated: np.ndarray, truncated: np.ndarray, gaps: np.ndarray, exact: bool, notes: list[str]
+) -> np.ndarray:
+    """The file's flags, corrected where its observations contradict them.
+
+    AntMaze v0 has timeouts that drift away from the resets, so that transitions lead across the whole maze. Jumps are
+    evidence only when they are about as many as the flags they contradict; differing successors are proof.
+    """
+    unflagged = gaps & ~(terminated | truncated)
+    idle = truncated & ~gaps
+    idle[-1] = False
+    if not unflagged.any():
+        return truncated
+    drifted = idle.sum() / 2 <= unflagged.sum() <= 2 * idle.sum()
+    if drifted:
+        notes.append(
+            f"{idle.sum()} timeouts stand inside an episode and were moved to the {unflagged.sum()} rows where the "
+            f"observations start anew, the first is row {np.flatnonzero(unflagged)[0]}"
+        )
+        return (truncated & ~idle) | unflagged
+    if exact:
+        notes.append(
+            f"{unflagged.sum()} episode ends have no flag (next_observations differs from the following row) and "
+            f"count as truncated, the first is row {np.flatnonzero(unflagged)[0]}"
+        )
+        return truncated | unflagged
+    return truncated
+
+
+def _next_rows(observation: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, notes: list[str]) -> Settled:
+    """Successors taken from the following row."""
+    follower = np.concatenate([observation[1:], observation[-1:]])
+    # Value ends at a termination, so its successor is never used; the row after it belongs to another episode.
+    follower[terminated] = observation[terminated]
+    orphan = truncated.copy()
+    if not terminated[-1] and not truncated[-1]:
+        orphan[-1] = True
+        notes.append("the rows after the last flag are kept as a truncated episode")
+    return _without(orphan, follower, terminated, truncated, notes)
+
+
+def _given_rows(
+    observation: np.ndarray,
+    next_observation: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    notes: list[str],
+) -> Settled:
+    """Successors stated by the file, except those that belong to the next episode."""
+    borrowed = np.zeros(len(observation), dtype=bool)
+    same = ~_mismatches(observation, next_observation)[:-1]
+    stayed = (next_observation[:-1] == observation[:-1]).all(axis=1)
+    borrowed[:-1] = same & ~stayed & (terminated | truncated)[:-1]
+    follower = next_observation
+    if (borrowed & terminated).any():
+        follower = next_observation.copy()
+        follower[borrowed & terminated] = observation[borrowed & terminated]
+        notes.append(
+            f"{(borrowed & terminated).sum()} terminal rows had the next episode's first row as next observation; "
+            "replaced by their own, which no value depends on"
+        )
+    if not (terminated | truncated)[-1]:
+        notes.append("the rows after the last flag are kept as a truncated episode")
+    return _without(borrowed & ~terminated, follower, terminated, truncated, notes)
+
+
+def _without(
+    orphan: np.ndarray, follower: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, notes: list[str]
+) -> Settled:
+    """Drop the rows without a successor; the row before each, if of the same episode, becomes the truncated one."""
+    truncated = truncated.copy()
+    if orphan.any():
+        ends = terminated | truncated
+        before = np.flatnonzero(orphan) - 1
+        before = before[before >= 0]
+        truncated[before[~ends[before]]] = True
+        notes.append(f"{orphan.sum()} rows dropped: the last step of a truncated episode has no successor in the file")
+    return Settled(follower, truncated, ~orphan, tuple(notes))

@@ -1,0 +1,106 @@
+"""Opening HDF5 files that someone else wrote."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prudent.data.readers._budget import Budget
+from prudent.errors import DataError
+
+if TYPE_CHECKING:
+    import h5py
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+@contextmanager
+def opened(path: Path) -> "Iterator[h5py.File]":
+    """The file, open for reading.
+
+    Raises:
+        DataError: it is not HDF5, or cut short, or damaged in a place that was read.
+    """
+    import h5py
+
+    try:
+        with h5py.File(os.fspath(path), "r") as file:
+            yield file
+    except DataError:
+        raise
+    # The HDF5 library reports damage as any of these, depending on where it stumbles.
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path.name}: a truncated or damaged HDF5 file ({reason})") from error
+
+
+def child(group: "h5py.Group", key: str, name: str) -> "h5py.Group | h5py.Dataset | None":
+    """The object ``key`` (slashes allowed) below ``group``, or None; links out of the file are never followed.
+
+    Raises:
+        DataError: the key is a soft or external link, or its storage lies outside the file.
+    """
+    import h5py
+
+    node: h5py.Group | h5py.Dataset = group
+    for part in key.split("/"):
+        if not isinstance(node, h5py.Group) or part not in node.keys():  # noqa: SIM118 - `in node` follows links
+            return None
+        link = node.get(part, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            raise DataError(f"{name}: {key} is an external link to another file, which is never followed")
+        if not isinstance(link, h5py.HardLink):
+            raise DataError(f"{name}: {key} is a soft link, only data stored under its own key is read")
+        found = node[part]
+        if isinstance(found, h5py.Datatype):
+            raise DataError(f"{name}: {key} is a type definition, not data")
+        node = found
+    if isinstance(node, h5py.Dataset):
+        _check_storage(node, key, name)
+    return node
+
+
+def _check_storage(dataset: "h5py.Dataset", key: str, name: str) -> None:
+    if dataset.is_virtual:
+        raise DataError(f"{name}: {key} is a virtual dataset, which would read other files")
+    if dataset.external:
+        raise DataError(f"{name}: {key} keeps its bytes in external storage, outside the file")
+
+
+def columns(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -> dict[str, np.ndarray]:
+    """The numeric arrays among ``keys`` that exist, each checked for type, size and row count before a byte is read.
+
+    Raises:
+        DataError: a key is a group, an object or text type, larger than the budget or its stored bytes allow, or of
+            another length than the first.
+    """
+    import h5py
+
+    found: dict[str, h5py.Dataset] = {}
+    for key in keys:
+        node = child(group, key, name)
+        if node is None:
+            continue
+        if not isinstance(node, h5py.Dataset):
+            raise DataError(f"{name}: {key} is a group, expected an array")
+        _check_array(node, key, name, budget)
+        found[key] = node
+    lengths = {key: node.shape[0] for key, node in found.items()}
+    for key, rows in lengths.items():
+        first = next(iter(lengths))
+        if rows != lengths[first]:
+            raise DataError(f"{name}: {key} has {rows} rows, {first} has {lengths[first]}")
+    return {key: node[()] for key, node in found.items()}
+
+
+def _check_array(dataset: "h5py.Dataset", key: str, name: str, budget: Budget) -> None:
+    if dataset.dtype.kind not in "fiub":
+        kind = "objects or text" if dataset.dtype.kind == "O" else str(dataset.dtype)
+        raise DataError(f"{name}: {key} holds {kind}, not numbers")
+    if dataset.shape is None or len(dataset.shape) == 0:
+        raise DataError(f"{name}: {key} has no rows, expected an array")
+    declared = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
+    budget.spend(declared, stored=dataset.id.get_storage_size(), key=key, name=name)
