@@ -1,0 +1,300 @@
+"""What a policy earns in its environment, and whether it was predicted too high.
+
+All members and episodes run at once, one policy call per time step. Every member meets the same start states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from prudent import envs, statistics
+
+if TYPE_CHECKING:
+    import torch
+
+    from prudent.types import Spec
+
+# More at once only costs memory: a MuJoCo environment takes one to three megabytes.
+_EPISODES_AT_ONCE = 32
+
+
+class Acting(Protocol):
+    """What can be evaluated: P policies with the same spaces, as :class:`prudent.population.Population`."""
+
+    @property
+    def size(self) -> int:
+        """P, the number of members."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """One distinct name per member."""
+        ...
+
+    @property
+    def spec(self) -> Spec:
+        """Observations and actions, in environment units."""
+        ...
+
+    @property
+    def discount(self) -> np.ndarray:
+        """(P,): gamma of each member."""
+        ...
+
+    @property
+    def reward_scale(self) -> float | np.ndarray:
+        """Values are in units of ``reward_scale * reward + reward_shift``; one number, or one per member."""
+        ...
+
+    @property
+    def reward_shift(self) -> float | np.ndarray:
+        """See ``reward_scale``."""
+        ...
+
+    def act(
+        self, observation: np.ndarray, deterministic: bool, generator: torch.Generator | None
+    ) -> np.ndarray:
+        """(P, B, S) raw observations -> (P, B, A) actions in environment units (discrete: (P, B) int64)."""
+        ...
+
+    def predicted_value(
+        self, observation: np.ndarray, generator: torch.Generator | None
+    ) -> np.ndarray | None:
+        """(P, B, S) raw observations -> (P, B) values E_{a~pi}[min_e Q_e(s, a)] in transformed rewards.
+
+        None where the algorithm learns no values.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Episodes of P members. Arrays are (P, K) for K episodes; row k of every member began in the same state.
+
+    Attributes:
+        env_id: the environment.
+        names: one per member.
+        deterministic: whether the policies took their mode or sampled.
+        returns: undiscounted sums of raw rewards. NaN where a member's action was not a number: it has
+            diverged, and no return would be honest.
+        lengths: steps.
+        truncated: ended by a time limit, not by the task.
+        realized: discounted sums of transformed rewards with the member's own discount, the counterpart of
+            ``predicted``. A truncated episode is taken to go on as it ended, see
+            :func:`prudent.statistics.discounted`.
+        continuation: the part of ``realized`` that stands for the time after a truncation; 0 elsewhere.
+        tail_weight: gamma ** length where truncated, else 0: how much of the future was not watched.
+        predicted: values of the start states under the *stochastic* policy; None without a critic.
+    """
+
+    env_id: str
+    names: tuple[str, ...]
+    deterministic: bool
+    returns: np.ndarray
+    lengths: np.ndarray
+    truncated: np.ndarray
+    realized: np.ndarray
+    continuation: np.ndarray
+    tail_weight: np.ndarray
+    predicted: np.ndarray | None
+
+    def select(self, members: Iterable[int]) -> Evaluation:
+        """The same for some members, by index: the seeds of one setting, say."""
+        rows = np.array(list(members), dtype=np.int64)
+        columns = {key: getattr(self, key)[rows] for key in _COLUMNS}
+        predicted = None if self.predicted is None else self.predicted[rows]
+        names = tuple(self.names[row] for row in rows)
+        return Evaluation(self.env_id, names, self.deterministic, predicted=predicted, **columns)
+
+    @property
+    def diverged(self) -> list[str]:
+        """Names of the members whose policy returned NaN."""
+        return [name for name, row in zip(self.names, self.returns, strict=True) if np.isnan(row).any()]
+
+    def summary(self) -> dict[str, Any]:
+        """``{"overall": figures, "members": {name: figures}}``, ready for JSON: None for what has no value.
+
+        ``return_mean`` and ``return_std``, ``iqm`` and its bootstrap interval ``ci95`` ``[low, high]`` are
+        raw returns over all episodes, :mod:`prudent.statistics` says how; ``normalized_score`` is that of the
+        mean, where the environment has references. ``predicted_value`` and ``realized_value`` are means over
+        start states of discounted transformed rewards, ``lower_bound_share`` the share of start states where
+        the prediction was no higher than what was realised. One realised return is one draw: an unbiased
+        prediction would score about a half, a lower bound close to 1.
+        """
+        members = {name: self.select([index])._figures() for index, name in enumerate(self.names)}
+        return {"overall": self._figures(), "members": members}
+
+    def _figures(self) -> dict[str, Any]:
+        interval = statistics.interval(self.returns)
+        figures = {
+            "return_mean": _number(self.returns.mean()),
+            "return_std": _number(self.returns.std()),
+            "normalized_score": _score(self.env_id, self.returns.mean()),
+            "iqm": _number(statistics.iqm(self.returns.ravel())),
+            "ci95": None if interval is None else list(interval),
+            "predicted_value": None if self.predicted is None else _number(self.predicted.mean()),
+            "realized_value": _number(self.realized.mean()),
+            "lower_bound_share": None,
+        }
+        # The critic values the policy that samples. The deterministic one usually earns more: holding the
+        # prediction against its return would make a prediction that is too high look like a lower bound.
+        if self.predicted is not None and not self.deterministic:
+            known = np.isfinite(self.predicted) & np.isfinite(self.realized)
+            if known.all():
+                figures["lower_bound_share"] = float((self.predicted <= self.realized).mean())
+        return figures
+
+
+_COLUMNS = ("returns", "lengths", "truncated", "realized", "continuation", "tail_weight")
+
+
+@dataclass(frozen=True, eq=False)
+class BothEvaluations:
+    """The same policies taking their mode, and sampling, from the same start states."""
+
+    deterministic: Evaluation
+    stochastic: Evaluation
+
+    def summary(self) -> dict[str, Any]:
+        """``{"overall", "members", "deterministic", "stochastic"}``.
+
+        The last two are the summaries of each. ``overall`` and ``members`` take from each what is meaningful:
+        returns of the deterministic policy, the one deployed; prediction against realisation of the
+        stochastic one, the one the critic speaks of.
+        """
+        deterministic, stochastic = self.deterministic.summary(), self.stochastic.summary()
+        members = {
+            name: _merge(figures, stochastic["members"][name])
+            for name, figures in deterministic["members"].items()
+        }
+        return {
+            "overall": _merge(deterministic["overall"], stochastic["overall"]),
+            "members": members,
+            "deterministic": deterministic,
+            "stochastic": stochastic,
+        }
+
+
+def _merge(deterministic: dict[str, Any], stochastic: dict[str, Any]) -> dict[str, Any]:
+    value = {key: stochastic[key] for key in ("predicted_value", "realized_value", "lower_bound_share")}
+    return {**deterministic, **value}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _score(env_id: str, value: float) -> float | None:
+    from prudent.data.scores import normalized_score
+
+    if not np.isfinite(value):
+        return None
+    score = normalized_score(env_id, float(value))
+    return None if score is None else _number(score)
+
+
+# --- running ----------------------------------------------------------------------------------------------
+
+
+def evaluate(
+    population: Acting,
+    env_id: str,
+    *,
+    episodes: int = 10,
+    seed: int = 0,
+    deterministic: bool = True,
+    max_steps: int = 10_000,
+) -> Evaluation:
+    """Run every member for some episodes.
+
+    Episode k starts from the same state for every member, and again for the same ``seed``. A member's figures
+    do not depend on the others beside it. ``max_steps`` cuts episodes of environments without a time limit of
+    their own; that counts as truncation.
+
+    Raises:
+        ConfigError: the environment does not exist, or does not fit the population's spaces.
+        PrudentError: the environment failed or returned NaN.
+    """
+    import torch
+
+    envs.check_fits(env_id, population.spec)
+    # generate_state(K) begins with generate_state(K - 1): asking for more episodes keeps the first ones.
+    # Seeds spread over 32 bits, so that evaluations with seeds 0 and 1 share no start states.
+    seeds = np.random.SeedSequence(seed).generate_state(episodes)
+    parts: list[dict[str, np.ndarray]] = []
+    predictions: list[np.ndarray | None] = []
+    for first in range(0, episodes, _EPISODES_AT_ONCE):
+        some = seeds[first : first + _EPISODES_AT_ONCE]
+        # A generator each: how often the first was used depends on how long the other members lasted.
+        acting, predicting = (torch.Generator().manual_seed(int(some[0]) + offset) for offset in (0, 1))
+        with envs.Environments(env_id, population.size * len(some)) as environments:
+            start, columns = _rollout(population, environments, some, deterministic, acting, max_steps)
+        parts.append(columns)
+        predictions.append(population.predicted_value(start, predicting))
+    known = [values for values in predictions if values is not None]
+    return Evaluation(
+        env_id,
+        tuple(population.names),
+        deterministic,
+        predicted=np.concatenate(known, axis=1).astype(np.float64) if known else None,
+        **{key: np.concatenate([part[key] for part in parts], axis=1) for key in _COLUMNS},
+    )
+
+
+def evaluate_both(population: Acting, env_id: str, **options: Any) -> BothEvaluations:
+    """:func:`evaluate` twice, deterministic and stochastic, from the same start states; options as there."""
+    return BothEvaluations(
+        evaluate(population, env_id, deterministic=True, **options),
+        evaluate(population, env_id, deterministic=False, **options),
+    )
+
+
+def _rollout(
+    population: Acting,
+    environments: envs.Environments,
+    seeds: np.ndarray,
+    deterministic: bool,
+    generator: torch.Generator,
+    max_steps: int,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """One episode per member and seed: start states (P, K, S), and the (P, K) columns of an Evaluation."""
+    shape = (population.size, len(seeds))
+    observation = environments.reset(np.tile(seeds, population.size)).reshape(*shape, -1)
+    start = observation
+    lengths = np.zeros(shape, dtype=np.int64)
+    terminated, diverged = np.zeros((2, *shape), dtype=bool)
+    rewards: list[np.ndarray] = []
+    while environments.active.any() and len(rewards) < max_steps:
+        # Finished episodes act along, unheard: leaving them out would shift the noise of the others and round
+        # their numbers differently, so that a member would earn something else alone than in company.
+        action = population.act(observation, deterministic, generator)
+        # NaN never reaches the simulator: a diverged member ends here, and must not end the others.
+        lost = environments.active.reshape(shape) & ~np.isfinite(action.reshape(*shape, -1)).all(axis=-1)
+        diverged |= lost
+        environments.active &= ~lost.ravel()
+        lengths += environments.active.reshape(shape)
+        flat, reward, ended, _ = environments.step(action.reshape(len(environments), *action.shape[2:]))
+        observation = flat.reshape(observation.shape)
+        terminated |= ended.reshape(shape)
+        rewards.append(reward.reshape(shape))
+    reward_TPK = np.array(rewards)
+    scale_P1, shift_P1 = (
+        np.reshape(population.reward_scale, (-1, 1)),
+        np.reshape(population.reward_shift, (-1, 1)),
+    )
+    transformed_TPK = scale_P1 * reward_TPK + shift_P1
+    realized, continuation, weight = statistics.discounted(
+        transformed_TPK, lengths, terminated, population.discount
+    )
+    return start, {
+        "returns": np.where(diverged, np.nan, reward_TPK.sum(axis=0)),
+        "lengths": lengths,
+        "truncated": ~terminated & ~diverged,
+        "realized": np.where(diverged, np.nan, realized),
+        "continuation": continuation,
+        "tail_weight": weight,
+    }
