@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from prudent.data import columns
+from prudent.data.columns import Bound
 from prudent.errors import DataError
 from prudent.types import Batch, Spec
 
@@ -49,8 +51,8 @@ class Dataset:
         next_observation: np.ndarray,
         terminated: np.ndarray,
         truncated: np.ndarray,
-        action_low: Sequence[float] | float | None = None,
-        action_high: Sequence[float] | float | None = None,
+        action_low: Bound | None = None,
+        action_high: Bound | None = None,
         discrete: bool = False,
         n_actions: int | None = None,
         name: str = "dataset",
@@ -66,12 +68,12 @@ class Dataset:
             DataError: a column is empty, of the wrong shape, not numeric or not finite, or an action lies outside
                 the declared bounds.
         """
-        observation = _floats(observation, "observations", name, ndim=2)
-        next_observation = _floats(next_observation, "next_observations", name, ndim=2)
-        reward = _floats(reward, "rewards", name, ndim=1)
-        action = _actions(action, discrete, name)
-        terminated = flags(terminated, "terminals", name)
-        truncated = flags(truncated, "timeouts", name) & ~terminated
+        observation = columns.floats(observation, "observations", name, ndim=2)
+        next_observation = columns.floats(next_observation, "next_observations", name, ndim=2)
+        reward = columns.floats(reward, "rewards", name, ndim=1)
+        action = columns.actions(action, discrete, name)
+        terminated = columns.flags(terminated, "terminals", name)
+        truncated = columns.flags(truncated, "timeouts", name) & ~terminated
         rows = len(observation)
         if rows == 0:
             raise DataError(f"{name}: the dataset has no transitions")
@@ -80,22 +82,37 @@ class Dataset:
                 f"{name}: next_observations has shape {next_observation.shape}, observations {observation.shape}"
             )
         extra = dict(extra or {})
-        others = {"actions": action, "rewards": reward, "terminals": terminated, "timeouts": truncated, **extra}
+        others = {
+            "actions": action,
+            "rewards": reward,
+            "terminals": terminated,
+            "timeouts": truncated,
+            **extra,
+        }
         for key, column in others.items():
             if len(column) != rows:
                 raise DataError(f"{name}: {key} has {len(column)} rows, observations has {rows}")
         spec = Spec(
             observation_size=observation.shape[1],
-            action_size=_n_actions(action, n_actions, name) if discrete else action.shape[1],
+            action_size=columns.count_actions(action, n_actions, name) if discrete else action.shape[1],
             discrete=discrete,
-            action_low=_bound(action_low, action, "action_low", name),
-            action_high=_bound(action_high, action, "action_high", name),
+            action_low=columns.bounds(action_low, action, "action_low", name),
+            action_high=columns.bounds(action_high, action, "action_high", name),
         )
-        _check_bounds(action, spec, name)
+        columns.check_bounds(action, spec, name)
         # The recording ends with the file: an episode still open there is truncated, not lost.
         truncated[-1] |= not terminated[-1]
         return cls(
-            observation, action, reward, next_observation, terminated, truncated, spec, name, tuple(notes), extra
+            observation,
+            action,
+            reward,
+            next_observation,
+            terminated,
+            truncated,
+            spec,
+            name,
+            tuple(notes),
+            extra,
         )
 
     def __len__(self) -> int:
@@ -169,19 +186,19 @@ class Dataset:
         if len(indices) == 0:
             raise DataError(f"{self.name}: a selection needs at least one episode")
         rows = np.concatenate([np.arange(self.episode_bounds[k], self.episode_bounds[k + 1]) for k in indices])
-        columns = {key: getattr(self, key)[rows] for key in COLUMNS}
-        return replace(self, **columns, extra={key: column[rows] for key, column in self.extra.items()})
+        table = {key: getattr(self, key)[rows] for key in COLUMNS}
+        return replace(self, **table, extra={key: column[rows] for key, column in self.extra.items()})
 
     def with_successors(
         self, keep: np.ndarray, next_observation: np.ndarray, truncated: np.ndarray, notes: Sequence[str] = ()
     ) -> "Dataset":
         """The rows where ``keep`` (rows,) is set, with these successors and truncation flags; for readers."""
         changed = replace(self, next_observation=next_observation, truncated=truncated & ~self.terminated)
-        columns = {key: getattr(changed, key) if keep.all() else getattr(changed, key)[keep] for key in COLUMNS}
-        columns["truncated"] = columns["truncated"].copy()
-        columns["truncated"][-1] |= not columns["terminated"][-1]
+        table = {key: getattr(changed, key) if keep.all() else getattr(changed, key)[keep] for key in COLUMNS}
+        table["truncated"] = table["truncated"].copy()
+        table["truncated"][-1] |= not table["terminated"][-1]
         extra = {key: column[keep] for key, column in self.extra.items()}
-        return replace(changed, **columns, extra=extra, notes=(*self.notes, *notes))
+        return replace(changed, **table, extra=extra, notes=(*self.notes, *notes))
 
     def split(self, fraction: float, seed: int = 0) -> tuple["Dataset", "Dataset"]:
         """Two datasets of whole episodes, the first with about ``fraction`` of them; deterministic by seed.
@@ -205,8 +222,12 @@ class Dataset:
         if not datasets:
             raise DataError("joining needs at least one dataset")
         first = datasets[0]
+        # A log rarely takes every discrete action: what one file lacks, another may show.
+        most = max(d.spec.action_size for d in datasets)
+        spec = replace(first.spec, action_size=most) if first.spec.discrete else first.spec
         for other in datasets[1:]:
-            if other.spec != first.spec:
+            same = replace(other.spec, action_size=most) if other.spec.discrete else other.spec
+            if same != spec:
                 raise DataError(f"{other.name} does not fit {first.name}: {other.spec} against {first.spec}")
         if len(datasets) == 1:
             return first if name is None else replace(first, name=name)
@@ -215,10 +236,10 @@ class Dataset:
         notes = [f"{d.name}: {note}" for d in datasets for note in d.notes]
         if dropped:
             notes.append(f"columns not in every file were left out: {', '.join(dropped)}")
-        columns = {key: np.concatenate([getattr(d, key) for d in datasets]) for key in COLUMNS}
+        table = {key: np.concatenate([getattr(d, key) for d in datasets]) for key in COLUMNS}
         return Dataset(
-            **columns,
-            spec=first.spec,
+            **table,
+            spec=spec,
             name=name or "+".join(d.name for d in datasets),
             notes=tuple(notes),
             extra={key: np.concatenate([d.extra[key] for d in datasets]) for key in sorted(shared)},
@@ -227,7 +248,7 @@ class Dataset:
     # --- use ------------------------------------------------------------------------------------------------------
 
     def batches(self, batch_size: int, steps: int | None = None, seed: int = 0) -> Iterator[Batch]:
-        """Batches (B, ...) of rows drawn with replacement, in the units of the log; endless unless ``steps`` is given."""
+        """Batches (B, ...) of rows drawn with replacement, in the units of the log; endless without ``steps``."""
         if batch_size < 1:
             raise DataError(f"batch_size must be 1 or more, got {batch_size}")
         generator = np.random.default_rng(seed)
@@ -254,96 +275,3 @@ class Dataset:
             digest.update(f"{key}{column.dtype}{column.shape}".encode())
             digest.update(column.data)
         return digest.hexdigest()[:16]
-
-
-def _floats(column: np.ndarray, key: str, name: str, ndim: int) -> np.ndarray:
-    column = np.asarray(column)
-    if column.dtype.kind not in "fiub":
-        raise DataError(f"{name}: {key} holds {column.dtype}, not numbers")
-    if ndim == 1 and column.ndim == 2 and column.shape[1] == 1:
-        column = column[:, 0]
-    if column.ndim != ndim or 0 in column.shape[1:]:
-        wanted = "(rows,)" if ndim == 1 else "(rows, features)"
-        raise DataError(f"{name}: {key} has shape {column.shape}, expected {wanted}")
-    with np.errstate(over="ignore"):
-        column = np.ascontiguousarray(column, dtype=np.float32)
-    bad = ~np.isfinite(column)
-    if bad.any():
-        rows = np.flatnonzero(bad if ndim == 1 else bad.any(axis=1))
-        raise DataError(f"{name}: {key} has {len(rows)} rows with NaN or infinity, the first is row {rows[0]}")
-    return column
-
-
-def _actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
-    if not discrete:
-        column = np.asarray(column)
-        if column.ndim == 1:
-            raise DataError(
-                f"{name}: actions has shape {column.shape}, expected (rows, features); "
-                "reshape to (rows, 1) if there is one continuous action"
-            )
-        return _floats(column, "actions", name, ndim=2)
-    column = np.asarray(column)
-    if column.ndim == 2 and column.shape[1] == 1:
-        column = column[:, 0]
-    whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
-    if not whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < 2**31):
-        raise DataError(f"{name}: discrete actions must be whole numbers from 0, of shape (rows,)")
-    return column.astype(np.int64)
-
-
-def flags(column: np.ndarray, key: str, name: str) -> np.ndarray:
-    """The column as (rows,) bool.
-
-    Raises:
-        DataError: it has another shape, or a value other than true/false or 0/1.
-    """
-    column = np.asarray(column)
-    if column.ndim == 2 and column.shape[1] == 1:
-        column = column[:, 0]
-    if column.ndim != 1:
-        raise DataError(f"{name}: {key} has shape {column.shape}, expected (rows,)")
-    if column.dtype.kind not in "fiub":
-        raise DataError(f"{name}: {key} holds {column.dtype}, expected true/false or 0/1")
-    wrong = ~np.isin(column, (0, 1))
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise DataError(f"{name}: {key} must be true/false or 0/1, row {row} is {column[row]}")
-    return column.astype(bool)
-
-
-def _n_actions(action: np.ndarray, declared: int | None, name: str) -> int:
-    seen = int(action.max()) + 1
-    if declared is not None and declared < seen:
-        raise DataError(f"{name}: actions go up to {seen - 1}, but only {declared} are declared (0 to {declared - 1})")
-    return seen if declared is None else declared
-
-
-def _bound(bound: Sequence[float] | float | None, action: np.ndarray, key: str, name: str) -> tuple[float, ...] | None:
-    if bound is None:
-        return None
-    values = tuple(float(v) for v in np.ravel(np.asarray(bound, dtype=np.float64)))
-    if len(values) == 1 and action.ndim == 2:
-        values = values * action.shape[1]
-    if action.ndim != 2 or len(values) != action.shape[1] or not np.isfinite(values).all():
-        raise DataError(f"{name}: {key} must be one finite number per action feature, got {values}")
-    return values
-
-
-def _check_bounds(action: np.ndarray, spec: Spec, name: str) -> None:
-    if spec.action_low is None or spec.action_high is None:
-        if (spec.action_low is None) != (spec.action_high is None):
-            raise DataError(f"{name}: action_low and action_high must be declared together")
-        return
-    low, high = np.array(spec.action_low), np.array(spec.action_high)
-    if (low >= high).any():
-        raise DataError(f"{name}: action_low must lie below action_high, got {spec.action_low} and {spec.action_high}")
-    # float32 logs of float64 bounds differ in the last digit.
-    slack = 1e-5 * (high - low)
-    outside = ((action < low - slack) | (action > high + slack)).any(axis=1)
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        raise DataError(
-            f"{name}: {int(outside.sum())} actions lie outside the declared bounds, the first in row {row}: "
-            f"{action[row].tolist()} not within {list(spec.action_low)} to {list(spec.action_high)}"
-        )

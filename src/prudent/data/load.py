@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from prudent.data import names
 from prudent.data.builtin import BUILTIN
+from prudent.data.columns import Bound
 from prudent.data.dataset import Dataset
 from prudent.errors import DataError
 
@@ -23,8 +24,8 @@ class _Options:
 
     dones: Literal["terminated", "truncated"] = "terminated"
     horizon: int | None = None
-    action_low: Sequence[float] | float | None = None
-    action_high: Sequence[float] | float | None = None
+    action_low: Bound | None = None
+    action_high: Bound | None = None
     discrete: bool | None = None
 
 
@@ -32,8 +33,8 @@ def load_dataset(
     source: Source | Sequence[Source],
     *,
     dones: Literal["terminated", "truncated"] = "terminated",
-    action_low: Sequence[float] | float | None = None,
-    action_high: Sequence[float] | float | None = None,
+    action_low: Bound | None = None,
+    action_high: Bound | None = None,
     discrete: bool | None = None,
     horizon: int | None = None,
     seed: int = 0,

@@ -1,12 +1,12 @@
 """D4RL HDF5: flat arrays, as written by D4RL (Fu et al. 2020) and by d4rl-pybullet."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from prudent.data.dataset import Dataset, flags
+from prudent.data.columns import Bound, flags
+from prudent.data.dataset import Dataset
 from prudent.data.readers import _hdf5
 from prudent.data.readers._budget import Budget
 from prudent.data.readers._episodes import COMMON_HORIZON, settle
@@ -24,14 +24,14 @@ def read(
     *,
     dones: Literal["terminated", "truncated"] = "terminated",
     horizon: int | None = None,
-    action_low: Sequence[float] | float | None = None,
-    action_high: Sequence[float] | float | None = None,
+    action_low: Bound | None = None,
+    action_high: Bound | None = None,
     discrete: bool = False,
 ) -> Dataset:
-    """Read ``observations (N, S)``, ``actions (N, A)``, ``rewards terminals timeouts (N,)``, maybe ``next_observations``.
+    """Read ``observations (N, S)``, ``actions (N, A)``, ``rewards terminals timeouts (N,)``.
 
-    Without ``next_observations`` the following row is the successor, except at an episode's end. Without ``timeouts``
-    (d4rl-pybullet) episodes end at ``terminals``, at ``horizon`` steps, or where the observation jumps;
+    Without ``next_observations (N, S)`` the following row is the successor, except at an episode's end. Without
+    ``timeouts`` (d4rl-pybullet) episodes end at ``terminals``, at ``horizon`` steps, or where the observation jumps;
     ``dones="truncated"`` then says that the terminals only end the recording. Everything inferred or dropped is in
     ``notes``. Files declare no action bounds; give them if you know them.
 
@@ -60,8 +60,8 @@ def assemble(
     *,
     dones: Literal["terminated", "truncated"],
     horizon: int | None,
-    action_low: Sequence[float] | float | None = None,
-    action_high: Sequence[float] | float | None = None,
+    action_low: Bound | None = None,
+    action_high: Bound | None = None,
     discrete: bool = False,
 ) -> Dataset:
     """A dataset of the raw columns of a D4RL file; see :func:`read`."""
@@ -115,7 +115,11 @@ def _flags(
         timeouts = None
     if timeouts is None and terminals.any():
         if dones == "truncated":
-            return np.zeros(rows, dtype=bool), terminals, [*notes, "terminals were read as truncations, as asked"]
+            return (
+                np.zeros(rows, dtype=bool),
+                terminals,
+                [*notes, "terminals were read as truncations, as asked"],
+            )
         lengths = np.diff(np.flatnonzero(np.concatenate([[True], terminals])))
         if len(lengths) > 1 and (lengths == lengths[0]).all():
             notes.append(
@@ -129,8 +133,7 @@ def _declared_horizon(file: "h5py.File", name: str) -> int | None:
     """``max_episode_steps`` where the writer left it, as an attribute or under metadata."""
     value = file.attrs.get("max_episode_steps")
     if value is None:
-        table = _scalar(file, "metadata/max_episode_steps", name)
-        value = table
+        value = _scalar(file, "metadata/max_episode_steps", name)
     if value is None:
         return None
     steps = np.asarray(value).ravel()

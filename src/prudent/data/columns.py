@@ -1,0 +1,109 @@
+"""Checks of single columns. All raise :class:`~prudent.errors.DataError`, one line with dataset, key and reason."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from prudent.errors import DataError
+from prudent.types import Spec
+
+Bound = Sequence[float] | float | np.ndarray
+"""Action bounds in the units of the log: one number per action feature, or one for all."""
+
+
+def floats(column: np.ndarray, key: str, name: str, ndim: int) -> np.ndarray:
+    """The column as float32 with ``ndim`` axes, every value finite."""
+    column = np.asarray(column)
+    if column.dtype.kind not in "fiub":
+        raise DataError(f"{name}: {key} holds {column.dtype}, not numbers")
+    if ndim == 1 and column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != ndim or 0 in column.shape[1:]:
+        wanted = "(rows,)" if ndim == 1 else "(rows, features)"
+        raise DataError(f"{name}: {key} has shape {column.shape}, expected {wanted}")
+    with np.errstate(over="ignore"):
+        column = np.ascontiguousarray(column, dtype=np.float32)
+    bad = ~np.isfinite(column)
+    if bad.any():
+        rows = np.flatnonzero(bad if ndim == 1 else bad.any(axis=1))
+        raise DataError(f"{name}: {key} has {len(rows)} rows with NaN or infinity, the first is row {rows[0]}")
+    return column
+
+
+def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
+    """The actions as (rows, A) float32, discrete ones as (rows,) int64."""
+    if not discrete:
+        column = np.asarray(column)
+        if column.ndim == 1:
+            raise DataError(
+                f"{name}: actions has shape {column.shape}, expected (rows, features); "
+                "reshape to (rows, 1) if there is one continuous action"
+            )
+        return floats(column, "actions", name, ndim=2)
+    column = np.asarray(column)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
+    if not whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < 2**31):
+        raise DataError(f"{name}: discrete actions must be whole numbers from 0, of shape (rows,)")
+    return column.astype(np.int64)
+
+
+def flags(column: np.ndarray, key: str, name: str) -> np.ndarray:
+    """The column as (rows,) bool.
+
+    Raises:
+        DataError: it has another shape, or a value other than true/false or 0/1.
+    """
+    column = np.asarray(column)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != 1:
+        raise DataError(f"{name}: {key} has shape {column.shape}, expected (rows,)")
+    if column.dtype.kind not in "fiub":
+        raise DataError(f"{name}: {key} holds {column.dtype}, expected true/false or 0/1")
+    wrong = ~np.isin(column, (0, 1))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise DataError(f"{name}: {key} must be true/false or 0/1, row {row} is {column[row]}")
+    return column.astype(bool)
+
+
+def count_actions(action: np.ndarray, declared: int | None, name: str) -> int:
+    """How many discrete actions there are: those declared, or up to the largest seen."""
+    seen = int(action.max()) + 1
+    if declared is not None and declared < seen:
+        raise DataError(f"{name}: actions go up to {seen - 1}, but only {declared} are declared (0 to {declared - 1})")
+    return seen if declared is None else declared
+
+
+def bounds(bound: Bound | None, action: np.ndarray, key: str, name: str) -> tuple[float, ...] | None:
+    """Bounds as one finite number per action feature; None stays None."""
+    if bound is None:
+        return None
+    values = tuple(float(v) for v in np.ravel(np.asarray(bound, dtype=np.float64)))
+    if len(values) == 1 and action.ndim == 2:
+        values = values * action.shape[1]
+    if action.ndim != 2 or len(values) != action.shape[1] or not np.isfinite(values).all():
+        raise DataError(f"{name}: {key} must be one finite number per action feature, got {values}")
+    return values
+
+
+def check_bounds(action: np.ndarray, spec: Spec, name: str) -> None:
+    """Refuse bounds that make no sense and actions that lie outside them."""
+    if spec.action_low is None or spec.action_high is None:
+        if (spec.action_low is None) != (spec.action_high is None):
+            raise DataError(f"{name}: action_low and action_high must be declared together")
+        return
+    low, high = np.array(spec.action_low), np.array(spec.action_high)
+    if (low >= high).any():
+        raise DataError(f"{name}: action_low must lie below action_high, got {spec.action_low} and {spec.action_high}")
+    # float32 logs of float64 bounds differ in the last digit.
+    slack = 1e-5 * (high - low)
+    outside = ((action < low - slack) | (action > high + slack)).any(axis=1)
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise DataError(
+            f"{name}: {int(outside.sum())} actions lie outside the declared bounds, the first in row {row}: "
+            f"{action[row].tolist()} not within {list(spec.action_low)} to {list(spec.action_high)}"
+        )

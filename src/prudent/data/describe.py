@@ -1,0 +1,104 @@
+"""A dataset told to a person: ``prudent data describe``."""
+
+from dataclasses import asdict
+from typing import Any
+
+from prudent.data.audit import Finding, audit
+from prudent.data.dataset import Dataset
+from prudent.data.portrait import portrait, suggest_alpha
+
+_MANY = 12
+
+
+def describe_dict(dataset: Dataset) -> dict[str, Any]:
+    """Everything :func:`describe` says, ready for JSON: the portrait's figures, ``findings``, ``notes``, ``alpha``."""
+    return {
+        **portrait(dataset),
+        "findings": [finding.as_dict() for finding in audit(dataset)],
+        "notes": list(dataset.notes),
+        "suggested_alpha": asdict(suggest_alpha(dataset)),
+    }
+
+
+def describe(dataset: Dataset) -> str:
+    """Sizes, episodes, returns, action ranges, problems with row numbers, notes and a suggested alpha, as text."""
+    figures = portrait(dataset)
+    findings = audit(dataset)
+    blocks = [_head(figures), _actions(figures), _problems(findings), _notes(dataset.notes), _alpha(dataset)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _head(figures: dict[str, Any]) -> str:
+    kind = "discrete actions" if figures["discrete"] else "action features"
+    returns = _spread(figures["episode_return"])
+    if figures["normalized_score"] is not None:
+        returns += f"; mean scores {figures['normalized_score']:.1f} (0 random, 100 expert)"
+    lines = [
+        figures["name"],
+        f"  transitions   {figures['transitions']:,}",
+        f"  spaces        {figures['observation_size']} observation features, {figures['action_size']} {kind}",
+        f"  episodes      {figures['episodes']:,}: {figures['terminated']:,} terminated, "
+        f"{figures['truncated']:,} truncated",
+        f"  lengths       {_spread(figures['episode_length'])}",
+        f"  returns       {returns}",
+        f"  rewards       {_spread(figures['reward'])}",
+        f"  fingerprint   {figures['fingerprint']}",
+    ]
+    return "\n".join(lines)
+
+
+def _spread(numbers: dict[str, float]) -> str:
+    low, high = _number(numbers["min"]), _number(numbers["max"])
+    if low == high:
+        return f"all {low}"
+    return f"mean {_number(numbers['mean'])}, std {_number(numbers['std'])}, {low} to {high}"
+
+
+def _actions(figures: dict[str, Any]) -> str:
+    table = figures["actions"]
+    if figures["discrete"]:
+        lines = [f"  {row['action']:>3}  {row['count']:>10,}  {row['share']:>6.1%}" for row in table[:_MANY]]
+        return "\n".join(["Actions taken", *lines, *_more(len(table))])
+    declared = table[0]["low"] is not None
+    heading = "Actions (bounds declared)" if declared else "Actions (no bounds declared, [-1, 1] assumed)"
+    lines = [f"  {'feature':>7} {'min':>9} {'mean':>9} {'max':>9} {'std':>9}  at bounds"]
+    for feature, row in enumerate(table[:_MANY]):
+        bounds = f"  of {row['low']:.4g} to {row['high']:.4g}" if declared else ""
+        lines.append(
+            f"  {feature:>7} {row['min']:>9.3f} {row['mean']:>9.3f} {row['max']:>9.3f} {row['std']:>9.3f}"
+            f"  {row['share_at_bounds']:>8.1%}{bounds}"
+        )
+    return "\n".join([heading, *lines, *_more(len(table))])
+
+
+def _more(count: int) -> list[str]:
+    return [f"  ... and {count - _MANY} more"] if count > _MANY else []
+
+
+def _problems(findings: list[Finding]) -> str:
+    if not findings:
+        return "Problems: none found"
+    lines = [f"Problems ({len(findings)})"]
+    for finding in findings:
+        where = ""
+        if finding.rows:
+            numbers = ", ".join(str(row) for row in finding.rows)
+            rest = ", ..." if finding.count > len(finding.rows) else ""
+            where = f": {finding.unit} {numbers}{rest}"
+        lines.append(f"  {finding.kind} ({finding.count:,}){where}")
+        lines.append(f"    {finding.advice}")
+    return "\n".join(lines)
+
+
+def _notes(notes: tuple[str, ...]) -> str:
+    return "\n".join(["Notes", *(f"  {note}" for note in notes)]) if notes else ""
+
+
+def _alpha(dataset: Dataset) -> str:
+    found = suggest_alpha(dataset)
+    span = f"{found.low:g}" if found.low == found.high else f"{found.low:g} to {found.high:g}"
+    return f"Suggested alpha: {span} ({found.quality} data)\n  {found.why}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.4g}"

@@ -1,0 +1,122 @@
+"""A dataset in figures, and the alpha that its quality suggests."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prudent.data import scores
+from prudent.data.dataset import Dataset
+
+# Nexus-CQL's guidance: the better the data, the less conservatism it takes to stay with it.
+ALPHA = {"expert": (1.0, 2.0), "medium": (5.0, 5.0), "mixed": (10.0, 20.0)}
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """An ``alpha`` for CQL, the range it comes from, the quality it follows from, and why, in words."""
+
+    alpha: float
+    low: float
+    high: float
+    quality: str
+    why: str
+
+
+def five_numbers(values: np.ndarray) -> dict[str, float]:
+    """Mean, standard deviation, minimum, median and maximum of (n,) values."""
+    values = np.asarray(values, dtype=np.float64)
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std()),
+        "min": float(values.min()),
+        "median": float(np.median(values)),
+        "max": float(values.max()),
+    }
+
+
+def portrait(dataset: Dataset) -> dict[str, Any]:
+    """Sizes, episodes, lengths, returns, rewards and action ranges, ready for JSON."""
+    returns = dataset.episode_returns
+    ends = dataset.episode_bounds[1:] - 1
+    return {
+        "name": dataset.name,
+        "transitions": len(dataset),
+        "observation_size": dataset.spec.observation_size,
+        "action_size": dataset.spec.action_size,
+        "discrete": dataset.spec.discrete,
+        "episodes": dataset.n_episodes,
+        "terminated": int(dataset.terminated[ends].sum()),
+        "truncated": int(dataset.truncated[ends].sum()),
+        "episode_length": five_numbers(dataset.episode_lengths),
+        "episode_return": five_numbers(returns),
+        "normalized_score": scores.normalized_score(dataset.name, float(returns.mean())),
+        "reward": five_numbers(dataset.reward),
+        "actions": _actions(dataset),
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+def _actions(dataset: Dataset) -> list[dict[str, Any]]:
+    """Per action feature its range, bounds and the share at the bounds; per discrete action its share."""
+    spec = dataset.spec
+    if spec.discrete:
+        counts = np.bincount(dataset.action, minlength=spec.action_size)
+        return [{"action": k, "count": int(c), "share": float(c / len(dataset))} for k, c in enumerate(counts)]
+    table = []
+    for feature in range(spec.action_size):
+        values = dataset.action[:, feature]
+        low = -1.0 if spec.action_low is None else spec.action_low[feature]
+        high = 1.0 if spec.action_high is None else spec.action_high[feature]
+        edge = 0.005 * (high - low)
+        row = five_numbers(values) | {
+            "low": None if spec.action_low is None else low,
+            "high": None if spec.action_high is None else high,
+            "share_at_bounds": float(((values <= low + edge) | (values >= high - edge)).mean()),
+        }
+        table.append(row)
+    return table
+
+
+def suggest_alpha(dataset: Dataset) -> Suggestion:
+    """The conservatism to start from, by what the log looks like.
+
+    Quality comes from the dataset's name where that says it (``medium``, ``replay``, several files joined), corrected
+    downwards by the mean return against the published expert, otherwise from how far the returns spread: scattered ones
+    mean that several policies, or noise, made the log (Nexus-CQL: expert 1-2, medium 5, random or mixed 10-20; 0 is
+    plain SAC). A rule of thumb to start from, not a measurement.
+    """
+    returns = dataset.episode_returns
+    score = scores.normalized_score(dataset.name, float(returns.mean()))
+    lowest, median, highest = np.quantile(returns, [0.1, 0.5, 0.9])
+    told = f"returns spread from {lowest:.4g} (10 %) to {highest:.4g} (90 %) around {median:.4g}"
+    if score is not None:
+        told = f"the mean return scores {score:.0f} of 100; {told}"
+    named = _quality_in(dataset.name)
+    if dataset.n_episodes < 5:
+        return _suggest("mixed", f"{dataset.n_episodes} episodes tell little about quality, so the careful choice")
+    if score is not None and score < 15:
+        return _suggest("mixed", f"close to random: {told}")
+    if named == "expert" and score is not None and score < 80:
+        return _suggest("medium", f"the name says expert, but {told}")
+    if named is not None:
+        return _suggest(named, f"the name says so; {told}")
+    spread = float(highest - lowest) / max(abs(float(median)), 1e-9)
+    if spread > 1.0:
+        return _suggest("mixed", f"{told}, so better and worse policies, or noise, are mixed")
+    if (score is not None and score >= 80) or (score is None and spread < 0.1):
+        return _suggest("expert", f"{told}, as one settled policy brings")
+    return _suggest("medium", told)
+
+
+def _quality_in(name: str) -> str | None:
+    words = set(re.split(r"[^a-z]+", name.lower()))
+    if "+" in name or words & {"random", "replay", "mixed"} or {"medium", "expert"} <= words:
+        return "mixed"
+    return next((quality for quality in ("medium", "expert") if quality in words), None)
+
+
+def _suggest(quality: str, why: str) -> Suggestion:
+    low, high = ALPHA[quality]
+    return Suggestion(low, low, high, quality, why)

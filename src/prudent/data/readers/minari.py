@@ -1,0 +1,220 @@
+"""Minari datasets, read with the ``minari`` package once the files have been looked over."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prudent.data.columns import Bound
+from prudent.data.dataset import Dataset
+from prudent.data.readers import _hdf5
+from prudent.data.readers._budget import Budget
+from prudent.errors import DataError
+
+if TYPE_CHECKING:
+    import h5py
+
+_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
+_PARTS = ("observations", "actions", "rewards", "terminations", "truncations")
+_METADATA_LIMIT = 64 << 20
+_DEPTH = 6
+
+
+def read(
+    source: str | Path,
+    *,
+    action_low: Bound | None = None,
+    action_high: Bound | None = None,
+) -> Dataset:
+    """Read a local Minari dataset: an id such as ``mujoco/hopper/medium-v0``, or its folder.
+
+    Observations carry T + 1 rows per episode and actions T, so every step has its own successor and none is dropped.
+    Bounds come from the declared action space. The environment named in the file is never made: only ``Box``
+    observations of one dimension with ``Box`` or ``Discrete`` actions, both declared in the metadata, are read.
+
+    Raises:
+        DataError: one line naming the dataset, the key and the reason; if there is no such dataset, where it was
+            looked for and how to obtain it.
+    """
+    folder, name = _locate(source)
+    metadata = _metadata(folder, name)
+    _look_over(folder, metadata, name)
+    try:
+        import minari
+    except ImportError as error:
+        raise DataError(f'{name}: Minari is not installed, try: pip install "prudent[minari]"') from error
+    try:
+        dataset = minari.MinariDataset(folder)
+        spaces = _spaces(dataset.observation_space, dataset.action_space, name)
+        episodes = [_episode(episode, name) for episode in dataset.iterate_episodes()]
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{name}: Minari cannot read it ({_line(error)})") from error
+    if not episodes:
+        raise DataError(f"{name}: the dataset has no episodes")
+    return _assemble(episodes, spaces, name, action_low, action_high)
+
+
+def _locate(source: str | Path) -> tuple[Path, str]:
+    """The folder that holds the data, and a name for messages."""
+    given = Path(source).expanduser()
+    if given.is_dir():
+        for folder in (given, given / "data"):
+            if (folder / "metadata.json").is_file():
+                return folder, given.name if given.name != "data" else given.parent.name
+        raise DataError(f"{source}: a folder, but not of a Minari dataset (no data/metadata.json)")
+    identifier = str(source)
+    if not _ID.fullmatch(identifier):
+        raise DataError(f"{identifier}: not a Minari id (namespace/name-vN) and not a folder")
+    root = Path(os.environ.get("MINARI_DATASETS_PATH") or Path("~/.minari/datasets").expanduser())
+    folder = root / identifier / "data"
+    if not (folder / "metadata.json").is_file():
+        raise DataError(
+            f"{identifier}: no such Minari dataset in {root}; obtain it with: minari download {identifier} "
+            "(MINARI_DATASETS_PATH sets another folder)"
+        )
+    return folder, identifier
+
+
+def _metadata(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / "metadata.json"
+    if path.stat().st_size > _METADATA_LIMIT:
+        raise DataError(f"{name}: metadata.json has {path.stat().st_size} bytes, which no real one needs")
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{name}: metadata.json cannot be read ({_line(error)})") from error
+    if not isinstance(metadata, dict):
+        raise DataError(f"{name}: metadata.json is not an object")
+    for key in ("observation_space", "action_space"):
+        # Without them Minari would build the environment named in the file, which may run anything.
+        if not isinstance(metadata.get(key), str):
+            raise DataError(f"{name}: metadata.json declares no {key}; the environment is not made to find out")
+        _check_space(metadata[key], key, name)
+    return metadata
+
+
+def _check_space(text: str, key: str, name: str) -> None:
+    """Refuse a space before Minari allocates its bounds."""
+    try:
+        space = json.loads(text)
+        kind, shape = space["type"], space.get("shape", [])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{name}: {key} in metadata.json cannot be read ({_line(error)})") from error
+    allowed = ("Box",) if key == "observation_space" else ("Box", "Discrete")
+    if kind not in allowed:
+        raise DataError(f"{name}: {key} is a {kind}, only {' and '.join(allowed)} can be read")
+    if kind == "Box" and (len(shape) != 1 or not isinstance(shape[0], int) or not 0 < shape[0] <= 1 << 20):
+        raise DataError(f"{name}: {key} has shape {shape}, only flat vectors can be read")
+
+
+def _look_over(folder: Path, metadata: dict[str, Any], name: str) -> None:
+    """Everything Minari is about to read, checked for size, type and links first."""
+    if metadata.get("data_format", "hdf5") != "hdf5":
+        return
+    path = folder / "main_data.hdf5"
+    if not path.is_file():
+        raise DataError(f"{name}: no main_data.hdf5 beside metadata.json")
+    budget = Budget()
+    with _hdf5.opened(path) as file:
+        for key in file.keys():  # noqa: SIM118 - typed as str, unlike iteration
+            _walk(file, key, key, name, budget)
+
+
+def _walk(group: "h5py.Group", key: str, where: str, name: str, budget: Budget, depth: int = 0) -> None:
+    import h5py
+
+    node = _hdf5.child(group, key, f"{name}: {where}" if where != key else name)
+    if isinstance(node, h5py.Group):
+        if depth == _DEPTH:
+            raise DataError(f"{name}: {where} is nested more than {_DEPTH} deep")
+        for inner in node.keys():  # noqa: SIM118
+            _walk(node, inner, f"{where}/{inner}", name, budget, depth + 1)
+    elif isinstance(node, h5py.Dataset):
+        declared = int(np.prod(node.shape or (), dtype=object)) * node.dtype.itemsize
+        if key in _PARTS and node.dtype.kind not in "fiub":
+            raise DataError(f"{name}: {where} holds objects or text, not numbers")
+        budget.spend(declared, stored=node.id.get_storage_size(), key=where, name=name)
+
+
+# --- content --------------------------------------------------------------------------------------------------------
+
+
+def _spaces(observation: Any, action: Any, name: str) -> dict[str, Any]:
+    """Sizes and bounds by what the spaces declare; their classes belong to Gymnasium, which is not imported here."""
+    if hasattr(action, "n"):
+        return {
+            "discrete": True,
+            "n": int(action.n),
+            "start": int(action.start),
+            "size": observation.shape[0],
+        }
+    low, high = np.asarray(action.low, dtype=np.float64), np.asarray(action.high, dtype=np.float64)
+    bounded = bool(np.isfinite(low).all() and np.isfinite(high).all())
+    if not bounded and (np.isfinite(low).any() or np.isfinite(high).any()):
+        raise DataError(f"{name}: action_space is bounded on some sides only ({low.tolist()} to {high.tolist()})")
+    return {
+        "discrete": False,
+        "low": low if bounded else None,
+        "high": high if bounded else None,
+        "size": observation.shape[0],
+    }
+
+
+def _episode(episode: Any, name: str) -> dict[str, np.ndarray]:
+    """The arrays of one episode; T steps, T + 1 observations."""
+    parts = {key: np.asarray(getattr(episode, key)) for key in _PARTS}
+    steps = len(parts["rewards"])
+    for key, array in parts.items():
+        wanted = steps + 1 if key == "observations" else steps
+        if len(array) != wanted:
+            raise DataError(
+                f"{name}: episode {episode.id} has {len(array)} {key} for {steps} rewards, expected {wanted}"
+            )
+    return parts
+
+
+def _assemble(
+    episodes: list[dict[str, np.ndarray]],
+    spaces: dict[str, Any],
+    name: str,
+    action_low: Bound | None,
+    action_high: Bound | None,
+) -> Dataset:
+    notes = []
+    empty = sum(len(e["rewards"]) == 0 for e in episodes)
+    episodes = [e for e in episodes if len(e["rewards"])]
+    if empty:
+        notes.append(f"{empty} episodes without a step were left out")
+    if not episodes:
+        raise DataError(f"{name}: no episode has a step")
+    terminated = np.concatenate([e["terminations"] for e in episodes]).astype(bool)
+    truncated = np.concatenate([e["truncations"] for e in episodes]).astype(bool)
+    last = np.cumsum([len(e["rewards"]) for e in episodes]) - 1
+    unflagged = int((~(terminated | truncated)[last]).sum())
+    if unflagged:
+        notes.append(f"{unflagged} episodes end without a flag and count as truncated")
+    truncated[last] |= ~terminated[last]
+    action = np.concatenate([e["actions"] for e in episodes])
+    return Dataset.from_columns(
+        observation=np.concatenate([e["observations"][:-1] for e in episodes]),
+        action=action - spaces["start"] if spaces["discrete"] else action,
+        reward=np.concatenate([e["rewards"] for e in episodes]),
+        next_observation=np.concatenate([e["observations"][1:] for e in episodes]),
+        terminated=terminated,
+        truncated=truncated,
+        action_low=spaces.get("low") if action_low is None else action_low,
+        action_high=spaces.get("high") if action_high is None else action_high,
+        discrete=spaces["discrete"],
+        n_actions=spaces.get("n"),
+        name=name,
+        notes=notes,
+    )
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

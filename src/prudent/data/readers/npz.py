@@ -1,0 +1,180 @@
+"""npz: one array per column, with the keys of MLX-CQL."""
+
+import zipfile
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+
+from prudent.data.columns import Bound, flags
+from prudent.data.dataset import Dataset
+from prudent.data.readers._budget import Budget
+from prudent.data.readers._episodes import settle
+from prudent.errors import DataError
+
+REQUIRED = ("observations", "actions", "rewards", "next_observations")
+FLAGS = ("dones", "terminals", "timeouts")
+OPTIONAL = ("action_low", "action_high", "discrete")
+
+
+def read(
+    path: str | Path,
+    *,
+    dones: Literal["terminated", "truncated"] = "terminated",
+    horizon: int | None = None,
+    action_low: Bound | None = None,
+    action_high: Bound | None = None,
+    discrete: bool | None = None,
+) -> Dataset:
+    """Read ``observations next_observations (N, S)``, ``actions (N, A)``, ``rewards dones (N,)``.
+
+    ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so ``dones=`` says
+    which of the two it means. ``action_low``/``action_high`` (A,) or one number, and ``discrete`` (one flag) are
+    optional; arguments replace them.
+
+    Raises:
+        DataError: one line naming file, key and reason. Arrays of objects are refused, and so is a header that
+            declares more than the file holds.
+    """
+    path = Path(path)
+    table = _arrays(path)
+    name = path.name
+    missing = [key for key in REQUIRED if key not in table]
+    if missing:
+        raise DataError(f"{name}: no {', '.join(missing)} in the file; it has {', '.join(table) or 'nothing known'}")
+    terminated, truncated, notes = _flags(table, name, dones)
+    raw = Dataset.from_columns(
+        observation=table["observations"],
+        action=table["actions"],
+        reward=table["rewards"],
+        next_observation=table["next_observations"],
+        terminated=terminated,
+        truncated=np.zeros_like(terminated) if truncated is None else truncated,
+        action_low=_bound(action_low, table, "action_low", name),
+        action_high=_bound(action_high, table, "action_high", name),
+        discrete=_discrete(table, name) if discrete is None else discrete,
+        name=name,
+        notes=notes,
+    )
+    settled = settle(raw.observation, raw.terminated, truncated, raw.next_observation, horizon=horizon)
+    if not settled.keep.any():
+        raise DataError(f"{name}: no row has a successor of its own episode")
+    return raw.with_successors(settled.keep, settled.next_observation, settled.truncated, notes=settled.notes)
+
+
+def _flags(
+    table: dict[str, np.ndarray], name: str, dones: Literal["terminated", "truncated"]
+) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Terminations, truncations (None: unknown) and notes."""
+    found = {key: flags(table[key], key, name) for key in FLAGS if key in table}
+    if not found:
+        raise DataError(f"{name}: no dones in the file, nor terminals or timeouts: nothing says where value ends")
+    rows = len(table["rewards"])
+    for key, column in found.items():
+        if len(column) != rows:
+            raise DataError(f"{name}: {key} has {len(column)} rows, rewards has {rows}")
+    done, timeouts = found.get("dones"), found.get("timeouts")
+    if "terminals" in found:
+        if timeouts is None and done is not None:
+            timeouts = done & ~found["terminals"]
+        return found["terminals"], timeouts, []
+    if done is None:
+        return (
+            np.zeros(rows, dtype=bool),
+            timeouts,
+            ["no terminals or dones: no episode ends in a termination"],
+        )
+    if timeouts is not None:
+        return done & ~timeouts, timeouts, ["dones without a timeout were read as terminations"]
+    if dones == "truncated":
+        return (
+            np.zeros(rows, dtype=bool),
+            done,
+            ["dones were read as truncations, as asked: value goes on after them"],
+        )
+    note = (
+        "dones alone cannot tell a termination from a time limit; read as terminations, "
+        'dones="truncated" reads them as time limits'
+    )
+    return done, None, [note]
+
+
+def _bound(given: Bound | None, table: dict[str, np.ndarray], key: str, name: str) -> Bound | None:
+    if given is not None or key not in table:
+        return given
+    if table[key].dtype.kind not in "fiub":
+        raise DataError(f"{name}: {key} holds {table[key].dtype}, not numbers")
+    return table[key].astype(np.float64)
+
+
+def _discrete(table: dict[str, np.ndarray], name: str) -> bool:
+    flag = table.get("discrete")
+    if flag is None:
+        return False
+    if flag.size != 1 or flag.dtype.kind not in "biuf" or flag.ravel()[0] not in (0, 1):
+        raise DataError(f"{name}: discrete must be one true/false or 0/1")
+    return bool(flag.ravel()[0])
+
+
+# --- the container --------------------------------------------------------------------------------------------------
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The known arrays of the file; others stay unread."""
+    budget = Budget()
+    table: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            for key in (*REQUIRED, *FLAGS, *OPTIONAL):
+                if key in entries:
+                    with archive.open(entries[key]) as stream:
+                        table[key] = _array(stream, entries[key], key, path.name, budget)
+    except DataError:
+        raise
+    # Everything that zipfile, zlib and NumPy raise for damaged or unusual content.
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        EOFError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        KeyError,
+    ) as error:
+        raise DataError(f"{path.name}: a truncated or damaged npz file ({_line(error)})") from error
+    except Exception as error:
+        if type(error).__module__ in ("zlib", "lzma"):
+            raise DataError(f"{path.name}: a damaged npz file ({_line(error)})") from error
+        raise
+    return table
+
+
+def _array(stream: IO[bytes], entry: zipfile.ZipInfo, key: str, name: str, budget: Budget) -> np.ndarray:
+    """One array, after its header was compared with the bytes that the archive holds."""
+    shape, dtype = _header(stream, key, name)
+    if dtype.hasobject:
+        raise DataError(f"{name}: {key} holds objects, which are never loaded (they can run code)")
+    if dtype.kind not in "fiub":
+        raise DataError(f"{name}: {key} holds {dtype}, not numbers")
+    declared = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if any(length < 0 for length in shape) or declared > entry.file_size:
+        raise DataError(f"{name}: {key} declares shape {shape} but the file holds only {entry.file_size} bytes of it")
+    budget.spend(declared, stored=entry.compress_size, key=key, name=name)
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _header(stream: IO[bytes], key: str, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise DataError(f"{name}: {key} is an npy array of version {version}, only 1.0 and 2.0 hold plain numbers")
+    return shape, dtype
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
