@@ -1,0 +1,10 @@
+"""What a run has to show: pictures and one self-contained HTML file, from the files of a run folder.
+
+:func:`write_report` does everything; :func:`write_figures` makes the pictures alone.
+"""
+
+from prudent.report.figures import write_figures
+from prudent.report.html import write_report
+from prudent.report.run import Run, read_run
+
+__all__ = ["Run", "read_run", "write_figures", "write_report"]

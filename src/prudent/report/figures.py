@@ -1,0 +1,255 @@
+"""The pictures of a run: ``curves.png``, everything that moved, and ``eval_returns.png``, what came of it.
+
+Lines are means over the seeds of one setting, bands reach from the smallest to the largest seed. Members that
+are no number at a step are left out of the mean there; the report names them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prudent.report import style
+from prudent.report.run import Run, read_run, span
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture in the grid: a title, a line below it, and the metrics with their names in the legend.
+
+    Several metrics: the legend takes the place of the line below the title, and bands would hide each other.
+    """
+
+    title: str
+    below: str
+    metrics: dict[str, str]
+    from_zero: bool = False
+
+
+PANELS = (
+    Panel("Evaluation return", "per episode, deterministic policy", {"eval/return": ""}),
+    Panel("Value at the start", "", {"eval/predicted_value": "predicted", "eval/realized_value": "realised"}),
+    Panel("Q of actions", "", {"train/q_data": "data", "train/q_policy": "policy", "train/q_random": "random"}),
+    Panel("Critic loss", "", {"train/critic_loss": "loss", "train/td_error": "squared TD error"}),
+    Panel("Conservative gap", "proposed actions over the logged one", {"train/cql_gap": ""}),
+    Panel("Actor loss", "what the policy minimises", {"train/actor_loss": ""}),
+    Panel("Alpha", "weight of the gap", {"train/alpha": ""}),
+    Panel("Temperature", "weight of the entropy", {"train/temperature": ""}),
+    Panel("Step time", "milliseconds, whole population", {"time/ms_per_step": ""}, from_zero=True),
+)
+
+
+def write_figures(run_folder: Path | str, compare: Mapping[str, Path | str] | None = None) -> dict[str, Path]:
+    """Draw what there is to draw into the run folder.
+
+    ``compare`` names further runs whose evaluation return is drawn beside (``{"BC": folder}``). Returns the
+    paths by name, ``curves`` and ``eval_returns``; a picture without any data is not written.
+    """
+    run = read_run(run_folder)
+    others = {name: read_run(folder) for name, folder in (compare or {}).items()}
+    return draw_figures(run, others)
+
+
+def draw_figures(run: Run, others: Mapping[str, Run]) -> dict[str, Path]:
+    """:func:`write_figures` for runs that were read already."""
+    drawn = {"curves": curves(run), "eval_returns": eval_returns(run, others)}
+    return {
+        name: style.save_png(figure, run.folder / f"{name}.png", dpi)
+        for (name, figure), dpi in zip(drawn.items(), (115, 150), strict=True)
+        if figure is not None
+    }
+
+
+def curves(run: Run) -> "Figure | None":
+    """A grid of everything that was measured, one colour per setting; None when nothing was."""
+    panels = [panel for panel in PANELS if any(_measured(run, metric) for metric in panel.metrics)]
+    if not panels:
+        return None
+    columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = style.new_figure(4.3 * columns, 3.1 * lines)
+    grid = figure.add_gridspec(lines, columns, hspace=0.52, wspace=0.24)
+    last = max([step for panel in panels for metric in panel.metrics for step in _steps(run, metric)] + [1])
+    groups = run.groups()
+    palette = dict(zip(groups, style.colours(len(groups)), strict=True))
+    for i, panel in enumerate(panels):
+        axes = figure.add_subplot(grid[divmod(i, columns)])
+        style.quiet(axes, panel.title, below=panel.below or " ")
+        _draw_panel(axes, run, panel, palette)
+        axes.set_xlim(-0.015 * last, 1.015 * last)
+    if len(groups) > 1:
+        _group_legend(figure, run, palette)
+    return figure
+
+
+def eval_returns(run: Run, others: Mapping[str, Run]) -> "Figure | None":
+    """Return over steps: a line and a band per setting, the data's mean, other runs; None without
+    evaluation."""
+    lines = [(_group_label(run, group, names), run, names) for group, names in run.groups().items()]
+    for label, other in others.items():
+        lines += [(f"{label} {group}".strip(), other, names) for group, names in other.groups().items()]
+    lines = [line for line in lines if _points(line[1], "eval/return", line[2])]
+    if not any(source is run for _, source, _ in lines):
+        return None
+    figure = style.new_figure(7.6, 4.1)
+    axes = figure.add_subplot()
+    style.quiet(axes, _return_title(run), size=12)
+    ends: list[tuple[float, str, str]] = []
+    for (label, source, names), colour in zip(lines, style.colours(len(lines)), strict=True):
+        look = "-" if source is run else style.KIND_LINES[1]
+        mean = _draw_series(axes, source, "eval/return", names, colour, look, width=2.2)
+        ends.append((mean[-1], label, colour))
+    if run.data_mean is not None:
+        axes.axhline(run.data_mean, color=style.QUIET, linewidth=1.4, linestyle=(0, (2, 2)), zorder=1.5)
+        ends.append((run.data_mean, "mean of the data", style.QUIET))
+    axes.set_xlabel("gradient steps", fontsize=10.5, color=style.QUIET)
+    axes.set_ylabel("return per episode", fontsize=10.5, color=style.QUIET)
+    _end_labels(axes, ends)
+    return figure
+
+
+def _return_title(run: Run) -> str:
+    data, place = run.dataset.get("name"), run.config.get("env")
+    title = run.algorithm + (f" on {data}" if data else "")
+    return style.label_text(title + (f", run in {place}" if place else ""), longest=64)
+
+
+def _measured(run: Run, metric: str) -> bool:
+    return bool(_points(run, metric, run.names))
+
+
+def _steps(run: Run, metric: str) -> set[int]:
+    return {step for series in run.series.get(metric, {}).values() for step in series}
+
+
+def _points(run: Run, metric: str, names: Sequence[str]) -> dict[int, tuple[float, float, float]]:
+    """Mean, smallest and largest over the members, by step; steps without a number are absent."""
+    members = run.series.get(metric, {})
+    series = [members[name] for name in names if name in members]
+    steps = sorted({step for one in series for step in one})
+    spans = {step: span([one[step] for one in series if step in one]) for step in steps}
+    return {step: found for step, found in spans.items() if found is not None}
+
+
+def _draw_series(
+    axes: "Axes",
+    run: Run,
+    metric: str,
+    names: Sequence[str],
+    colour: str,
+    look: Any = "-",
+    width: float = 1.7,
+    band: bool = True,
+) -> list[float]:
+    """Draw the mean and the band of one group; returns the mean."""
+    points = _points(run, metric, names)
+    steps, mean = list(points), [mean for mean, _, _ in points.values()]
+    # A single evaluation has no line to see.
+    marker = {"marker": "o", "markersize": 4} if len(steps) < 4 else {}
+    axes.plot(steps, mean, color=colour, linestyle=look, linewidth=width, solid_capstyle="round", **marker)
+    if band and len(names) > 1:
+        low, high = [low for _, low, _ in points.values()], [high for _, _, high in points.values()]
+        axes.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0)
+    return mean
+
+
+def _draw_panel(axes: "Axes", run: Run, panel: Panel, palette: Mapping[str, str]) -> None:
+    kinds = [metric for metric in panel.metrics if _measured(run, metric)]
+    groups = run.groups()
+    shown: list[float] = []
+    for group, names in groups.items():
+        for k, metric in enumerate(kinds):
+            # One setting: kinds have colours of their own. Several: the colour is the setting's.
+            colour = style.PALETTE[k] if len(groups) == 1 else palette[group]
+            look = style.KIND_LINES[k] if len(kinds) > 1 else "-"
+            band = len(kinds) == 1 or len(groups) == 1
+            shown += _draw_series(axes, run, metric, names, colour, look, band=band)
+    if style.wants_log(shown):
+        axes.set_yscale("log")
+        axes.minorticks_off()
+    if panel.from_zero:
+        axes.set_ylim(bottom=0)
+    elif max(shown) - min(shown) <= 1e-9 * max(abs(min(shown)), 1.0):
+        # A constant is a flat line in the middle, not noise in the last digit.
+        room = max(abs(shown[0]) * 0.5, 0.5)
+        axes.set_ylim(shown[0] - room, shown[0] + room)
+    if len(kinds) > 1:
+        _kind_legend(axes, [panel.metrics[metric] for metric in kinds], coloured=len(groups) == 1)
+
+
+def _kind_legend(axes: "Axes", labels: Sequence[str], coloured: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=style.PALETTE[k] if coloured else style.INK,
+            linestyle=style.KIND_LINES[k],
+            linewidth=1.7,
+        )
+        for k in range(len(labels))
+    ]
+    # Above the axes: nowhere inside is free of lines in every run.
+    axes.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=len(labels),
+        fontsize=9.5,
+        frameon=False,
+        labelcolor=style.QUIET,
+        handlelength=2.1,
+        columnspacing=1.2,
+        handletextpad=0.5,
+        borderpad=0.1,
+        borderaxespad=0.5,
+    )
+
+
+def _group_legend(figure: "Figure", run: Run, palette: Mapping[str, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    groups = run.groups()
+    handles = [Line2D([], [], color=palette[group], linewidth=3) for group in groups]
+    labels = [_group_label(run, group, names) for group, names in groups.items()]
+    figure.legend(
+        handles,
+        labels,
+        loc="lower left",
+        # The grid ends at 0.88 of the height; its titles take two thirds of an inch above.
+        bbox_to_anchor=(0.122, 0.88 + 0.68 / figure.get_figheight()),
+        borderaxespad=0,
+        ncols=4,
+        fontsize=11,
+        frameon=False,
+        labelcolor=style.INK,
+        handlelength=1.4,
+    )
+
+
+def _group_label(run: Run, group: str, names: Sequence[str]) -> str:
+    seeds = f" ({len(names)} seeds)" if len(names) > 1 else ""
+    return style.label_text((group.replace("=", " ").replace(",", ", ") or run.algorithm) + seeds)
+
+
+def _end_labels(axes: "Axes", ends: Sequence[tuple[float, str, str]]) -> None:
+    """Names at the ends of their lines, moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    heights = [(value - low) / (high - low) for value, _, _ in ends]
+    for height, (_, label, colour) in zip(style.spread(heights, 0.065), ends, strict=True):
+        axes.text(
+            1.015,
+            height,
+            style.label_text(label),
+            transform=axes.transAxes,
+            color=colour,
+            fontsize=10.5,
+            fontweight="bold",
+            va="center",
+        )

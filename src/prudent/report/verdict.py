@@ -1,0 +1,207 @@
+"""What a run is worth, in words and in one table: careful, and never more than was measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prudent.report.run import MEANS, NOTHING, SUMMARY_KEYS, Run, as_interval, as_number, mean_of
+
+LOWER_BOUND_TARGET = 0.95
+"""The share of start states at which the prediction has to be a lower bound."""
+
+HEADS = {
+    "return_mean": "return",
+    "return_std": "± episodes",
+    "normalized_score": "score",
+    "iqm": "IQM",
+    "ci95": "95 % interval",
+    "predicted_value": "predicted",
+    "realized_value": "realised",
+    "lower_bound_share": "bound kept",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One headline, its reasons, and ``tone``: good, bad, or open when nobody can tell."""
+
+    tone: str
+    headline: str
+    reasons: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A summary table; every row has a ``name``, a ``kind`` (overall, other, group, member) and ``cells``."""
+
+    heading: str
+    heads: list[str]
+    rows: list[dict[str, Any]]
+    note: str
+
+
+def number(value: Any) -> str:
+    """A figure with the digits that mean something: ``3,671.6``, ``-151.7``, ``0.0123``; a dash for none."""
+    figure = as_number(value)
+    if figure is None:
+        return NOTHING
+    if figure == 0 or abs(figure) >= 10:
+        text = f"{figure:,.1f}"
+    elif abs(figure) >= 1e-3:
+        text = f"{figure:.3g}"
+    else:
+        text = f"{figure:.2e}"
+    return text if abs(figure) < 1e9 else f"{figure:.3e}"
+
+
+def share(value: Any) -> str:
+    """A share as a percentage. Rounded down: 99.6 % of the states is not all of them."""
+    figure = as_number(value)
+    return NOTHING if figure is None else f"{int(100 * figure + 1e-9)} %"
+
+
+def interval(value: Any) -> str:
+    """``-164.0 to -138.0``, or a dash."""
+    ends = as_interval(value)
+    return NOTHING if ends is None else f"{number(ends[0])} to {number(ends[1])}"
+
+
+def judge(run: Run, others: Mapping[str, Run]) -> Verdict:
+    """The headline of the report: where the policy stands against the data and against the other runs."""
+    troubles = _troubles(run)
+    overall = run.summary()[0].get("", {})
+    if as_number(overall.get("return_mean")) is None:
+        unknown = "It was not run in an environment, and losses do not say what a policy is worth."
+        tone = "bad" if run.diverged() else "open"
+        return Verdict(tone, "The worth of this policy is not known", [unknown, *troubles])
+    tone, headline = _against_data(run, overall)
+    rivals = {name: other.summary()[0].get("", {}) for name, other in others.items()}
+    rivals = {name: theirs for name, theirs in rivals.items() if as_number(theirs.get("return_mean")) is not None}
+    sides = {name: _side(overall, theirs) for name, theirs in rivals.items()}
+    # Better than the data is no reason to keep a policy that is not better than its rivals too.
+    if worse := [name for name, side in sides.items() if side == "below"]:
+        tone, headline = "bad", f"{headline}, and worse than {' and '.join(worse)}"
+    elif tone == "good" and (unclear := [name for name, side in sides.items() if side != "above"]):
+        tone, headline = "open", f"{headline}, not clearly better than {' and '.join(unclear)}"
+    told = [_return_sentence(run, overall)]
+    told += [_rival_sentence(name, sides[name], theirs) for name, theirs in rivals.items()]
+    told += [_bound_sentence(overall), *troubles]
+    return Verdict("bad" if run.diverged() else tone, headline, [sentence for sentence in told if sentence])
+
+
+def _troubles(run: Run) -> list[str]:
+    told = [
+        f"Member {name} stopped being a number at step {step:,}: its figures since then mean nothing."
+        for name, step in run.diverged().items()
+    ]
+    state, message = run.status.get("state"), run.status.get("message")
+    if state and state != "finished":
+        told.append(f"The run is not finished ({state})." + (f" {message}" if message else ""))
+    return told
+
+
+def _against_data(run: Run, overall: Mapping[str, Any]) -> tuple[str, str]:
+    data, mean, ends = run.data_mean, overall["return_mean"], as_interval(overall.get("ci95"))
+    if data is None:
+        return "open", f"The policy returns {number(mean)}; what the data returned is not known"
+    if ends is None:
+        # One seed: the direction is told, but nothing is called better.
+        tone, side = ("open", "Above") if mean > data else ("bad", "Below")
+        return tone, f"{side} the mean of the data, without an interval"
+    if ends[0] > data:
+        return "good", "Better than the data it learned from"
+    if ends[1] < data:
+        return "bad", "Worse than the data it learned from"
+    return "open", "Not distinguishable from the data it learned from"
+
+
+def _side(overall: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Above or below a rival when the intervals do not overlap, ``unclear`` when they do, ``unknown`` without."""
+    ours, them = as_interval(overall.get("ci95")), as_interval(theirs.get("ci95"))
+    if ours is None or them is None:
+        return "unknown"
+    return "above" if ours[0] > them[1] else "below" if ours[1] < them[0] else "unclear"
+
+
+def _rival_sentence(name: str, side: str, theirs: Mapping[str, Any]) -> str:
+    told = {
+        "above": f"That is above {name}",
+        "below": f"That is below {name}",
+        "unclear": f"That is not clearly apart from {name}",
+        "unknown": f"Without an interval on both sides it is not judged against {name}",
+    }
+    return f"{told[side]}, which returns {number(theirs['return_mean'])}."
+
+
+def _return_sentence(run: Run, overall: Mapping[str, Any]) -> str:
+    settings = len(run.groups())
+    over = f" over {settings} settings and their seeds" if settings > 1 else ""
+    text = f"Mean return{over} {number(overall['return_mean'])}"
+    if as_interval(overall.get("ci95")):
+        text += f" (95 % interval {interval(overall['ci95'])})"
+    if run.data_mean is not None:
+        text += f"; the episodes of the data have {number(run.data_mean)}"
+    return text + "."
+
+
+def _bound_sentence(overall: Mapping[str, Any]) -> str:
+    kept = as_number(overall.get("lower_bound_share"))
+    if kept is None:
+        return ""
+    told = f"The predicted value was a lower bound at {share(kept)} of the start states"
+    if kept >= LOWER_BOUND_TARGET:
+        return f"{told}: the critics promise no more than the policy keeps."
+    return f"{told}, short of {share(LOWER_BOUND_TARGET)}: do not rely on the predicted value."
+
+
+def tables(run: Run, others: Mapping[str, Run]) -> list[Table]:
+    """The deterministic policy first, then the stochastic one; other runs with their overall row."""
+    made = []
+    for policy, heading in _POLICIES.items():
+        summary, source = run.summary(policy)
+        if not summary:
+            continue
+        theirs = {name: other.summary(policy)[0].get("", {}) for name, other in others.items()}
+        rows = [_row("all members", "overall", summary.get("", {}))]
+        rows += [_row(name, "other", row) for name, row in theirs.items() if row]
+        rows += _group_rows(run, summary)
+        rows += [_row(name, "member", row) for name, row in summary.items() if name]
+        note = f"From {source}." if made else f"From {source}. {_NOTE}"
+        made.append(_without_empty_columns(heading, rows, note))
+    return made
+
+
+_POLICIES = {"deterministic": "Evaluation", "stochastic": "Evaluation of the sampled policy"}
+
+_NOTE = (
+    "IQM is the mean of the middle half; the interval is over seeds. Predicted is what the critics promise at "
+    "the start states and realised the discounted return that followed; the bound is kept where the promise "
+    "was not above it."
+)
+
+
+def _row(name: str, kind: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    show = {"ci95": interval, "lower_bound_share": share}
+    return {"name": name, "kind": kind, "cells": [show.get(k, number)(summary.get(k)) for k in SUMMARY_KEYS]}
+
+
+def _group_rows(run: Run, summary: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The mean over seeds of each setting, where there are several settings: their overall mean is nobody's."""
+    groups = run.groups()
+    if len(groups) < 2:
+        return []
+    rows = []
+    for group, names in groups.items():
+        found = [summary[name] for name in names if name in summary]
+        if len(found) > 1:
+            means = {key: mean_of([row.get(key) for row in found]) for key in MEANS}
+            rows.append(_row(f"{group}, mean of {len(found)} seeds", "group", means))
+    return rows
+
+
+def _without_empty_columns(heading: str, rows: list[dict[str, Any]], note: str) -> Table:
+    """Leave out what nobody has, except the return: an empty column is no information."""
+    kept = [i for i, _ in enumerate(SUMMARY_KEYS) if i == 0 or any(row["cells"][i] != NOTHING for row in rows)]
+    for row in rows:
+        row["cells"] = [row["cells"][i] for i in kept]
+    return Table(heading, [HEADS[SUMMARY_KEYS[i]] for i in kept], rows, note)

@@ -1,0 +1,231 @@
+"""The report is one file that is safe to open and says no more than was measured."""
+
+import json
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import pytest
+
+from prudent.report import write_report
+from prudent.report.html import LARGEST_VIDEO
+from prudent.report.run import read_run
+from prudent.report.verdict import interval, judge, number, share
+
+HOSTILE = "<script>document.title='owned'</script>\"'><img src=x onerror=alert(1)>&lt;"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+class Page(HTMLParser):
+    """Tags with attributes, and the visible text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def values(self, attribute):
+        return [attributes[attribute] for _, attributes in self.tags if attribute in attributes]
+
+
+def read(path):
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def assert_safe(page):
+    tags = {tag for tag, _ in page.tags}
+    assert not tags & {"script", "iframe", "object", "embed", "link", "form", "base", "svg"}
+    assert all(source.startswith(("data:image/png;base64,", "data:image/gif;base64,")) for source in page.values("src"))
+    assert not any(":" in target or target.startswith(("/", "\\")) for target in page.values("href"))
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert [a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"] == [POLICY]
+
+
+def test_a_full_report(make_run):
+    folder, bc = make_run(), make_run("bc", algorithm="bc", alphas=(0.0,))
+    path = write_report(folder, {"BC": bc})
+    page = read(path)
+    assert path == folder / "report.html"
+    assert_safe(page)
+    # Two pictures, the newest rollout of this run and of the other.
+    assert len(page.values("src")) == 4
+    for expected in (
+        "CQL on pendulum-mixed",
+        "Better than the data it learned from",
+        "above BC, which returns -480.0",
+        "alpha=5, mean of 3 seeds",
+        "alpha=10,seed=2",
+        "-164.0 to -138.0",
+        "9f2c64be0a1d77e3",
+        "critic learning rate",
+        "2.13.0",
+        "CQL, step 50,000",
+    ):
+        assert expected in page.text
+    assert {"config.json", "metrics.jsonl", "curves.png", "checkpoints", "videos"} <= set(page.values("href"))
+    # No column for what nobody has: there are no reference scores here.
+    assert "score" not in page.text.split("Training")[0]
+    # The verdict stands before everything else.
+    assert page.text.index("Better than") < page.text.index("Evaluation") < page.text.index("Training")
+
+
+def test_hostile_text_stays_text(make_run):
+    dataset = {"name": HOSTILE, "notes": [HOSTILE], HOSTILE: HOSTILE, "mean_return": -600.0}
+    summary = {"overall": {"return_mean": -150.0, "ci95": [-160, -140]}, "members": {HOSTILE: {"return_mean": 1.0}}}
+    folder = make_run(
+        config={
+            "algorithm": HOSTILE,
+            "config": {HOSTILE: HOSTILE},
+            "members": [{"name": HOSTILE}],
+            "dataset": dataset,
+            "env": HOSTILE,
+        },
+        environment={HOSTILE: HOSTILE},
+        status={"state": HOSTILE, "message": HOSTILE, "step": HOSTILE},
+        evaluation={"deterministic": summary},
+    )
+    name = '"onerror=alert(1) <b>.gif'
+    shutil.copy(folder / "videos" / "step_50000.gif", folder / "videos" / name)
+    page = read(write_report(folder, {HOSTILE: folder}))
+    assert_safe(page)
+    assert HOSTILE in page.text
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser chromium")
+def test_a_browser_shows_the_hostile_name_and_runs_nothing(make_run, tmp_path):
+    dataset = {"name": HOSTILE, "mean_return": -600.0}
+    folder = make_run(config={"algorithm": "cql", "members": [], "dataset": dataset})
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", write_report(folder).as_uri()]
+    shown = Page(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+    assert_safe(shown)
+    assert HOSTILE in shown.text
+
+
+def test_a_run_without_environment_has_no_known_worth(make_run):
+    config = {"algorithm": "cql", "members": [{"name": "seed=0"}], "dataset": {"name": "logs"}, "env": None}
+    folder = make_run(config=config, evaluation=None, environment=None, status=None, video=False)
+    (folder / "metrics.jsonl").write_text('{"step": 1, "member": 0, "name": "seed=0", "train/critic_loss": 1.0}\n')
+    page = read(write_report(folder))
+    assert_safe(page)
+    assert "The worth of this policy is not known" in page.text
+    assert "no environment" in page.text
+    assert "The policy at work" not in page.text
+    assert len(page.values("src")) == 1
+
+
+def test_a_bare_config_is_enough(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert "not known" in read(write_report(tmp_path)).text
+
+
+def test_divergence_is_in_the_verdict(make_run):
+    folder = make_run(alphas=(5.0,), seeds=(0, 1))
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 50001, "member": 1, "name": "seed=1", "train/critic_loss": null, "eval/return": null}\n')
+        file.write('{"step": 50002, "mem')
+    verdict = judge(read_run(folder), {})
+    assert verdict.tone == "bad"
+    assert "Member seed=1 stopped being a number at step 50,001" in " ".join(verdict.reasons)
+    assert "seed=1 stopped being a number" in read(write_report(folder)).text
+
+
+def test_large_videos_are_linked_not_embedded(make_run):
+    folder = make_run()
+    with (folder / "videos" / "step_60000.gif").open("wb") as file:
+        file.write(b"GIF89a")
+        file.truncate(LARGEST_VIDEO + 1)
+    page = read(write_report(folder))
+    assert len(page.values("src")) == 2
+    assert "videos" in page.values("href")
+
+
+def overall(mean=None, ends=None, kept=None):
+    return {"overall": {"return_mean": mean, "ci95": ends, "lower_bound_share": kept}, "members": {}}
+
+
+def write_bare(folder, evaluation, data=-600.0, state="finished"):
+    folder.mkdir()
+    config = {"algorithm": "cql", "dataset": {"name": "d", "mean_return": data}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evaluation.json").write_text(json.dumps({"deterministic": evaluation}))
+    (folder / "status.json").write_text(json.dumps({"state": state, "message": "why"}))
+    return read_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "data", "tone", "headline"),
+    [
+        (overall(-150, [-160, -140]), -600, "good", "Better than the data"),
+        (overall(-590, [-620, -560]), -600, "open", "Not distinguishable"),
+        (overall(-900, [-950, -850]), -600, "bad", "Worse than the data"),
+        (overall(-150), -600, "open", "Above the mean of the data, without"),
+        (overall(-900), -600, "bad", "Below the mean of the data, without"),
+        (overall(-150, [-160, -140]), None, "open", "what the data returned is not known"),
+        (overall(None, [-160, -140]), -600, "open", "not known"),
+        (overall(float("nan")), -600, "open", "not known"),
+    ],
+)
+def test_the_verdict_against_the_data(tmp_path, evaluation, data, tone, headline):
+    verdict = judge(write_bare(tmp_path / "run", evaluation, data), {})
+    assert verdict.tone == tone
+    assert headline in verdict.headline
+
+
+@pytest.mark.parametrize(
+    ("theirs", "tone", "said"),
+    [
+        (overall(-480, [-500, -460]), "good", "above BC"),
+        (overall(-145, [-170, -120]), "open", "not clearly apart from BC"),
+        (overall(-100, [-110, -90]), "bad", "below BC"),
+        (overall(-100), "open", "Without an interval on both sides it is not judged against BC"),
+        (overall(None), "good", ""),
+    ],
+)
+def test_the_verdict_against_another_run(tmp_path, theirs, tone, said):
+    run = write_bare(tmp_path / "run", overall(-150, [-160, -140]))
+    verdict = judge(run, {"BC": write_bare(tmp_path / "bc", theirs)})
+    assert verdict.tone == tone
+    assert said in " ".join(verdict.reasons)
+
+
+def test_the_lower_bound_is_judged_and_rounded_down(tmp_path):
+    kept = judge(write_bare(tmp_path / "kept", overall(1, [0, 2], 0.95)), {})
+    broken = judge(write_bare(tmp_path / "broken", overall(1, [0, 2], 0.949)), {})
+    assert "promise no more than the policy keeps" in " ".join(kept.reasons)
+    assert "94 % of the start states, short of 95 %: do not rely" in " ".join(broken.reasons)
+
+
+def test_an_unfinished_run_says_so(tmp_path):
+    verdict = judge(write_bare(tmp_path / "run", overall(1), state="failed"), {})
+    assert "The run is not finished (failed). why" in verdict.reasons
+
+
+def test_figures_in_words():
+    assert [number(x) for x in (3671.6, -151.66, 0.01234, 0, 3, 1e-7, 2e12, None, float("nan"), "7", True)] == [
+        "3,671.6",
+        "-151.7",
+        "0.0123",
+        "0.0",
+        "3",
+        "1.00e-07",
+        "2.000e+12",
+        "-",
+        "-",
+        "-",
+        "-",
+    ]
+    assert [share(x) for x in (1.0, 0.996, 0.29, 0.0, None)] == ["100 %", "99 %", "29 %", "0 %", "-"]
+    assert [interval(x) for x in ([-1.0, 20.0], [1, None], None, 3)] == ["-1 to 20.0", "-", "-", "-"]
+
+
+def test_the_template_is_package_data():
+    assert files("prudent.report").joinpath("report.html.j2").is_file()
