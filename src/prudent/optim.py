@@ -31,8 +31,8 @@ def adam_step(params: Params, gradients: Params, state: AdamState, lr_P: Tensor,
     """
     if max_norm_P is not None:
         gradients = clip_by_norm(gradients, max_norm_P)
-    p, g = list(params.values()), [gradients[name] for name in params]
-    mean, square = list(state["mean"].values()), list(state["square"].values())
+    p = list(params.values())
+    g, mean, square = ([tree[name] for name in params] for tree in (gradients, state["mean"], state["square"]))
     state["count"] += 1
     torch._foreach_lerp_(mean, g, 1 - BETA1)
     torch._foreach_mul_(square, BETA2)

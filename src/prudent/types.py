@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prudent.config import member_fields
 from prudent.errors import ConfigError
 
 Params = dict[str, Tensor]
@@ -128,30 +129,3 @@ class Hyper:
     def members(self) -> tuple[Any, ...]:
         """Each member's own Config."""
         return self._configs
-
-
-def member_fields(config_type: type) -> frozenset[str]:
-    """Names of the fields that may differ between members of one population: those annotated as float."""
-    return frozenset(f.name for f in fields(config_type) if f.type in (float, float | None))
-
-
-def check_positive(config: Any, *names: str) -> None:
-    """Raise ConfigError for any named field that is not above zero (None is allowed)."""
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise ConfigError(f"{name} must be above 0, got {value}")
-
-
-def check_within(config: Any, low: float, high: float, *names: str) -> None:
-    """Raise ConfigError for any named field outside [low, high] (None is allowed)."""
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not low <= value <= high:
-            raise ConfigError(f"{name} must lie within [{low:g}, {high:g}], got {value}")
-
-
-def check_choice(config: Any, name: str, choices: Sequence[str]) -> None:
-    """Raise ConfigError where a named field is none of the choices."""
-    if getattr(config, name) not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {getattr(config, name)!r}")

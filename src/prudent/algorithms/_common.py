@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from prudent import nn, optim
+from prudent.config import check_choice, check_positive, check_within
 from prudent.errors import ConfigError
 from prudent.rng import MemberRng
-from prudent.types import Batch, Hyper, Metrics, Params, Spec, check_choice, check_positive, check_within
+from prudent.types import Batch, Hyper, Metrics, Params, Spec
 
 Networks = dict[str, Params]
 

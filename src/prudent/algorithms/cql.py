@@ -15,9 +15,10 @@ from torch import Tensor
 from prudent import nn
 from prudent.algorithms import _common
 from prudent.algorithms._common import Networks, State, descend, update_polyak, update_soft_actor
+from prudent.config import check_choice, check_positive
 from prudent.errors import ConfigError
 from prudent.rng import MemberRng
-from prudent.types import Batch, Hyper, Metrics, Spec, check_choice, check_positive
+from prudent.types import Batch, Hyper, Metrics, Spec
 
 BACKUPS = ("min", "entropy", "max", "soft")
 PROPOSALS = ("uniform", "policy", "next_policy")

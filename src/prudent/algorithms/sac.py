@@ -13,8 +13,9 @@ from torch import Tensor
 from prudent import nn
 from prudent.algorithms import _common
 from prudent.algorithms._common import Networks, State, descend, update_polyak, update_soft_actor
+from prudent.config import check_positive
 from prudent.rng import MemberRng
-from prudent.types import Batch, Hyper, Metrics, Spec, check_positive
+from prudent.types import Batch, Hyper, Metrics, Spec
 
 
 @dataclass(frozen=True)

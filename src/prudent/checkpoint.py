@@ -1,0 +1,158 @@
+"""Atomic, verified, complete: a checkpoint is either whole and checked, or it does not exist.
+
+A checkpoint is a folder ``checkpoints/step_N/`` with ``state.safetensors`` (every tensor), ``checkpoint.json`` (what they
+mean) and ``manifest.json`` (SHA-256 of both). It is written aside, flushed to disk and renamed; a reader takes the
+newest one whose manifest verifies, because safetensors loads a flipped bit in silence.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from prudent import __version__, algorithms
+from prudent.config import from_json, to_json
+from prudent.errors import PrudentError
+from prudent.population import Member, Population, Scaling
+from prudent.types import Spec
+
+STATE, DESCRIPTION, MANIFEST = "state.safetensors", "checkpoint.json", "manifest.json"
+
+
+def save(run: Path, population: Population, extra: dict[str, Tensor], keep: int, keep_also: int | None = None) -> Path:
+    """Write ``run/checkpoints/step_N`` for the population as it stands.
+
+    ``extra`` are further tensors to restore with it. Afterwards only the ``keep`` newest checkpoints stay, and the one of
+    step ``keep_also``. Returns the folder.
+    """
+    step = population.state.step
+    tensors = {f"population.{name}": t for name, t in population.tensors().items()}
+    tensors |= {f"scaling.{name}": t for name, t in vars(population.scaling).items()}
+    tensors |= {f"extra.{name}": t for name, t in extra.items()}
+    description = {
+        "prudent": __version__,
+        "step": step,
+        "algorithm": population.algorithm_name,
+        "members": [{"name": m.name, "seed": m.seed, "config": to_json(m.config)} for m in population.members],
+        "spec": vars(population.spec),
+    }
+    contents = {
+        STATE: save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()}),
+        DESCRIPTION: json.dumps(description, indent=1).encode(),
+    }
+    manifest = {"step": step, "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}}
+    contents[MANIFEST] = json.dumps(manifest, indent=1).encode()
+    folder = run / "checkpoints" / f"step_{step}"
+    _commit(folder, contents)
+    _prune(run, keep, {step, keep_also})
+    return folder
+
+
+def _commit(folder: Path, contents: dict[str, bytes]) -> None:
+    aside = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    for name, content in contents.items():
+        write_durably(aside / name, content)
+    _sync_folder(aside)
+    if folder.exists():
+        shutil.rmtree(folder)
+    aside.rename(folder)
+    _sync_folder(folder.parent)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file and wait until the disk has it."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prune(run: Path, keep: int, protected: set[int | None]) -> None:
+    for step, folder in steps(run)[:-keep]:
+        if step not in protected:
+            shutil.rmtree(folder)
+
+
+def steps(run: Path) -> list[tuple[int, Path]]:
+    """The checkpoints of a run as (step, folder), oldest first; unfinished ones do not count."""
+    folders = [f for f in (run / "checkpoints").glob("step_*") if f.is_dir() and f.name[5:].isdigit()]
+    return sorted((int(f.name[5:]), f) for f in folders)
+
+
+def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the description of one checkpoint, verified.
+
+    Raises:
+        PrudentError: a file is missing, or is not the one that was written.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        contents = {name: (folder / name).read_bytes() for name in (STATE, DESCRIPTION)}
+        for name, content in contents.items():
+            if hashlib.sha256(content).hexdigest() != manifest["sha256"][name]:
+                raise PrudentError(f"{folder / name}: the content is not what was saved (checksum)")
+        return load_tensors(contents[STATE]), json.loads(contents[DESCRIPTION])
+    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+        raise PrudentError(f"{folder}: not a complete checkpoint ({type(error).__name__})") from error
+
+
+def locate(path: Path) -> tuple[Path, list[str]]:
+    """The newest checkpoint under ``path`` (a run folder, or a checkpoint itself) that verifies, and why newer ones do not.
+
+    Raises:
+        PrudentError: there is none.
+    """
+    if (path / MANIFEST).exists():
+        read(path)
+        return path, []
+    skipped = []
+    for _, folder in reversed(steps(path)):
+        try:
+            read(folder)
+        except PrudentError as error:
+            skipped.append(str(error))
+        else:
+            return folder, skipped
+    detail = f" ({'; '.join(skipped)})" if skipped else ""
+    raise PrudentError(f"{path}: no checkpoint here to load{detail}")
+
+
+def load(path: Path | str, device: str = "cpu") -> tuple[Population, dict[str, Tensor], list[str]]:
+    """The population of a run folder or a checkpoint, the extra tensors saved with it, and what was skipped and why.
+
+    Raises:
+        PrudentError: there is no checkpoint that verifies, or it does not describe a population.
+    """
+    folder, skipped = locate(Path(path))
+    tensors, description = read(folder)
+    try:
+        config_type = algorithms.get(description["algorithm"]).Config
+        members = [Member(m["name"], m["seed"], from_json(config_type, m["config"])) for m in description["members"]]
+        spec = Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in description["spec"].items()})
+        scaling = Scaling(**_part(tensors, "scaling."))
+        population = Population(description["algorithm"], members, spec, scaling, device)
+    except (KeyError, TypeError) as error:
+        raise PrudentError(f"{folder}: the description does not fit this version of prudent ({error})") from error
+    population.restore(_part(tensors, "population."), description["step"])
+    return population, _part(tensors, "extra."), skipped
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,101 @@
+"""Settings as frozen dataclasses: what may vary between members, checks, JSON and the comments that document them."""
+
+import inspect
+import math
+import re
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from prudent.errors import ConfigError
+
+C = typing.TypeVar("C")
+
+
+def member_fields(config_type: type) -> frozenset[str]:
+    """Names of the fields that may differ between members of one population: those annotated as float."""
+    return frozenset(f.name for f in fields(config_type) if f.type in (float, float | None))
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """Raise ConfigError for any named field that is not above zero (None is allowed)."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} must be above 0, got {value}")
+
+
+def check_within(config: Any, low: float, high: float, *names: str) -> None:
+    """Raise ConfigError for any named field outside [low, high] (None is allowed)."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            raise ConfigError(f"{name} must lie within [{low:g}, {high:g}], got {value}")
+
+
+def check_choice(config: Any, name: str, choices: Sequence[str]) -> None:
+    """Raise ConfigError where a named field is none of the choices."""
+    if getattr(config, name) not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {getattr(config, name)!r}")
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A config as plain JSON values; infinities become the strings "inf" and "-inf", which JSON has no number for."""
+
+    def plain(value):
+        if isinstance(value, tuple):
+            return [plain(v) for v in value]
+        return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+    return {f.name: plain(getattr(config, f.name)) for f in fields(config)}
+
+
+def from_json(config_type: type[C], values: dict[str, Any]) -> C:
+    """The inverse of :func:`to_json`.
+
+    Raises:
+        ConfigError: a key names no setting, or a value is of the wrong type.
+    """
+    check_names(config_type, values)
+    hints = typing.get_type_hints(config_type)
+    return config_type(**{name: _typed(value, hints[name], name) for name, value in values.items()})
+
+
+def check_names(config_type: type, names) -> None:
+    """Raise ConfigError for a name that is no field, proposing the nearest one."""
+    known = [f.name for f in fields(config_type)]
+    for name in names:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f" (there are {', '.join(known)})"
+            raise ConfigError(f"no setting is called {name!r}{hint}")
+
+
+def _typed(value: Any, hint: Any, name: str) -> Any:
+    if isinstance(hint, types.UnionType):
+        if value is None and type(None) in typing.get_args(hint):
+            return None
+        hint = next(h for h in typing.get_args(hint) if h is not type(None))
+    try:
+        if typing.get_origin(hint) is tuple:
+            return tuple(_typed(v, typing.get_args(hint)[0], name) for v in value)
+        if hint is float and not isinstance(value, bool):
+            return float(value)
+        if hint is int and isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if (hint is bool and isinstance(value, bool)) or (hint is str and isinstance(value, str)):
+            return value
+        if typing.get_origin(hint) is typing.Literal and value in typing.get_args(hint):
+            return value
+    except (TypeError, ValueError):
+        pass
+    raise ConfigError(f"{name} cannot be {value!r}")
+
+
+def field_comments(config_type: type) -> dict[str, str]:
+    """The one-line comment beside each field: the help text of the flag of that name."""
+    pattern = re.compile(r"^    (\w+): [^#]*#\s*(.+?)\s*$", re.MULTILINE)
+    return dict(pattern.findall(inspect.getsource(config_type)))

@@ -1,0 +1,346 @@
+"""Seeds x hyperparameters as one program: members, their data, their state.
+
+A :class:`Population` is an algorithm, its members' settings, their stacked state and the scaling of the data; it
+takes and gives observations and actions in the units of the log. :class:`TrainingData` is a dataset on the device,
+scaled, from which every member draws its own batches.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prudent import algorithms
+from prudent.algorithms._common import State, initialise_values
+from prudent.config import check_names, member_fields
+from prudent.data import Dataset
+from prudent.errors import ConfigError, DataError
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Spec, flatten, unflatten
+
+VALUE_SAMPLES = 10
+"""Actions drawn from the policy for the expectation in a predicted value."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member: its settings, its seed, and a name that says in what it differs from the others."""
+
+    name: str
+    seed: int
+    config: Any
+
+
+def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> list[Member]:
+    """Every combination of the varied hyperparameters and the seeds, seeds fastest.
+
+    Raises:
+        ConfigError: a varied setting does not exist or cannot differ between members, or a seed or value is repeated.
+    """
+    check_names(type(config), varied)
+    fixed = [name for name in varied if name not in member_fields(type(config))]
+    if fixed:
+        raise ConfigError(f"{fixed[0]} decides shapes or branches: give one value, and start a run for each")
+    for name, values in {**varied, "seeds": seeds}.items():
+        if len(values) == 0 or len(set(values)) != len(values):
+            raise ConfigError(f"{name} must be one or more different values, got {list(values)}")
+    members = []
+    for values in itertools.product(*varied.values()):
+        chosen = dict(zip(varied, values, strict=True))
+        label = [f"{name}={value:g}" for name, value in chosen.items()]
+        for seed in seeds:
+            members.append(Member(",".join([*label, f"seed={seed}"]), seed, replace(config, **chosen)))
+    return members
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """From the units of the log to those of the networks and back. Stored in every checkpoint."""
+
+    observation_mean: Tensor  # (S,)
+    observation_std: Tensor  # (S,), 1 where a feature is constant
+    action_center: Tensor  # (A,)
+    action_half_range: Tensor  # (A,)
+
+    @classmethod
+    def fit(cls, dataset: Dataset, normalize_observations: bool) -> "Scaling":
+        """Statistics of a dataset's observations, and its declared action bounds (or -1 to 1).
+
+        Raises:
+            DataError: no bounds are declared and an action lies outside -1 to 1.
+        """
+        spec, size = dataset.spec, dataset.spec.observation_size
+        mean, std = np.zeros(size, np.float32), np.ones(size, np.float32)
+        if normalize_observations:
+            mean = dataset.observation.mean(0, dtype=np.float64)
+            std = dataset.observation.std(0, dtype=np.float64)
+            # A constant feature says nothing; dividing by its deviation would turn rounding into huge inputs.
+            std = np.where(std > 1e-6 * np.maximum(1.0, np.abs(mean)), std, 1.0)
+        if spec.action_low is None or spec.action_high is None:
+            outside = np.flatnonzero((np.abs(dataset.action) > 1 + 1e-5).any(axis=1))
+            if len(outside):
+                raise DataError(
+                    f"{dataset.name}: no action bounds are declared and {len(outside)} actions lie outside -1 to 1, the "
+                    f"first in row {outside[0]}: {dataset.action[outside[0]].tolist()}; declare action_low and action_high"
+                )
+            low, high = -np.ones(spec.action_size), np.ones(spec.action_size)
+        else:
+            low, high = np.array(spec.action_low), np.array(spec.action_high)
+
+        def tensor(x: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.asarray(x, dtype=np.float32))
+
+        return cls(tensor(mean), tensor(std), tensor((low + high) / 2), tensor((high - low) / 2))
+
+    def to(self, device: torch.device | str) -> "Scaling":
+        """The same on another device."""
+        return Scaling(**{name: t.to(device) for name, t in vars(self).items()})
+
+    def observation(self, observation: Tensor) -> Tensor:
+        """Observations as the networks see them."""
+        return (observation - self.observation_mean) / self.observation_std
+
+    def action(self, action: Tensor) -> Tensor:
+        """Actions of the log as the networks see them: within [-1, 1]."""
+        return ((action - self.action_center) / self.action_half_range).clamp(-1.0, 1.0)
+
+    def unscale_action(self, action: Tensor) -> Tensor:
+        """Actions of the networks in the units of the log."""
+        return action * self.action_half_range + self.action_center
+
+
+class TrainingData:
+    """A dataset on the device in the networks' units; every member draws rows of its own, with replacement."""
+
+    def __init__(self, dataset: Dataset, scaling: Scaling, hyper: Hyper, device: torch.device, with_returns: bool):
+        def place(column: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(column)).to(device)
+
+        scaling = scaling.to(device)
+        self.rows = len(dataset)
+        self.observation = scaling.observation(place(dataset.observation))
+        self.next_observation = scaling.observation(place(dataset.next_observation))
+        self.action = scaling.action(place(dataset.action))
+        reward_P = torch.stack([hyper.reward_scale, hyper.reward_shift])
+        self.reward_scale_P1, self.reward_shift_P1 = reward_P.unsqueeze(-1)
+        self.reward = place(dataset.reward)
+        self.terminated = place(dataset.terminated)
+        self.dt = place(dataset.extra["dt"].astype(np.float32)) if "dt" in dataset.extra else None
+        self.return_to_go_PR: Tensor | None = None
+        if with_returns:
+            self.return_to_go_PR = torch.stack([place(r) for r in _returns_to_go(dataset, hyper)])
+
+    def sample(self, rng: MemberRng, batch_size: int) -> Batch:
+        """A batch (P, B, ...)."""
+        rows_PB = rng.integers(self.rows, batch_size)
+        return Batch(
+            observation=self.observation[rows_PB],
+            action=self.action[rows_PB],
+            reward=self.reward[rows_PB] * self.reward_scale_P1 + self.reward_shift_P1,
+            next_observation=self.next_observation[rows_PB],
+            terminated=self.terminated[rows_PB],
+            dt=None if self.dt is None else self.dt[rows_PB],
+            return_to_go=None if self.return_to_go_PR is None else self.return_to_go_PR.gather(1, rows_PB),
+        )
+
+    def batches(self, rng: MemberRng, batch_size: int) -> Iterator[Batch]:
+        """Batches without end."""
+        while True:
+            yield self.sample(rng, batch_size)
+
+
+def _returns_to_go(dataset: Dataset, hyper: Hyper) -> list[np.ndarray]:
+    """Each member's return-to-go (rows,), computed once per distinct discount and reward transform."""
+    found: dict[tuple, np.ndarray] = {}
+    settings = [(c.discount, c.reward_scale, c.reward_shift) for c in hyper.members]
+    for discount, scale, shift in dict.fromkeys(settings):
+        found[discount, scale, shift] = dataset.returns_to_go(discount, dataset.reward * scale + shift)
+    return [found[key] for key in settings]
+
+
+class Population:
+    """Members of one algorithm, trained together; acts and predicts in the units of the log."""
+
+    def __init__(
+        self, algorithm: str, members: Sequence[Member], spec: Spec, scaling: Scaling, device: torch.device | str = "cpu"
+    ):
+        if spec.discrete:
+            raise ConfigError(f"{algorithm} is for continuous actions; these data declare discrete ones")
+        self.algorithm_name = algorithm
+        self.algorithm = algorithms.get(algorithm)
+        self.members = tuple(members)
+        self.spec = spec
+        self.device = torch.device(device)
+        self.scaling = scaling.to(self.device)
+        self.hyper = Hyper([m.config for m in members], self.device)
+        self.rngs = {stream: MemberRng([m.seed for m in members], stream, device) for stream in ("sample", "noise")}
+        with torch.no_grad():
+            init_rng = MemberRng([m.seed for m in members], "init", device)
+            self.state: State = self.algorithm.init(spec, self.hyper, init_rng)
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    def prepare(self, dataset: Dataset) -> tuple[TrainingData, Metrics]:
+        """The dataset as training data and, before the first step, the critics' first values (``value_init``)."""
+        start_values = self.state.step == 0 and getattr(self.hyper, "value_init", "zero") != "zero"
+        data = TrainingData(dataset, self.scaling, self.hyper, self.device, with_returns=start_values)
+        if not start_values:
+            return data, {}
+        assert data.return_to_go_PR is not None
+        batches = data.batches(self.rngs["sample"], self.hyper.batch_size)
+        # Member by member: a reduction over (P, rows) at once would round differently for another P.
+        mean_return_P = torch.stack([member.mean() for member in data.return_to_go_PR])
+        metrics = initialise_values(self.state, batches, mean_return_P, self.hyper)
+        data.return_to_go_PR = None
+        return data, metrics
+
+    def step(self, data: TrainingData) -> Metrics:
+        """One training step on a batch of the members' own."""
+        return self.update(data.sample(self.rngs["sample"], self.hyper.batch_size))
+
+    def update(self, batch: Batch, part: str = "update") -> Metrics:
+        """One step (or its ``update_critic`` or ``update_actor`` part) on a batch (P, B, ...) in the networks' units."""
+        noise = self.algorithm.draw(self.spec, self.hyper, self.rngs["noise"])
+        return getattr(self.algorithm, part)(self.state, batch, noise, self.hyper)
+
+    def network_batch(self, batch: Batch) -> Batch:
+        """A batch (B, ...) in the units of the log as one (P, B, ...) in the networks' units, the same for every member.
+
+        Raises:
+            DataError: its rows are not ``batch_size`` or its shapes do not fit.
+        """
+        if len(batch.reward) != self.hyper.batch_size:
+            raise DataError(f"this batch has {len(batch.reward)} rows, the agent's batch_size is {self.hyper.batch_size}")
+        scaled = replace(
+            batch,
+            observation=self.scaling.observation(batch.observation.to(self.device)),
+            next_observation=self.scaling.observation(batch.next_observation.to(self.device)),
+            action=self.scaling.action(batch.action.to(self.device)),
+        )
+        stacked = scaled.map(lambda t: t.to(self.device).unsqueeze(0).expand(self.size, *t.shape))
+        scale_P1, shift_P1 = self.hyper.reward_scale.unsqueeze(-1), self.hyper.reward_shift.unsqueeze(-1)
+        return replace(stacked, reward=stacked.reward * scale_P1 + shift_P1)
+
+    # --- acting ---------------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """P."""
+        return len(self.members)
+
+    @property
+    def names(self) -> list[str]:
+        """The members' names."""
+        return [m.name for m in self.members]
+
+    @property
+    def discount(self) -> np.ndarray:
+        """(P,) gamma."""
+        return self.hyper.discount.cpu().numpy()
+
+    @property
+    def reward_scale(self) -> np.ndarray:
+        """(P,) factor by which rewards were multiplied before learning."""
+        return self.hyper.reward_scale.cpu().numpy()
+
+    @property
+    def reward_shift(self) -> np.ndarray:
+        """(P,) number that was then added."""
+        return self.hyper.reward_shift.cpu().numpy()
+
+    @torch.no_grad()
+    def act_with_log_prob(
+        self, observation: np.ndarray, deterministic: bool = True, generator: torch.Generator | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Actions (P, B, A) in the units of the log, and their log-densities (P, B) in those units.
+
+        ``observation`` (P, B, S). Every member samples with the same noise, so that members are compared on equal luck
+        and a member acts alone as it does in company.
+        """
+        scaled = self._scaled(observation)
+        noise = None
+        if not deterministic:
+            shape = (scaled.shape[1], self.spec.action_size)
+            noise = torch.randn(shape, generator=generator).to(self.device).expand(self.size, *shape)
+        action, log_prob = self.algorithm.act(self.state.networks, scaled, noise)
+        log_prob = log_prob - self.scaling.action_half_range.log().sum()
+        return self.scaling.unscale_action(action).cpu().numpy(), log_prob.cpu().numpy()
+
+    def act(
+        self, observation: np.ndarray, deterministic: bool = True, generator: torch.Generator | None = None
+    ) -> np.ndarray:
+        """The actions of :meth:`act_with_log_prob`."""
+        return self.act_with_log_prob(observation, deterministic, generator)[0]
+
+    @torch.no_grad()
+    def q_value(self, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
+        """Smallest Q of the ensemble for (P, B, S) and (P, B, A) in the units of the log, (P, B).
+
+        Raises:
+            ConfigError: the algorithm has no critic.
+        """
+        if self.algorithm.q_value is None:
+            raise ConfigError(f"{self.algorithm_name} has no critic, so there are no Q-values")
+        action_t = self.scaling.action(torch.as_tensor(action, dtype=torch.float32, device=self.device))
+        return self.algorithm.q_value(self.state.networks, self._scaled(observation), action_t).cpu().numpy()
+
+    @torch.no_grad()
+    def predicted_value(self, observation: np.ndarray, generator: torch.Generator | None = None) -> np.ndarray | None:
+        """``E_{a ~ pi} min_e Q_e(s, a)`` for (P, B, S), estimated from draws, (P, B); None without a critic.
+
+        In units of the discounted sum of transformed rewards.
+        """
+        if self.algorithm.q_value is None:
+            return None
+        scaled = self._scaled(observation).repeat_interleave(VALUE_SAMPLES, dim=1)
+        noise = torch.randn((scaled.shape[1], self.spec.action_size), generator=generator).to(self.device)
+        action, _ = self.algorithm.act(self.state.networks, scaled, noise.expand(self.size, *noise.shape))
+        q = self.algorithm.q_value(self.state.networks, scaled, action)
+        return q.unflatten(1, (-1, VALUE_SAMPLES)).mean(-1).cpu().numpy()
+
+    def _scaled(self, observation: np.ndarray) -> Tensor:
+        return self.scaling.observation(torch.as_tensor(observation, dtype=torch.float32, device=self.device))
+
+    # --- pieces and storage ---------------------------------------------------------------------------------------
+
+    def member(self, index: int) -> "Population":
+        """A population of one: member ``index``, with its share of the state."""
+        solo = Population(self.algorithm_name, [self.members[index]], self.spec, self.scaling, self.device)
+        own = {name: _own_share(t, index) for name, t in self.tensors().items()}
+        solo.restore(own, self.state.step)
+        return solo
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that training changes, by dotted name: networks, optimisers, generators."""
+        tree = {
+            "networks": self.state.networks,
+            "optimizers": self.state.optimizers,
+            "rng": {stream: rng.state() for stream, rng in self.rngs.items()},
+        }
+        return flatten(tree)
+
+    def restore(self, tensors: dict[str, Tensor], step: int) -> None:
+        """Go back to what :meth:`tensors` returned.
+
+        Raises:
+            ConfigError: names or shapes are not those of this population.
+        """
+        own = self.tensors()
+        for name in own.keys() | tensors.keys():
+            if name not in own or name not in tensors or own[name].shape != tensors[name].shape:
+                raise ConfigError(f"the stored state does not fit these settings: {name}")
+        # In this population's own order: a file may come back sorted by name.
+        placed = {n: tensors[n].clone() if n.startswith("rng.") else tensors[n].clone().to(self.device) for n in own}
+        tree = unflatten(placed)
+        self.state = State(tree["networks"], tree["optimizers"], step)
+        for stream, rng in self.rngs.items():
+            rng.restore(tree["rng"][stream])
+
+
+def _own_share(tensor: Tensor, index: int) -> Tensor:
+    """One member's rows of a stacked tensor; Adam's step count is shared."""
+    return tensor if tensor.dim() == 0 else tensor[index : index + 1]

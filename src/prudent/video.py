@@ -1,0 +1,180 @@
+"""A rollout as a GIF, on machines without a screen.
+
+A picture is never worth a training run: whatever fails here is said in one line, and the run goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prudent import envs
+from prudent.errors import PrudentError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from prudent.evaluate import Acting
+
+_MOST_FRAMES = 200
+_MOST_BYTES = 1_500_000
+
+# What gymnasium's MuJoCo renderer does first: a context of this backend, then the scene's buffers in it.
+_PROBE = """
+import sys, importlib, mujoco
+context = importlib.import_module("mujoco." + sys.argv[1]).GLContext(64, 64)
+context.make_current()
+mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_100)
+"""
+
+
+def record(
+    population: Acting,
+    env_id: str,
+    path: str | Path,
+    *,
+    member: int = 0,
+    seed: int = 0,
+    deterministic: bool = True,
+    max_steps: int = 1000,
+    fps: int = 25,
+    size: int = 240,
+) -> Path | None:
+    """Run one member for one episode and write it as an animated GIF of at most about 1.5 MB.
+
+    The GIF runs in real time at about ``fps`` frames per second, where the environment says how long a step
+    is, and stops after 200 frames, ``max_steps`` steps or the end of the episode. It is ``size`` pixels on
+    its longer side. The file appears complete or not at all.
+
+    Returns:
+        The path, or None where there is no picture; why is logged as a warning of the logger ``prudent``.
+    """
+    try:
+        reason = why_not(env_id)
+        if reason is not None:
+            raise PrudentError(reason)
+        frames, rate = _frames(population, env_id, member, seed, deterministic, max_steps, fps, size)
+        return _write(frames, rate, Path(path))
+    except Exception as error:  # noqa: BLE001 - drivers raise anything, and training must go on
+        text = str(error) if isinstance(error, PrudentError) else envs.one_line(error)
+        logging.getLogger("prudent").warning("no picture of %s: %s", env_id, text)
+        return None
+
+
+def why_not(env_id: str) -> str | None:
+    """Why an environment cannot be drawn on this machine, in one line; None if it probably can.
+
+    For MuJoCo this decides ``MUJOCO_GL`` for the process, unless it is set: EGL, else OSMesa.
+    """
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame, without a screen
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    # macOS and Windows draw off screen with what MuJoCo chooses there.
+    if not envs.uses_mujoco(env_id) or sys.platform != "linux":
+        return None
+    chosen = os.environ.get("MUJOCO_GL")
+    for backend in [chosen] if chosen else ["egl", "osmesa"]:
+        if _draws(backend):
+            os.environ["MUJOCO_GL"] = backend
+            return None
+    if chosen:
+        return f"MUJOCO_GL={chosen} does not draw on this machine; unset it to have egl and osmesa tried"
+    return "MuJoCo can draw neither with EGL nor with OSMesa; install one (Debian: libegl1 or libosmesa6)"
+
+
+@functools.cache
+def _draws(backend: str) -> bool:
+    """Whether MuJoCo can draw with an OpenGL backend here.
+
+    Asked of another process: after a failed attempt PyOpenGL stays bound to that backend, so that the next
+    one could not be tried; and a bad driver may end the process that calls it.
+    """
+    command = [sys.executable, "-c", _PROBE, backend]
+    environment = {**os.environ, "MUJOCO_GL": backend}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def _frames(
+    population: Acting,
+    env_id: str,
+    member: int,
+    seed: int,
+    deterministic: bool,
+    max_steps: int,
+    fps: int,
+    size: int,
+) -> tuple[list[Image], float]:
+    """Pictures of an episode, and how many to show per second."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    frames: list[Image] = []
+    with contextlib.closing(envs.make(env_id, render_mode="rgb_array")) as env:
+        steps_per_second = float(env.metadata.get("render_fps") or fps)
+        stride = max(1, round(steps_per_second / fps))
+        observation, _ = env.reset(seed=seed)
+        for step in range(max_steps + 1):
+            if step % stride == 0:
+                frames.append(_picture(env.render(), size))
+                if len(frames) == _MOST_FRAMES:
+                    break
+            alone = np.asarray(observation, dtype=np.float32)[None, None]
+            everyone = np.repeat(alone, population.size, axis=0)
+            action = population.act(everyone, deterministic, generator)[member, 0]
+            observation, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                break
+    return frames, steps_per_second / stride
+
+
+def _picture(frame: object, size: int) -> Image:
+    from PIL import Image
+
+    if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[-1] != 3:
+        raise PrudentError("the environment draws no pictures (rgb_array)")
+    image = Image.fromarray(frame.astype(np.uint8))
+    image.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return image
+
+
+def _write(frames: list[Image], rate: float, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        while True:
+            _save(frames, rate, partial)
+            if partial.stat().st_size <= _MOST_BYTES or len(frames) < 20:
+                break
+            frames, rate = frames[::2], rate / 2
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _save(frames: list[Image], rate: float, path: Path) -> None:
+    """One palette for all frames, no dithering: flicker-free, and half the size."""
+    from PIL import Image
+
+    some = frames[:: max(1, len(frames) // 8)][:8]
+    width, height = frames[0].size
+    sheet = Image.new("RGB", (width, height * len(some)))
+    for index, frame in enumerate(some):
+        sheet.paste(frame, (0, index * height))
+    palette = sheet.quantize(64)
+    small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    # GIF counts in hundredths of a second, and viewers slow down what is faster than 2 of them.
+    duration = max(20, round(100 / rate) * 10)
+    small[0].save(path, format="GIF", save_all=True, append_images=small[1:], duration=duration, loop=0)
