@@ -116,7 +116,9 @@ class JsonlLogger(Logger):
         if resume_at is not None:
             _cut_after(self.path, resume_at)
         elif self.path.exists() and self.path.stat().st_size > 0:
-            raise ConfigError(f"{self.path} already holds the metrics of a run; resume it or choose another folder")
+            raise ConfigError(
+                f"{self.path} already holds the metrics of a run; resume it or choose another folder"
+            )
         self._file = self.path.open("a", encoding="utf-8", newline="\n")
 
     def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:

@@ -128,7 +128,8 @@ def make_run(tmp_path):
                     "backup": "min",
                 },
                 "members": [
-                    {"name": n, "seed": seed, "alpha": alpha} for n, (alpha, seed) in zip(names, grid, strict=True)
+                    {"name": n, "seed": seed, "alpha": alpha}
+                    for n, (alpha, seed) in zip(names, grid, strict=True)
                 ],
                 "train": {"steps": total, "batch_size": 256, "eval_every": total // 10, "eval_episodes": 10},
                 "dataset": {

@@ -42,10 +42,15 @@ def read(path):
 def assert_safe(page):
     tags = {tag for tag, _ in page.tags}
     assert not tags & {"script", "iframe", "object", "embed", "link", "form", "base", "svg"}
-    assert all(source.startswith(("data:image/png;base64,", "data:image/gif;base64,")) for source in page.values("src"))
+    assert all(
+        source.startswith(("data:image/png;base64,", "data:image/gif;base64,"))
+        for source in page.values("src")
+    )
     assert not any(":" in target or target.startswith(("/", "\\")) for target in page.values("href"))
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
-    assert [a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"] == [POLICY]
+    assert [a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"] == [
+        POLICY
+    ]
 
 
 def test_a_full_report(make_run):
@@ -78,7 +83,10 @@ def test_a_full_report(make_run):
 
 def test_hostile_text_stays_text(make_run):
     dataset = {"name": HOSTILE, "notes": [HOSTILE], HOSTILE: HOSTILE, "mean_return": -600.0}
-    summary = {"overall": {"return_mean": -150.0, "ci95": [-160, -140]}, "members": {HOSTILE: {"return_mean": 1.0}}}
+    summary = {
+        "overall": {"return_mean": -150.0, "ci95": [-160, -140]},
+        "members": {HOSTILE: {"return_mean": 1.0}},
+    }
     folder = make_run(
         config={
             "algorithm": HOSTILE,
@@ -113,7 +121,9 @@ def test_a_browser_shows_the_hostile_name_and_runs_nothing(make_run, tmp_path):
 def test_a_run_without_environment_has_no_known_worth(make_run):
     config = {"algorithm": "cql", "members": [{"name": "seed=0"}], "dataset": {"name": "logs"}, "env": None}
     folder = make_run(config=config, evaluation=None, environment=None, status=None, video=False)
-    (folder / "metrics.jsonl").write_text('{"step": 1, "member": 0, "name": "seed=0", "train/critic_loss": 1.0}\n')
+    (folder / "metrics.jsonl").write_text(
+        '{"step": 1, "member": 0, "name": "seed=0", "train/critic_loss": 1.0}\n'
+    )
     page = read(write_report(folder))
     assert_safe(page)
     assert "The worth of this policy is not known" in page.text
@@ -130,7 +140,9 @@ def test_a_bare_config_is_enough(tmp_path):
 def test_divergence_is_in_the_verdict(make_run):
     folder = make_run(alphas=(5.0,), seeds=(0, 1))
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 50001, "member": 1, "name": "seed=1", "train/critic_loss": null, "eval/return": null}\n')
+        file.write(
+            '{"step": 50001, "member": 1, "name": "seed=1", "train/critic_loss": null, "eval/return": null}\n'
+        )
         file.write('{"step": 50002, "mem')
     verdict = judge(read_run(folder), {})
     assert verdict.tone == "bad"
@@ -210,7 +222,9 @@ def test_an_unfinished_run_says_so(tmp_path):
 
 
 def test_figures_in_words():
-    assert [number(x) for x in (3671.6, -151.66, 0.01234, 0, 3, 1e-7, 2e12, None, float("nan"), "7", True)] == [
+    assert [
+        number(x) for x in (3671.6, -151.66, 0.01234, 0, 3, 1e-7, 2e12, None, float("nan"), "7", True)
+    ] == [
         "3,671.6",
         "-151.7",
         "0.0123",

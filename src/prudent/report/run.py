@@ -102,11 +102,15 @@ class Run:
         return self._summary_of_metrics()
 
     def _summary_of_metrics(self) -> tuple[dict[str, dict[str, Any]], str]:
-        step = max((step for series in self.series.get("eval/return", {}).values() for step in series), default=None)
+        returns = self.series.get("eval/return", {})
+        step = max((step for series in returns.values() for step in series), default=None)
         if step is None:
             return {}, ""
         table = {
-            name: {key: self.series.get(metric, {}).get(name, {}).get(step) for key, metric in _SUMMARY_METRICS.items()}
+            name: {
+                key: self.series.get(metric, {}).get(name, {}).get(step)
+                for key, metric in _SUMMARY_METRICS.items()
+            }
             for name in self.names
         }
         overall = {key: mean_of([row[key] for row in table.values()]) for key in MEANS}

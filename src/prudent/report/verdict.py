@@ -76,7 +76,7 @@ def judge(run: Run, others: Mapping[str, Run]) -> Verdict:
         return Verdict(tone, "The worth of this policy is not known", [unknown, *troubles])
     tone, headline = _against_data(run, overall)
     rivals = {name: other.summary()[0].get("", {}) for name, other in others.items()}
-    rivals = {name: theirs for name, theirs in rivals.items() if as_number(theirs.get("return_mean")) is not None}
+    rivals = {name: row for name, row in rivals.items() if as_number(row.get("return_mean")) is not None}
     sides = {name: _side(overall, theirs) for name, theirs in rivals.items()}
     # Better than the data is no reason to keep a policy that is not better than its rivals too.
     if worse := [name for name, side in sides.items() if side == "below"]:
@@ -116,7 +116,7 @@ def _against_data(run: Run, overall: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _side(overall: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """Above or below a rival when the intervals do not overlap, ``unclear`` when they do, ``unknown`` without."""
+    """Above or below a rival when the intervals do not overlap, ``unclear`` if they do, else ``unknown``."""
     ours, them = as_interval(overall.get("ci95")), as_interval(theirs.get("ci95"))
     if ours is None or them is None:
         return "unknown"
@@ -186,7 +186,7 @@ def _row(name: str, kind: str, summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _group_rows(run: Run, summary: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The mean over seeds of each setting, where there are several settings: their overall mean is nobody's."""
+    """The mean over seeds of each setting, where there are several: their overall mean is nobody's."""
     groups = run.groups()
     if len(groups) < 2:
         return []
@@ -201,7 +201,9 @@ def _group_rows(run: Run, summary: Mapping[str, Mapping[str, Any]]) -> list[dict
 
 def _without_empty_columns(heading: str, rows: list[dict[str, Any]], note: str) -> Table:
     """Leave out what nobody has, except the return: an empty column is no information."""
-    kept = [i for i, _ in enumerate(SUMMARY_KEYS) if i == 0 or any(row["cells"][i] != NOTHING for row in rows)]
+    kept = [
+        i for i, _ in enumerate(SUMMARY_KEYS) if i == 0 or any(row["cells"][i] != NOTHING for row in rows)
+    ]
     for row in rows:
         row["cells"] = [row["cells"][i] for i in kept]
     return Table(heading, [HEADS[SUMMARY_KEYS[i]] for i in kept], rows, note)
