@@ -174,9 +174,9 @@ def tables(run: Run, others: Mapping[str, Run]) -> list[Table]:
 _POLICIES = {"deterministic": "Evaluation", "stochastic": "Evaluation of the sampled policy"}
 
 _NOTE = (
-    "IQM is the mean of the middle half; the interval is over seeds. Predicted is what the critics promise at "
-    "the start states and realised the discounted return that followed; the bound is kept where the promise "
-    "was not above it."
+    "IQM is the mean of the middle half; the interval is over seeds. Predicted is what the critics promise "
+    "at the start states and realised the discounted return that followed; the bound is kept where the "
+    "promise was not above it."
 )
 
 
