@@ -37,7 +37,7 @@ def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
         if column.ndim == 1:
             raise DataError(
                 f"{name}: actions has shape {column.shape}, expected (rows, features); "
-                "reshape to (rows, 1) if there is one continuous action"
+                "reshape to (rows, 1) if there is one continuous action, or declare the actions discrete"
             )
         return floats(column, "actions", name, ndim=2)
     column = np.asarray(column)
