@@ -154,7 +154,7 @@ def make_run(tmp_path):
                 "commit": "0123456789abcdef",
             },
             "status": {"state": "finished", "step": total, "steps": total, "message": ""},
-            "evaluation": {"deterministic": summary, "stochastic": summary},
+            "evaluation": {"step": total, **summary, "deterministic": summary, "stochastic": summary},
         } | changes
         for key, content in files.items():
             if content is not None:

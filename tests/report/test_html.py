@@ -160,6 +160,18 @@ def test_large_videos_are_linked_not_embedded(make_run):
     assert "videos" in page.values("href")
 
 
+def test_the_promise_is_held_against_the_policy_the_critics_value(make_run):
+    merged = {"overall": {"return_mean": -150.0, "lower_bound_share": 0.97}, "members": {}}
+    alone = {"overall": {"return_mean": -150.0, "lower_bound_share": None}, "members": {}}
+    run = read_run(make_run(evaluation={"step": 7, **merged, "deterministic": alone, "stochastic": merged}))
+    assert "lower bound at 97 %" in " ".join(judge(run, {}).reasons)
+    assert run.summary()[1] == "evaluation.json, step 7"
+
+
+def test_one_seed_is_said_to_be_one(make_run):
+    assert "one seed says nothing of the next" in read(write_report(make_run(alphas=(5.0,), seeds=(0,)))).text
+
+
 def overall(mean=None, ends=None, kept=None):
     return {"overall": {"return_mean": mean, "ci95": ends, "lower_bound_share": kept}, "members": {}}
 
@@ -179,6 +191,7 @@ def write_bare(folder, evaluation, data=-600.0, state="finished"):
         (overall(-150, [-160, -140]), -600, "good", "Better than the data"),
         (overall(-590, [-620, -560]), -600, "open", "Not distinguishable"),
         (overall(-900, [-950, -850]), -600, "bad", "Worse than the data"),
+        (overall(-700, [-160, -140]), -600, "open", "Not distinguishable"),
         (overall(-150), -600, "open", "Above the mean of the data, without"),
         (overall(-900), -600, "bad", "Below the mean of the data, without"),
         (overall(-150, [-160, -140]), None, "open", "what the data returned is not known"),

@@ -55,8 +55,11 @@ def test_divergence_is_told_from_its_first_step(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with JsonlLogger(tmp_path / "metrics.jsonl", ["a", "b"]) as logger:
         for step, loss in ((100, 1.0), (200, float("inf")), (300, float("nan"))):
-            logger.log(step, {"train/critic_loss": [1.0, loss]})
-    assert read_run(tmp_path).diverged() == {"b": 200}
+            logger.log(
+                step,
+                {"train/critic_loss": [1.0, loss], "train/actor_loss": [loss if step > 200 else 1.0, 1.0]},
+            )
+    assert read_run(tmp_path).diverged() == {"a": 300, "b": 200}
 
 
 def test_the_newest_video_of_every_kind(tmp_path):

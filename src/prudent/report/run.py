@@ -93,13 +93,16 @@ class Run:
 
         Empty when the policy was never run in an environment.
         """
-        given = self.evaluation.get(policy)
-        if isinstance(given, dict) and (given.get("overall") or given.get("members")):
-            rows = {"": given.get("overall")} | (given.get("members") or {})
-            return {str(name): dict(row or {}) for name, row in rows.items()}, "evaluation.json"
-        if policy != "deterministic":
-            return {}, ""
-        return self._summary_of_metrics()
+        # The top of evaluation.json takes from each policy what is meaningful: the returns of the
+        # deterministic one, which is deployed, and the promise to the sampled one, which the critics value.
+        places = [self.evaluation] if policy == "deterministic" else []
+        for given in [*places, self.evaluation.get(policy)]:
+            if isinstance(given, dict) and (given.get("overall") or given.get("members")):
+                rows = {"": given.get("overall")} | (given.get("members") or {})
+                step = self.evaluation.get("step")
+                source = "evaluation.json" + (f", step {step:,}" if isinstance(step, int) else "")
+                return {str(name): dict(row or {}) for name, row in rows.items()}, source
+        return self._summary_of_metrics() if policy == "deterministic" else ({}, "")
 
     def _summary_of_metrics(self) -> tuple[dict[str, dict[str, Any]], str]:
         returns = self.series.get("eval/return", {})
@@ -117,12 +120,13 @@ class Run:
         return {"": overall} | table, f"the last evaluation of the training, at step {step:,}"
 
     def diverged(self) -> dict[str, int]:
-        """Members whose critic loss stopped being a number, and the step from which on."""
-        found = {}
-        for name, series in self.series.get("train/critic_loss", {}).items():
-            bad = [step for step, figure in series.items() if not math.isfinite(figure)]
-            if bad:
-                found[name] = min(bad)
+        """Members of which a loss stopped being a number, and the step from which on."""
+        found: dict[str, int] = {}
+        for metric in ("train/critic_loss", "train/actor_loss"):
+            for name, series in self.series.get(metric, {}).items():
+                bad = [step for step, figure in series.items() if not math.isfinite(figure)]
+                if bad:
+                    found[name] = min([*bad, *([found[name]] if name in found else [])])
         return found
 
 

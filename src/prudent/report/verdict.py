@@ -14,7 +14,7 @@ HEADS = {
     "return_std": "± episodes",
     "normalized_score": "score",
     "iqm": "IQM",
-    "ci95": "95 % interval",
+    "ci95": "95 % of IQM",
     "predicted_value": "predicted",
     "realized_value": "realised",
     "lower_bound_share": "bound kept",
@@ -108,9 +108,10 @@ def _against_data(run: Run, overall: Mapping[str, Any]) -> tuple[str, str]:
         # One seed: the direction is told, but nothing is called better.
         tone, side = ("open", "Above") if mean > data else ("bad", "Below")
         return tone, f"{side} the mean of the data, without an interval"
-    if ends[0] > data:
+    # The interval is of the IQM: without the mean, a policy that fails in a tenth of its episodes would pass.
+    if ends[0] > data and mean > data:
         return "good", "Better than the data it learned from"
-    if ends[1] < data:
+    if ends[1] < data and mean < data:
         return "bad", "Worse than the data it learned from"
     return "open", "Not distinguishable from the data it learned from"
 
@@ -137,10 +138,12 @@ def _return_sentence(run: Run, overall: Mapping[str, Any]) -> str:
     settings = len(run.groups())
     over = f" over {settings} settings and their seeds" if settings > 1 else ""
     text = f"Mean return{over} {number(overall['return_mean'])}"
-    if as_interval(overall.get("ci95")):
-        text += f" (95 % interval {interval(overall['ci95'])})"
     if run.data_mean is not None:
         text += f"; the episodes of the data have {number(run.data_mean)}"
+    if as_interval(overall.get("ci95")):
+        text += f". IQM {number(overall.get('iqm'))}, 95 % interval {interval(overall['ci95'])}"
+        if len(run.names) == 1:
+            text += ", of this one policy: one seed says nothing of the next"
     return text + "."
 
 
@@ -174,9 +177,9 @@ def tables(run: Run, others: Mapping[str, Run]) -> list[Table]:
 _POLICIES = {"deterministic": "Evaluation", "stochastic": "Evaluation of the sampled policy"}
 
 _NOTE = (
-    "IQM is the mean of the middle half; the interval is over seeds. Predicted is what the critics promise "
-    "at the start states and realised the discounted return that followed; the bound is kept where the "
-    "promise was not above it."
+    "IQM is the mean of the middle half of the episodes, followed by its bootstrap interval. Predicted is "
+    "what the critics promise at the start states, realised the discounted return that followed, both in "
+    "the units of training; the bound is kept where the promise was not above it."
 )
 
 
