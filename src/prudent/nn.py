@@ -83,7 +83,8 @@ def _from_first_layer(params: Params, hidden: Tensor) -> Tensor:
             hidden = F.layer_norm(hidden, hidden.shape[-1:])
             hidden = torch.addcmul(params[f"shift{i}"].unsqueeze(-2), hidden, params[f"scale{i}"].unsqueeze(-2))
         i += 1
-        hidden = linear(F.relu(hidden), params[f"w{i}"], params[f"b{i}"])
+        # In place: nothing needs the value before the activation, and a fresh buffer costs more than the maximum.
+        hidden = linear(hidden.relu_(), params[f"w{i}"], params[f"b{i}"])
     return hidden
 
 

@@ -57,6 +57,30 @@ def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int
     return members
 
 
+def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, list[float]]]:
+    """``base`` with single values applied, and the settings for which several values were given.
+
+    A list or tuple for a ``float`` field is several values; for any other field it is the value. A varied setting enters
+    the config with its first value, so that settings checked against each other are checked at all.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+    varying = member_fields(type(base))
+    lists: dict[str, list[float]] = {}
+    single: dict[str, Any] = {}
+    for name, value in settings.items():
+        several = isinstance(value, list | tuple)
+        if name in varying and several and len(value) > 1:
+            lists[name] = list(value)
+            single[name] = value[0]
+        elif several:
+            single[name] = value[0] if name in varying and value else tuple(value)
+        else:
+            single[name] = value
+    return replace(base, **single), lists
+
+
 @dataclass(frozen=True)
 class Scaling:
     """From the units of the log to those of the networks and back. Stored in every checkpoint."""

@@ -53,6 +53,19 @@ def read_json(path: Path) -> dict[str, Any]:
         raise PrudentError(f"{path}: damaged, line {error.lineno} is not JSON") from error
 
 
+def environment_of(path: Path) -> str:
+    """The environment a run (or a checkpoint of it) was evaluated in.
+
+    Raises:
+        PrudentError: the run has none, or this is no run folder.
+    """
+    run = path if (path / "config.json").exists() else path.parent.parent
+    env = read_json(run / "config.json").get("env")
+    if env is None:
+        raise PrudentError(f"{run} was trained without an environment: name one with --env")
+    return env
+
+
 def describe(population: Population, dataset: Dataset, settings: Mapping[str, Any]) -> dict[str, Any]:
     """``config.json``: the algorithm, every setting, the members, the dataset, and how training was asked for."""
     configs = [to_json(m.config) for m in population.members]

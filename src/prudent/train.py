@@ -18,6 +18,7 @@ from prudent import checkpoint, envs, evaluate, loggers, report, runs, video
 from prudent.allocator import keep_freed_memory
 from prudent.config import from_json
 from prudent.data import Dataset, load_dataset
+from prudent.data.columns import check_bounds
 from prudent.errors import ConfigError, PrudentError
 from prudent.population import Member, Population, Scaling
 from prudent.types import Metrics
@@ -102,6 +103,7 @@ def train(
     device = prepare_process(options)
     if options.env is not None:
         envs.check_fits(options.env, dataset.spec)
+        dataset = _with_bounds(dataset, options.env)
     config = members[0].config
     scaling = Scaling.fit(dataset, config.normalize_observations)
     population = Population(algorithm, members, dataset.spec, scaling, device)
@@ -110,6 +112,20 @@ def train(
     runs.write_json(folder / "config.json", runs.describe(population, dataset, settings))
     runs.write_json(folder / "environment.json", runs.environment(device))
     return _run_in_folder(population, dataset, options, folder, resumed=None)
+
+
+def _with_bounds(dataset: Dataset, env_id: str) -> Dataset:
+    """The dataset with the environment's action bounds where it declares none itself.
+
+    Raises:
+        DataError: an action lies outside them.
+    """
+    if dataset.spec.action_low is not None or dataset.spec.discrete:
+        return dataset
+    found = envs.spec_of(env_id)
+    spec = replace(dataset.spec, action_low=found.action_low, action_high=found.action_high)
+    check_bounds(dataset.action, spec, dataset.name)
+    return replace(dataset, spec=spec)
 
 
 def resume(folder: Path | str, steps: int | None = None, dataset: Dataset | None = None) -> Population:

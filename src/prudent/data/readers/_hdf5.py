@@ -37,29 +37,32 @@ def opened(path: Path) -> "Iterator[h5py.File]":
         raise DataError(f"{path.name}: a truncated or damaged HDF5 file ({reason})") from error
 
 
-def child(group: "h5py.Group", key: str, name: str) -> "h5py.Group | h5py.Dataset | None":
+def child(group: "h5py.Group", key: str, name: str, where: str | None = None) -> "h5py.Group | h5py.Dataset | None":
     """The object ``key`` (slashes allowed) below ``group``, or None; links out of the file are never followed.
+
+    ``where`` is the key to speak of, if it is a longer one.
 
     Raises:
         DataError: the key is a soft or external link, or its storage lies outside the file.
     """
     import h5py
 
+    where = where or key
     node: h5py.Group | h5py.Dataset = group
     for part in key.split("/"):
         if not isinstance(node, h5py.Group) or part not in node.keys():  # noqa: SIM118 - `in node` follows links
             return None
         link = node.get(part, getlink=True)
         if isinstance(link, h5py.ExternalLink):
-            raise DataError(f"{name}: {key} is an external link to another file, which is never followed")
+            raise DataError(f"{name}: {where} is an external link to another file, which is never followed")
         if not isinstance(link, h5py.HardLink):
-            raise DataError(f"{name}: {key} is a soft link, only data stored under its own key is read")
+            raise DataError(f"{name}: {where} is a soft link, only data stored under its own key is read")
         found = node[part]
         if isinstance(found, h5py.Datatype):
-            raise DataError(f"{name}: {key} is a type definition, not data")
+            raise DataError(f"{name}: {where} is a type definition, not data")
         node = found
     if isinstance(node, h5py.Dataset):
-        _check_storage(node, key, name)
+        _check_storage(node, where, name)
     return node
 
 

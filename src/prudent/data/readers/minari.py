@@ -114,12 +114,15 @@ def _check_space(text: str, key: str, name: str) -> None:
 
 def _look_over(folder: Path, metadata: dict[str, Any], name: str) -> None:
     """Everything Minari is about to read, checked for size, type and links first."""
+    budget = Budget()
     if metadata.get("data_format", "hdf5") != "hdf5":
+        for path in folder.rglob("*.arrow"):
+            size = path.stat().st_size
+            budget.spend(size, stored=size, key=path.name, name=name)
         return
     path = folder / "main_data.hdf5"
     if not path.is_file():
         raise DataError(f"{name}: no main_data.hdf5 beside metadata.json")
-    budget = Budget()
     with _hdf5.opened(path) as file:
         for key in file.keys():  # noqa: SIM118 - typed as str, unlike iteration
             _walk(file, key, key, name, budget)
@@ -128,7 +131,7 @@ def _look_over(folder: Path, metadata: dict[str, Any], name: str) -> None:
 def _walk(group: "h5py.Group", key: str, where: str, name: str, budget: Budget, depth: int = 0) -> None:
     import h5py
 
-    node = _hdf5.child(group, key, f"{name}: {where}" if where != key else name)
+    node = _hdf5.child(group, key, name, where)
     if isinstance(node, h5py.Group):
         if depth == _DEPTH:
             raise DataError(f"{name}: {where} is nested more than {_DEPTH} deep")

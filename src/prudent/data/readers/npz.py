@@ -42,6 +42,9 @@ def read(
     missing = [key for key in REQUIRED if key not in table]
     if missing:
         raise DataError(f"{name}: no {', '.join(missing)} in the file; it has {', '.join(table) or 'nothing known'}")
+    for key in REQUIRED:
+        if table[key].ndim == 0:
+            raise DataError(f"{name}: {key} is a single value, expected one row per transition")
     terminated, truncated, notes = _flags(table, name, dones)
     raw = Dataset.from_columns(
         observation=table["observations"],
@@ -69,10 +72,10 @@ def _flags(
     found = {key: flags(table[key], key, name) for key in FLAGS if key in table}
     if not found:
         raise DataError(f"{name}: no dones in the file, nor terminals or timeouts: nothing says where value ends")
-    rows = len(table["rewards"])
+    rows = len(table["observations"])
     for key, column in found.items():
         if len(column) != rows:
-            raise DataError(f"{name}: {key} has {len(column)} rows, rewards has {rows}")
+            raise DataError(f"{name}: {key} has {len(column)} rows, observations has {rows}")
     done, timeouts = found.get("dones"), found.get("timeouts")
     if "terminals" in found:
         if timeouts is None and done is not None:

@@ -1,0 +1,47 @@
+"""``prudent demo``: from nothing to a policy you can watch, in a few minutes."""
+
+import time
+from pathlib import Path
+
+from prudent import population, report, runs, train
+from prudent.algorithms import bc, cql
+from prudent.data import load_dataset
+from prudent.tables import cell, text_table
+
+DATA, ENV = "pendulum-mixed", "Pendulum-v1"
+SEEDS = (0, 1, 2)
+CQL = cql.Config(hidden=(64, 64), alpha=5.0, value_init="regression")
+BC = bc.Config(hidden=(64, 64))
+CQL_STEPS, BC_STEPS = 5_000, 3_000
+
+
+def demo(out: Path, steps: int | None = None) -> None:
+    """Train CQL and BC on pendulum-mixed, three seeds each, and write ``out/cql/report.html``.
+
+    Raises:
+        ConfigError: the folder is taken, or steps is not positive.
+    """
+    dataset = load_dataset(DATA)
+    steps = CQL_STEPS if steps is None else steps
+    plan = {"bc": (BC, min(BC_STEPS, steps)), "cql": (CQL, steps)}
+    options = {
+        name: train.Options(
+            steps=count, env=ENV, log_every=1000, eval_every=1000, checkpoint_every=5000, eval_episodes=20, video=True
+        )
+        for name, (_, count) in plan.items()
+    }
+    runs.create(out)
+    print(f"{dataset.name}: {len(dataset):,} transitions, mean return {dataset.episode_returns.mean():.0f}")
+    rows = [["the data", f"{dataset.episode_returns.mean():.1f}", "", "", "", ""]]
+    began = time.perf_counter()
+    for name, (config, _) in plan.items():
+        print(f"\n{name.upper()}, {len(SEEDS)} seeds as one population")
+        members = population.grid(config, {}, SEEDS)
+        train.train(dataset, name, members, options[name], out / name, {"source": DATA})
+        overall = runs.read_json(out / name / "evaluation.json")["overall"]
+        keys = ("return_mean", "ci95", "predicted_value", "realized_value", "lower_bound_share")
+        rows.append([name.upper(), *(cell(key, overall[key]) for key in keys)])
+    path = report.write_report(out / "cql", {"BC": out / "bc"})
+    header = ["policy", "return", "95 % interval", "predicted", "realised", "bound held"]
+    print(f"\n{text_table(header, rows)}")
+    print(f"\ntrained in {time.perf_counter() - began:.0f} s; look at {path}")

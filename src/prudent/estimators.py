@@ -1,0 +1,255 @@
+"""Agents in the manner of scikit-learn: settings in the constructor, ``fit`` returns the agent.
+
+>>> agent = prudent.CQL(alpha=5.0, seeds=[0, 1, 2]).fit(data, steps=100_000)
+>>> action = agent.predict(observation)
+"""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prudent import algorithms, checkpoint, presets, train
+from prudent.config import check_names
+from prudent.data import Dataset
+from prudent.errors import ConfigError, PrudentError
+from prudent.evaluate import evaluate_both
+from prudent.population import Population, Scaling, grid, split_settings
+from prudent.types import Batch
+
+
+class Agent:
+    """A population of one algorithm. Abstract: use :class:`CQL`, :class:`SAC` or :class:`BC`.
+
+    Args:
+        seeds: one member per seed.
+        preset: a name from :mod:`prudent.presets` whose settings are the defaults.
+        device: auto, cpu, cuda or mps.
+        settings: fields of the algorithm's ``Config`` by name; a list for a ``float`` field makes a member of each
+            value (times the seeds).
+
+    Every method that acts takes ``member``, the index of the member that does; ``names`` says which is which.
+
+    Raises:
+        ConfigError: a setting does not exist or is out of its range.
+    """
+
+    algorithm: ClassVar[str]
+
+    def __init__(self, *, seeds: Sequence[int] = (0,), preset: str | None = None, device: str = "auto", **settings: Any):
+        self.seeds, self.preset, self.device, self.settings = seeds, preset, device, settings
+        self.population: Population | None = None
+        self._members()
+
+    # --- settings -------------------------------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's signature
+        """The constructor's arguments, unset settings with their defaults."""
+        base = self._base()
+        values = {f.name: getattr(base, f.name) for f in fields(base)}
+        return {"seeds": self.seeds, "preset": self.preset, "device": self.device, **values, **self.settings}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change constructor arguments; a fitted population is forgotten.
+
+        Raises:
+            ConfigError: a setting does not exist or is out of its range.
+        """
+        own = {name: params.pop(name) for name in ("seeds", "preset", "device") if name in params}
+        changed = type(self)(**{"seeds": self.seeds, "preset": self.preset, "device": self.device, **own}, **(self.settings | params))
+        self.__dict__.update(changed.__dict__)
+        return self
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={value!r}" for name, value in {**self.settings, "seeds": list(self.seeds)}.items())
+        return f"{type(self).__name__}({inside})"
+
+    def _base(self) -> Any:
+        if self.preset is None:
+            return algorithms.get(self.algorithm).Config()
+        found = presets.get(self.preset)
+        if found.algorithm != self.algorithm:
+            raise ConfigError(f"preset {self.preset} is for {found.algorithm}, not for {self.algorithm}")
+        return found.config
+
+    def _members(self):
+        base = self._base()
+        check_names(type(base), self.settings)
+        return grid(*split_settings(base, self.settings), self.seeds)
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    def fit(self, dataset: Dataset, steps: int = 100_000, out: Path | str | None = None, **options: Any) -> Self:
+        """Train from the start for ``steps`` steps.
+
+        With ``out`` a complete run folder is left there; ``options`` are then fields of
+        :class:`prudent.train.Options` (``env``, ``eval_every``, ...).
+
+        Raises:
+            PrudentError: data, settings and environment do not fit each other, or ``out`` is taken.
+        """
+        check_names(train.Options, options)
+        chosen = train.Options(steps=steps, device=self.device, **options)
+        if out is not None:
+            self.population = train.train(dataset, self.algorithm, self._members(), chosen, out)
+            return self
+        if options.keys() - {"threads"}:
+            raise ConfigError(f"{', '.join(sorted(options))}: only with out, the folder to write to")
+        self._start(dataset, train.prepare_process(chosen))
+        train.fit(self._fitted(), dataset, chosen, train.Observer())
+        return self
+
+    def _start(self, dataset: Dataset, device: torch.device) -> None:
+        members = self._members()
+        scaling = Scaling.fit(dataset, members[0].config.normalize_observations)
+        self.population = Population(self.algorithm, members, dataset.spec, scaling, device)
+
+    def update(self, batch: Batch) -> dict[str, np.ndarray]:
+        """One training step on a batch from :meth:`prudent.data.Dataset.batches`; metrics by name, each (P,).
+
+        The first call makes the population from the dataset the batch came from, with values from zero.
+        """
+        return self._update(batch, "update")
+
+    def update_critic(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Only the critics' part of a step."""
+        return self._update(batch, "update_critic")
+
+    def update_actor(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Only the actor's and the temperature's part of a step."""
+        return self._update(batch, "update_actor")
+
+    def update_target(self) -> None:
+        """Only the target networks' part of a step; it counts the step, as the last of the three parts."""
+        population = self._fitted()
+        population.algorithm.update_target(population.state, population.hyper)
+        population.state.step += 1
+
+    def _update(self, batch: Batch, part: str) -> dict[str, np.ndarray]:
+        if self.population is None:
+            if batch.source is None:
+                raise PrudentError("this batch does not say which dataset it came from: take it from Dataset.batches")
+            self._start(batch.source, train.choose_device(self.device))
+        population = self._fitted()
+        metrics = population.update(population.network_batch(batch), part)
+        return {name: value.cpu().numpy() for name, value in metrics.items()}
+
+    # --- use ------------------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        """The members' names, such as ``alpha=5,seed=0``."""
+        return [m.name for m in self._members()]
+
+    def predict(self, observation: np.ndarray, member: int = 0) -> np.ndarray:
+        """The deterministic action for one observation (S,) -> (A,) or several (B, S) -> (B, A), in the log's units.
+
+        Raises:
+            PrudentError: nothing was trained or loaded, or shapes do not fit.
+        """
+        return self.act(observation, deterministic=True, member=member)[0]
+
+    def act(
+        self,
+        observation: np.ndarray,
+        deterministic: bool = False,
+        member: int = 0,
+        generator: torch.Generator | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """An action and its log-density in the log's units: (S,) -> (A,) and (), (B, S) -> (B, A) and (B,).
+
+        ``generator`` makes a sampled action reproducible.
+
+        Raises:
+            PrudentError: nothing was trained or loaded, or shapes do not fit.
+        """
+        rows, single = self._rows(observation, "observation_size", "observation")
+        solo = self._fitted().member(self._index(member))
+        action, log_prob = (x[0] for x in solo.act_with_log_prob(rows[None], deterministic, generator))
+        return (action[0], log_prob[0]) if single else (action, log_prob)
+
+    def q_value(self, observation: np.ndarray, action: np.ndarray, member: int = 0) -> np.ndarray:
+        """The smallest Q of the critics, (S,) and (A,) -> (), (B, S) and (B, A) -> (B,).
+
+        In units of the discounted sum of rewards (transformed, if the settings transform them).
+
+        Raises:
+            PrudentError: nothing was trained or loaded, shapes do not fit, or there is no critic.
+        """
+        observations, single = self._rows(observation, "observation_size", "observation")
+        actions, _ = self._rows(action, "action_size", "action")
+        if len(actions) != len(observations):
+            raise PrudentError(f"{len(observations)} observations and {len(actions)} actions: give as many of each")
+        q = self._fitted().member(self._index(member)).q_value(observations[None], actions[None])[0]
+        return q[0] if single else q
+
+    def evaluate(self, env: str, episodes: int = 10, seed: int = 0) -> dict[str, Any]:
+        """Run the policies in a Gymnasium environment; the keys of ``prudent evaluate --json``."""
+        return evaluate_both(self._fitted(), env, episodes=episodes, seed=seed).summary()
+
+    def save(self, path: Path | str) -> Path:
+        """Write a checkpoint under ``path`` (``path/checkpoints/step_N``) that :func:`load` reads.
+
+        Raises:
+            PrudentError: nothing was trained or loaded.
+        """
+        return checkpoint.save(Path(path), self._fitted(), {}, keep=1)
+
+    def _fitted(self) -> Population:
+        if self.population is None:
+            raise PrudentError(f"this {type(self).__name__} has not been trained: call fit, update or prudent.load")
+        return self.population
+
+    def _index(self, member: int) -> int:
+        if not 0 <= member < self._fitted().size:
+            raise PrudentError(f"member {member} does not exist: there are {self._fitted().size}, counted from 0")
+        return member
+
+    def _rows(self, values: Any, size_name: str, what: str) -> tuple[np.ndarray, bool]:
+        array = np.asarray(values.cpu() if isinstance(values, Tensor) else values, dtype=np.float32)
+        size = getattr(self._fitted().spec, size_name)
+        if array.ndim not in (1, 2) or array.shape[-1] != size:
+            raise PrudentError(f"{what} has shape {array.shape}, expected ({size},) or (rows, {size})")
+        return np.atleast_2d(array), array.ndim == 1
+
+
+class CQL(Agent):
+    """Conservative Q-Learning; settings are the fields of :class:`prudent.algorithms.cql.Config`."""
+
+    algorithm = "cql"
+
+
+class SAC(Agent):
+    """Soft actor-critic; settings are the fields of :class:`prudent.algorithms.sac.Config`."""
+
+    algorithm = "sac"
+
+
+class BC(Agent):
+    """Behaviour cloning; settings are the fields of :class:`prudent.algorithms.bc.Config`."""
+
+    algorithm = "bc"
+
+
+AGENTS: dict[str, type[Agent]] = {agent.algorithm: agent for agent in (CQL, SAC, BC)}
+
+
+def load(path: Path | str, device: str = "auto") -> Agent:
+    """The agent saved at ``path``: a run folder, what :meth:`Agent.save` wrote, or one checkpoint.
+
+    Raises:
+        PrudentError: there is nothing that verifies.
+    """
+    population, _, _ = checkpoint.load(path, str(train.choose_device(device)))
+    agent = AGENTS[population.algorithm_name]()
+    configs = [m.config for m in population.members]
+    names = [f.name for f in fields(configs[0])]
+    varied = {n: list(dict.fromkeys(getattr(c, n) for c in configs)) for n in names}
+    agent.settings = {n: v if len(v) > 1 else v[0] for n, v in varied.items()}
+    agent.seeds = list(dict.fromkeys(m.seed for m in population.members))
+    agent.device, agent.population = device, population
+    return agent

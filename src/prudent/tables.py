@@ -1,0 +1,48 @@
+"""Plain-text tables for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COLUMNS = {
+    "return_mean": "return",
+    "return_std": "std",
+    "normalized_score": "score",
+    "iqm": "IQM",
+    "ci95": "95 % interval",
+    "predicted_value": "predicted",
+    "realized_value": "realised",
+    "lower_bound_share": "bound held",
+}
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their content, the first to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        return "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+
+    return "\n".join([line(header), "  ".join("-" * w for w in widths), *(line(row) for row in rows)])
+
+
+def evaluation_table(summary: Mapping[str, Any]) -> str:
+    """An evaluation's summary: a row per member, and one over all of them where there are several.
+
+    Returns are of the deterministic policy; predicted and realised are discounted values of the sampling one, which is
+    the policy the critic speaks of, with the share of start states where the prediction was not above the realisation.
+    """
+    rows = dict(summary["members"])
+    if len(rows) > 1:
+        rows["all"] = summary["overall"]
+    shown = [key for key in COLUMNS if any(figures[key] is not None for figures in rows.values())]
+    body = [[name, *(cell(key, figures[key]) for key in shown)] for name, figures in rows.items()]
+    return text_table(["member", *(COLUMNS[key] for key in shown)], body)
+
+
+def cell(key: str, value: Any) -> str:
+    """One figure of a summary as text."""
+    if value is None:
+        return "-"
+    if key == "ci95":
+        return f"{value[0]:.1f} to {value[1]:.1f}"
+    return f"{value:.0%}" if key == "lower_bound_share" else f"{value:.1f}"
