@@ -58,5 +58,5 @@ def complaint(function: Callable, *args, **kwargs) -> str:
         function(*args, **kwargs)
     line = str(caught.value)
     assert "\n" not in line
-    assert 20 < len(line) < 500
+    assert 15 < len(line) < 500
     return line

@@ -136,7 +136,9 @@ def smooth(rows):
     """A log in which a reset cannot be seen."""
     rng = np.random.default_rng(2)
     observation = np.column_stack([np.zeros(rows), np.arange(rows), rng.normal(size=(rows, 2))])
-    return flat({"observations": observation, "actions": rng.uniform(-1, 1, (rows, 1)), "rewards": np.ones(rows)})
+    return flat(
+        {"observations": observation, "actions": rng.uniform(-1, 1, (rows, 1)), "rewards": np.ones(rows)}
+    )
 
 
 def test_missing_timeouts_come_from_the_horizon(tmp_path):
@@ -242,7 +244,10 @@ def with_value(row, value):
         ({"actions": np.zeros(8)}, "actions has shape (8,)"),
         ({"observations": np.zeros((8, 3, 3))}, "observations has shape (8, 3, 3)"),
         ({"next_observations": np.zeros((8, 4))}, "next_observations has shape (8, 4)"),
-        ({"observations": with_value(5, np.nan)}, "observations has 1 rows with NaN or infinity, the first is row 5"),
+        (
+            {"observations": with_value(5, np.nan)},
+            "observations has 1 rows with NaN or infinity, the first is row 5",
+        ),
         ({"rewards": np.array([0, 0, np.inf, 0, 0, 0, 0, 0])}, "rewards has 1 rows with NaN or infinity"),
         ({"rewards": np.full(8, 1e300)}, "rewards has 8 rows"),
         ({"terminals": np.full(8, 2)}, "terminals must be true/false or 0/1, row 0 is 2"),

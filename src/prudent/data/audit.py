@@ -52,7 +52,9 @@ def not_finite(columns: Mapping[str, np.ndarray]) -> list[Finding]:
         column = np.asarray(column)
         if column.dtype.kind == "f":
             bad = ~np.isfinite(column.reshape(len(column), -1)).all(axis=1)
-            found = _finding(f"NaN or infinity in {key}", bad, "remove the episodes they are in, or repair the source")
+            found = _finding(
+                f"NaN or infinity in {key}", bad, "remove the episodes they are in, or repair the source"
+            )
             findings.append(found)
     return [finding for finding in findings if finding is not None]
 
@@ -106,12 +108,18 @@ def short_episodes(dataset: Dataset) -> Finding | None:
 
 def duplicates(dataset: Dataset) -> Finding | None:
     """Rows that repeat an earlier one exactly."""
-    table = np.column_stack([dataset.observation, dataset.action.reshape(len(dataset), -1), dataset.next_observation])
+    table = np.column_stack(
+        [dataset.observation, dataset.action.reshape(len(dataset), -1), dataset.next_observation]
+    )
     table = np.ascontiguousarray(np.column_stack([table, dataset.reward]), dtype=np.float32) + np.float32(0)
-    _, first = np.unique(table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel(), return_index=True)
+    _, first = np.unique(
+        table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel(), return_index=True
+    )
     repeated = np.ones(len(dataset), dtype=bool)
     repeated[first] = False
-    return _finding("duplicate transitions", repeated, "they weigh twice; were files joined that share episodes?")
+    return _finding(
+        "duplicate transitions", repeated, "they weigh twice; were files joined that share episodes?"
+    )
 
 
 def constant_columns(dataset: Dataset) -> Finding | None:
@@ -128,7 +136,10 @@ def constant_actions(dataset: Dataset) -> Finding | None:
     else:
         constant = np.ptp(dataset.action, axis=0) == 0
     return _finding(
-        "constant action features", constant, "nothing can be learned about alternatives to it", unit="features"
+        "constant action features",
+        constant,
+        "nothing can be learned about alternatives to it",
+        unit="features",
     )
 
 
@@ -139,7 +150,9 @@ def reward_outliers(dataset: Dataset) -> Finding | None:
     if spread == 0:
         return None  # sparse rewards: the rare ones are the point
     outlying = (dataset.reward < low - 5 * spread) | (dataset.reward > high + 5 * spread)
-    advice = f"99 % of the rewards lie in {low:.4g} to {high:.4g}; a sensor fault, or a penalty worth clipping?"
+    advice = (
+        f"99 % of the rewards lie in {low:.4g} to {high:.4g}; a sensor fault, or a penalty worth clipping?"
+    )
     return _finding("reward outliers", outlying, advice)
 
 

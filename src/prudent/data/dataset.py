@@ -185,7 +185,9 @@ class Dataset:
         """
         if len(indices) == 0:
             raise DataError(f"{self.name}: a selection needs at least one episode")
-        rows = np.concatenate([np.arange(self.episode_bounds[k], self.episode_bounds[k + 1]) for k in indices])
+        rows = np.concatenate(
+            [np.arange(self.episode_bounds[k], self.episode_bounds[k + 1]) for k in indices]
+        )
         table = {key: getattr(self, key)[rows] for key in COLUMNS}
         return replace(self, **table, extra={key: column[rows] for key, column in self.extra.items()})
 

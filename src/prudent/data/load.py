@@ -107,7 +107,9 @@ def read_file(path: Path, options: _Options | None = None) -> Dataset:
     kind = _FORMAT.get(path.suffix.lower())
     if kind is None:
         accepted = ", ".join(names.EXTENSIONS)
-        raise DataError(f"{path.name}: {path.suffix or 'no extension'} is not a dataset format; accepted: {accepted}")
+        raise DataError(
+            f"{path.name}: {path.suffix or 'no extension'} is not a dataset format; accepted: {accepted}"
+        )
     _check_magic(path, kind)
     arguments: dict[str, Any] = {
         "dones": options.dones,

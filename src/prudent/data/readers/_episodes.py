@@ -42,7 +42,9 @@ def settle(
     exact = next_observation is not None
     gaps = _mismatches(observation, next_observation) if next_observation is not None else _jumps(observation)
     if exact and gaps.mean() > 0.5:
-        notes.append("next_observations is not the following row: rows stand in no order of time, flags are used as is")
+        notes.append(
+            "next_observations is not the following row: rows stand in no order of time, flags are used as is"
+        )
         gaps = np.zeros_like(gaps)
     if truncated is None:
         truncated = _infer(terminated, gaps, exact, horizon, fallback_horizon, notes)
@@ -92,7 +94,9 @@ def _infer(
         if len(cuts):
             truncated[cuts] = True
             whence = "the time limit" if horizon else "the usual time limit, assumed,"
-            notes.append(f"no timeouts in the file: {len(cuts)} set after {limit} steps, {whence} of the task")
+            notes.append(
+                f"no timeouts in the file: {len(cuts)} set after {limit} steps, {whence} of the task"
+            )
     return truncated
 
 
@@ -134,7 +138,9 @@ def _align(
     return truncated
 
 
-def _next_rows(observation: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, notes: list[str]) -> Settled:
+def _next_rows(
+    observation: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, notes: list[str]
+) -> Settled:
     """Successors taken from the following row."""
     follower = np.concatenate([observation[1:], observation[-1:]])
     # Value ends at a termination, so its successor is never used; the row after it belongs to another episode.
@@ -181,5 +187,7 @@ def _without(
         before = np.flatnonzero(orphan) - 1
         before = before[before >= 0]
         truncated[before[~ends[before]]] = True
-        notes.append(f"{orphan.sum()} rows dropped: the last step of a truncated episode has no successor in the file")
+        notes.append(
+            f"{orphan.sum()} rows dropped: the last step of a truncated episode has no successor in the file"
+        )
     return Settled(follower, truncated, ~orphan, tuple(notes))

@@ -1,0 +1,180 @@
+import json
+
+import numpy as np
+import pytest
+from data_logs import walk
+
+from prudent.data import Dataset, audit, describe, describe_dict, load_dataset
+from prudent.data.audit import not_finite
+from prudent.data.portrait import suggest_alpha
+
+
+def dataset(lengths=(1000, 1000, 1000), name="log.npz", **changes):
+    log = walk(lengths)
+    columns = {
+        "observation": log["observations"],
+        "action": log["actions"],
+        "reward": log["rewards"],
+        "next_observation": log["successor"],
+        "terminated": np.zeros(len(log["ends"]), bool),
+        "truncated": log["ends"],
+    }
+    options = {key: changes.pop(key) for key in ("action_low", "action_high", "discrete") if key in changes}
+    for key, change in changes.items():
+        columns[key] = change(columns[key].copy()) if callable(change) else change
+    return Dataset.from_columns(**columns, name=name, **options)
+
+
+def at(rows, value):
+    def change(column):
+        column[rows] = value
+        return column
+
+    return change
+
+
+def only(findings):
+    assert len(findings) == 1, findings
+    return findings[0]
+
+
+def test_a_sound_log_has_no_problems():
+    assert audit(dataset()) == []
+    assert "Problems: none found" in describe(dataset())
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "rows", "count"),
+    [
+        ({"action": at([5, 9], 1.5)}, "actions outside [-1, 1]", (5, 9), 2),
+        ({"reward": at(700, -1e4)}, "reward outliers", (700,), 1),
+        ({"reward": at(slice(None), 1)}, "constant reward", (0,), 3000),
+        ({"next_observation": at([3, 4], 5)}, "successor mismatch", (3, 4), 2),
+        ({"truncated": at(999, False)}, "successor mismatch", (999,), 1),
+        ({"lengths": (1000, 1, 1, 2000)}, "episodes of length one", (1000, 1001), 2),
+        ({"lengths": (500, 500)}, "few transitions", (), 1000),
+        ({"action": at((slice(None), 1), 0.3)}, "constant action features", (1,), 1),
+    ],
+)
+def test_problems_with_their_rows(changes, kind, rows, count):
+    finding = only(audit(dataset(**changes)))
+    assert (finding.kind, finding.rows, finding.count) == (kind, rows, count)
+    assert "\n" not in finding.advice
+    assert len(finding.advice) > 10
+
+
+def test_constant_observation_feature():
+    still = {key: at((slice(None), 2), 4.0) for key in ("observation", "next_observation")}
+    finding = only(audit(dataset(**still)))
+    assert (finding.kind, finding.rows, finding.unit) == ("constant observation features", (2,), "features")
+
+
+def test_duplicates_are_named_by_the_row_that_repeats():
+    twice = Dataset.join([dataset((1500,)), dataset((1500,))])
+    finding = only([f for f in audit(twice) if f.kind == "duplicate transitions"])
+    assert finding.count == 1500
+    assert finding.rows == tuple(range(1500, 1510))
+
+
+def test_missing_truncation_flags():
+    kinds = [finding.kind for finding in audit(dataset((3000,)))]
+    assert "missing truncation flags" in kinds
+
+
+def test_declared_bounds_silence_the_range():
+    assert audit(dataset(action=at(5, 1.5), action_low=-2, action_high=2)) == []
+
+
+def test_not_finite_looks_at_raw_columns():
+    raw = {
+        "observations": np.zeros((5, 2)),
+        "rewards": np.array([0, np.nan, 0, np.inf, 0]),
+        "n": np.arange(5),
+    }
+    finding = only(not_finite(raw))
+    assert finding.rows == (1, 3)
+    assert "rewards" in finding.kind
+
+
+# --- alpha ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "quality", "alpha"),
+    [
+        ("halfcheetah-medium-v2", "medium", 5),
+        ("hopper-medium-expert-v2", "mixed", 10),
+        ("a.hdf5+b.hdf5", "mixed", 10),
+        ("walker2d-random-v2", "mixed", 10),
+        ("pendulum-mixed", "mixed", 10),
+    ],
+)
+def test_alpha_by_name(name, quality, alpha):
+    # Much the same return in every episode, half of an expert's on HalfCheetah: the name decides.
+    returns = np.linspace(5900, 6100, 10)
+    found = suggest_alpha(dataset((20,) * 10, name=name, reward=np.repeat(returns / 20, 20)))
+    assert (found.quality, found.alpha) == (quality, alpha)
+    assert "returns spread" in found.why
+
+
+@pytest.mark.parametrize(
+    ("name", "spread", "mean", "quality"),
+    [
+        ("log.npz", 0.02, 100, "expert"),
+        ("log.npz", 0.3, 100, "medium"),
+        ("log.npz", 3.0, 100, "mixed"),
+        ("log.npz", 3.0, -600, "mixed"),
+        ("hopper-expert-v2", 0.02, 3200, "expert"),
+        ("hopper-expert-v2", 0.02, 1600, "medium"),
+        ("hopper-medium-v2", 2.0, 1600, "medium"),
+        ("hopper-medium-v2", 0.1, 100, "mixed"),
+    ],
+)
+def test_alpha_by_returns(name, spread, mean, quality):
+    returns = mean * (1 + spread * np.linspace(-0.5, 0.5, 20))
+    log = dataset((10,) * 20, name=name, reward=np.repeat(returns / 10, 10).astype(np.float32))
+    found = suggest_alpha(log)
+    assert found.quality == quality
+    assert (found.low, found.high) == {"expert": (1, 2), "medium": (5, 5), "mixed": (10, 20)}[quality]
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_describe_tells_everything():
+    log = dataset((1000, 1, 1999), action=at([5, 9], 1.5), name="hopper-medium.hdf5")
+    text = describe(log)
+    for words in (
+        "transitions   3,000",
+        "3 observation features, 2 action features",
+        "3: 0 terminated, 3 truncated",
+        "no bounds declared",
+        "actions outside [-1, 1] (2): rows 5, 9",
+        "episodes of length one (1): rows 1000",
+        "Suggested alpha",
+    ):
+        assert words in text
+    assert max(map(len, text.splitlines())) < 200
+
+
+def test_describe_dict_is_json():
+    figures = json.loads(json.dumps(describe_dict(dataset((1000, 1, 1999)))))
+    assert figures["transitions"] == 3000
+    assert figures["findings"][0]["rows"] == [1000]
+    assert figures["suggested_alpha"]["alpha"] > 0
+    assert figures["actions"][0]["max"] <= 1
+
+
+def test_discrete_actions_are_counted():
+    log = dataset(action=np.arange(3000) % 3, discrete=True)
+    text = describe(log)
+    assert "3 discrete actions" in text
+    assert "33.3%" in text
+    assert json.dumps(describe_dict(log))
+
+
+def test_the_builtin_reads_well():
+    text = describe(load_dataset("pendulum-mixed"))
+    assert "10 to 20 (mixed data)" in text
+    assert "of -2 to 2" in text
+    assert "Problems: none found" in text

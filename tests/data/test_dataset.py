@@ -1,0 +1,135 @@
+import time
+
+import numpy as np
+import pytest
+from data_logs import complaint, walk
+
+from prudent.data import Dataset
+
+
+def dataset(lengths=(4, 3, 5), terminated=(), **options):
+    log = walk(lengths)
+    last = np.cumsum(lengths) - 1
+    ended = np.zeros(sum(lengths), bool)
+    ended[last[list(terminated)]] = True
+    columns = {
+        "observation": log["observations"],
+        "action": log["actions"],
+        "reward": log["rewards"],
+        "next_observation": log["successor"],
+        "terminated": ended,
+        "truncated": log["ends"] & ~ended,
+    }
+    return Dataset.from_columns(**(columns | options))
+
+
+def test_episodes():
+    data = dataset()
+    assert data.episode_bounds.tolist() == [0, 4, 7, 12]
+    assert data.episode_lengths.tolist() == [4, 3, 5]
+    assert data.episode_of_row.tolist() == [0] * 4 + [1] * 3 + [2] * 5
+    np.testing.assert_allclose(data.episode_returns, [0.006, 3.003, 10.01], rtol=1e-6)
+
+
+def slow_returns_to_go(data, discount):
+    """The definition, row by row."""
+    result = []
+    window = max(1, round(1 / (1 - discount)))
+    for start, end in zip(data.episode_bounds[:-1], data.episode_bounds[1:], strict=True):
+        rewards = data.reward[start:end].astype(np.float64)
+        after = 0.0 if data.terminated[end - 1] else rewards[-window:].mean() / (1 - discount)
+        for row in range(len(rewards)):
+            rest = rewards[row:]
+            result.append((rest * discount ** np.arange(len(rest))).sum() + discount ** len(rest) * after)
+    return np.array(result)
+
+
+def test_returns_to_go_follow_their_definition():
+    data = dataset(terminated=(1,))
+    for discount in (0.5, 0.9):
+        np.testing.assert_allclose(
+            data.returns_to_go(discount), slow_returns_to_go(data, discount), rtol=1e-5
+        )
+    np.testing.assert_allclose(data.returns_to_go(1.0)[4:7], [3.003, 2.003, 1.002], rtol=1e-5)
+    np.testing.assert_allclose(data.returns_to_go(0.5, np.zeros(12)), 0)
+    assert "reward has shape" in complaint(data.returns_to_go, 0.5, np.zeros(3))
+    assert "discount must lie in [0, 1]" in complaint(data.returns_to_go, 1.5)
+
+
+def test_returns_to_go_of_a_large_log_take_no_time():
+    rows = 200_000
+    flags = np.arange(1, rows + 1) % 1000 == 0
+    zeros = np.zeros((rows, 1), np.float32)
+    data = Dataset.from_columns(
+        observation=zeros,
+        action=zeros,
+        reward=zeros[:, 0],
+        next_observation=zeros,
+        terminated=flags,
+        truncated=flags,
+    )
+    start = time.perf_counter()
+    data.returns_to_go(0.99)
+    assert time.perf_counter() - start < 0.5  # 0.02 s on a laptop
+
+
+def test_an_open_end_is_a_truncation():
+    data = dataset(truncated=np.zeros(12, bool))
+    assert np.flatnonzero(data.truncated).tolist() == [11]
+
+
+def test_selection_and_split_keep_whole_episodes():
+    data = dataset((4, 3, 5, 2, 6))
+    picked = data.episodes([2, 0])
+    assert picked.observation[:, 0].tolist() == [200] * 5 + [0] * 4
+    first, second = data.split(0.6, seed=1)
+    assert first.n_episodes == 3
+    assert second.n_episodes == 2
+    episodes = sorted(set(first.observation[:, 0]) | set(second.observation[:, 0]))
+    assert episodes == [0, 100, 200, 300, 400]
+    assert "at least one episode" in complaint(data.episodes, [])
+    assert "splitting needs" in complaint(data.split, 1.5)
+
+
+def test_join_counts_discrete_actions_over_all_parts():
+    few = dataset(action=np.zeros(12, int), discrete=True)
+    more = dataset(action=np.arange(12) % 4, discrete=True)
+    for parts in ([few, more], [more, few]):
+        assert Dataset.join(parts).spec.action_size == 4
+    assert "does not fit" in complaint(Dataset.join, [few, dataset()])
+
+
+def test_declared_number_of_actions():
+    assert dataset(action=np.zeros(12, int), discrete=True, n_actions=5).spec.action_size == 5
+    assert "only 2 are declared" in complaint(dataset, action=np.arange(12) % 4, discrete=True, n_actions=2)
+
+
+def test_extra_columns_travel_along():
+    data = dataset(extra={"dt": np.arange(12.0)})
+    assert data.episodes([1]).extra["dt"].tolist() == [4, 5, 6]
+    joined = Dataset.join([data, dataset()])
+    assert joined.extra == {}
+    assert any("dt" in note for note in joined.notes)
+    assert "dt has 3 rows" in complaint(dataset, extra={"dt": np.zeros(3)})
+
+
+def test_batches_are_rows_of_the_log():
+    data = dataset()
+    for batch in data.batches(64, steps=3, seed=5):
+        row = np.array(
+            [np.flatnonzero((data.observation == o).all(axis=1))[0] for o in batch.observation.numpy()]
+        )
+        np.testing.assert_array_equal(batch.action.numpy(), data.action[row])
+        np.testing.assert_array_equal(batch.next_observation.numpy(), data.next_observation[row])
+        assert batch.source is data
+    assert "batch_size" in complaint(next, data.batches(0))
+
+
+def test_fingerprint_is_of_the_content():
+    assert dataset().fingerprint == dataset(name="other").fingerprint
+    assert dataset().fingerprint != dataset(terminated=(0,)).fingerprint
+
+
+@pytest.mark.parametrize("bound", [np.array([-1.5]), -1.5, [-1.5, -1.5]])
+def test_one_bound_serves_all_features(bound):
+    assert dataset(action_low=bound, action_high=2).spec.action_low == (-1.5, -1.5)
