@@ -26,7 +26,7 @@ def test_deterministic_by_seed(pendulum):
 
 
 def test_it_is_what_the_environment_does(pendulum):
-    """The reward and successor of each row follow from its observation and action, as Pendulum-v1 computes them."""
+    """Reward and successor of a row follow from its observation and action, as Pendulum-v1 computes them."""
     rng = np.random.default_rng(0)
     env = envs.make(BUILTIN["pendulum-mixed"].env_id)
     env.reset(seed=0)

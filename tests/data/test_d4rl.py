@@ -75,7 +75,7 @@ def test_halfcheetah_has_no_terminals(tmp_path):
     assert any("no terminals" in note for note in without.notes)
 
 
-# --- files with next_observations -------------------------------------------------------------------------------------
+# --- files with next_observations ---------------------------------------------------------------------------
 
 
 def test_given_successors_are_used_and_no_row_is_dropped(tmp_path):
@@ -112,7 +112,7 @@ def test_differing_successors_prove_an_end_that_no_flag_marks(tmp_path):
     assert any("row 6" in note for note in dataset.notes)
 
 
-# --- missing and wrong timeouts ---------------------------------------------------------------------------------------
+# --- missing and wrong timeouts -----------------------------------------------------------------------------
 
 
 def drifting(lengths, size=6):
@@ -185,7 +185,7 @@ def test_right_timeouts_are_left_alone_when_something_else_jumps(tmp_path):
     assert dataset.episode_lengths.tolist() == [99] * 10
 
 
-# --- d4rl-pybullet ----------------------------------------------------------------------------------------------------
+# --- d4rl-pybullet ------------------------------------------------------------------------------------------
 
 
 def test_pybullet_episodes_end_at_terminals(tmp_path):
@@ -207,7 +207,7 @@ def test_equal_episode_lengths_look_like_a_time_limit(tmp_path):
     assert dataset.episode_lengths.tolist() == [5, 5, 5]
 
 
-# --- actions and refusals ---------------------------------------------------------------------------------------------
+# --- actions and refusals -----------------------------------------------------------------------------------
 
 
 def test_bounds_are_declared_only_by_the_user(tmp_path):

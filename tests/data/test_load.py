@@ -61,7 +61,7 @@ def test_files_of_different_spaces_do_not_join(tmp_path):
     assert "b.hdf5 does not fit a.hdf5" in complaint(load_dataset, [tmp_path / "a.hdf5", tmp_path / "b.hdf5"])
 
 
-# --- names ------------------------------------------------------------------------------------------------------------
+# --- names --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_missing_name_says_where_it_was_looked_for_and_how_to_get_it(tmp_path,
     assert "d4rl-pybullet" in complaint(load_dataset, "hopper-bullet-medium-v0")
 
 
-# --- files that are not what they seem --------------------------------------------------------------------------------
+# --- files that are not what they seem ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Minari's own, about what th
 
 
 class Counter(gymnasium.Env):
-    """Observation (episode, step): every row says where it belongs. Even episodes terminate at 4, odd ones go on."""
+    """Observation (episode, step): a row says where it belongs. Even episodes end at 4, odd ones go on."""
 
     observation_space = gymnasium.spaces.Box(-1e6, 1e6, (2,), np.float32)
     action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
@@ -138,8 +138,13 @@ def test_no_environment_is_made_from_the_file(folder, monkeypatch):
         raise AssertionError("an environment was made")
 
     monkeypatch.setattr(gymnasium, "make", never)
-    evil = '{"id": "Evil-v0", "entry_point": "os:system", "kwargs": {"command": "true"}, "additional_wrappers": []}'
-    edit_metadata(folder, env_spec=evil)
+    evil = {
+        "id": "Evil-v0",
+        "entry_point": "os:system",
+        "kwargs": {"command": "true"},
+        "additional_wrappers": [],
+    }
+    edit_metadata(folder, env_spec=json.dumps(evil))
     assert len(load_dataset(folder)) == 20
     edit_metadata(folder, action_space=None)
     assert "metadata.json declares no action_space" in complaint(load_dataset, folder)

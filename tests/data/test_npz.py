@@ -20,7 +20,7 @@ def read(tmp_path, columns, **options):
     return npz.read(write_npz(tmp_path / "log.npz", **columns), **options)
 
 
-# --- content ----------------------------------------------------------------------------------------------------------
+# --- content ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
@@ -114,7 +114,7 @@ def test_discrete_is_declared_not_guessed(tmp_path):
     assert "whole numbers from 0" in complaint(read, tmp_path, good(actions=whole + 0.5, discrete=1))
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- refusals -----------------------------------------------------------------------------------------------
 
 
 def with_nan(key, row):
@@ -191,7 +191,8 @@ def test_small_file_that_declares_400_gigabytes(tmp_path):
 
 
 def test_zeros_that_inflate(tmp_path):
-    # 64 MiB of zeros deflate to 64 KiB, which is as far as deflate goes: allowed by ratio, stopped by the limit.
+    # 64 MiB of zeros deflate to 64 KiB, which is as far as deflate goes: allowed by ratio, stopped by the
+    # limit.
     header = {"descr": "|u1", "fortran_order": False, "shape": (1 << 26,)}
     path = forged(tmp_path / "log.npz", "rewards", header, bytes(1 << 26))
     with pytest.MonkeyPatch.context() as patch:

@@ -16,7 +16,7 @@ FEW_PER_ACTION = 1000
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem: ``kind``, the first rows (or columns, episodes: ``unit``) it concerns, how many, and what to do."""
+    """One problem: ``kind``, the first rows (or features: ``unit``) it concerns, how many, and what to do."""
 
     kind: str
     rows: tuple[int, ...]
@@ -38,8 +38,8 @@ class Finding:
 def audit(dataset: Dataset) -> list[Finding]:
     """All problems of a dataset, in the order in which to look at them; empty if nothing was found.
 
-    Row numbers are those of the dataset, so rows that a reader dropped (see ``dataset.notes``) do not count. NaN and
-    infinity never get this far: readers refuse them; :func:`not_finite` finds them in raw columns.
+    Row numbers are those of the dataset, so rows that a reader dropped (see ``dataset.notes``) do not count.
+    NaN and infinity never get this far: readers refuse them; :func:`not_finite` finds them in raw columns.
     """
     findings = [check(dataset) for check in CHECKS]
     return [finding for finding in findings if finding is not None]
@@ -59,11 +59,11 @@ def not_finite(columns: Mapping[str, np.ndarray]) -> list[Finding]:
     return [finding for finding in findings if finding is not None]
 
 
-# --- checks ---------------------------------------------------------------------------------------------------------
+# --- checks -------------------------------------------------------------------------------------------------
 
 
 def out_of_range_actions(dataset: Dataset) -> Finding | None:
-    """Actions outside [-1, 1] of which nobody said how far they may go; declared bounds are checked on loading."""
+    """Actions outside [-1, 1] where no bounds are declared; declared ones are checked on loading."""
     if dataset.spec.discrete or dataset.spec.action_low is not None:
         return None
     largest = np.abs(dataset.action).max(axis=0)

@@ -10,8 +10,9 @@ from prudent.data.dataset import Dataset
 EPISODES = 150
 HORIZON = 200
 TORQUE = 2.0
-# A controller that pumps with little more than half the torque, and at most two thirds of it at random: the log then
-# holds better actions than anybody in it strings together, which is what CQL can find and cloning cannot.
+# A controller that pumps with little more than half the torque, and at most two thirds of it at random: the
+# log then holds better actions than anybody in it strings together, which is what CQL can find and cloning
+# cannot.
 PUMP = 1.15
 MOST_DISTURBED = 0.68
 
@@ -27,9 +28,10 @@ class Builtin:
 def pendulum_mixed(seed: int = 0) -> Dataset:
     """Swing-ups by a competent but constantly disturbed controller on Gymnasium's ``Pendulum-v1``.
 
-    150 episodes of 200 steps, all truncated; observation (cos, sin, angular velocity), action one torque within
-    [-2, 2]. Each episode is disturbed for its own share of time, from not at all to two thirds: torques drawn at
-    random and held for a few steps. Mean return about -630. Deterministic by seed, a second or two.
+    150 episodes of 200 steps, all truncated; observation (cos, sin, angular velocity), action one torque
+    within [-2, 2]. Each episode is disturbed for its own share of time, from not at all to two thirds:
+    torques drawn at random and held for a few steps. Mean return about -630. Deterministic by seed, a second
+    or two.
 
     Raises:
         ConfigError: Gymnasium cannot make the environment.
@@ -69,7 +71,7 @@ def pendulum_mixed(seed: int = 0) -> Dataset:
 
 
 def _disturbed_controller(disturbed: float, rng: np.random.Generator) -> Generator[float, np.ndarray, None]:
-    """Generator: send it an observation, it yields the torque; ``disturbed`` is the share of random torques."""
+    """Send it an observation, it yields the torque; ``disturbed`` is the share of random torques."""
     torque = 0.0
     while True:
         at_random = rng.random() < disturbed
@@ -86,8 +88,8 @@ def _disturbed_controller(disturbed: float, rng: np.random.Generator) -> Generat
 def swing_up(observation: np.ndarray) -> float:
     """Torque of an energy-shaping swing-up with linear balancing near the top (Astrom and Furuta 2000).
 
-    ``observation`` (3,) is (cos, sin, angular velocity) with angle 0 upright; Pendulum-v1 has g 10, m 1, l 1 and
-    inertia 1/3.
+    ``observation`` (3,) is (cos, sin, angular velocity) with angle 0 upright; Pendulum-v1 has g 10, m 1, l 1
+    and inertia 1/3.
     """
     cos, sin, velocity = (float(v) for v in observation)
     if cos > 0.9:

@@ -1,4 +1,4 @@
-"""Checks of single columns. All raise :class:`~prudent.errors.DataError`, one line with dataset, key and reason."""
+"""Checks of single columns. All raise ``DataError``, one line with dataset, key and reason."""
 
 from collections.abc import Sequence
 

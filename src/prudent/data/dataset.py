@@ -20,14 +20,14 @@ COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", 
 class Dataset:
     """A log of decisions: one row per transition, episodes one after another.
 
-    ``terminated`` ends value; ``truncated`` only ends the recording. No row crosses an episode boundary: every
-    ``next_observation`` belongs to the row's own episode. Build one with :meth:`from_columns` (or a reader), which
-    checks shapes and values.
+    ``terminated`` ends value; ``truncated`` only ends the recording. No row crosses an episode boundary:
+    every ``next_observation`` belongs to the row's own episode. Build one with :meth:`from_columns` (or a
+    reader), which checks shapes and values.
 
-    Shapes: ``observation`` and ``next_observation`` (rows, S) float32, ``action`` (rows, A) float32 in the units of
-    the log (discrete: (rows,) int64), ``reward`` (rows,) float32, ``terminated`` and ``truncated`` (rows,) bool.
-    ``extra`` holds optional columns of the same length (``dt``, ``group``, ``behaviour_log_prob``, ...); ``notes``
-    what the reader inferred or dropped, one line each.
+    Shapes: ``observation`` and ``next_observation`` (rows, S) float32, ``action`` (rows, A) float32 in the
+    units of the log (discrete: (rows,) int64), ``reward`` (rows,) float32, ``terminated`` and ``truncated``
+    (rows,) bool. ``extra`` holds optional columns of the same length (``dt``, ``group``,
+    ``behaviour_log_prob``, ...); ``notes`` what the reader inferred or dropped, one line each.
     """
 
     observation: np.ndarray
@@ -61,11 +61,12 @@ class Dataset:
     ) -> "Dataset":
         """Check the columns and build a dataset.
 
-        A single bound holds for every action feature. ``n_actions`` declares how many discrete actions there are, so
-        that one the log never took still counts; without it the largest one seen decides.
+        A single bound holds for every action feature. ``n_actions`` declares how many discrete actions there
+        are, so that one the log never took still counts; without it the largest one seen decides.
 
         Raises:
-            DataError: a column is empty, of the wrong shape, not numeric or not finite, or an action lies outside
+            DataError: a column is empty, of the wrong shape, not numeric or not finite, or an action lies
+            outside
                 the declared bounds.
         """
         observation = columns.floats(observation, "observations", name, ndim=2)
@@ -79,7 +80,8 @@ class Dataset:
             raise DataError(f"{name}: the dataset has no transitions")
         if next_observation.shape != observation.shape:
             raise DataError(
-                f"{name}: next_observations has shape {next_observation.shape}, observations {observation.shape}"
+                f"{name}: next_observations has shape {next_observation.shape}, "
+                f"observations {observation.shape}"
             )
         extra = dict(extra or {})
         others = {
@@ -121,7 +123,7 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {len(self)} transitions, {self.n_episodes} episodes)"
 
-    # --- episodes -------------------------------------------------------------------------------------------------
+    # --- episodes -------------------------------------------------------------------------------------------
 
     @cached_property
     def episode_bounds(self) -> np.ndarray:
@@ -151,10 +153,10 @@ class Dataset:
     def returns_to_go(self, discount: float, reward: np.ndarray | None = None) -> np.ndarray:
         """Discounted return from each row on, (rows,) float32.
 
-        An episode that was truncated is taken to go on as it ended: with the mean reward of its last
-        ``1 / (1 - discount)`` steps, for ever. Ending the sum there instead would say that the recorder's stop costs
-        the agent its future; leaving such episodes out would leave nothing of halfcheetah. ``reward`` replaces the
-        dataset's own (rows,), for transformed rewards.
+        An episode that was truncated is taken to go on as it ended: with the mean reward of its last ``1 / (1
+        - discount)`` steps, for ever. Ending the sum there instead would say that the recorder's stop costs
+        the agent its future; leaving such episodes out would leave nothing of halfcheetah. ``reward``
+        replaces the dataset's own (rows,), for transformed rewards.
         """
         reward = np.asarray(self.reward if reward is None else reward, dtype=np.float64)
         if reward.shape != (len(self),):
@@ -166,7 +168,8 @@ class Dataset:
         for start, end in zip(self.episode_bounds[:-1], self.episode_bounds[1:], strict=True):
             if window is not None and not self.terminated[end - 1]:
                 tail[int(end) - 1] = float(reward[max(start, end - window) : end].mean() / (1 - discount))
-        # Plain floats: the recurrence is sequential, and indexing NumPy arrays one by one is ten times slower.
+        # Plain floats: the recurrence is sequential, and indexing NumPy arrays one by one is ten times
+        # slower.
         values = reward.tolist()
         value = 0.0
         for row in range(len(values) - 1, -1, -1):
@@ -175,7 +178,7 @@ class Dataset:
             values[row] = value
         return np.asarray(values, dtype=np.float32)
 
-    # --- pieces ---------------------------------------------------------------------------------------------------
+    # --- pieces ---------------------------------------------------------------------------------------------
 
     def episodes(self, indices: Sequence[int] | np.ndarray) -> "Dataset":
         """A dataset of the episodes named, in that order.
@@ -247,10 +250,10 @@ class Dataset:
             extra={key: np.concatenate([d.extra[key] for d in datasets]) for key in sorted(shared)},
         )
 
-    # --- use ------------------------------------------------------------------------------------------------------
+    # --- use ------------------------------------------------------------------------------------------------
 
     def batches(self, batch_size: int, steps: int | None = None, seed: int = 0) -> Iterator[Batch]:
-        """Batches (B, ...) of rows drawn with replacement, in the units of the log; endless without ``steps``."""
+        """Batches (B, ...) drawn with replacement, in the units of the log; endless without ``steps``."""
         if batch_size < 1:
             raise DataError(f"batch_size must be 1 or more, got {batch_size}")
         generator = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ _MANY = 12
 
 
 def describe_dict(dataset: Dataset) -> dict[str, Any]:
-    """Everything :func:`describe` says, ready for JSON: the portrait's figures, ``findings``, ``notes``, ``alpha``."""
+    """What :func:`describe` says, for JSON: the portrait, ``findings``, ``notes``, ``suggested_alpha``."""
     return {
         **portrait(dataset),
         "findings": [finding.as_dict() for finding in audit(dataset)],
@@ -21,7 +21,7 @@ def describe_dict(dataset: Dataset) -> dict[str, Any]:
 
 
 def describe(dataset: Dataset) -> str:
-    """Sizes, episodes, returns, action ranges, problems with row numbers, notes and a suggested alpha, as text."""
+    """Sizes, episodes, returns, action ranges, problems with row numbers, notes, suggested alpha; text."""
     figures = portrait(dataset)
     findings = audit(dataset)
     blocks = [_head(figures), _actions(figures), _problems(findings), _notes(dataset.notes), _alpha(dataset)]
@@ -36,7 +36,8 @@ def _head(figures: dict[str, Any]) -> str:
     lines = [
         figures["name"],
         f"  transitions   {figures['transitions']:,}",
-        f"  spaces        {figures['observation_size']} observation features, {figures['action_size']} {kind}",
+        f"  spaces        {figures['observation_size']} observation features, "
+        f"{figures['action_size']} {kind}",
         f"  episodes      {figures['episodes']:,}: {figures['terminated']:,} terminated, "
         f"{figures['truncated']:,} truncated",
         f"  lengths       {_spread(figures['episode_length'])}",

@@ -41,15 +41,16 @@ def load_dataset(
 ) -> Dataset:
     """The dataset named by ``source``; several sources join into one, in the order given.
 
-    A source is a built-in name (``pendulum-mixed``), a file (``.npz``, or ``.hdf5``/``.h5`` as written by D4RL and
-    d4rl-pybullet), a Minari dataset (``minari:namespace/name-vN`` or its folder), or a D4RL name such as
-    ``hopper-medium-expert-v2``, looked up in ``$PRUDENT_DATA`` and the customary local folders.
+    A source is a built-in name (``pendulum-mixed``), a file (``.npz``, or ``.hdf5``/``.h5`` as written by
+    D4RL and d4rl-pybullet), a Minari dataset (``minari:namespace/name-vN`` or its folder), or a D4RL name
+    such as ``hopper-medium-expert-v2``, looked up in ``$PRUDENT_DATA`` and the customary local folders.
 
     Args:
         source: one source or a sequence of them.
         dones: what ``dones`` (npz), or ``terminals`` in a file without ``timeouts``, mean: the end of value
             ("terminated") or only of the recording ("truncated"). No file can tell.
-        action_low: lower action bound in the units of the log, one number or one per feature; replaces the file's.
+        action_low: lower action bound in the units of the log, one number or one per feature; replaces
+            the file's.
         action_high: upper action bound, likewise.
         discrete: whether actions are numbers of choices; None leaves it to the file.
         horizon: the task's time limit in steps, used where a file has no truncation flags.

@@ -10,12 +10,12 @@ EXTENSIONS = (".hdf5", ".h5", ".npz")
 _VERSION = re.compile(r"-v(\d+)$")
 _HOW = {
     "bullet": "get it with d4rl-pybullet (github.com/takuseno/d4rl-pybullet)",
-    "": "download the D4RL file (rail.eecs.berkeley.edu/datasets/offline_rl) or a Minari set (minari download ...)",
+    "": "download the D4RL file (rail.eecs.berkeley.edu/datasets/offline_rl), or use Minari",
 }
 
 
 def folders() -> list[Path]:
-    """Where datasets are looked for, in this order: ``$PRUDENT_DATA``, ``data``, ``datasets``, ``~/.d4rl/datasets``."""
+    """Where to look, in this order: ``$PRUDENT_DATA``, ``data``, ``datasets``, ``~/.d4rl/datasets``."""
     named = [Path(p).expanduser() for p in os.environ.get("PRUDENT_DATA", "").split(os.pathsep) if p]
     return [*named, Path("data"), Path("datasets"), Path("~/.d4rl/datasets").expanduser()]
 

@@ -84,10 +84,10 @@ def _actions(dataset: Dataset) -> list[dict[str, Any]]:
 def suggest_alpha(dataset: Dataset) -> Suggestion:
     """The conservatism to start from, by what the log looks like.
 
-    Quality comes from the dataset's name where that says it (``medium``, ``replay``, several files joined), corrected
-    downwards by the mean return against the published expert, otherwise from how far the returns spread: scattered ones
-    mean that several policies, or noise, made the log (Nexus-CQL: expert 1-2, medium 5, random or mixed 10-20; 0 is
-    plain SAC). A rule of thumb to start from, not a measurement.
+    Quality comes from the dataset's name where that says it (``medium``, ``replay``, several files joined),
+    corrected downwards by the mean return against the published expert, otherwise from how far the returns
+    spread: scattered ones mean that several policies, or noise, made the log (Nexus-CQL: expert 1-2, medium
+    5, random or mixed 10-20; 0 is plain SAC). A rule of thumb to start from, not a measurement.
     """
     returns = dataset.episode_returns
     score = scores.normalized_score(dataset.name, float(returns.mean()))

@@ -1,4 +1,4 @@
-"""Normalised scores: ``100 (return - random) / (expert - random)``, with the references D4RL fixed in 2020."""
+"""Normalised scores, ``100 (return - random) / (expert - random)``, with the references of D4RL."""
 
 import re
 
@@ -26,7 +26,7 @@ _LOCOMOTION = ("halfcheetah", "hopper", "walker2d", "ant")
 
 
 def normalized_score(name: str, value: float) -> float | None:
-    """The D4RL score of a mean return ``value``: 0 is random, 100 the expert; None where no reference is known.
+    """The D4RL score of a mean return ``value``: 0 is random, 100 the expert; None without a reference.
 
     ``name`` is a Gymnasium id (``Hopper-v5``, ``HopperBulletEnv-v0``) or a dataset's name or file
     (``hopper-medium-expert-v2``, ``halfcheetah-bullet-medium-v0``, ``mujoco/hopper/medium-v0``,

@@ -7,9 +7,10 @@ import numpy as np
 COMMON_HORIZON = 1000
 """Time limit of the locomotion tasks whose files most often come without timeouts."""
 
-# A reset moves all features at once. Per-step changes are measured in units of each feature's own 95th percentile and
-# averaged over the features: on Hopper logs rows inside an episode stay below 1.5 and resets start at 3.2. A
-# HalfCheetah reset hides below 1, so silence of this measure proves nothing and the horizon has to help.
+# A reset moves all features at once. Per-step changes are measured in units of each feature's own 95th
+# percentile and averaged over the features: on Hopper logs rows inside an episode stay below 1.5 and resets
+# start at 3.2. A HalfCheetah reset hides below 1, so silence of this measure proves nothing and the horizon
+# has to help.
 JUMP = 2.0
 _JUMP_CAP = 100.0
 
@@ -34,9 +35,9 @@ def settle(
 ) -> Settled:
     """Decide where episodes end and drop the rows whose successor the file does not hold.
 
-    ``truncated`` None means that the file has no such flags; they are then inferred. ``horizon`` is a time limit
-    known to hold, ``fallback_horizon`` one assumed for stretches that nothing else divides. Shapes: observations
-    (rows, S), flags (rows,) bool.
+    ``truncated`` None means that the file has no such flags; they are then inferred. ``horizon`` is a time
+    limit known to hold, ``fallback_horizon`` one assumed for stretches that nothing else divides. Shapes:
+    observations (rows, S), flags (rows,) bool.
     """
     notes: list[str] = []
     exact = next_observation is not None
@@ -63,7 +64,7 @@ def _mismatches(observation: np.ndarray, next_observation: np.ndarray) -> np.nda
 
 
 def _jumps(observation: np.ndarray) -> np.ndarray:
-    """Rows after which the observation moves far more than it usually does in one step; never the last one."""
+    """Rows after which the observation moves far more than it usually does; never the last one."""
     gaps = np.zeros(len(observation), dtype=bool)
     if len(observation) < 3:
         return gaps
@@ -114,8 +115,9 @@ def _align(
 ) -> np.ndarray:
     """The file's flags, corrected where its observations contradict them.
 
-    AntMaze v0 has timeouts that drift away from the resets, so that transitions lead across the whole maze. Jumps are
-    evidence only when they are about as many as the flags they contradict; differing successors are proof.
+    AntMaze v0 has timeouts that drift away from the resets, so that transitions lead across the whole maze.
+    Jumps are evidence only when they are about as many as the flags they contradict; differing successors are
+    proof.
     """
     unflagged = gaps & ~(terminated | truncated)
     idle = truncated & ~gaps
@@ -125,14 +127,14 @@ def _align(
     drifted = idle.sum() / 2 <= unflagged.sum() <= 2 * idle.sum()
     if drifted:
         notes.append(
-            f"{idle.sum()} timeouts stand inside an episode and were moved to the {unflagged.sum()} rows where the "
-            f"observations start anew, the first is row {np.flatnonzero(unflagged)[0]}"
+            f"{idle.sum()} timeouts stand inside an episode and were moved to the {unflagged.sum()} rows "
+            f"where the observations start anew, the first is row {np.flatnonzero(unflagged)[0]}"
         )
         return (truncated & ~idle) | unflagged
     if exact:
         notes.append(
-            f"{unflagged.sum()} episode ends have no flag (next_observations differs from the following row) and "
-            f"count as truncated, the first is row {np.flatnonzero(unflagged)[0]}"
+            f"{unflagged.sum()} episode ends have no flag (next_observations differs from the next row) "
+            f"and count as truncated, the first is row {np.flatnonzero(unflagged)[0]}"
         )
         return truncated | unflagged
     return truncated
@@ -143,7 +145,8 @@ def _next_rows(
 ) -> Settled:
     """Successors taken from the following row."""
     follower = np.concatenate([observation[1:], observation[-1:]])
-    # Value ends at a termination, so its successor is never used; the row after it belongs to another episode.
+    # Value ends at a termination, so its successor is never used; the row after it belongs to another
+    # episode.
     follower[terminated] = observation[terminated]
     orphan = truncated.copy()
     if not terminated[-1] and not truncated[-1]:
@@ -169,8 +172,8 @@ def _given_rows(
         follower = next_observation.copy()
         follower[borrowed & terminated] = observation[borrowed & terminated]
         notes.append(
-            f"{(borrowed & terminated).sum()} terminal rows had the next episode's first row as next observation; "
-            "replaced by their own, which no value depends on"
+            f"{(borrowed & terminated).sum()} terminal rows had the next episode's first row as next "
+            "observation; replaced by their own, which no value depends on"
         )
     if not (terminated | truncated)[-1]:
         notes.append("the rows after the last flag are kept as a truncated episode")
@@ -180,7 +183,7 @@ def _given_rows(
 def _without(
     orphan: np.ndarray, follower: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, notes: list[str]
 ) -> Settled:
-    """Drop the rows without a successor; the row before each, if of the same episode, becomes the truncated one."""
+    """Drop the rows without a successor; the row before each, if of the same episode, is truncated then."""
     truncated = truncated.copy()
     if orphan.any():
         ends = terminated | truncated

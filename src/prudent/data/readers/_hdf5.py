@@ -40,7 +40,7 @@ def opened(path: Path) -> "Iterator[h5py.File]":
 def child(
     group: "h5py.Group", key: str, name: str, where: str | None = None
 ) -> "h5py.Group | h5py.Dataset | None":
-    """The object ``key`` (slashes allowed) below ``group``, or None; links out of the file are never followed.
+    """The object ``key`` (slashes allowed) below ``group``, or None; links are never followed.
 
     ``where`` is the key to speak of, if it is a longer one.
 
@@ -76,10 +76,11 @@ def _check_storage(dataset: "h5py.Dataset", key: str, name: str) -> None:
 
 
 def columns(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -> dict[str, np.ndarray]:
-    """The numeric arrays among ``keys`` that exist, each checked for type, size and row count before a byte is read.
+    """The numeric arrays among ``keys`` that exist, checked for type, size and row count before reading.
 
     Raises:
-        DataError: a key is a group, an object or text type, larger than the budget or its stored bytes allow, or of
+        DataError: a key is a group, an object or text type, larger than the budget or its stored bytes allow,
+        or of
             another length than the first.
     """
     import h5py

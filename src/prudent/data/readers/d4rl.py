@@ -30,10 +30,10 @@ def read(
 ) -> Dataset:
     """Read ``observations (N, S)``, ``actions (N, A)``, ``rewards terminals timeouts (N,)``.
 
-    Without ``next_observations (N, S)`` the following row is the successor, except at an episode's end. Without
-    ``timeouts`` (d4rl-pybullet) episodes end at ``terminals``, at ``horizon`` steps, or where the observation jumps;
-    ``dones="truncated"`` then says that the terminals only end the recording. Everything inferred or dropped is in
-    ``notes``. Files declare no action bounds; give them if you know them.
+    Without ``next_observations (N, S)`` the following row is the successor, except at an episode's end.
+    Without ``timeouts`` (d4rl-pybullet) episodes end at ``terminals``, at ``horizon`` steps, or where the
+    observation jumps; ``dones="truncated"`` then says that the terminals only end the recording. Everything
+    inferred or dropped is in ``notes``. Files declare no action bounds; give them if you know them.
 
     Raises:
         DataError: one line naming file, key and reason.

@@ -31,12 +31,14 @@ def read(
 ) -> Dataset:
     """Read a local Minari dataset: an id such as ``mujoco/hopper/medium-v0``, or its folder.
 
-    Observations carry T + 1 rows per episode and actions T, so every step has its own successor and none is dropped.
-    Bounds come from the declared action space. The environment named in the file is never made: only ``Box``
-    observations of one dimension with ``Box`` or ``Discrete`` actions, both declared in the metadata, are read.
+    Observations carry T + 1 rows per episode and actions T, so every step has its own successor and none is
+    dropped. Bounds come from the declared action space. The environment named in the file is never made: only
+    ``Box`` observations of one dimension with ``Box`` or ``Discrete`` actions, both declared in the metadata,
+    are read.
 
     Raises:
-        DataError: one line naming the dataset, the key and the reason; if there is no such dataset, where it was
+        DataError: one line naming the dataset, the key and the reason; if there is no such dataset, where it
+        was
             looked for and how to obtain it.
     """
     folder, name = _locate(source)
@@ -146,11 +148,11 @@ def _walk(group: "h5py.Group", key: str, where: str, name: str, budget: Budget, 
         budget.spend(declared, stored=node.id.get_storage_size(), key=where, name=name)
 
 
-# --- content --------------------------------------------------------------------------------------------------------
+# --- content ------------------------------------------------------------------------------------------------
 
 
 def _spaces(observation: Any, action: Any, name: str) -> dict[str, Any]:
-    """Sizes and bounds by what the spaces declare; their classes belong to Gymnasium, which is not imported here."""
+    """Sizes and bounds as declared; the classes belong to Gymnasium, which is not imported here."""
     if hasattr(action, "n"):
         return {
             "discrete": True,

@@ -28,12 +28,13 @@ def read(
 ) -> Dataset:
     """Read ``observations next_observations (N, S)``, ``actions (N, A)``, ``rewards dones (N,)``.
 
-    ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so ``dones=`` says
-    which of the two it means. ``action_low``/``action_high`` (A,) or one number, and ``discrete`` (one flag) are
-    optional; arguments replace them.
+    ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so
+    ``dones=`` says which of the two it means. ``action_low``/``action_high`` (A,) or one number, and
+    ``discrete`` (one flag) are optional; arguments replace them.
 
     Raises:
-        DataError: one line naming file, key and reason. Arrays of objects are refused, and so is a header that
+        DataError: one line naming file, key and reason. Arrays of objects are refused, and so is a header
+        that
             declares more than the file holds.
     """
     path = Path(path)
@@ -123,7 +124,7 @@ def _discrete(table: dict[str, np.ndarray], name: str) -> bool:
     return bool(flag.ravel()[0])
 
 
-# --- the container --------------------------------------------------------------------------------------------------
+# --- the container ------------------------------------------------------------------------------------------
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
