@@ -1,0 +1,1 @@
+"""Tiny problems whose values are known."""
