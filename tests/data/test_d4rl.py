@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from data_logs import complaint, flat, walk, write_hdf5
 
+from prudent.data import audit
 from prudent.data.readers import d4rl
 
 
@@ -231,6 +232,12 @@ def with_value(row, value):
     observations = walk([4, 4])["observations"]
     observations[row, 1] = value
     return observations
+
+
+def test_huge_numbers_are_numbers(tmp_path):
+    columns = smooth(100) | {"terminals": np.zeros(100, bool)}
+    columns["observations"] = np.where(np.arange(100) % 2, 3e38, -3e38).astype(np.float32)[:, None]
+    assert len(audit(read(tmp_path, columns))) > 0
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def audit(dataset: Dataset) -> list[Finding]:
     Row numbers are those of the dataset, so rows that a reader dropped (see ``dataset.notes``) do not count.
     NaN and infinity never get this far: readers refuse them; :func:`not_finite` finds them in raw columns.
     """
-    findings = [check(dataset) for check in CHECKS]
+    with np.errstate(over="ignore", invalid="ignore"):
+        findings = [check(dataset) for check in CHECKS]
     return [finding for finding in findings if finding is not None]
 
 

@@ -10,7 +10,7 @@ EXTENSIONS = (".hdf5", ".h5", ".npz")
 _VERSION = re.compile(r"-v(\d+)$")
 _HOW = {
     "bullet": "get it with d4rl-pybullet (github.com/takuseno/d4rl-pybullet)",
-    "": "download the D4RL file (rail.eecs.berkeley.edu/datasets/offline_rl), or use Minari",
+    "": "download the D4RL file (rail.eecs.berkeley.edu/datasets/offline_rl)",
 }
 
 
@@ -43,7 +43,7 @@ def find(name: str) -> list[Path]:
     looked = ", ".join(str(folder) for folder in folders())
     raise DataError(
         f"{name}: no built-in dataset and no file of that name ({', '.join(EXTENSIONS)}) in {looked}; "
-        f"{how} and put it there or set PRUDENT_DATA"
+        f"{how} and put it there, set PRUDENT_DATA, or name a Minari dataset (minari:namespace/name-vN)"
     )
 
 

@@ -13,6 +13,7 @@ COMMON_HORIZON = 1000
 # has to help.
 JUMP = 2.0
 _JUMP_CAP = 100.0
+_SAMPLE = 50_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ def settle(
     """
     notes: list[str] = []
     exact = next_observation is not None
-    gaps = _mismatches(observation, next_observation) if next_observation is not None else _jumps(observation)
+    # Differences of numbers near the largest float overflow to infinity, which compares as it should.
+    with np.errstate(over="ignore", invalid="ignore"):
+        gaps = _jumps(observation) if next_observation is None else _mismatches(observation, next_observation)
     if exact and gaps.mean() > 0.5:
         notes.append(
             "next_observations is not the following row: rows stand in no order of time, flags are used as is"
@@ -68,11 +71,16 @@ def _jumps(observation: np.ndarray) -> np.ndarray:
     gaps = np.zeros(len(observation), dtype=bool)
     if len(observation) < 3:
         return gaps
-    change = np.abs(np.diff(observation.astype(np.float64), axis=0))
-    usual = np.quantile(change, 0.95, axis=0)
+    # A sample tells what is usual, and blocks keep the memory small: logs reach gigabytes.
+    sample = np.linspace(0, len(observation) - 2, min(len(observation) - 1, _SAMPLE)).astype(np.int64)
+    usual = np.quantile(np.abs(observation[sample + 1] - observation[sample]), 0.95, axis=0)
     moving = usual > 0
-    if moving.any():
-        gaps[:-1] = np.minimum(change[:, moving] / usual[moving], _JUMP_CAP).mean(axis=1) > JUMP
+    if not moving.any():
+        return gaps
+    for start in range(0, len(observation) - 1, _SAMPLE):
+        block = observation[start : start + _SAMPLE + 1][:, moving]
+        change = np.abs(np.diff(block, axis=0)) / usual[moving]
+        gaps[start : start + len(change)] = np.minimum(change, _JUMP_CAP).mean(axis=1) > JUMP
     return gaps
 
 
@@ -164,7 +172,8 @@ def _given_rows(
 ) -> Settled:
     """Successors stated by the file, except those that belong to the next episode."""
     borrowed = np.zeros(len(observation), dtype=bool)
-    same = ~_mismatches(observation, next_observation)[:-1]
+    with np.errstate(over="ignore"):
+        same = ~_mismatches(observation, next_observation)[:-1]
     stayed = (next_observation[:-1] == observation[:-1]).all(axis=1)
     borrowed[:-1] = same & ~stayed & (terminated | truncated)[:-1]
     follower = next_observation
