@@ -48,7 +48,7 @@ def adam_step(params: Params, gradients: Params, state: AdamState, lr_P: Tensor,
 
 def clip_by_norm(gradients: Params, max_norm_P: Tensor) -> Params:
     """Each member's gradient, scaled down where its norm over all parameters exceeds the member's limit."""
-    norm_P = torch.stack([g.flatten(1).square().sum(-1) for g in gradients.values()]).sum(0).sqrt()
+    norm_P = torch.stack([g.reshape(len(g), -1).square().sum(-1) for g in gradients.values()]).sum(0).sqrt()
     scale_P = (max_norm_P / (norm_P + 1e-6)).clamp(max=1.0)
     return {name: g * per_member(scale_P, g) for name, g in gradients.items()}
 
