@@ -143,7 +143,7 @@ class Agent:
     @property
     def names(self) -> list[str]:
         """The members' names, such as ``alpha=5,seed=0``."""
-        return [m.name for m in self._members()]
+        return self.population.names if self.population else [m.name for m in self._members()]
 
     def predict(self, observation: np.ndarray, member: int = 0) -> np.ndarray:
         """The deterministic action for one observation (S,) -> (A,) or several (B, S) -> (B, A), in the log's units.
@@ -168,8 +168,8 @@ class Agent:
             PrudentError: nothing was trained or loaded, or shapes do not fit.
         """
         rows, single = self._rows(observation, "observation_size", "observation")
-        solo = self._fitted().member(self._index(member))
-        action, log_prob = (x[0] for x in solo.act_with_log_prob(rows[None], deterministic, generator))
+        found = self._fitted().act_with_log_prob(rows[None], deterministic, generator, self._index(member))
+        action, log_prob = found[0][0], found[1][0]
         return (action[0], log_prob[0]) if single else (action, log_prob)
 
     def q_value(self, observation: np.ndarray, action: np.ndarray, member: int = 0) -> np.ndarray:
@@ -184,7 +184,7 @@ class Agent:
         actions, _ = self._rows(action, "action_size", "action")
         if len(actions) != len(observations):
             raise PrudentError(f"{len(observations)} observations and {len(actions)} actions: give as many of each")
-        q = self._fitted().member(self._index(member)).q_value(observations[None], actions[None])[0]
+        q = self._fitted().q_value(observations[None], actions[None], self._index(member))[0]
         return q[0] if single else q
 
     def evaluate(self, env: str, episodes: int = 10, seed: int = 0) -> dict[str, Any]:
@@ -247,9 +247,10 @@ def load(path: Path | str, device: str = "auto") -> Agent:
     population, _, _ = checkpoint.load(path, str(train.choose_device(device)))
     agent = AGENTS[population.algorithm_name]()
     configs = [m.config for m in population.members]
-    names = [f.name for f in fields(configs[0])]
-    varied = {n: list(dict.fromkeys(getattr(c, n) for c in configs)) for n in names}
-    agent.settings = {n: v if len(v) > 1 else v[0] for n, v in varied.items()}
+    for f in fields(configs[0]):
+        values = list(dict.fromkeys(getattr(c, f.name) for c in configs))
+        if values != [f.default]:
+            agent.settings[f.name] = values if len(values) > 1 else values[0]
     agent.seeds = list(dict.fromkeys(m.seed for m in population.members))
     agent.device, agent.population = device, population
     return agent

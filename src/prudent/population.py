@@ -278,19 +278,23 @@ class Population:
 
     @torch.no_grad()
     def act_with_log_prob(
-        self, observation: np.ndarray, deterministic: bool = True, generator: torch.Generator | None = None
+        self,
+        observation: np.ndarray,
+        deterministic: bool = True,
+        generator: torch.Generator | None = None,
+        member: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Actions (P, B, A) in the units of the log, and their log-densities (P, B) in those units.
 
-        ``observation`` (P, B, S). Every member samples with the same noise, so that members are compared on equal luck
+        ``observation`` (P, B, S); with ``member`` only that one acts, and P is 1. Every member samples with the same noise, so that members are compared on equal luck
         and a member acts alone as it does in company.
         """
         scaled = self._scaled(observation)
         noise = None
         if not deterministic:
             shape = (scaled.shape[1], self.spec.action_size)
-            noise = torch.randn(shape, generator=generator).to(self.device).expand(self.size, *shape)
-        action, log_prob = self.algorithm.act(self.state.networks, scaled, noise)
+            noise = torch.randn(shape, generator=generator).to(self.device).expand(len(scaled), *shape)
+        action, log_prob = self.algorithm.act(self._networks(member), scaled, noise)
         log_prob = log_prob - self.scaling.action_half_range.log().sum()
         return self.scaling.unscale_action(action).cpu().numpy(), log_prob.cpu().numpy()
 
@@ -301,8 +305,10 @@ class Population:
         return self.act_with_log_prob(observation, deterministic, generator)[0]
 
     @torch.no_grad()
-    def q_value(self, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
+    def q_value(self, observation: np.ndarray, action: np.ndarray, member: int | None = None) -> np.ndarray:
         """Smallest Q of the ensemble for (P, B, S) and (P, B, A) in the units of the log, (P, B).
+
+        With ``member`` only that one is asked, and P is 1.
 
         Raises:
             ConfigError: the algorithm has no critic.
@@ -310,7 +316,7 @@ class Population:
         if self.algorithm.q_value is None:
             raise ConfigError(f"{self.algorithm_name} has no critic, so there are no Q-values")
         action_t = self.scaling.action(torch.as_tensor(action, dtype=torch.float32, device=self.device))
-        return self.algorithm.q_value(self.state.networks, self._scaled(observation), action_t).cpu().numpy()
+        return self.algorithm.q_value(self._networks(member), self._scaled(observation), action_t).cpu().numpy()
 
     @torch.no_grad()
     def predicted_value(self, observation: np.ndarray, generator: torch.Generator | None = None) -> np.ndarray | None:
@@ -325,6 +331,12 @@ class Population:
         action, _ = self.algorithm.act(self.state.networks, scaled, noise.expand(self.size, *noise.shape))
         q = self.algorithm.q_value(self.state.networks, scaled, action)
         return q.unflatten(1, (-1, VALUE_SAMPLES)).mean(-1).cpu().numpy()
+
+    def _networks(self, member: int | None) -> dict[str, dict[str, Tensor]]:
+        networks = self.state.networks
+        if member is None:
+            return networks
+        return {name: {key: t[member : member + 1] for key, t in own.items()} for name, own in networks.items()}
 
     def _scaled(self, observation: np.ndarray) -> Tensor:
         return self.scaling.observation(torch.as_tensor(observation, dtype=torch.float32, device=self.device))
