@@ -386,21 +386,28 @@ def test_without_lagrange_the_multiplier_rests():
 
 
 def both_losses_mean_the_same_threshold():
-    """What the multiplier maximises is what the critics minimise: ``sum_e m w (gap_e - t)``."""
-    case = Case("cql", 30, lagrange=True, target_gap=[0.8, 3.0], alpha=[5.0, 2.0])
-    loss, metrics = critic_loss(case)
-    td = metrics["td_error"] * case.configs[0].n_critics
-    _, dual = cql.lagrange_loss(case.networks, metrics["cql_gap_normalized"], case.hyper)
-    expected = -case.configs[0].n_critics * dual["lagrange_loss"]
-    assert_values(loss - td, expected.tolist(), "penalty in the critics' loss against the multiplier's loss")
+    """What the multiplier maximises is what the critics minimise, alpha annealed or not: ``sum_e m w (gap_e - t)``."""
+    annealing = {"alpha_final": [1.0, 8.0], "alpha_anneal_steps": 10}
+    for options in ({}, annealing):
+        case = Case("cql", 30, lagrange=True, target_gap=[0.8, 3.0], alpha=[5.0, 2.0], **options)
+        case.state.step = 5
+        metrics = cql.update_critic(case.state, case.batch, case.noise, case.hyper)
+        penalty = metrics["critic_loss"] - metrics["td_error"] * case.configs[0].n_critics
+        expected = -case.configs[0].n_critics * metrics["lagrange_loss"]
+        assert_values(penalty, expected.tolist(), "penalty in the critics' loss against the multiplier's loss")
 
 
 def test_the_threshold_is_applied_alike_in_both_places(notices):
-    def threshold_outside(networks, gap_P, hyper):
-        loss = -cql.multiplier(networks) * (hyper.alpha * gap_P - hyper.target_gap)
+    def threshold_outside(networks, gap_P, hyper, step):
+        loss = -cql.multiplier(networks) * (cql.annealed_alpha(hyper, step) * gap_P - hyper.target_gap)
+        return loss, {"lagrange_loss": loss}
+
+    def alpha_where_it_started(networks, gap_P, hyper, step):  # noqa: ARG001
+        loss = -cql.multiplier(networks) * hyper.alpha * (gap_P - hyper.target_gap)
         return loss, {"lagrange_loss": loss}
 
     notices(both_losses_mean_the_same_threshold, cql, "lagrange_loss", threshold_outside)
+    notices(both_losses_mean_the_same_threshold, cql, "lagrange_loss", alpha_where_it_started)
 
 
 def test_the_multiplier_takes_no_part_in_the_critics_gradient(notices):

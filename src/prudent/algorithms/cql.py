@@ -21,6 +21,7 @@ from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 BACKUPS = ("min", "entropy", "max", "soft")
+GRADIENTS = ("exact", "sampled")
 PROPOSALS = ("uniform", "policy", "next_policy")
 
 
@@ -39,6 +40,8 @@ class Config:
     importance_sampling: bool = True  # subtract each proposal's log-density: CQL(H); off is the CQL(rho)-style term
     cql_temperature: float = 1.0  # T of the log-sum-exp and of the soft backup
     gap_clip: tuple[float, float] | None = None  # clip each state's gap (first convention of conservative_gap) to (min, max)
+    gradient: Literal["exact", "sampled"] = "exact"  # through all proposals, or through a few drawn without bias
+    gradient_samples: int = 4  # proposals per state and critic that the sampled gradient goes through
     backup: Literal["min", "entropy", "max", "soft"] = "min"  # value of the next state in the target
     temperature: float = 1.0  # entropy temperature tau: where learning starts, or its fixed value
     learn_temperature: bool = True  # tune tau towards target_entropy
@@ -67,8 +70,9 @@ class Config:
         _common.check_shared(self)
         _common.check_critic(self)
         check_choice(self, "backup", BACKUPS)
+        check_choice(self, "gradient", GRADIENTS)
         check_positive(self, "n_actions", "cql_temperature", "temperature", "temperature_lr", "lagrange_lr")
-        check_positive(self, "actor_period", "value_init_steps")
+        check_positive(self, "actor_period", "value_init_steps", "gradient_samples")
         if self.alpha < 0 or (self.alpha_final is not None and self.alpha_final < 0):
             raise ConfigError(f"alpha must not be negative, got {self.alpha} (alpha_final {self.alpha_final})")
         if (self.alpha_final is None) != (self.alpha_anneal_steps == 0):
@@ -81,13 +85,14 @@ class Config:
 
 @dataclass(frozen=True)
 class Noise:
-    """The draws of one step: standard normal, except ``uniform``, which is the proposals on [-1, 1] themselves."""
+    """The draws of one step: standard normal, except ``uniform``, the proposals on [-1, 1], and ``choice`` on [0, 1)."""
 
     next_action: Tensor  # (P, B, A) for one a' per state, (P, N, B, A) with the max and soft backups
     actor: Tensor  # (P, B, A)
     uniform: Tensor | None = None  # (P, N, B, A)
     policy: Tensor | None = None  # (P, N, B, A)
     next_policy: Tensor | None = None  # (P, N, B, A)
+    choice: Tensor | None = None  # (P, E, N', B): which N' proposals the sampled gradient goes through
 
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
@@ -113,6 +118,9 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
         uniform=rng.uniform(-1.0, 1.0, *many) if "uniform" in hyper.proposals else None,
         policy=rng.normal(*many) if "policy" in hyper.proposals else None,
         next_policy=rng.normal(*many) if "next_policy" in hyper.proposals else None,
+        choice=rng.uniform(0.0, 1.0, hyper.n_critics, hyper.gradient_samples, hyper.batch_size)
+        if hyper.gradient == "sampled"
+        else None,
     )
 
 
@@ -182,8 +190,34 @@ def propose(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> tup
                 action, log_prob = nn.sample_tanh_gaussian(mean.unsqueeze(1), log_std.unsqueeze(1), draws)
                 actions.append(action)
                 log_densities.append(log_prob)
-    q_PENB = nn.critic(networks["critic"], batch.observation, torch.cat(actions, dim=1))
-    return q_PENB, torch.cat(log_densities, dim=1)
+    action_PNBA, log_density_PNB = torch.cat(actions, dim=1), torch.cat(log_densities, dim=1)
+    if noise.choice is None:
+        return nn.critic(networks["critic"], batch.observation, action_PNBA), log_density_PNB
+    return sampled_values(networks, batch, action_PNBA, log_density_PNB, noise.choice, hyper), log_density_PNB
+
+
+def sampled_values(
+    networks: Networks, batch: Batch, action_PNBA: Tensor, log_density_PNB: Tensor, choice: Tensor, hyper: Hyper
+) -> Tensor:
+    """Q of all proposals, (P, E, N, B): exact in value, with a gradient that goes through only a few of them.
+
+    The gradient of a log-sum-exp is an average of the terms' gradients under their softmax p. So draw N' terms from p
+    and back-propagate through those alone, each divided by ``N' p_j``: the gradient of any function of the values is
+    right on average over the draws, at about half the arithmetic.
+    """
+    with torch.no_grad():
+        q_PENB = nn.critic(networks["critic"], batch.observation, action_PNBA)
+        logits_PENB = q_PENB / hyper.cql_temperature.reshape(-1, 1, 1, 1)
+        if hyper.importance_sampling:
+            logits_PENB = logits_PENB - log_density_PNB.unsqueeze(1)
+        p_PENB = logits_PENB.softmax(dim=2)
+        below = p_PENB.cumsum(dim=2).unsqueeze(3) <= choice.unsqueeze(2)  # (P, E, N, N', B)
+        drawn = below.sum(dim=2).clamp(max=q_PENB.shape[2] - 1)  # (P, E, N', B): index of each drawn term
+        index = drawn.unsqueeze(-1).expand(*drawn.shape, action_PNBA.shape[-1])
+        action = action_PNBA.unsqueeze(1).expand(-1, drawn.shape[1], -1, -1, -1).gather(2, index)
+        weight = 1 / (drawn.shape[2] * p_PENB.gather(2, drawn))
+    q_drawn = nn.critic(networks["critic"], batch.observation, action)
+    return q_PENB.scatter_add(2, drawn, (q_drawn - q_drawn.detach()) * weight)
 
 
 def conservative_gap(q_PEB: Tensor, q_PENB: Tensor, log_density_PNB: Tensor, hyper: Hyper) -> tuple[Tensor, Tensor]:
@@ -207,10 +241,15 @@ def conservative_gap(q_PEB: Tensor, q_PENB: Tensor, log_density_PNB: Tensor, hyp
 
 def penalty_weight(networks: Networks, hyper: Hyper, step: int) -> Tensor:
     """The gap's weight (P,): alpha, annealed, times the Lagrange multiplier where it is learned."""
-    weight_P = hyper.alpha
-    if hyper.alpha_final is not None:
-        weight_P = torch.lerp(hyper.alpha, hyper.alpha_final, min(step / hyper.alpha_anneal_steps, 1.0))
+    weight_P = annealed_alpha(hyper, step)
     return weight_P * multiplier(networks).detach() if hyper.lagrange else weight_P
+
+
+def annealed_alpha(hyper: Hyper, step: int) -> Tensor:
+    """Alpha on its straight way to ``alpha_final``, (P,)."""
+    if hyper.alpha_final is None:
+        return hyper.alpha
+    return torch.lerp(hyper.alpha, hyper.alpha_final, min(step / hyper.alpha_anneal_steps, 1.0))
 
 
 def multiplier(networks: Networks) -> Tensor:
@@ -218,10 +257,10 @@ def multiplier(networks: Networks) -> Tensor:
     return networks["lagrange"]["log"].exp().clamp(0.0, 1e6)
 
 
-def lagrange_loss(networks: Networks, gap_P: Tensor, hyper: Hyper) -> tuple[Tensor, Metrics]:
+def lagrange_loss(networks: Networks, gap_P: Tensor, hyper: Hyper, step: int = 0) -> tuple[Tensor, Metrics]:
     """``-exp(log_alpha) alpha (gap - target_gap)``, (P,): the same ``alpha (gap - target_gap)`` as in the critic's loss,
     so the multiplier grows while the normalised gap, averaged over critics, exceeds its target."""
-    loss_P = -multiplier(networks) * hyper.alpha * (gap_P - hyper.target_gap)
+    loss_P = -multiplier(networks) * annealed_alpha(hyper, step) * (gap_P - hyper.target_gap)
     return loss_P, {"lagrange_loss": loss_P}
 
 
@@ -236,7 +275,11 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
     if hyper.lagrange:
         gap_P = metrics["cql_gap_normalized"]
         metrics |= descend(
-            state, "lagrange", lambda networks: lagrange_loss(networks, gap_P, hyper), hyper.lagrange_lr, hyper
+            state,
+            "lagrange",
+            lambda networks: lagrange_loss(networks, gap_P, hyper, state.step),
+            hyper.lagrange_lr,
+            hyper,
         )
     return metrics
 
