@@ -1,0 +1,55 @@
+# Every target does its own complete set-up: a fresh machine needs python3 (3.11 or newer, with venv) and make.
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+STAMP := $(VENV)/.prudent
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
+
+demo: $(STAMP)-demo  ## train CQL and BC on a small built-in dataset (minutes); writes demo/cql/report.html
+	@rm -rf demo
+	$(BIN)/prudent demo --out demo $(ARGS)
+
+test: $(STAMP)-dev  ## run the tests; ARGS="-k cql" picks some
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)-dev  ## ruff (rules and format), pyright, import-linter; shows the findings of all of them
+	@status=0; \
+	for check in "ruff check ." "ruff format --check ." "pyright" "lint-imports"; do \
+	  echo "== $$check"; $(BIN)/$$check || status=1; \
+	done; exit $$status
+
+format: $(STAMP)-dev  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)-dev  ## time a CQL step against its matrix products; ARGS="--rounds 9 --threads 1"
+	$(BIN)/python benchmarks/cql_step.py $(ARGS)
+
+clean:  ## remove the virtual environment, the caches and the demo's folder
+	rm -rf $(VENV) demo .pytest_cache .ruff_cache .import_linter_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+# A stamp says that an extra is installed; it is renewed when the dependencies or the pinned versions change.
+
+$(STAMP)-venv:
+	@$(PYTHON) -c 'import sys; sys.exit("prudent needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(STAMP)-demo: pyproject.toml constraints.txt | $(STAMP)-venv
+	$(PIP) -e ".[demo]"
+	@touch $@
+
+# The dev extra contains the demo extra, so both are then installed.
+$(STAMP)-dev: pyproject.toml constraints.txt | $(STAMP)-venv
+	$(PIP) -e ".[dev]"
+	@touch $@ $(STAMP)-demo

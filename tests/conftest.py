@@ -1,0 +1,11 @@
+"""What holds for every test: one thread and no screen."""
+
+import os
+
+# Before anything imports them. On tiny tensors a second OpenMP thread costs more than it gives, many times more where
+# other programs use the cores; subprocesses of the tests inherit the setting.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+# JAX (behind Minari's collector) is to keep to the CPU and to its own business.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
