@@ -58,9 +58,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if lead.numel() == 1 and weight.shape[-1] == 1 and x.device.type == "cpu":
         # A single matrix-vector product runs through another routine whose last bits differ from those of a batched
         # one; multiplying a pair and keeping half lets a member alone equal itself in a population, bit for bit.
-        pair = torch.bmm(x.reshape(1, *x.shape[-2:]).expand(2, -1, -1), weight.reshape(1, -1, 1).expand(2, -1, -1))
-        y = pair[:1].reshape(*lead, x.shape[-2], 1)
-        return y if bias is None else y + bias.unsqueeze(-2)
+        # With the bias inside the product as below: added afterwards, it would round differently.
+        pair, matrix = x.reshape(1, *x.shape[-2:]).expand(2, -1, -1), weight.reshape(1, -1, 1).expand(2, -1, -1)
+        y = torch.bmm(pair, matrix) if bias is None else torch.baddbmm(bias.reshape(1, 1, 1).expand(2, -1, -1), pair, matrix)
+        return y[:1].reshape(*lead, x.shape[-2], 1)
     x = x.expand(*lead, *x.shape[-2:]).flatten(0, -3)
     flat_weight = weight.flatten(0, -3)
     if bias is None:
@@ -92,15 +93,16 @@ def critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
     """Q-values of every critic in the ensemble.
 
     ``observation`` (P, B, S). With ``action`` (P, B, A) the result is (P, E, B); with ``action`` (P, N, B, A), N
-    actions per state, it is (P, E, N, B). The state's half of the first layer is computed once per state.
+    actions per state, it is (P, E, N, B); with (P, E, N, B, A) each critic has actions of its own. The state's half of
+    the first layer is computed once per state.
     """
     state_size = observation.shape[-1]
     from_state_PEBH = linear(observation.unsqueeze(1), params["w0"][..., :state_size, :], params["b0"])
-    rows = action.flatten(1, -2).unsqueeze(1)
+    rows = action.flatten(2, 3) if action.dim() == 5 else action.flatten(1, -2).unsqueeze(1)
     from_action = linear(rows, params["w0"][..., state_size:, :], None)
     if action.dim() == 3:
         return _from_first_layer(params, from_state_PEBH + from_action).squeeze(-1)
-    n = action.shape[1]
+    n = action.shape[-3]
     hidden = (from_action.unflatten(-2, (n, -1)) + from_state_PEBH.unsqueeze(2)).flatten(2, 3)
     return _from_first_layer(params, hidden).squeeze(-1).unflatten(-1, (n, -1))
 

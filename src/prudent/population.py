@@ -6,7 +6,7 @@ scaled, from which every member draws its own batches.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -171,11 +171,6 @@ class TrainingData:
             return_to_go=None if self.return_to_go_PR is None else self.return_to_go_PR.gather(1, rows_PB),
         )
 
-    def batches(self, rng: MemberRng, batch_size: int) -> Iterator[Batch]:
-        """Batches without end."""
-        while True:
-            yield self.sample(rng, batch_size)
-
 
 def _returns_to_go(dataset: Dataset, hyper: Hyper) -> list[np.ndarray]:
     """Each member's return-to-go (rows,), computed once per distinct discount and reward transform."""
@@ -215,19 +210,23 @@ class Population:
         if not start_values:
             return data, {}
         assert data.return_to_go_PR is not None
-        batches = data.batches(self.rngs["sample"], self.hyper.batch_size)
         # Member by member: a reduction over (P, rows) at once would round differently for another P.
         mean_return_P = torch.stack([member.mean() for member in data.return_to_go_PR])
-        metrics = initialise_values(self.state, batches, mean_return_P, self.hyper)
+        metrics = initialise_values(self.state, mean_return_P, self._supervised_steps(data), self.hyper)
         data.return_to_go_PR = None
         return data, metrics
+
+    def _supervised_steps(self, data: TrainingData) -> Iterator[Callable[[], Metrics]]:
+        while True:
+            batch = data.sample(self.rngs["sample"], self.hyper.batch_size)
+            yield lambda b=batch: self.update(b, "update_supervised")
 
     def step(self, data: TrainingData) -> Metrics:
         """One training step on a batch of the members' own."""
         return self.update(data.sample(self.rngs["sample"], self.hyper.batch_size))
 
     def update(self, batch: Batch, part: str = "update") -> Metrics:
-        """One step (or its ``update_critic`` or ``update_actor`` part) on a batch (P, B, ...) in the networks' units."""
+        """One step (or its ``update_critic``, ``update_actor`` or ``update_supervised`` part) on a batch (P, B, ...) in the networks' units."""
         noise = self.algorithm.draw(self.spec, self.hyper, self.rngs["noise"])
         return getattr(self.algorithm, part)(self.state, batch, noise, self.hyper)
 

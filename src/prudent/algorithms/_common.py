@@ -173,34 +173,30 @@ def update_polyak(state: State, hyper: Hyper) -> None:
 # --- first values -----------------------------------------------------------------------------------------------------
 
 
-def initialise_values(state: State, batches: Iterator[Batch], mean_return_P: Tensor, hyper: Hyper) -> Metrics:
+def initialise_values(
+    state: State, mean_return_P: Tensor, supervised_steps: Iterator[Callable[[], Metrics]], hyper: Hyper
+) -> Metrics:
     """Start the critics from Monte-Carlo returns instead of from zero (``value_init``).
 
     From zero, Q climbs with time constant ``1 / (polyak (1 - gamma))``: 20 000 steps at the defaults, so a shorter run
-    has learned no values. ``constant`` sets the output bias to ``mean_return_P`` (P,), the data's mean return-to-go;
-    ``regression`` then fits every critic to the return-to-go of each row for ``value_init_steps`` steps. Targets
-    follow; Adam's moments start afresh.
+    has learned no values. ``constant`` sets the output bias to ``mean_return_P`` (P,), the data's mean return-to-go.
+    ``regression`` then takes ``value_init_steps`` supervised steps, each a call of an item of ``supervised_steps``: the
+    algorithm's own critic loss with the return-to-go in the Bellman target's place, and an actor that clones, so that
+    learning starts from the behaviour and its values (supervised pre-training of both: Jelley et al. 2024, "Efficient
+    Offline RL: The Critic is Critical"). Targets follow; Adam's moments start afresh. Returns the last step's metrics.
     """
     if hyper.value_init == "zero":
         return {}
     critic = state.networks["critic"]
-    critic[f"b{len(hyper.hidden)}"] += optim.per_member(mean_return_P, critic[f"b{len(hyper.hidden)}"])
+    bias = critic[f"b{len(hyper.hidden)}"]
+    bias += optim.per_member(mean_return_P, bias)
     metrics: Metrics = {}
     if hyper.value_init == "regression":
         for _ in range(hyper.value_init_steps):
-            batch = next(batches)
-            metrics = descend(state, "critic", lambda networks, b=batch: regression_loss(networks, b), hyper.critic_lr, hyper)
+            metrics = next(supervised_steps)()
     state.networks["target_critic"] = copy(critic)
-    state.optimizers["critic"] = optim.adam_init(critic)
+    state.optimizers |= adam_states(state.networks, list(state.optimizers))
     return metrics
-
-
-def regression_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
-    """Squared distance of every critic from the return-to-go, summed over critics, (P,)."""
-    assert batch.return_to_go is not None, "value initialisation needs batches with return_to_go"
-    q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
-    error_PE = (q_PEB - batch.return_to_go.unsqueeze(1)).square().mean(-1)
-    return error_PE.sum(-1), {"value_init_error": error_PE.mean(-1)}
 
 
 def adam_states(networks: Networks, names: Sequence[str]) -> dict[str, optim.AdamState]:

@@ -127,10 +127,13 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
 # --- the mathematics --------------------------------------------------------------------------------------------------
 
 
-def critic_loss(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, step: int = 0) -> tuple[Tensor, Metrics]:
+def critic_loss(
+    networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, step: int = 0, y_PB: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
     """``sum_e [ mean (Q_e - y)^2 + weight * mean gap_e ]``, CQL(H), eq. 4 of the paper with the data term's one-half
     absorbed in alpha. Returns the loss (P,) and metrics (P,)."""
-    y_PB = target(networks, batch, noise, hyper)
+    if y_PB is None:
+        y_PB = target(networks, batch, noise, hyper)
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
     q_PENB, log_density_PNB = propose(networks, batch, noise, hyper)
@@ -282,6 +285,15 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
             hyper,
         )
     return metrics
+
+
+def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
+    y_PB = batch.return_to_go
+    metrics = descend(
+        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, 0, y_PB), hyper.critic_lr, hyper
+    )
+    return metrics | update_soft_actor(state, batch, noise.actor, hyper, clone=True)
 
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:

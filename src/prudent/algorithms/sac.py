@@ -76,10 +76,13 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
     return Noise(next_action=rng.normal(*shape), actor=rng.normal(*shape))
 
 
-def critic_loss(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> tuple[Tensor, Metrics]:
+def critic_loss(
+    networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, y_PB: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
     """``sum_e mean (Q_e(s, a) - y)^2`` with ``y = r + gamma^dt (1 - terminated) (min_e Qbar_e(s', a') - tau log pi(a'|s'))``,
     a' ~ pi(.|s') (eq. 5 and 6, without the one-half). Returns the loss (P,) and metrics (P,)."""
-    y_PB = target(networks, batch, noise, hyper)
+    if y_PB is None:
+        y_PB = target(networks, batch, noise, hyper)
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
     loss_P = td_PE.sum(-1)
@@ -100,6 +103,15 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
     return descend(
         state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper
     )
+
+
+def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
+    y_PB = batch.return_to_go
+    metrics = descend(
+        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, y_PB), hyper.critic_lr, hyper
+    )
+    return metrics | update_soft_actor(state, batch, noise.actor, hyper, clone=True)
 
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
