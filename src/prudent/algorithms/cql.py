@@ -39,7 +39,9 @@ class Config:
     proposals: tuple[str, ...] = PROPOSALS  # which distributions propose actions: uniform, policy, next_policy
     importance_sampling: bool = True  # subtract each proposal's log-density: CQL(H); off is the CQL(rho)-style term
     cql_temperature: float = 1.0  # T of the log-sum-exp and of the soft backup
-    gap_clip: tuple[float, float] | None = None  # clip each state's gap (first convention of conservative_gap) to (min, max)
+    gap_clip: tuple[float, float] | None = (
+        None  # clip each state's gap (first convention of conservative_gap) to (min, max)
+    )
     gradient: Literal["exact", "sampled"] = "exact"  # through all proposals, or through a few drawn without bias
     gradient_samples: int = 4  # proposals per state and critic that the sampled gradient goes through
     backup: Literal["min", "entropy", "max", "soft"] = "min"  # value of the next state in the target
@@ -214,7 +216,9 @@ def sampled_values(
         if hyper.importance_sampling:
             logits_PENB = logits_PENB - log_density_PNB.unsqueeze(1)
         p_PENB = logits_PENB.softmax(dim=2)
-        below = p_PENB.cumsum(dim=2).unsqueeze(3) <= choice.unsqueeze(2)  # (P, E, N, N', B)
+        # Times the rounded total: a draw beyond it would take the last term, whose p may be 0 and its weight infinite.
+        cumulative = p_PENB.cumsum(dim=2)
+        below = cumulative.unsqueeze(3) <= (choice * cumulative[:, :, -1:]).unsqueeze(2)  # (P, E, N, N', B)
         drawn = below.sum(dim=2).clamp(max=q_PENB.shape[2] - 1)  # (P, E, N', B): index of each drawn term
         index = drawn.unsqueeze(-1).expand(*drawn.shape, action_PNBA.shape[-1])
         action = action_PNBA.unsqueeze(1).expand(-1, drawn.shape[1], -1, -1, -1).gather(2, index)
