@@ -56,15 +56,11 @@ class Acting(Protocol):
         """See ``reward_scale``."""
         ...
 
-    def act(
-        self, observation: np.ndarray, deterministic: bool, generator: torch.Generator | None
-    ) -> np.ndarray:
+    def act(self, observation: np.ndarray, deterministic: bool, generator: torch.Generator | None) -> np.ndarray:
         """(P, B, S) raw observations -> (P, B, A) actions in environment units (discrete: (P, B) int64)."""
         ...
 
-    def predicted_value(
-        self, observation: np.ndarray, generator: torch.Generator | None
-    ) -> np.ndarray | None:
+    def predicted_value(self, observation: np.ndarray, generator: torch.Generator | None) -> np.ndarray | None:
         """(P, B, S) raw observations -> (P, B) values E_{a~pi}[min_e Q_e(s, a)] in transformed rewards.
 
         None where the algorithm learns no values.
@@ -169,8 +165,7 @@ class BothEvaluations:
         """
         deterministic, stochastic = self.deterministic.summary(), self.stochastic.summary()
         members = {
-            name: _merge(figures, stochastic["members"][name])
-            for name, figures in deterministic["members"].items()
+            name: _merge(figures, stochastic["members"][name]) for name, figures in deterministic["members"].items()
         }
         return {
             "overall": _merge(deterministic["overall"], stochastic["overall"]),
@@ -302,9 +297,7 @@ def _rollout(
         np.reshape(population.reward_shift, (-1, 1)),
     )
     transformed_TPK = scale_P1 * reward_TPK + shift_P1
-    realized, continuation, weight = statistics.discounted(
-        transformed_TPK, lengths, terminated, population.discount
-    )
+    realized, continuation, weight = statistics.discounted(transformed_TPK, lengths, terminated, population.discount)
     return start, {
         "returns": np.where(diverged, np.nan, reward_TPK.sum(axis=0)),
         "lengths": lengths,

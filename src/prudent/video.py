@@ -124,6 +124,7 @@ def _frames(
     with contextlib.closing(envs.make(env_id, render_mode="rgb_array")) as env:
         steps_per_second = float(env.metadata.get("render_fps") or fps)
         stride = max(1, round(steps_per_second / fps))
+        _draw_fast(env)
         observation, _ = env.reset(seed=seed)
         for step in range(max_steps + 1):
             if step % stride == 0:
@@ -137,6 +138,14 @@ def _frames(
             if terminated or truncated:
                 break
     return frames, steps_per_second / stride
+
+
+def _draw_fast(env: object) -> None:
+    """Smaller shadow maps, and no multisampling of what is scaled down anyway: a third of the time without a GPU."""
+    model = getattr(getattr(env, "unwrapped", None), "model", None)
+    quality = getattr(getattr(model, "vis", None), "quality", None)
+    if quality is not None:
+        quality.shadowsize, quality.offsamples = 1024, 0
 
 
 def _picture(frame: object, size: int) -> Image:
@@ -173,7 +182,8 @@ def _save(frames: list[Image], rate: float, path: Path) -> None:
     sheet = Image.new("RGB", (width, height * len(some)))
     for index, frame in enumerate(some):
         sheet.paste(frame, (0, index * height))
-    palette = sheet.quantize(64)
+    # Maximum coverage keeps rare colours: a small robot on a large floor stays the colour it is.
+    palette = sheet.quantize(128, method=Image.Quantize.MAXCOVERAGE)
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     # GIF counts in hundredths of a second, and viewers slow down what is faster than 2 of them.
     duration = max(20, round(100 / rate) * 10)
