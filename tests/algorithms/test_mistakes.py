@@ -584,7 +584,7 @@ def test_the_actors_gradient_does_not_reach_the_critics(notices, module):
         _common.descend(
             state,
             "critic",
-            lambda networks: _common.soft_actor_loss(networks, batch, noise, hyper, clone),
+            lambda networks: _common.soft_actor_loss(networks, batch, noise, clone),
             hyper.actor_lr,
             hyper,
         )

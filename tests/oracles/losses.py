@@ -89,9 +89,9 @@ def alpha_at(c, step) -> float:
     return c.alpha + done * (c.alpha_final - c.alpha)
 
 
-def cql_critic_loss(net, rows, noise, c, step=0) -> float:
-    """``sum_e mean (Q_e - y)^2 + weight (mean gap_e - threshold)``."""
-    targets = [bellman_target(net, row, b, noise, c) for b, row in enumerate(rows)]
+def cql_critic_loss(net, rows, noise, c, step=0, supervised=False) -> float:
+    """``sum_e mean (Q_e - y)^2 + weight (mean gap_e - threshold)``; supervised, y is the return-to-go."""
+    targets = [row.return_to_go if supervised else bellman_target(net, row, b, noise, c) for b, row in enumerate(rows)]
     loss = 0.0
     for critic in net.critic:
         loss += mean((q(critic, row.observation, row.action) - y) ** 2 for row, y in zip(rows, targets, strict=True))
@@ -147,7 +147,7 @@ def bc_loss(net, rows) -> float:
 
 
 def regression_loss(net, rows) -> float:
-    """Squared distance of every critic from the return-to-go."""
+    """Squared distance of every critic from the return-to-go: what SAC's supervised steps minimise."""
     loss = 0.0
     for critic in net.critic:
         loss += mean((q(critic, row.observation, row.action) - row.return_to_go) ** 2 for row in rows)
