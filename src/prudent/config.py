@@ -79,19 +79,15 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         if value is None and type(None) in typing.get_args(hint):
             return None
         hint = next(h for h in typing.get_args(hint) if h is not type(None))
-    try:
-        if typing.get_origin(hint) is tuple:
-            return tuple(_typed(v, typing.get_args(hint)[0], name) for v in value)
-        if hint is float and not isinstance(value, bool):
-            return float(value)
-        if hint is int and isinstance(value, int) and not isinstance(value, bool):
-            return value
-        if (hint is bool and isinstance(value, bool)) or (hint is str and isinstance(value, str)):
-            return value
-        if typing.get_origin(hint) is typing.Literal and value in typing.get_args(hint):
-            return value
-    except (TypeError, ValueError):
-        pass
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_typed(v, typing.get_args(hint)[0], name) for v in value)
+    if typing.get_origin(hint) is typing.Literal and value in typing.get_args(hint):
+        return value
+    if hint is float and (type(value) in (int, float) or value in ("inf", "-inf", "nan")):
+        return float(value)
+    # type() and not isinstance: true is an int to Python, but no number of steps.
+    if hint in (int, bool, str) and type(value) is hint:
+        return value
     raise ConfigError(f"{name} cannot be {value!r}")
 
 

@@ -1,16 +1,17 @@
 """Networks as pure functions over stacked parameters.
 
-A network is a dictionary ``w0, b0, w1, b1, ...``: weights (..., in, out), biases (..., out), where ``...`` is (P,) for an
-actor and (P, E) for an ensemble of critics. With layer normalisation each hidden layer also has ``scale`` and ``shift``
-(..., out). Hidden activations are ReLU.
+A network is a dictionary ``w0, b0, w1, b1, ...``: weights (..., in, out), biases (..., out), where ``...`` is (P,) for
+an actor and (P, E) for an ensemble of critics. With layer normalisation each hidden layer also has ``scale`` and
+``shift`` (..., out). Hidden activations are ReLU.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from prudent.rng import MemberRng
 from prudent.types import Params
@@ -35,7 +36,7 @@ def init_mlp(
     """
     lead = () if ensemble is None else (ensemble,)
     params: Params = {}
-    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         if orthogonal:
             weight = rng.normal(*lead, max(n_in, n_out), min(n_in, n_out))
             q, r = torch.linalg.qr(weight)
@@ -60,7 +61,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         # one; multiplying a pair and keeping half lets a member alone equal itself in a population, bit for bit.
         # With the bias inside the product as below: added afterwards, it would round differently.
         pair, matrix = x.reshape(1, *x.shape[-2:]).expand(2, -1, -1), weight.reshape(1, -1, 1).expand(2, -1, -1)
-        y = torch.bmm(pair, matrix) if bias is None else torch.baddbmm(bias.reshape(1, 1, 1).expand(2, -1, -1), pair, matrix)
+        if bias is None:
+            y = torch.bmm(pair, matrix)
+        else:
+            y = torch.baddbmm(bias.reshape(1, 1, 1).expand(2, -1, -1), pair, matrix)
         return y[:1].reshape(*lead, x.shape[-2], 1)
     x = x.expand(*lead, *x.shape[-2:]).flatten(0, -3)
     flat_weight = weight.flatten(0, -3)
@@ -81,7 +85,7 @@ def _from_first_layer(params: Params, hidden: Tensor) -> Tensor:
     i = 0
     while f"w{i + 1}" in params:
         if f"scale{i}" in params:
-            hidden = F.layer_norm(hidden, hidden.shape[-1:])
+            hidden = functional.layer_norm(hidden, hidden.shape[-1:])
             hidden = torch.addcmul(params[f"shift{i}"].unsqueeze(-2), hidden, params[f"scale{i}"].unsqueeze(-2))
         i += 1
         # In place: nothing needs the value before the activation, and a fresh buffer costs more than the maximum.
@@ -130,4 +134,4 @@ def log_prob_tanh_gaussian(mean: Tensor, log_std: Tensor, action: Tensor) -> Ten
 
 def _log_tanh_slope(u: Tensor) -> Tensor:
     """log(1 - tanh(u)^2) in the form that stays finite for large u."""
-    return 2 * (math.log(2) - u - F.softplus(-2 * u))
+    return 2 * (math.log(2) - u - functional.softplus(-2 * u))

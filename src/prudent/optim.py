@@ -24,26 +24,24 @@ def adam_init(params: Params) -> AdamState:
 
 
 @torch.no_grad()
-def adam_step(params: Params, gradients: Params, state: AdamState, lr_P: Tensor, max_norm_P: Tensor | None = None) -> None:
+def adam_step(
+    params: Params, gradients: Params, state: AdamState, lr_P: Tensor, max_norm_P: Tensor | None = None
+) -> None:
     """One step of Adam (Kingma & Ba 2015, arXiv 1412.6980), changing ``params`` and ``state`` in place.
 
     ``lr_P`` (P,) is each member's learning rate; ``max_norm_P`` (P,) clips each member's gradient to its own norm.
     """
     if max_norm_P is not None:
         gradients = clip_by_norm(gradients, max_norm_P)
-    p = list(params.values())
-    g, mean, square = ([tree[name] for name in params] for tree in (gradients, state["mean"], state["square"]))
     state["count"] += 1
-    torch._foreach_lerp_(mean, g, 1 - BETA1)
-    torch._foreach_mul_(square, BETA2)
-    torch._foreach_addcmul_(square, g, g, 1 - BETA2)
     correction = (1 - BETA2 ** state["count"]).sqrt().float()
     rate_P = (lr_P.double() / (1 - BETA1 ** state["count"])).float()
-    denominator = torch._foreach_sqrt(square)
-    torch._foreach_div_(denominator, correction)
-    torch._foreach_add_(denominator, EPSILON)
-    torch._foreach_div_(denominator, [per_member(rate_P, x) for x in p])
-    torch._foreach_addcdiv_(p, mean, denominator, value=-1.0)
+    for name, parameter in params.items():
+        gradient, mean, square = gradients[name], state["mean"][name], state["square"][name]
+        mean.lerp_(gradient, 1 - BETA1)
+        square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        denominator = (square.sqrt() / correction).add_(EPSILON).div_(per_member(rate_P, parameter))
+        parameter.addcdiv_(mean, denominator, value=-1.0)
 
 
 def clip_by_norm(gradients: Params, max_norm_P: Tensor) -> Params:

@@ -52,16 +52,16 @@ def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int
     for values in itertools.product(*varied.values()):
         chosen = dict(zip(varied, values, strict=True))
         label = [f"{name}={value:g}" for name, value in chosen.items()]
-        for seed in seeds:
-            members.append(Member(",".join([*label, f"seed={seed}"]), seed, replace(config, **chosen)))
+        own = replace(config, **chosen)
+        members.extend(Member(",".join([*label, f"seed={seed}"]), seed, own) for seed in seeds)
     return members
 
 
 def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, list[float]]]:
     """``base`` with single values applied, and the settings for which several values were given.
 
-    A list or tuple for a ``float`` field is several values; for any other field it is the value. A varied setting enters
-    the config with its first value, so that settings checked against each other are checked at all.
+    A list or tuple for a ``float`` field is several values; for any other field it is the value. A varied setting
+    enters the config with its first value, so that settings checked against each other are checked at all.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -108,8 +108,9 @@ class Scaling:
             outside = np.flatnonzero((np.abs(dataset.action) > 1 + 1e-5).any(axis=1))
             if len(outside):
                 raise DataError(
-                    f"{dataset.name}: no action bounds are declared and {len(outside)} actions lie outside -1 to 1, the "
-                    f"first in row {outside[0]}: {dataset.action[outside[0]].tolist()}; declare action_low and action_high"
+                    f"{dataset.name}: no action bounds are declared and {len(outside)} actions lie outside -1 to 1, "
+                    f"the first in row {outside[0]}: {dataset.action[outside[0]].tolist()}; "
+                    "declare action_low and action_high"
                 )
             low, high = -np.ones(spec.action_size), np.ones(spec.action_size)
         else:
@@ -185,7 +186,12 @@ class Population:
     """Members of one algorithm, trained together; acts and predicts in the units of the log."""
 
     def __init__(
-        self, algorithm: str, members: Sequence[Member], spec: Spec, scaling: Scaling, device: torch.device | str = "cpu"
+        self,
+        algorithm: str,
+        members: Sequence[Member],
+        spec: Spec,
+        scaling: Scaling,
+        device: torch.device | str = "cpu",
     ):
         if spec.discrete:
             raise ConfigError(f"{algorithm} is for continuous actions; these data declare discrete ones")
@@ -226,18 +232,23 @@ class Population:
         return self.update(data.sample(self.rngs["sample"], self.hyper.batch_size))
 
     def update(self, batch: Batch, part: str = "update") -> Metrics:
-        """One step (or its ``update_critic``, ``update_actor`` or ``update_supervised`` part) on a batch (P, B, ...) in the networks' units."""
+        """One step, or a part of it, on a batch (P, B, ...) in the networks' units.
+
+        ``part`` names the algorithm's function: ``update``, ``update_critic``, ``update_actor``, ``update_supervised``.
+        """
         noise = self.algorithm.draw(self.spec, self.hyper, self.rngs["noise"])
         return getattr(self.algorithm, part)(self.state, batch, noise, self.hyper)
 
     def network_batch(self, batch: Batch) -> Batch:
-        """A batch (B, ...) in the units of the log as one (P, B, ...) in the networks' units, the same for every member.
+        """A batch (B, ...) in the log's units as one (P, B, ...) in the networks' units, the same for every member.
 
         Raises:
             DataError: its rows are not ``batch_size`` or its shapes do not fit.
         """
         if len(batch.reward) != self.hyper.batch_size:
-            raise DataError(f"this batch has {len(batch.reward)} rows, the agent's batch_size is {self.hyper.batch_size}")
+            raise DataError(
+                f"the batch has {len(batch.reward)} rows, the agent's batch_size is {self.hyper.batch_size}"
+            )
         scaled = replace(
             batch,
             observation=self.scaling.observation(batch.observation.to(self.device)),
@@ -285,8 +296,8 @@ class Population:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Actions (P, B, A) in the units of the log, and their log-densities (P, B) in those units.
 
-        ``observation`` (P, B, S); with ``member`` only that one acts, and P is 1. Every member samples with the same noise, so that members are compared on equal luck
-        and a member acts alone as it does in company.
+        ``observation`` (P, B, S); with ``member`` only that one acts, and P is 1. Every member samples with the same
+        noise, so that members are compared on equal luck and a member acts alone as it does in company.
         """
         scaled = self._scaled(observation)
         noise = None

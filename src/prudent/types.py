@@ -92,8 +92,6 @@ def unflatten(flat: dict[str, Tensor]) -> dict[str, Any]:
     return tree
 
 
-
-
 class Hyper:
     """The settings of all members of a population, read by the losses.
 

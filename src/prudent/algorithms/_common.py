@@ -52,7 +52,9 @@ def check_critic(config: Any) -> None:
 
 def init_actor(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
     """A tanh-Gaussian actor: S -> hidden -> mean and log standard deviation (2 A)."""
-    return nn.init_mlp(rng, (spec.observation_size, *hyper.hidden, 2 * spec.action_size), orthogonal=hyper.orthogonal_init)
+    return nn.init_mlp(
+        rng, (spec.observation_size, *hyper.hidden, 2 * spec.action_size), orthogonal=hyper.orthogonal_init
+    )
 
 
 def init_critic(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
@@ -102,7 +104,7 @@ def bootstrap(batch: Batch, value_PB: Tensor, hyper: Hyper) -> Tensor:
     return batch.reward + discount_PB * torch.where(batch.terminated, 0.0, value_PB)
 
 
-def soft_actor_loss(networks: Networks, batch: Batch, noise: Tensor, hyper: Hyper, clone: bool) -> tuple[Tensor, Metrics]:
+def soft_actor_loss(networks: Networks, batch: Batch, noise: Tensor, clone: bool) -> tuple[Tensor, Metrics]:
     """``tau log pi(a|s) - min_E Q(s, a)``, a ~ pi(.|s) (SAC, 1812.05905, eq. 7); loss (P,).
 
     With ``clone`` the critic's term gives way to ``-log pi(a_data|s)``: behaviour cloning for a warm-up.
@@ -139,7 +141,7 @@ def descend(
 def update_soft_actor(state: State, batch: Batch, noise: Tensor, hyper: Hyper, clone: bool = False) -> Metrics:
     """A step of the actor, then one of the temperature where it is learned."""
     metrics = descend(
-        state, "actor", lambda networks: soft_actor_loss(networks, batch, noise, hyper, clone), hyper.actor_lr, hyper
+        state, "actor", lambda networks: soft_actor_loss(networks, batch, noise, clone), hyper.actor_lr, hyper
     )
     if hyper.learn_temperature:
         target = -float(batch.action.shape[-1]) if hyper.target_entropy is None else hyper.target_entropy

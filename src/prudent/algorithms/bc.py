@@ -38,7 +38,7 @@ def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
     return State(networks, _common.adam_states(networks, ("actor",)))
 
 
-def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:  # noqa: ARG001
+def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
     """Cloning needs no noise."""
 
 

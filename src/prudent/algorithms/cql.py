@@ -87,7 +87,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Noise:
-    """The draws of one step: standard normal, except ``uniform``, the proposals on [-1, 1], and ``choice`` on [0, 1)."""
+    """The draws of one step: standard normal, but ``uniform``, the proposals on [-1, 1], and ``choice`` on [0, 1)."""
 
     next_action: Tensor  # (P, B, A) for one a' per state, (P, N, B, A) with the max and soft backups
     actor: Tensor  # (P, B, A)
@@ -265,8 +265,10 @@ def multiplier(networks: Networks) -> Tensor:
 
 
 def lagrange_loss(networks: Networks, gap_P: Tensor, hyper: Hyper, step: int = 0) -> tuple[Tensor, Metrics]:
-    """``-exp(log_alpha) alpha (gap - target_gap)``, (P,): the same ``alpha (gap - target_gap)`` as in the critic's loss,
-    so the multiplier grows while the normalised gap, averaged over critics, exceeds its target."""
+    """``-exp(log_alpha) alpha (gap - target_gap)``, (P,): the same ``alpha (gap - target_gap)`` as in the critics' loss.
+
+    The multiplier grows while the normalised gap, averaged over critics, exceeds its target.
+    """
     loss_P = -multiplier(networks) * annealed_alpha(hyper, step) * (gap_P - hyper.target_gap)
     return loss_P, {"lagrange_loss": loss_P}
 

@@ -79,20 +79,27 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
 def critic_loss(
     networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, y_PB: Tensor | None = None
 ) -> tuple[Tensor, Metrics]:
-    """``sum_e mean (Q_e(s, a) - y)^2`` with ``y = r + gamma^dt (1 - terminated) (min_e Qbar_e(s', a') - tau log pi(a'|s'))``,
-    a' ~ pi(.|s') (eq. 5 and 6, without the one-half). Returns the loss (P,) and metrics (P,)."""
+    """``sum_e mean (Q_e(s, a) - y)^2`` (eq. 5 without the one-half), y from :func:`target` unless it is given.
+
+    Returns the loss (P,) and metrics (P,).
+    """
     if y_PB is None:
         y_PB = target(networks, batch, noise, hyper)
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
     loss_P = td_PE.sum(-1)
-    metrics = {"critic_loss": loss_P, "td_error": td_PE.mean(-1), "q_data": q_PEB.mean((-2, -1)), "target": y_PB.mean(-1)}
+    metrics = {
+        "critic_loss": loss_P,
+        "td_error": td_PE.mean(-1),
+        "q_data": q_PEB.mean((-2, -1)),
+        "target": y_PB.mean(-1),
+    }
     return loss_P, metrics
 
 
 @torch.no_grad()
 def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tensor:
-    """The soft Bellman target, (P, B)."""
+    """``r + gamma^dt (1 - terminated) (min_e Qbar_e(s', a') - tau log pi(a'|s'))``, a' ~ pi(.|s') (eq. 3), (P, B)."""
     action, log_prob_PB = _common.actor_action(networks, batch.next_observation, noise.next_action)
     q_PB = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)
     return _common.bootstrap(batch, q_PB - _common.temperature(networks).unsqueeze(-1) * log_prob_PB, hyper)
@@ -100,9 +107,7 @@ def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tens
 
 def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step of the critics."""
-    return descend(
-        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper
-    )
+    return descend(state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper)
 
 
 def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
