@@ -75,13 +75,13 @@ class Config:
         check_choice(self, "gradient", GRADIENTS)
         check_positive(self, "n_actions", "cql_temperature", "temperature", "temperature_lr", "lagrange_lr")
         check_positive(self, "actor_period", "value_init_steps", "gradient_samples")
-        if self.alpha < 0 or (self.alpha_final is not None and self.alpha_final < 0):
+        if not self.alpha >= 0 or (self.alpha_final is not None and not self.alpha_final >= 0):
             raise ConfigError(f"alpha must not be negative, got {self.alpha} (alpha_final {self.alpha_final})")
         if (self.alpha_final is None) != (self.alpha_anneal_steps == 0):
             raise ConfigError("alpha_final and alpha_anneal_steps go together: give both or neither")
         if not self.proposals or set(self.proposals) - set(PROPOSALS):
             raise ConfigError(f"proposals must be some of {', '.join(PROPOSALS)}, got {', '.join(self.proposals)!r}")
-        if self.gap_clip is not None and not self.gap_clip[0] < self.gap_clip[1]:
+        if self.gap_clip is not None and not (len(self.gap_clip) == 2 and self.gap_clip[0] < self.gap_clip[1]):
             raise ConfigError(f"gap_clip must be (min, max) with min < max, got {self.gap_clip}")
 
 
