@@ -12,12 +12,12 @@ from prudent.errors import ConfigError, DataError
 from prudent.loggers import (
     METRIC_NAMES,
     JsonlLogger,
-    Progress,
     TensorBoardLogger,
     available_loggers,
     read_metrics,
     rows,
 )
+from prudent.progress import Progress
 
 NAMES = ["alpha=5,seed=0", "alpha=5,seed=1"]
 
@@ -30,7 +30,7 @@ def lines_of(path):
 
 
 def test_documented_names_are_complete():
-    assert len(METRIC_NAMES) == 21
+    assert len(METRIC_NAMES) == 25
     assert {"train/critic_loss", "time/ms_per_step", "eval/lower_bound_share"} <= set(METRIC_NAMES)
 
 
@@ -60,9 +60,7 @@ def test_no_number_is_null_in_the_file_and_nan_when_read(tmp_path):
 def test_events_of_some_members(tmp_path):
     with JsonlLogger(tmp_path / "m.jsonl", NAMES) as logger:
         logger.log(5, {"eval/return": [3.0]}, members=[1])
-    assert read_metrics(tmp_path / "m.jsonl") == [
-        {"step": 5, "member": 1, "name": NAMES[1], "eval/return": 3.0}
-    ]
+    assert read_metrics(tmp_path / "m.jsonl") == [{"step": 5, "member": 1, "name": NAMES[1], "eval/return": 3.0}]
 
 
 @pytest.mark.parametrize("metrics", [{"x": [1.0, 2.0, 3.0]}, {"step": 1.0}, {"name": [1.0, 2.0]}])

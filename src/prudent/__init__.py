@@ -9,12 +9,11 @@
 from typing import TYPE_CHECKING, Any
 
 from prudent.errors import ConfigError, DataError, PrudentError
+from prudent.version import __version__
 
 if TYPE_CHECKING:
     from prudent.data import Dataset, load_dataset
     from prudent.estimators import BC, CQL, SAC, Agent, load
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BC",
@@ -25,6 +24,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "PrudentError",
+    "__version__",
     "load",
     "load_dataset",
 ]

@@ -1,7 +1,7 @@
 """Atomic, verified, complete: a checkpoint is either whole and checked, or it does not exist.
 
-A checkpoint is a folder ``checkpoints/step_N/`` with ``state.safetensors`` (every tensor), ``checkpoint.json`` (what they
-mean) and ``manifest.json`` (SHA-256 of both). It is written aside, flushed to disk and renamed; a reader takes the
+A checkpoint is a folder ``checkpoints/step_N/`` with ``state.safetensors`` (every tensor), ``checkpoint.json`` (what
+they mean) and ``manifest.json`` (SHA-256 of both). It is written aside, flushed to disk and renamed; a reader takes the
 newest one whose manifest verifies, because safetensors loads a flipped bit in silence.
 """
 
@@ -17,20 +17,22 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from prudent import __version__, algorithms
+from prudent import algorithms
 from prudent.config import from_json, to_json
 from prudent.errors import PrudentError
 from prudent.population import Member, Population, Scaling
 from prudent.types import Spec
+from prudent.version import __version__
 
 STATE, DESCRIPTION, MANIFEST = "state.safetensors", "checkpoint.json", "manifest.json"
+REPLACED = ".replaced"
 
 
 def save(run: Path, population: Population, extra: dict[str, Tensor], keep: int, keep_also: int | None = None) -> Path:
     """Write ``run/checkpoints/step_N`` for the population as it stands.
 
-    ``extra`` are further tensors to restore with it. Afterwards only the ``keep`` newest checkpoints stay, and the one of
-    step ``keep_also``. Returns the folder.
+    ``extra`` are further tensors to restore with it. Afterwards only the ``keep`` newest checkpoints stay, and the one
+    of step ``keep_also``. Returns the folder.
     """
     step = population.state.step
     tensors = {f"population.{name}": t for name, t in population.tensors().items()}
@@ -47,7 +49,10 @@ def save(run: Path, population: Population, extra: dict[str, Tensor], keep: int,
         STATE: save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()}),
         DESCRIPTION: json.dumps(description, indent=1).encode(),
     }
-    manifest = {"step": step, "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}}
+    manifest = {
+        "step": step,
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+    }
     contents[MANIFEST] = json.dumps(manifest, indent=1).encode()
     folder = run / "checkpoints" / f"step_{step}"
     _commit(folder, contents)
@@ -55,17 +60,36 @@ def save(run: Path, population: Population, extra: dict[str, Tensor], keep: int,
     return folder
 
 
+def save_only(path: Path, population: Population) -> Path:
+    """:func:`save`, and no other checkpoint beside it, not even a later one."""
+    others = [folder for _, folder in steps(path)]
+    saved = save(path, population, {}, keep=len(others) + 1)
+    for folder in others:
+        if folder != saved:
+            shutil.rmtree(folder)
+    return saved
+
+
 def _commit(folder: Path, contents: dict[str, bytes]) -> None:
     aside = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    for name, content in contents.items():
-        write_durably(aside / name, content)
-    _sync_folder(aside)
+    try:
+        aside.mkdir(parents=True)
+        for name, content in contents.items():
+            write_durably(aside / name, content)
+        _sync_folder(aside)
+    except OSError:
+        # A full disk is not left fuller.
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    # A folder cannot be replaced in one rename. In between, the old one is still found under its second name.
+    replaced = folder.with_name(folder.name + REPLACED)
     if folder.exists():
-        shutil.rmtree(folder)
+        shutil.rmtree(replaced, ignore_errors=True)
+        folder.rename(replaced)
     aside.rename(folder)
     _sync_folder(folder.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -85,15 +109,22 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _prune(run: Path, keep: int, protected: set[int | None]) -> None:
+    """Only after a commit: what is removed here is never the only one."""
     for step, folder in steps(run)[:-keep]:
         if step not in protected:
             shutil.rmtree(folder)
+    for leftover in (run / "checkpoints").glob(".step_*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def steps(run: Path) -> list[tuple[int, Path]]:
     """The checkpoints of a run as (step, folder), oldest first; unfinished ones do not count."""
-    folders = [f for f in (run / "checkpoints").glob("step_*") if f.is_dir() and f.name[5:].isdigit()]
-    return sorted((int(f.name[5:]), f) for f in folders)
+    found = []
+    for folder in (run / "checkpoints").glob("step_*"):
+        number = folder.name.removeprefix("step_").removesuffix(REPLACED)
+        if folder.is_dir() and number.isdecimal():
+            found.append((int(number), not folder.name.endswith(REPLACED), folder))
+    return [(step, folder) for step, _, folder in sorted(found)]
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -109,27 +140,27 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if hashlib.sha256(content).hexdigest() != manifest["sha256"][name]:
                 raise PrudentError(f"{folder / name}: the content is not what was saved (checksum)")
         return load_tensors(contents[STATE]), json.loads(contents[DESCRIPTION])
-    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+    except PrudentError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise PrudentError(f"{folder}: not a complete checkpoint ({type(error).__name__})") from error
 
 
-def locate(path: Path) -> tuple[Path, list[str]]:
-    """The newest checkpoint under ``path`` (a run folder, or a checkpoint itself) that verifies, and why newer ones do not.
+def newest(path: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[str]]:
+    """The newest checkpoint under ``path`` (a run folder, or a checkpoint itself) that verifies, with what :func:`read`
+    read, and why newer ones do not.
 
     Raises:
         PrudentError: there is none.
     """
     if (path / MANIFEST).exists():
-        read(path)
-        return path, []
-    skipped = []
+        return path, *read(path), []
+    skipped: list[str] = []
     for _, folder in reversed(steps(path)):
         try:
-            read(folder)
+            return folder, *read(folder), skipped
         except PrudentError as error:
             skipped.append(str(error))
-        else:
-            return folder, skipped
     detail = f" ({'; '.join(skipped)})" if skipped else ""
     raise PrudentError(f"{path}: no checkpoint here to load{detail}")
 
@@ -140,15 +171,15 @@ def load(path: Path | str, device: str = "cpu") -> tuple[Population, dict[str, T
     Raises:
         PrudentError: there is no checkpoint that verifies, or it does not describe a population.
     """
-    folder, skipped = locate(Path(path))
-    tensors, description = read(folder)
+    folder, tensors, description, skipped = newest(Path(path))
     try:
         config_type = algorithms.get(description["algorithm"]).Config
         members = [Member(m["name"], m["seed"], from_json(config_type, m["config"])) for m in description["members"]]
-        spec = Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in description["spec"].items()})
+        declared: dict[str, Any] = description["spec"]
+        spec = Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in declared.items()})  # pyright: ignore[reportArgumentType]
         scaling = Scaling(**_part(tensors, "scaling."))
         population = Population(description["algorithm"], members, spec, scaling, device)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise PrudentError(f"{folder}: the description does not fit this version of prudent ({error})") from error
     population.restore(_part(tensors, "population."), description["step"])
     return population, _part(tensors, "extra."), skipped

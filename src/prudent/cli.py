@@ -5,13 +5,16 @@ until a verb needs them, so that ``prudent --help`` answers at once.
 """
 
 import json
+import os
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from prudent.errors import ConfigError, PrudentError
+
+INTERRUPTED = 130
+"""Exit code of a run that a signal stopped, after saving."""
 
 USAGE = """usage: prudent VERB ...
 
@@ -21,6 +24,7 @@ with an honest statement of what it is worth.
 verbs:
   demo                    train CQL and BC on a small built-in dataset and show what came out
   train DATA ...          train a population (algorithm x hyperparameters x seeds) and leave a run folder
+  train --resume RUN      go on with a run that was stopped, or take it further with --steps
   evaluate RUN            run the policies in their environment; predicted beside realised value
   report RUN              write the run's pictures and report.html again, beside other runs if wanted
   data describe DATA      sizes, returns, action ranges, problems with row numbers, a suggested alpha
@@ -30,25 +34,38 @@ Each verb explains itself with --help. DATA is a file (.npz, .hdf5), a Minari da
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; the exit code is 0, 2 for a user's mistake, 130 for a run stopped by a signal."""
+    """Run the command line.
+
+    The exit code is 0, 2 for what a user can mend (one line on standard error says what), or 130 for a run that a
+    signal stopped, after saving.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _dispatch(words)
     except PrudentError as error:
-        print(f"prudent: {error}", file=sys.stderr)
-        sys.exit(_exit_code(error))
+        _end(_exit_code(error), str(error))
     except BrokenPipeError:
-        # The reader of our output went away (| head): nobody is left to tell.
-        sys.stderr.close()
+        # The reader of our output went away (| head). Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _end(2, f"{place}{error.strerror or error}")
+    except MemoryError:
+        _end(2, "not enough memory")
+    except KeyboardInterrupt:
+        _end(INTERRUPTED, "interrupted")
+
+
+def _end(code: int, text: str) -> NoReturn:
+    print(f"prudent: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(code)
 
 
 def _exit_code(error: PrudentError) -> int:
-    if "prudent.train" in sys.modules:
-        from prudent.train import INTERRUPTED, Interrupted
-
-        if isinstance(error, Interrupted):
-            return INTERRUPTED
-    return 2
+    # Looked up, not imported: nothing can have been interrupted before training was there.
+    recorder = sys.modules.get("prudent.recorder")
+    return INTERRUPTED if recorder is not None and isinstance(error, recorder.Interrupted) else 2
 
 
 def _dispatch(words: list[str]) -> None:
@@ -56,7 +73,7 @@ def _dispatch(words: list[str]) -> None:
         print(USAGE)
         return
     if words[0] == "--version":
-        from prudent import __version__
+        from prudent.version import __version__
 
         print(f"prudent {__version__}")
         return
@@ -70,7 +87,9 @@ def _dispatch(words: list[str]) -> None:
         from difflib import get_close_matches
 
         close = get_close_matches(verb, VERBS, n=1)
-        raise ConfigError(f"unknown verb {verb!r}" + (f"; did you mean {close[0]}?" if close else " (see prudent --help)"))
+        raise ConfigError(
+            f"unknown verb {verb!r}" + (f"; did you mean {close[0]}?" if close else " (see prudent --help)")
+        )
     VERBS[verb](rest)
 
 
@@ -78,19 +97,57 @@ def _dispatch(words: list[str]) -> None:
 
 
 def _train(words: list[str]) -> None:
-    from prudent import algorithms, presets, train
-    from prudent.flags import Parser, add_flags
+    from prudent.flags import Parser
 
-    first = Parser(add_help=False)
-    first.add_argument("--algo", default=None)
-    first.add_argument("--preset", default=None)
+    first = Parser(prog="prudent train", add_help=False)
+    for flag in ("--algo", "--preset", "--resume"):
+        first.add_argument(flag)
     chosen, _ = first.parse_known_args(words)
-    preset = presets.get(chosen.preset) if chosen.preset else None
-    name = chosen.algo or (preset.algorithm if preset else "cql")
+    if chosen.resume is not None:
+        _resume(words)
+    else:
+        _start(words, chosen.algo, chosen.preset)
+
+
+def _resume(words: list[str]) -> None:
+    from prudent import train
+    from prudent.data import load_dataset
+    from prudent.flags import Parser
+
+    parser = Parser(
+        prog="prudent train --resume",
+        usage="prudent train --resume RUN [DATA ...] [--steps N] [--device NAME] [--threads N]",
+        description="Go on with a run, with the settings it has.",
+    )
+    parser.add_argument("data", nargs="*", help="where its dataset is now, if it has moved")
+    parser.add_argument("--resume", type=Path, required=True, metavar="RUN", help="run folder")
+    parser.add_argument("--steps", type=int, metavar="N", help="gradient steps in all, to take it further")
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or mps, if another than before")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads, if others than before")
+    _add_data_flags(parser)
+    try:
+        found = parser.parse_strict(words)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; all other settings stay those of the run") from error
+    dataset = load_dataset(found.data, **_data_options(vars(found))) if found.data else None
+    train.resume(found.resume, found.steps, dataset, found.device, found.threads)
+    print(f"finished: {found.resume / 'report.html'}")
+
+
+def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> None:
+    from dataclasses import fields
+
+    from prudent import algorithms, loop, presets, runs, train
+    from prudent.data import load_dataset
+    from prudent.flags import Parser, add_flags
+    from prudent.population import grid, split_settings
+
+    preset = presets.get(preset_name) if preset_name else None
+    name = algorithm or (preset.algorithm if preset else "cql")
     if preset and name != preset.algorithm:
-        raise ConfigError(f"preset {chosen.preset} is for {preset.algorithm}, not for {name}")
-    algorithm = algorithms.get(name)
-    base = preset.config if preset else algorithm.Config()
+        raise ConfigError(f"preset {preset_name} is for {preset.algorithm}, not for {name}")
+    config_type = algorithms.get(name).Config
+    base = preset.config if preset else config_type()
 
     parser = Parser(
         prog="prudent train",
@@ -101,58 +158,43 @@ def _train(words: list[str]) -> None:
     parser.add_argument("data", nargs="*", help="dataset: file, Minari id, D4RL name or built-in; several are joined")
     parser.add_argument("--algo", default=name, metavar="NAME", help=f"{', '.join(algorithms.names())} (default: cql)")
     parser.add_argument("--preset", metavar="NAME", help=", ".join(presets.PRESETS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="one member per seed (default: 0)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], metavar="N", help="one member per seed (default: 0)"
+    )
     parser.add_argument("--out", type=Path, help="run folder to create (default: runs/DATA-ALGO, numbered)")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run; --steps may extend it")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run; --steps may take it further")
     _add_data_flags(parser)
-    add_flags(parser.add_argument_group("training"), train.Options)
-    add_flags(parser.add_argument_group(f"settings of {name} (numbers marked X take several)"), algorithm.Config, base, True)
+    add_flags(parser.add_argument_group("training"), loop.Options)
+    settings_group = parser.add_argument_group(
+        f"settings of {name} (where the usage shows several numbers, each is tried)"
+    )
+    add_flags(settings_group, config_type, base, several=True)
     given = vars(parser.parse_strict(words))
-    if given.pop("resume") is not None:
-        _resume(words)
-    else:
-        _start(given, algorithm.Config, base, preset.eval_episodes if preset else None)
-
-
-def _resume(words: list[str]) -> None:
-    from prudent import train
-    from prudent.flags import Parser
-
-    parser = Parser(prog="prudent train --resume", usage="prudent train --resume RUN [--steps N]")
-    parser.add_argument("--resume", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=None)
-    found = parser.parse_strict(words)
-    train.resume(found.resume, found.steps)
-    print(f"finished: {found.resume / 'report.html'}")
-
-
-def _start(given: dict[str, Any], config_type: type, base: Any, eval_episodes: int | None) -> None:
-    from dataclasses import fields
-
-    from prudent import train
-    from prudent.data import load_dataset
-    from prudent.population import grid, split_settings
 
     if not given["data"]:
         raise ConfigError("train: name a dataset, or --resume RUN (see prudent train --help)")
     own = {f.name for f in fields(config_type)}
-    settings = {key: value for key, value in given.items() if key in own}
-    config, lists = split_settings(base, settings)
-    options = {f.name: given[f.name] for f in fields(train.Options) if f.name in given}
-    if eval_episodes is not None:
-        options.setdefault("eval_episodes", eval_episodes)
-    chosen = train.Options(**options)
+    config, lists = split_settings(base, {key: value for key, value in given.items() if key in own})
+    if preset is not None:
+        given.setdefault("eval_episodes", preset.eval_episodes)
+    options = loop.Options(**{f.name: given[f.name] for f in fields(loop.Options) if f.name in given})
     members = grid(config, lists, given["seeds"])
+    if given["out"] is not None:
+        runs.check_free(given["out"])
     sources = {"source": given["data"], **_data_options(given)}
     dataset = load_dataset(**sources)
-    out = given["out"] or _default_folder(dataset.name, given["algo"])
-    train.train(dataset, given["algo"], members, chosen, out, sources)
+    out = given["out"] or free_folder(f"runs/{_as_folder_name(f'{dataset.name}-{name}')}")
+    train.train(dataset, name, members, options, out, sources)
     print(f"finished: {out / 'report.html'}")
 
 
-def _default_folder(dataset: str, algorithm: str) -> Path:
-    stem = "".join(c if c.isalnum() or c in "-_+." else "-" for c in f"{dataset}-{algorithm}")
-    names = (f"runs/{stem}" + (f"-{i}" if i > 1 else "") for i in range(1, 10_000))
+def _as_folder_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_+." else "-" for c in text)[:100]
+
+
+def free_folder(stem: str) -> Path:
+    """``stem``, or with the first number behind it that makes it new."""
+    names = (stem + (f"-{i}" if i > 1 else "") for i in range(1, 1_000_000))
     return next(Path(name) for name in names if not Path(name).exists())
 
 
@@ -172,13 +214,16 @@ def _evaluate(words: list[str]) -> None:
     from prudent import checkpoint, runs
     from prudent.evaluate import evaluate_both
 
+    if not found.run.is_dir():
+        raise ConfigError(f"{found.run}: no such folder")
     population, _, skipped = checkpoint.load(found.run)
+    env_id = found.env or runs.environment_of(found.run)
     for reason in skipped:
         print(f"skipped a checkpoint: {reason}", file=sys.stderr)
-    env_id = found.env or runs.environment_of(found.run)
     summary = evaluate_both(population, env_id, episodes=found.episodes, seed=found.seed).summary()
     if found.json:
-        print(json.dumps({"env": env_id, "step": population.state.step, "episodes": found.episodes, **summary}, indent=1))
+        about = {"env": env_id, "step": population.state.step, "episodes": found.episodes}
+        print(json.dumps({**about, **summary}, indent=1, allow_nan=False))
     else:
         from prudent.tables import evaluation_table
 
@@ -222,13 +267,13 @@ def _demo(words: list[str]) -> None:
     from prudent.flags import Parser
 
     parser = Parser(prog="prudent demo", description="Train CQL and BC on pendulum-mixed and show what came out.")
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the two runs (default: demo)")
+    parser.add_argument("--out", type=Path, help="folder for the two runs (default: demo, numbered)")
     parser.add_argument("--steps", type=int, default=None, metavar="N", help="CQL's gradient steps (default: enough)")
-    found: Namespace = parser.parse_strict(words)
+    found = parser.parse_strict(words)
 
     from prudent.demo import demo
 
-    demo(found.out, found.steps)
+    demo(found.out or free_folder("demo"), found.steps)
 
 
 VERBS = {
@@ -246,7 +291,9 @@ VERBS = {
 def _add_data_flags(parser: Any) -> None:
     group = parser.add_argument_group("data")
     group.add_argument("--dones", choices=("terminated", "truncated"), help="what dones mean where a file cannot tell")
-    group.add_argument("--action-low", type=float, nargs="+", metavar="X", help="lower action bound, one or one per feature")
+    group.add_argument(
+        "--action-low", type=float, nargs="+", metavar="X", help="lower action bound, one or one per feature"
+    )
     group.add_argument("--action-high", type=float, nargs="+", metavar="X", help="upper action bound")
     group.add_argument("--horizon", type=int, metavar="N", help="time limit of the task, for files without timeouts")
 

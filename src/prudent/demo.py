@@ -6,6 +6,7 @@ from pathlib import Path
 from prudent import population, report, runs, train
 from prudent.algorithms import bc, cql
 from prudent.data import load_dataset
+from prudent.loop import Options
 from prudent.tables import cell, text_table
 
 DATA, ENV = "pendulum-mixed", "Pendulum-v1"
@@ -21,16 +22,16 @@ def demo(out: Path, steps: int | None = None) -> None:
     Raises:
         ConfigError: the folder is taken, or steps is not positive.
     """
-    dataset = load_dataset(DATA)
     steps = CQL_STEPS if steps is None else steps
     plan = {"bc": (BC, min(BC_STEPS, steps)), "cql": (CQL, steps)}
     options = {
-        name: train.Options(
+        name: Options(
             steps=count, env=ENV, log_every=1000, eval_every=1000, checkpoint_every=5000, eval_episodes=20, video=True
         )
         for name, (_, count) in plan.items()
     }
-    runs.create(out)
+    runs.check_free(out, "choose another folder with --out")
+    dataset = load_dataset(DATA)
     print(f"{dataset.name}: {len(dataset):,} transitions, mean return {dataset.episode_returns.mean():.0f}")
     rows = [["the data", f"{dataset.episode_returns.mean():.1f}", "", "", "", ""]]
     began = time.perf_counter()

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prudent import algorithms, checkpoint, presets, train
+from prudent import algorithms, checkpoint, loop, presets, train
 from prudent.config import check_names
 from prudent.data import Dataset
 from prudent.errors import ConfigError, PrudentError
 from prudent.evaluate import evaluate_both
-from prudent.population import Population, Scaling, grid, split_settings
+from prudent.population import Member, Population, grid, split_settings
 from prudent.types import Batch
 
 
@@ -40,9 +40,12 @@ class Agent:
 
     algorithm: ClassVar[str]
 
-    def __init__(self, *, seeds: Sequence[int] = (0,), preset: str | None = None, device: str = "auto", **settings: Any):
+    def __init__(
+        self, *, seeds: Sequence[int] = (0,), preset: str | None = None, device: str = "auto", **settings: Any
+    ):
         self.seeds, self.preset, self.device, self.settings = seeds, preset, device, settings
         self.population: Population | None = None
+        self._noise: list[Any] = []
         self._members()
 
     # --- settings -------------------------------------------------------------------------------------------------
@@ -59,13 +62,17 @@ class Agent:
         Raises:
             ConfigError: a setting does not exist or is out of its range.
         """
-        own = {name: params.pop(name) for name in ("seeds", "preset", "device") if name in params}
-        changed = type(self)(**{"seeds": self.seeds, "preset": self.preset, "device": self.device, **own}, **(self.settings | params))
-        self.__dict__.update(changed.__dict__)
+        known = {"seeds": self.seeds, "preset": self.preset, "device": self.device, **self.settings}
+        self.__dict__.update(type(self)(**(known | params)).__dict__)
         return self
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{name}={value!r}" for name, value in {**self.settings, "seeds": list(self.seeds)}.items())
+        base = self._base()
+        given = {name: value for name, value in self.settings.items() if value != getattr(base, name)}
+        preset = {} if self.preset is None else {"preset": self.preset}
+        inside = ", ".join(
+            f"{name}={value!r}" for name, value in {**preset, **given, "seeds": list(self.seeds)}.items()
+        )
         return f"{type(self).__name__}({inside})"
 
     def _base(self) -> Any:
@@ -76,10 +83,13 @@ class Agent:
             raise ConfigError(f"preset {self.preset} is for {found.algorithm}, not for {self.algorithm}")
         return found.config
 
-    def _members(self):
+    def _members(self) -> list[Member]:
         base = self._base()
         check_names(type(base), self.settings)
-        return grid(*split_settings(base, self.settings), self.seeds)
+        try:
+            return grid(*split_settings(base, self.settings), self.seeds)
+        except TypeError as error:
+            raise ConfigError(f"a setting of {type(self).__name__} has a value of the wrong type: {error}") from error
 
     # --- training -------------------------------------------------------------------------------------------------
 
@@ -87,36 +97,42 @@ class Agent:
         """Train from the start for ``steps`` steps.
 
         With ``out`` a complete run folder is left there; ``options`` are then fields of
-        :class:`prudent.train.Options` (``env``, ``eval_every``, ...).
+        :class:`prudent.loop.Options` (``env``, ``eval_every``, ...).
 
         Raises:
             PrudentError: data, settings and environment do not fit each other, or ``out`` is taken.
         """
-        check_names(train.Options, options)
-        chosen = train.Options(steps=steps, device=self.device, **options)
+        check_names(loop.Options, {**options, "device": self.device})
+        if "device" in options:
+            raise ConfigError("device is a setting of the agent: give it to the constructor")
+        chosen = loop.Options(steps=steps, device=self.device, **options)
         if out is not None:
             self.population = train.train(dataset, self.algorithm, self._members(), chosen, out)
             return self
         if options.keys() - {"threads"}:
             raise ConfigError(f"{', '.join(sorted(options))}: only with out, the folder to write to")
-        self._start(dataset, train.prepare_process(chosen))
-        train.fit(self._fitted(), dataset, chosen, train.Observer())
+        population = train.new_population(dataset, self.algorithm, self._members(), loop.prepare_process(chosen))
+        loop.fit(population, dataset, chosen.steps, loop.Observer())
+        self.population = population
         return self
-
-    def _start(self, dataset: Dataset, device: torch.device) -> None:
-        members = self._members()
-        scaling = Scaling.fit(dataset, members[0].config.normalize_observations)
-        self.population = Population(self.algorithm, members, dataset.spec, scaling, device)
 
     def update(self, batch: Batch) -> dict[str, np.ndarray]:
         """One training step on a batch from :meth:`prudent.data.Dataset.batches`; metrics by name, each (P,).
 
-        The first call makes the population from the dataset the batch came from, with values from zero.
+        The first call makes the population from the dataset the batch came from, with the first values that
+        ``value_init`` asks for. Batches have ``batch_size`` rows, and every member gets the same ones.
+
+        Raises:
+            PrudentError: the batch has another size or other shapes, or does not say which dataset it came from.
         """
         return self._update(batch, "update")
 
     def update_critic(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Only the critics' part of a step."""
+        """Only the critics' part of a step.
+
+        :meth:`update_critic`, :meth:`update_actor` and :meth:`update_target` in this order on one batch are exactly
+        one :meth:`update` (with ``actor_period`` and ``target_period`` at 1; here the caller decides how often).
+        """
         return self._update(batch, "update_critic")
 
     def update_actor(self, batch: Batch) -> dict[str, np.ndarray]:
@@ -133,9 +149,21 @@ class Agent:
         if self.population is None:
             if batch.source is None:
                 raise PrudentError("this batch does not say which dataset it came from: take it from Dataset.batches")
-            self._start(batch.source, train.choose_device(self.device))
-        population = self._fitted()
-        metrics = population.update(population.network_batch(batch), part)
+            device = loop.choose_device(self.device)
+            population = train.new_population(batch.source, self.algorithm, self._members(), device)
+            population.network_batch(batch)
+            if getattr(population.hyper, "value_init", "zero") != "zero":
+                population.prepare(batch.source)
+            self.population = population
+        population = self.population
+        scaled = population.network_batch(batch)
+        # One draw per step, as in update: the actor's part takes what the critics' part left of it.
+        if part != "update_actor" or not self._noise:
+            self._noise = [population.algorithm.draw(population.spec, population.hyper, population.rngs["noise"])]
+        noise = self._noise[0]
+        if part != "update_critic":
+            self._noise = []
+        metrics = getattr(population.algorithm, part)(population.state, scaled, noise, population.hyper)
         return {name: value.cpu().numpy() for name, value in metrics.items()}
 
     # --- use ------------------------------------------------------------------------------------------------------
@@ -192,12 +220,16 @@ class Agent:
         return evaluate_both(self._fitted(), env, episodes=episodes, seed=seed).summary()
 
     def save(self, path: Path | str) -> Path:
-        """Write a checkpoint under ``path`` (``path/checkpoints/step_N``) that :func:`load` reads.
+        """Write a checkpoint under ``path`` (``path/checkpoints/step_N``) that :func:`load` reads, in place of an
+        earlier one.
 
         Raises:
-            PrudentError: nothing was trained or loaded.
+            PrudentError: nothing was trained or loaded, or ``path`` is a run folder, whose checkpoints are its own.
         """
-        return checkpoint.save(Path(path), self._fitted(), {}, keep=1)
+        place, population = Path(path), self._fitted()
+        if (place / "config.json").exists():
+            raise ConfigError(f"{place} is the folder of a run, which keeps its own checkpoints: choose another")
+        return checkpoint.save_only(place, population)
 
     def _fitted(self) -> Population:
         if self.population is None:
@@ -244,7 +276,7 @@ def load(path: Path | str, device: str = "auto") -> Agent:
     Raises:
         PrudentError: there is nothing that verifies.
     """
-    population, _, _ = checkpoint.load(path, str(train.choose_device(device)))
+    population, _, _ = checkpoint.load(path, str(loop.choose_device(device)))
     agent = AGENTS[population.algorithm_name]()
     configs = [m.config for m in population.members]
     for f in fields(configs[0]):

@@ -5,42 +5,73 @@ one number in its Config and a list of them on the command line.
 """
 
 import argparse
+import math
+import re
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn
 
 from prudent.config import field_comments, member_fields
 from prudent.errors import ConfigError
 
+# Like argparse's own, with exponents and infinities: "-1e-3" and "-inf" are values, not flags.
+_NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|-inf$", re.IGNORECASE)
+
 
 class Parser(argparse.ArgumentParser):
-    """argparse that complains in one line and proposes the nearest flag."""
+    """argparse that complains in one line and proposes the nearest flag; ``--batch_size`` is ``--batch-size``."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         kwargs.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110))
         super().__init__(*args, allow_abbrev=False, **kwargs)
+        self._negative_number_matcher = _NEGATIVE_NUMBER
 
     def error(self, message: str) -> NoReturn:
         """Raise what the user did wrong as a :class:`ConfigError`."""
         raise ConfigError(f"{self.prog.partition(' ')[2] or self.prog}: {message} (see {self.prog} --help)")
 
-    def parse_strict(self, arguments: list[str]) -> argparse.Namespace:
-        """Parse, refusing unknown flags with the nearest known one.
+    def parse_known_args(self, args=None, namespace=None):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """As in argparse, underscores in flags read as dashes."""
+        return super().parse_known_args([_with_dashes(word) for word in args or ()], namespace)
+
+    def parse_strict(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse, refusing unknown flags with the nearest known one, and stray numbers.
 
         Raises:
-            ConfigError: a flag is unknown, lacks its value, or has one that is not allowed.
+            ConfigError: a flag is unknown, lacks its value, has one that is not allowed, or has too many.
         """
-        found, unknown = self.parse_known_args(arguments)
-        if unknown:
-            known = [option for action in self._actions for option in action.option_strings]
-            close = get_close_matches(unknown[0].partition("=")[0], known, n=1)
-            self.error(f"unknown argument {unknown[0]}" + (f"; did you mean {close[0]}?" if close else ""))
+        found, unknown = self.parse_known_args(words)
+        stray = [text for text in getattr(found, "data", None) or [] if _is_number(text) and not Path(text).exists()]
+        for word in [*unknown, *stray]:
+            if word.startswith("--"):
+                known = [option for action in self._actions for option in action.option_strings]
+                close = get_close_matches(word.partition("=")[0], known, n=1, cutoff=0.7)
+                self.error(f"unknown argument {word}" + (f"; did you mean {close[0]}?" if close else ""))
+            flag = next((w for w in reversed(words[: words.index(word)]) if w.startswith("--")), None)
+            self.error(f"unknown argument {word}" + (f": {flag} takes fewer values" if flag else ""))
         return found
 
 
-def add_flags(parser: argparse._ActionsContainer, config_type: type, defaults: Any = None, several: bool = False) -> None:
+def _with_dashes(word: str) -> str:
+    flag, equals, value = word.partition("=")
+    return flag.replace("_", "-") + equals + value if word.startswith("--") else word
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def add_flags(
+    parser: argparse._ActionsContainer, config_type: type, defaults: Any = None, several: bool = False
+) -> None:
     """A flag for every field of a dataclass; absent flags stay out of the result.
 
     ``defaults`` is an instance whose values the help shows. With ``several``, fields that may differ between members
@@ -68,13 +99,36 @@ def _kind(hint: Any, several: bool) -> dict[str, Any]:
         return {"choices": typing.get_args(hint)}
     if typing.get_origin(hint) is tuple:
         inner, *rest = typing.get_args(hint)
-        return {"type": _parser(inner, optional), "nargs": len(rest) + 1 if Ellipsis not in rest else "+", "metavar": _name(inner)}
+        count = None if Ellipsis in rest else len(rest) + 1
+        return {
+            "type": _parser(inner, optional, infinite=True),
+            "nargs": "+",
+            "metavar": _name(inner),
+            "action": _Several,
+            "const": count,
+        }
     return {"type": _parser(hint, optional), "metavar": _name(hint), **({"nargs": "+"} if several else {})}
 
 
-def _parser(kind: type, optional: bool):
+class _Several(argparse.Action):
+    """Values that make one tuple; ``const`` says how many, if that is fixed. A lone ``none`` is no tuple."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Store them."""
+        found = list(values or ())
+        if found != [None] and (None in found or self.const not in (None, len(found))):
+            parser.error(f"argument {option_string}: expected {self.const or 'some'} numbers, got {len(found)}")
+        setattr(namespace, self.dest, None if found == [None] else found)
+
+
+def _parser(kind: type, optional: bool, infinite: bool = False):
     def parse(text: str) -> Any:
-        return None if optional and text.lower() == "none" else kind(text)
+        if optional and text.lower() == "none":
+            return None
+        value = kind(text)
+        if isinstance(value, float) and not (math.isfinite(value) or (infinite and math.isinf(value))):
+            raise ValueError
+        return value
 
     parse.__name__ = kind.__name__
     return parse

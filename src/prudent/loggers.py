@@ -1,4 +1,4 @@
-"""Where the figures of a run go: ``metrics.jsonl`` always, TensorBoard when installed, a line on the screen.
+"""Where the figures of a run go: ``metrics.jsonl`` always, TensorBoard when installed.
 
 An *event* is one call of ``log(step, metrics)``: every metric is one figure per member (shape ``(P,)``: a
 tensor, an array or a list) or one figure that holds for all of them. The names are fixed:
@@ -15,9 +15,13 @@ name                            meaning (mean over the steps since the last even
 ``train/q_policy``              Q of the policy's actions
 ``train/q_random``              Q of uniform actions
 ``train/actor_loss``            what the policy minimises
+``train/q_next_policy``         Q of the actions the policy would take in the next state
+``train/target``                what the critics are fitted to: reward plus discounted next value
+``train/lagrange_loss``         loss of the learned multiplier of alpha
 ``train/entropy``               entropy of the policy, nats
 ``train/temperature``           weight of the entropy
 ``train/temperature_loss``      loss of the learned temperature
+``train/value_init_error``      squared distance from the returns-to-go at step 0, after ``value_init`` regression
 ``time/steps_per_second``       gradient steps of the whole population per second, evaluation excluded
 ``time/ms_per_step``            the same as milliseconds per step
 ``eval/return``                 undiscounted return of the deterministic policy, mean over episodes
@@ -36,26 +40,16 @@ import json
 import math
 import os
 import re
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Protocol, Self
 
 from prudent.errors import ConfigError, DataError
 
 METRIC_NAMES: tuple[str, ...] = tuple(re.findall(r"^``(\S+/\S+)``", __doc__ or "", flags=re.MULTILINE))
 """The documented names, in the order of the table above."""
-
-KEY_METRICS = (
-    "train/critic_loss",
-    "train/actor_loss",
-    "train/cql_gap",
-    "eval/return",
-    "eval/normalized_score",
-)
-"""What a progress line has room for."""
 
 _RESERVED = ("step", "member", "name")
 
@@ -87,8 +81,8 @@ def rows(metrics: Mapping[str, Any], count: int) -> list[dict[str, float]]:
     for name, value in metrics.items():
         if name in _RESERVED:
             raise ValueError(f"a metric cannot be called {name!r}")
-        plain = _plain(value)
-        column = list(plain) if isinstance(plain, (list, tuple)) else [plain] * count
+        figures = plain(value)
+        column = list(figures) if isinstance(figures, (list, tuple)) else [figures] * count
         if len(column) != count:
             raise ValueError(f"metric {name!r} has {len(column)} figures for {count} members")
         for row, figure in zip(table, column, strict=True):
@@ -116,9 +110,7 @@ class JsonlLogger(Logger):
         if resume_at is not None:
             _cut_after(self.path, resume_at)
         elif self.path.exists() and self.path.stat().st_size > 0:
-            raise ConfigError(
-                f"{self.path} already holds the metrics of a run; resume it or choose another folder"
-            )
+            raise ConfigError(f"{self.path} already holds the metrics of a run; resume it or choose another folder")
         self._file = self.path.open("a", encoding="utf-8", newline="\n")
 
     def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
@@ -258,7 +250,7 @@ class Loggers(Logger):
     def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
         """Hand the event to each; see :class:`Logger`."""
         # Fetched from the device once, not once per logger.
-        fetched = {name: _plain(value) for name, value in metrics.items()}
+        fetched = {name: plain(value) for name, value in metrics.items()}
         for logger in self.loggers:
             logger.log(step, fetched, members)
 
@@ -277,122 +269,6 @@ def available_loggers(folder: Path | str, names: Sequence[str], resume_at: int |
     return Loggers(loggers)
 
 
-class Progress:
-    """How far the run is, how fast, and how long it still takes.
-
-    On a terminal a bar that moves with :meth:`update`; elsewhere (a file, a pipe, CI) one plain line per
-    :meth:`log`. Rate and milliseconds are of the stretch since the last event; the time left is reckoned from
-    the whole run so far, evaluation included.
-
-    ``total`` and ``start`` are steps (``start`` > 0 for a resumed run), ``stream`` defaults to stdout,
-    ``clock`` gives seconds.
-    """
-
-    def __init__(
-        self,
-        total: int,
-        start: int = 0,
-        stream: TextIO | None = None,
-        keys: Sequence[str] = KEY_METRICS,
-        clock: Callable[[], float] = time.monotonic,
-    ):
-        self.total, self.start, self.keys = total, start, tuple(keys)
-        self._stream, self._clock = stream or sys.stdout, clock
-        self._began = self._shown = clock()
-        self._last = (start, self._began)
-        self._pace, self._left, self._figures = "", "?", {}
-        self._bar = _rich_bar(self._stream, total, start) if self._stream.isatty() else None
-
-    def update(self, step: int) -> None:
-        """Move the bar; cheap enough for every step (it redraws ten times a second at most)."""
-        if self._bar is not None and (now := self._clock()) - self._shown >= 0.1:
-            self._shown = now
-            self._measure(step, now)
-            self._draw(step)
-
-    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Show the key metrics of an event, as means over members."""
-        now = self._clock()
-        moved = self._measure(step, now)
-        self._last = (step, now)
-        means = {key: _mean(metrics.get(key)) for key in self.keys}
-        shown = {key.split("/")[-1]: f"{mean:.4g}" for key, mean in means.items() if mean is not None}
-        self._figures |= shown
-        if self._bar is not None:
-            self._draw(step)
-            return
-        parts = [f"step {step:>{len(str(self.total))}}/{self.total}"]
-        parts += [self._pace, f"ETA {self._left}"] if moved else []
-        parts += [f"{name} {figure}" for name, figure in shown.items()]
-        print("  ".join(parts), file=self._stream, flush=True)
-
-    def say(self, text: str) -> None:
-        """A line of its own, above the bar where there is one."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=self._stream, flush=True)
-
-    def close(self) -> None:
-        """Leave the terminal as it was found."""
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _measure(self, step: int, now: float) -> bool:
-        """Bring pace and time left up to date; False when no step was made since the last event."""
-        steps, seconds = step - self._last[0], max(now - self._last[1], 1e-9)
-        if steps <= 0:
-            return False
-        self._pace = f"{steps / seconds:.4g} steps/s  {1000 * seconds / steps:.3g} ms/step"
-        self._left = _clock_face((self.total - step) * (now - self._began) / (step - self.start))
-        return True
-
-    def _draw(self, step: int) -> None:
-        assert self._bar is not None
-        figures = "  ".join(f"{name} {figure}" for name, figure in self._figures.items())
-        task = self._bar.task_ids[0]
-        self._bar.update(task, completed=step, pace=self._pace, left=self._left, figures=figures)
-
-
-def _rich_bar(stream: TextIO, total: int, start: int):
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        MofNCompleteColumn(),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[pace]}"),
-        TextColumn("ETA {task.fields[left]}"),
-        TextColumn("{task.fields[figures]}", markup=False),
-    )
-    bar = Bar(*columns, console=Console(file=stream), refresh_per_second=10)
-    bar.add_task("", total=total, completed=start, pace="", left="?", figures="")
-    bar.start()
-    return bar
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Tensors and arrays as lists (or one number), on any device and without importing torch here."""
     return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _mean(value: Any) -> float | None:
-    """Mean over members; None where nothing was measured, NaN where something was no number."""
-    plain = _plain(value)
-    column = plain if isinstance(plain, (list, tuple)) else [plain]
-    figures = [figure for figure in column if figure is not None]
-    return sum(figures) / len(figures) if figures else None
-
-
-def _clock_face(seconds: float) -> str:
-    """``1:02:03``, or ``2:03`` under an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

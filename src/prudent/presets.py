@@ -33,7 +33,7 @@ def locomotion_fast() -> Preset:
 
 
 def antmaze() -> Preset:
-    """AntMaze: sparse rewards scaled to -5 and 5, learned multiplier, max backup, clipped gap; 100-episode evaluation."""
+    """AntMaze: rewards made -5 and 5, learned multiplier, max backup, clipped gap; 100 episodes per evaluation."""
     config = cql.Config(
         alpha=5.0,
         lagrange=True,

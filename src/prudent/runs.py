@@ -4,27 +4,38 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from prudent import __version__, envs
-from prudent.config import to_json
+from prudent import algorithms, envs
+from prudent.config import from_json, to_json
 from prudent.data import Dataset
 from prudent.errors import ConfigError, PrudentError
-from prudent.population import Population
+from prudent.population import Member, Population
+from prudent.version import __version__
+
+
+def check_free(path: Path, hint: str = "") -> None:
+    """Refuse a folder that holds something.
+
+    Raises:
+        ConfigError: it does; the line ends in ``hint``.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        hint = hint or f"choose another folder, or continue a run with --resume {path}"
+        raise ConfigError(f"{path} exists and is not empty: {hint}")
 
 
 def create(path: Path) -> Path:
-    """A new run folder.
+    """A new, empty folder.
 
     Raises:
-        ConfigError: the folder exists and is not empty, or cannot be made.
+        ConfigError: the folder cannot be made.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"{path} exists and is not empty: choose another folder, or continue it with --resume {path}")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -32,11 +43,42 @@ def create(path: Path) -> Path:
     return path
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from training in a run folder; the lock leaves no file and ends with the process.
+
+    Raises:
+        ConfigError: another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"another process is training in {path}") from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file so that a reader sees the old one or the new one, never half of it."""
-    aside = path.with_name(path.name + ".tmp")
+    aside = path.with_name(f".{path.name}.tmp")
     aside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(aside, path)
+
+
+def write_status(run: Path, state: str, step: int, steps: int, message: str = "") -> None:
+    """``status.json``: running, finished, interrupted or failed, and one line a person can read."""
+    text = message or f"{state}, step {step} of {steps}"
+    write_json(run / "status.json", {"state": state, "step": step, "steps": steps, "message": text})
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -46,24 +88,61 @@ def read_json(path: Path) -> dict[str, Any]:
         PrudentError: it is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
     except OSError as error:
-        raise PrudentError(f"{path.parent}: not a run folder, {path.name} is missing ({error.strerror})") from error
-    except json.JSONDecodeError as error:
-        raise PrudentError(f"{path}: damaged, line {error.lineno} is not JSON") from error
+        raise PrudentError(
+            f"{path.parent} is not a run folder: {path.name} cannot be read ({error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise PrudentError(f"{path} is damaged: not JSON") from error
+    if not isinstance(content, dict):
+        raise PrudentError(f"{path} is damaged: not a JSON object")
+    return content
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """``config.json``, checked to hold what going on with a run needs.
+
+    Raises:
+        PrudentError: this is no run folder, or the file is damaged.
+    """
+    stored = read_json(run / "config.json")
+    kinds = {"algorithm": str, "config": dict, "members": list, "train": dict, "dataset": dict}
+    for key, kind in kinds.items():
+        if not isinstance(stored.get(key), kind):
+            raise PrudentError(f"{run / 'config.json'} is damaged: {key} is missing or of the wrong kind")
+    if "fingerprint" not in stored["dataset"]:
+        raise PrudentError(f"{run / 'config.json'} is damaged: the dataset has no fingerprint")
+    return stored
+
+
+def members(stored: Mapping[str, Any]) -> list[Member]:
+    """The members that :func:`describe` described.
+
+    Raises:
+        PrudentError: they do not fit this version of prudent.
+    """
+    config_type = algorithms.get(stored["algorithm"]).Config
+    found = []
+    for member in stored["members"]:
+        own = {key: value for key, value in member.items() if key not in ("name", "seed")}
+        found.append(Member(member["name"], member["seed"], from_json(config_type, {**stored["config"], **own})))
+    return found
 
 
 def environment_of(path: Path) -> str:
     """The environment a run (or a checkpoint of it) was evaluated in.
 
     Raises:
-        PrudentError: the run has none, or this is no run folder.
+        PrudentError: nothing says which.
     """
-    run = path if (path / "config.json").exists() else path.parent.parent
-    env = read_json(run / "config.json").get("env")
-    if env is None:
-        raise PrudentError(f"{run} was trained without an environment: name one with --env")
-    return env
+    for folder in (path, path.parent.parent):
+        if (folder / "config.json").is_file():
+            env = read_json(folder / "config.json").get("env")
+            if env is None:
+                raise PrudentError(f"{folder} was trained without an environment: name one with --env")
+            return env
+    raise PrudentError(f"{path} does not say which environment it is for: name one with --env")
 
 
 def describe(population: Population, dataset: Dataset, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,8 +169,21 @@ def describe(population: Population, dataset: Dataset, settings: Mapping[str, An
     }
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """``environment.json``: versions, machine and commit, for whoever compares results."""
+def environment(device: torch.device, dataset: Dataset) -> dict[str, Any]:
+    """``environment.json``: versions, machine, commit and data, for whoever compares results."""
+    return {**_machine(device), "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint}}
+
+
+def differences(run: Path, device: torch.device) -> list[str]:
+    """In what this machine and its libraries are not those that the run began with; one line each."""
+    path = run / "environment.json"
+    began = read_json(path) if path.exists() else {}
+    now = _machine(device)
+    keys = ("prudent", "torch", "mujoco", "gymnasium", "processor", "device", "threads")
+    return [f"{k} is {now.get(k)} here, was {began[k]}" for k in keys if k in began and began[k] != now.get(k)]
+
+
+def _machine(device: torch.device) -> dict[str, Any]:
     return {
         "prudent": __version__,
         "commit": _commit(),

@@ -1,0 +1,102 @@
+"""The one training loop, for every algorithm: draw a batch, make a step, tell an observer.
+
+:mod:`prudent.train` runs it in a folder, the estimators run it bare.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prudent.allocator import keep_freed_memory
+from prudent.data import Dataset
+from prudent.errors import ConfigError
+from prudent.population import Population
+from prudent.types import Metrics
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train, apart from the algorithm's own settings."""
+
+    steps: int = 100_000  # gradient steps in all
+    env: str | None = None  # Gymnasium id to evaluate in; none evaluates nowhere
+    log_every: int = 1_000  # steps between lines of metrics
+    eval_every: int = 5_000  # steps between evaluations
+    eval_episodes: int = 10  # episodes per evaluation and member
+    checkpoint_every: int = 5_000  # steps between checkpoints; the best evaluation so far saves one too
+    keep: int = 3  # newest checkpoints to keep; the one with the best evaluation stays too
+    video: bool = False  # record a GIF of the first member at each evaluation
+    device: str = "auto"  # auto, cpu, cuda or mps
+    threads: int | None = None  # CPU threads; none leaves it to PyTorch
+
+    def __post_init__(self):
+        for name in ("steps", "log_every", "eval_every", "eval_episodes", "checkpoint_every", "keep", "threads"):
+            value = getattr(self, name)
+            if name == "threads" and value is None:
+                continue
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} must be a whole number, 1 or more, got {value!r}")
+        if self.video and self.env is None:
+            raise ConfigError("video needs an environment to film: give env")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``name``; auto is the first of cuda, mps and cpu that is there.
+
+    Raises:
+        ConfigError: there is no such device on this machine.
+    """
+    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if name == "auto":
+        return torch.device(next(kind for kind, found in count.items() if found))
+    kind, _, index = name.partition(":")
+    if kind not in count or not (index.isdecimal() or name == kind):
+        raise ConfigError(f"device must be auto, cpu, cuda (or cuda:1, ...) or mps, got {name!r}")
+    if int(index or 0) >= count[kind]:
+        there = ", ".join(kind for kind, found in count.items() if found)
+        raise ConfigError(f"device {name!r} is not available here; available: {there}")
+    return torch.device(name)
+
+
+def prepare_process(options: Options) -> torch.device:
+    """Threads and allocator of this process, and the device to train on.
+
+    Raises:
+        ConfigError: there is no such device on this machine.
+    """
+    device = choose_device(options.device)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    keep_freed_memory()
+    return device
+
+
+class Observer:
+    """What happens around the steps; this one only adds metrics up."""
+
+    def __init__(self) -> None:
+        self.sums: Metrics = {}
+        self.counts: dict[str, int] = {}
+
+    def began(self, metrics: Metrics) -> None:
+        """Before the first step; ``metrics`` are those of the first values, if any were fitted."""
+
+    def stepped(self, step: int, metrics: Metrics) -> None:  # noqa: ARG002 - for those who do more
+        """After each step. Sums stay on the device: nothing here waits for it."""
+        for name, value in metrics.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, Tensor]:
+        """Each metric (P,), over the steps that reported it: an actor's every other step counts once, not half."""
+        return {name: total / self.counts[name] for name, total in self.sums.items()}
+
+
+def fit(population: Population, dataset: Dataset, steps: int, observer: Observer) -> None:
+    """Train ``population`` until it has made ``steps`` steps in all, telling ``observer`` of each."""
+    data, first_values = population.prepare(dataset)
+    observer.began(first_values)
+    while population.state.step < steps:
+        metrics = population.step(data)
+        observer.stepped(population.state.step, metrics)
