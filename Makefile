@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 STAMP := $(VENV)/.prudent
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
@@ -32,6 +32,9 @@ format: $(STAMP)-dev  ## let ruff rewrite what it can
 
 bench: $(STAMP)-dev  ## time a CQL step against its matrix products; ARGS="--rounds 9 --threads 1"
 	$(BIN)/python benchmarks/cql_step.py $(ARGS)
+
+docs: $(STAMP)-dev  ## renew the tables and excerpts in README.md and docs/ that come from the code
+	$(BIN)/python docs/tables.py
 
 clean:  ## remove the virtual environment, the caches and the demo's folder
 	rm -rf $(VENV) demo .pytest_cache .ruff_cache .import_linter_cache

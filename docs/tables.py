@@ -1,0 +1,160 @@
+"""Fill the generated parts of README.md and docs/*.md from the code, so that they cannot drift from it (``make docs``).
+
+A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->``. Kinds:
+
+    config NAME                      the settings of an algorithm: field, default, whether members may differ, meaning
+    options                          how to train: the same for train.Options
+    presets                          each preset and where it differs from the defaults
+    algorithms                       every algorithm, with the first line of its file
+    metrics                          names and meanings
+    usage                            what ``prudent --help`` says
+    source MODULE.FUNCTION [| TEXT]  a function's source, up to the line that begins with TEXT
+
+tests/test_docs.py fails while a part differs from what this writes.
+"""
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PART = re.compile(r"(<!-- generated: (\w+)([^\n]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *escaped]) + "\n"
+
+
+def shown(value: Any) -> str:
+    """A default, as it is typed."""
+    if isinstance(value, tuple):
+        return f"`{' '.join(f'{v:g}' if isinstance(v, float) else str(v) for v in value)}`"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "none" if value is None else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def flags(config_type: type, several: bool) -> str:
+    """A row per field: the comment beside it is its meaning."""
+    from prudent.config import field_comments, member_fields
+
+    comments = field_comments(config_type)
+    varying = member_fields(config_type) if several else frozenset()
+    head = ["setting", "default", *(["list"] if several else []), "meaning"]
+    rows = [
+        [f"`{f.name}`", shown(f.default), *(["X" if f.name in varying else ""] if several else []), comments[f.name]]
+        for f in fields(config_type)
+    ]
+    return table(head, rows)
+
+
+def config(argument: str) -> str:
+    """The settings of one algorithm."""
+    from prudent import algorithms
+
+    return flags(algorithms.get(argument).Config, several=True)
+
+
+def options(_: str) -> str:
+    """The settings of the training loop."""
+    from prudent import train
+
+    return flags(train.Options, several=False)
+
+
+def presets(_: str) -> str:
+    """Where each preset differs from the algorithm's defaults."""
+    from prudent.presets import PRESETS
+
+    rows = []
+    for name, make in PRESETS.items():
+        preset = make()
+        default = type(preset.config)()
+        changed = [
+            f"{f.name} {shown(getattr(preset.config, f.name))}"
+            for f in fields(default)
+            if getattr(preset.config, f.name) != getattr(default, f.name)
+        ]
+        changed += [f"{preset.eval_episodes} evaluation episodes"] if preset.eval_episodes != 10 else []
+        rows.append([f"`{name}`", preset.algorithm, ", ".join(changed) or "the defaults"])
+    return table(["preset", "algorithm", "differs from the defaults in"], rows)
+
+
+def algorithms(_: str) -> str:
+    """Every algorithm there is."""
+    from prudent import algorithms as registry
+
+    rows = []
+    for name in registry.names():
+        first, *_ = (inspect.getdoc(registry.get(name)) or "").split("\n\n")
+        rows.append([f"`{name}`", " ".join(first.split())])
+    return table(["name", "what it is"], rows)
+
+
+def metrics(_: str) -> str:
+    """The fixed metric names, from the table in prudent.loggers."""
+    from prudent import loggers
+
+    found = re.findall(r"^``(\S+/\S+)``\s+(.+?)\s*$", loggers.__doc__ or "", flags=re.MULTILINE)
+    return table(["name", "meaning"], [[f"`{name}`", meaning] for name, meaning in found])
+
+
+def usage(_: str) -> str:
+    """What the command line says of itself."""
+    from prudent.cli import USAGE
+
+    return f"```text\n{USAGE}\n```\n"
+
+
+def source(argument: str) -> str:
+    """A function as it stands in the file, or its beginning."""
+    path, _, stop = (part.strip() for part in argument.partition("|"))
+    module, _, name = path.rpartition(".")
+    lines = inspect.getsource(getattr(importlib.import_module(module), name)).rstrip().splitlines()
+    if stop:
+        cut = next(i for i, line in enumerate(lines) if line.strip().startswith(stop))
+        lines = [*lines[:cut], "    ..."]
+    return "\n".join(["```python", *lines, "```", ""])
+
+
+KINDS: dict[str, Callable[[str], str]] = {
+    "config": config,
+    "options": options,
+    "presets": presets,
+    "algorithms": algorithms,
+    "metrics": metrics,
+    "usage": usage,
+    "source": source,
+}
+
+
+def render(text: str) -> str:
+    """The page with its generated parts made anew."""
+
+    def part(found: re.Match[str]) -> str:
+        begin, kind, argument, end = found.groups()
+        return begin + KINDS[kind](argument.strip()) + end
+
+    return PART.sub(part, text)
+
+
+def main() -> None:
+    """Rewrite the pages that are out of date."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        fresh = render(text)
+        if fresh != text:
+            page.write_text(fresh, encoding="utf-8")
+            print(f"renewed {page.relative_to(ROOT)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

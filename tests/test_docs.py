@@ -1,0 +1,139 @@
+"""What README.md and docs/ say is what the code does."""
+
+import importlib.util
+import re
+import shlex
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import prudent
+from prudent import algorithms, cli, loggers, train
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def text(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page, language):
+    """The fenced blocks of one language that a person wrote."""
+    by_hand = re.sub(r"<!-- generated:.*?<!-- end -->", "", text(page), flags=re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", by_hand, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_generated_parts_are_fresh(page):
+    specification = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    tables = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(tables)
+    written = text(page)
+    assert tables.render(written) == written, "the code has changed since: run make docs"
+
+
+def test_every_setting_is_documented():
+    page = text("docs/algorithms.md")
+    for name in algorithms.names():
+        section = page.partition(f"<!-- generated: config {name} -->")[2].partition("<!-- end -->")[0]
+        missing = [f.name for f in fields(algorithms.get(name).Config) if f"| `{f.name}` |" not in section]
+        assert not missing, f"{name}: not in docs/algorithms.md"
+    for f in fields(train.Options):
+        assert f"| `{f.name}` |" in text("docs/training.md")
+
+
+def test_every_metric_is_documented():
+    missing = [name for name in loggers.METRIC_NAMES if f"| `{name}` |" not in text("docs/training.md")]
+    assert not missing
+
+
+def test_every_preset_has_a_source():
+    from prudent.presets import PRESETS
+
+    sources = text("docs/algorithms.md").partition("| preset | source |")[2]
+    assert not [name for name in PRESETS if f"| `{name}` |" not in sources]
+
+
+def test_every_test_that_is_named_exists():
+    there = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", text(page))}
+    assert not [name for name in sorted(named) if f"def {name}(" not in there]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", text(page)):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        path = page.parent / file if file else page
+        assert path.exists(), f"{page.name}: {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            # As GitHub makes anchors: lower case, punctuation gone, dashes for spaces.
+            anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert anchor in anchors, f"{page.name}: {target}"
+
+
+def test_make_targets_exist():
+    there = set(re.findall(r"^(\w+):", text("Makefile"), flags=re.MULTILINE))
+    named = {
+        target for page in PAGES for target in re.findall(r"(?:`|^ {4}|^)make (\w+)", text(page), flags=re.MULTILINE)
+    }
+    assert {"demo", "test"} <= named <= there
+
+
+class Understood(BaseException):
+    """The command line was understood, and the work would begin."""
+
+
+COMMANDS = {
+    line.strip()
+    for page in PAGES
+    for block in blocks(page, "sh") + re.findall(r"(?:^ {4}\S.*\n)+", text(page), flags=re.MULTILINE)
+    for line in block.splitlines()
+    if line.strip().startswith("prudent ")
+}
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_commands_are_understood(command, monkeypatch, tmp_path):
+    """Every command parses: the next thing is to load something."""
+
+    def understood(*_, **__):
+        raise Understood
+
+    for place in (
+        "prudent.data.load_dataset",
+        "prudent.train.resume",
+        "prudent.checkpoint.load",
+        "prudent.report.write_report",
+        "prudent.demo.demo",
+    ):
+        monkeypatch.setattr(place, understood)
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command, comments=True)[1:]
+    if words[0] == "evaluate":
+        Path(words[1]).mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(Understood):
+        cli.main(words)
+    assert sorted(tmp_path.rglob("*")) == before, "something was written"
+
+
+def test_the_usage_names_every_verb():
+    for verb in cli.VERBS:
+        assert re.search(rf"^  {verb}\b", cli.USAGE, flags=re.MULTILINE), verb
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {prudent.__version__}\n" in text("CITATION.cff")
+
+
+def test_no_page_is_forgotten_by_the_generator():
+    assert "docs/tables.py" in text("Makefile")
+    for page in PAGES:
+        opened, closed = text(page).count("<!-- generated: "), text(page).count("<!-- end -->")
+        assert opened == closed, page.name
