@@ -203,9 +203,9 @@ class Environments:
         ConfigError: see :func:`make` and :func:`spec_of`.
     """
 
-    def __init__(self, env_id: str, count: int) -> None:
+    def __init__(self, env_id: str, count: int, render_mode: str | None = None) -> None:
         self.env_id = env_id
-        self.envs = [make(env_id) for _ in range(count)]
+        self.envs = [make(env_id, render_mode) for _ in range(count)]
         self.spec = _spec(self.envs[0], env_id)
         self.active = np.zeros(count, dtype=bool)
         self._observation = np.zeros((count, self.spec.observation_size), dtype=np.float32)

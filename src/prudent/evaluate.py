@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from prudent import envs, statistics
+from prudent.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -212,11 +213,14 @@ def evaluate(
     of environments without a time limit of their own; that counts as truncation.
 
     Raises:
-        ConfigError: the environment does not exist, or does not fit the population's spaces.
+        ConfigError: the environment does not exist or does not fit the population's spaces, or ``episodes`` or
+            ``seed`` is no count.
         PrudentError: the environment failed or returned NaN.
     """
     import torch
 
+    if episodes < 1 or seed < 0:
+        raise ConfigError(f"episodes must be 1 or more and the seed 0 or more, got {episodes} and {seed}")
     envs.check_fits(env_id, population.spec)
     # generate_state(K) begins with generate_state(K - 1): asking for more episodes keeps the first ones.
     # Seeds spread over 32 bits, so that evaluations with seeds 0 and 1 share no start states.

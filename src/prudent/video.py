@@ -5,7 +5,6 @@ A picture is never worth a training run: whatever fails here is said in one line
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import os
@@ -121,22 +120,22 @@ def _frames(
 
     generator = torch.Generator().manual_seed(seed)
     frames: list[Image] = []
-    with contextlib.closing(envs.make(env_id, render_mode="rgb_array")) as env:
+    with envs.Environments(env_id, 1, render_mode="rgb_array") as environments:
+        env = environments.envs[0]
+        _draw_fast(env)
         steps_per_second = float(env.metadata.get("render_fps") or fps)
         stride = max(1, round(steps_per_second / fps))
-        _draw_fast(env)
-        observation, _ = env.reset(seed=seed)
+        observation = environments.reset([seed])
         for step in range(max_steps + 1):
             if step % stride == 0:
                 frames.append(_picture(env.render(), size))
-                if len(frames) == _MOST_FRAMES:
-                    break
-            alone = np.asarray(observation, dtype=np.float32)[None, None]
-            everyone = np.repeat(alone, population.size, axis=0)
-            action = population.act(everyone, deterministic, generator)[member, 0]
-            observation, _, terminated, truncated, _ = env.step(action)
-            if terminated or truncated:
+            if not environments.active.any() or len(frames) == _MOST_FRAMES:
                 break
+            everyone = np.repeat(observation[None], population.size, axis=0)
+            action = population.act(everyone, deterministic, generator)[member]
+            if not np.isfinite(action).all():
+                raise PrudentError(f"{population.names[member]} has diverged: its action is not a number")
+            observation, *_ = environments.step(action)
     return frames, steps_per_second / stride
 
 

@@ -1,0 +1,83 @@
+"""Environments and policies whose every figure is known."""
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+
+from prudent.types import Spec
+
+TOY_SPEC = Spec(2, 1, action_low=(-1.0,), action_high=(1.0,))
+
+
+class Toy(gymnasium.Env):
+    """Reward ``1 + action``. Actions below 0 end the task after 4 steps, or 7 where the start lies above a half.
+
+    Observations are (start, time). Anything that steps on after an end fails. ``trouble`` at step 3: "raise", or NaN
+    in the "reward" or the "observation".
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None, trouble: str = ""):
+        self.observation_space = Box(-np.inf, np.inf, (2,), np.float32)
+        self.action_space = Box(-1.0, 1.0, (1,), np.float32)
+        self.render_mode, self.trouble = render_mode, trouble
+        self.over = True
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed, options=options)
+        self.start, self.time, self.over = self.np_random.random(), 0, False
+        return self._observe(), {}
+
+    def step(self, action):
+        assert not self.over, "stepped after the end"
+        assert self.action_space.contains(action), f"{action} is outside the action space"
+        self.time += 1
+        reward, observation = 1.0 + float(action[0]), self._observe()
+        if self.time == 3 and self.trouble == "raise":
+            raise RuntimeError("the simulator\nfell over")
+        if self.time == 3 and self.trouble == "reward":
+            reward = float("nan")
+        if self.time == 3 and self.trouble == "observation":
+            observation[0] = np.nan
+        self.over = bool(action[0] < 0 and self.time >= (7 if self.start > 0.5 else 4))
+        return observation, reward, self.over, False, {}
+
+    def render(self):
+        frame = np.zeros((100, 200, 3), np.uint8)
+        frame[:, : 10 * self.time] = (200, 30, 30)
+        return frame
+
+    def _observe(self):
+        return np.array([self.start, self.time], np.float32)
+
+
+for _id, _trouble in {"": "", "Raise": "raise", "Reward": "reward", "Observation": "observation"}.items():
+    gymnasium.register(f"prudent/Toy{_id}-v0", entry_point=Toy, max_episode_steps=20, kwargs={"trouble": _trouble})
+gymnasium.register("prudent/ToyEndless-v0", entry_point=Toy)
+
+
+class Constants:
+    """Members that always take their own action (plus noise of 0.1, the same for all, when they sample)."""
+
+    spec = TOY_SPEC
+
+    def __init__(self, actions, discount=0.9, predicted=None, reward_scale=1.0, reward_shift=0.0):
+        self.actions = np.asarray(actions, dtype=np.float64)
+        self.size = len(self.actions)
+        self.names = [f"action={a}" for a in actions]
+        self.discount = np.broadcast_to(np.asarray(discount, dtype=np.float64), (self.size,))
+        self.predicted = predicted
+        self.reward_scale, self.reward_shift = reward_scale, reward_shift
+
+    def act(self, observation, deterministic, generator):
+        members, rows, _ = observation.shape
+        noise = np.zeros(rows) if deterministic else 0.1 * torch.randn(rows, generator=generator).numpy()
+        return (self.actions[:, None] + noise)[..., None] * np.ones((members, rows, 1))
+
+    def predicted_value(self, observation, generator):
+        del generator
+        if self.predicted is None:
+            return None
+        return np.broadcast_to(np.reshape(self.predicted, (-1, 1)), observation.shape[:2])

@@ -1,0 +1,184 @@
+"""Making environments, checking spaces, stepping many at once."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+from helpers.toys import TOY_SPEC
+from prudent import envs
+from prudent.errors import ConfigError, PrudentError
+from prudent.types import Spec
+
+TOY = "prudent/Toy-v0"
+
+
+class Odd(gymnasium.Env):
+    """Spaces that prudent cannot take."""
+
+    def __init__(self, kind: str, render_mode=None):
+        self.render_mode = render_mode
+        vector, two_rows = Box(-1.0, 1.0, (2,), np.float32), Box(-1.0, 1.0, (2, 2), np.float32)
+        self.observation_space = {"image": two_rows}.get(kind, vector)
+        self.action_space = {"from 1": Discrete(3, start=1), "matrix": two_rows}.get(kind, vector)
+        if kind == "unbounded":
+            self.action_space = Box(np.array([-1.0, -np.inf]), np.array([1.0, np.inf]), dtype=np.float64)
+        if kind == "broken":
+            raise OSError("no such\nfile")
+
+
+for _kind in ("image", "from 1", "matrix", "unbounded", "broken"):
+    gymnasium.register(f"prudent/Odd{_kind.replace(' ', '')}-v0", entry_point=Odd, kwargs={"kind": _kind})
+
+
+def test_importing_loads_neither_gymnasium_nor_torch():
+    code = "import sys, prudent.envs; print([m for m in ('gymnasium', 'torch', 'mujoco') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("env_id", "says"),
+    [
+        ("Penduluum-v1", "Did you mean: `Pendulum`"),
+        ("nobody/Nothing-v0", "not known to Gymnasium"),
+        ("not an id", "Malformed environment ID"),
+        ("", "Malformed environment ID"),
+        ("no_such_module:Name-v0", "no_such_module"),
+        ("prudent/Oddbroken-v0", "OSError: no such file"),
+    ],
+)
+def test_what_cannot_be_made_is_said_in_one_line(env_id, says):
+    with pytest.raises(ConfigError, match="environment") as caught:
+        envs.make(env_id)
+    assert says in str(caught.value)
+    assert repr(env_id) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_simulator_names_its_extra(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith(("gymnasium.envs.mujoco", "mujoco"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "mujoco", None)  # importing it fails now
+    with pytest.raises(ConfigError) as caught:
+        envs.make("Hopper-v5")
+    assert 'mujoco is not installed, try: pip install "prudent[mujoco]"' in str(caught.value)
+
+
+def test_specs():
+    assert envs.spec_of("Pendulum-v1") == Spec(3, 1, action_low=(-2.0,), action_high=(2.0,))
+    assert envs.spec_of("CartPole-v1") == Spec(4, 2, discrete=True)
+    assert envs.spec_of("prudent/Oddunbounded-v0") == Spec(2, 2)  # half a bound is none
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("image", "flat Box"), ("from1", "from 1, not from 0"), ("matrix", "flat Box or Discrete")]
+)
+def test_spaces_that_cannot_be_used(kind, says):
+    with pytest.raises(ConfigError, match=says):
+        envs.spec_of(f"prudent/Odd{kind}-v0")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TOY_SPEC,
+        Spec(2, 1),
+        replace(TOY_SPEC, action_low=(-0.5,), action_high=(0.5,)),
+        replace(TOY_SPEC, action_low=(-1.0001,)),  # float32 logs of float64 bounds
+    ],
+)
+def test_datasets_that_fit(spec):
+    envs.check_fits(TOY, spec)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "spec", "says"),
+    [
+        (TOY, Spec(5, 1), "2 observation features, the dataset 5"),
+        (TOY, Spec(2, 3), "1 action features, the dataset 3"),
+        (TOY, Spec(2, 1, discrete=True), "continuous actions, the dataset discrete"),
+        (TOY, replace(TOY_SPEC, action_high=(2.0,)), "the dataset from [-1.0] to [2.0]"),
+        ("CartPole-v1", Spec(4, 3, discrete=True), "2 actions, the dataset uses 3"),
+        ("CartPole-v1", Spec(4, 1), "discrete actions, the dataset continuous"),
+    ],
+)
+def test_datasets_that_do_not_fit(env_id, spec, says):
+    with pytest.raises(ConfigError) as caught:
+        envs.check_fits(env_id, spec)
+    assert says in str(caught.value)
+
+
+def test_fewer_discrete_actions_than_the_environment_has_fit():
+    envs.check_fits("Acrobot-v1", Spec(6, 2, discrete=True))
+
+
+def test_versions_name_what_decides_the_numbers():
+    found = envs.versions()
+    assert found["gymnasium"] == gymnasium.__version__
+    assert all(isinstance(version, str) for version in found.values())
+
+
+# --- many at once -----------------------------------------------------------------------------------------------------
+
+
+def test_episodes_end_apart_and_stay_ended():
+    with envs.Environments(TOY, 3) as several:
+        start = several.reset([1, 2, 1])
+        np.testing.assert_array_equal(start[0], start[2])
+        assert start[0, 0] != start[1, 0]
+        action = np.array([[0.0], [-0.5], [0.0]])
+        total = np.zeros(3)
+        for step in range(1, 21):
+            observation, reward, terminated, truncated = several.step(action)
+            total += reward
+            if not several.active[1]:
+                assert observation[1, 1] in (4, 7)
+                assert reward[1] == 0 or terminated[1]
+            assert truncated.tolist() == [step == 20, False, step == 20]
+        assert total.tolist() == [20.0, 0.5 * observation[1, 1], 20.0]
+        assert not several.active.any()
+        several.reset([1, 2, 3])
+        assert several.active.all()
+
+
+def test_actions_are_clipped_to_the_bounds():
+    with envs.Environments(TOY, 1) as one:
+        one.reset([0])
+        _, reward, _, _ = one.step(np.array([[1.0 + 1e-7]]))
+        assert reward[0] == 2.0
+        _, reward, _, _ = one.step(np.array([[50.0]]))
+        assert reward[0] == 2.0
+
+
+def test_results_are_copies():
+    with envs.Environments(TOY, 1) as one:
+        first = one.reset([0])
+        kept = first.copy()
+        one.step(np.array([[0.0]]))
+        np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("trouble", ["Raise", "Reward", "Observation"])
+def test_trouble_names_the_environment_and_the_step(trouble):
+    with envs.Environments(f"prudent/Toy{trouble}-v0", 2) as several:
+        several.reset([0, 1])
+        several.step(np.zeros((2, 1)))
+        several.step(np.zeros((2, 1)))
+        with pytest.raises(PrudentError, match=f"'prudent/Toy{trouble}-v0' at step 3") as caught:
+            several.step(np.zeros((2, 1)))
+        assert "\n" not in str(caught.value)
+
+
+def test_mujoco_leaves_no_log_and_says_nothing(tmp_path, monkeypatch, capfd):
+    pytest.importorskip("mujoco")
+    monkeypatch.chdir(tmp_path)
+    with envs.Environments("Hopper-v5", 2) as several:
+        several.reset([0, 1])
+        several.step(np.zeros((2, 3)))
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""
