@@ -1,48 +1,86 @@
-"""README.md's Python runs, and shows CQL as it is."""
+"""The Python in README.md and docs/ runs, and the README shows CQL as it is."""
 
 import inspect
 import re
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 import prudent
 from prudent.algorithms import cql
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
 GENERATED = re.compile(r"<!-- generated: source.*?<!-- end -->", re.DOTALL)
+# What would take an hour, and a number that does not.
+SHORTER = {
+    "steps=100_000": "steps=2",
+    "steps=1000": "steps=2",
+    'env="Pendulum-v1"': 'env="Pendulum-v1", eval_episodes=1',
+}
 
 
 @pytest.fixture
 def logs(tmp_path, monkeypatch):
-    """A folder with the ``logs.npz`` that the README speaks of."""
+    """A folder with the files that the pages speak of, and the arrays."""
     monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)
-    np.savez(
-        "logs.npz",
-        observations=generator.normal(size=(300, 3)).astype(np.float32),
-        actions=generator.uniform(-1, 1, size=(300, 2)).astype(np.float32),
-        rewards=generator.normal(size=300).astype(np.float32),
-        next_observations=generator.normal(size=(300, 3)).astype(np.float32),
-        dones=np.arange(1, 301) % 50 == 0,
-    )
-    return tmp_path
+    columns = {
+        "observations": generator.normal(size=(300, 3)).astype(np.float32),
+        "actions": generator.uniform(-1, 1, size=(300, 1)).astype(np.float32),
+        "rewards": generator.normal(size=300).astype(np.float32),
+    }
+    ends = np.arange(1, 301) % 50 == 0
+    np.savez("logs.npz", next_observations=columns["observations"] + 1, dones=ends, **columns)
+    for name in ("hopper-medium.hdf5", "hopper-expert.hdf5"):
+        with h5py.File(name, "w") as file:
+            for key, column in {**columns, "terminals": np.zeros(300, dtype=bool), "timeouts": ends}.items():
+                file[key] = column
+    return columns
+
+
+def python(page):
+    """The blocks of Python that a person wrote in a page."""
+    text = GENERATED.sub("", (ROOT / page).read_text(encoding="utf-8"))
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def run(code, **names):
+    for long, short in SHORTER.items():
+        code = code.replace(long, short)
+    names = {"prudent": prudent, **names}
+    exec(code, names)  # noqa: S102 - the project's own pages
+    return names
 
 
 def test_the_six_lines_run(logs):
-    (code,) = re.findall(r"^```python\n(.*?)^```", GENERATED.sub("", README), flags=re.DOTALL | re.MULTILINE)
-    assert code.count("steps=100_000") == 1
-    names = {}
-    exec(code.replace("steps=100_000", "steps=2"), names)  # noqa: S102 - the README's own lines
-    assert names["action"].shape == (2,)
+    (code,) = python("README.md")
+    assert len(code.strip().splitlines()) == 6
+    names = run(code)
+    assert names["action"].shape == (1,)
     assert names["agent"].names == ["seed=0", "seed=1", "seed=2"]
-    again = prudent.load(logs / "run")
-    observation = names["data"].observation[:5]
+    observation = logs["observations"][:5]
+    again = prudent.load("run")
     np.testing.assert_array_equal(again.predict(observation), names["agent"].predict(observation))
 
 
+@pytest.mark.parametrize("page", ["docs/data.md", "docs/training.md"])
+def test_the_docs_run(logs, page):
+    for code in python(page):
+        run(
+            code,
+            data=prudent.load_dataset("logs.npz"),
+            observation=logs["observations"][0],
+            action=logs["actions"][0],
+        )
+
+
 def test_the_excerpt_is_the_source():
-    (excerpt,) = re.findall(r"```python\n(.*?)\n    \.\.\.\n```", GENERATED.search(README)[0], flags=re.DOTALL)
+    (excerpt,) = re.findall(
+        r"```python\n(.*?)\n    \.\.\.\n```",
+        GENERATED.search((ROOT / "README.md").read_text(encoding="utf-8"))[0],
+        flags=re.DOTALL,
+    )
     assert excerpt in inspect.getsource(cql.critic_loss)
     assert len(excerpt.splitlines()) <= 25, "one screen"
