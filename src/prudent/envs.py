@@ -5,7 +5,6 @@ The only module that imports gymnasium, and only inside functions, so that impor
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -163,7 +162,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-@functools.cache
 def _quieten_mujoco() -> None:
     """Keep MuJoCo from printing a deprecation per model and leaving MUJOCO_LOG.TXT in the working directory.
 
@@ -175,18 +173,20 @@ def _quieten_mujoco() -> None:
     except ImportError:
         return  # gymnasium says it better
 
-    told: set[str] = set()
-
-    def handle(message: str | bytes) -> None:
-        text = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
-        # "... at DOF 3. Time = 1.2": the same warning comes again and again, its beginning identifies it.
-        key = text.split(" at ")[0]
-        if "deprecated" not in text and key not in told:
-            told.add(key)
-            logging.getLogger("prudent").warning("MuJoCo: %s", text)
-
     if mujoco.get_mju_user_warning() is None:  # pyright: ignore[reportAttributeAccessIssue]
-        mujoco.set_mju_user_warning(handle)  # pyright: ignore[reportAttributeAccessIssue]
+        mujoco.set_mju_user_warning(_tell_once)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+_told: set[str] = set()
+
+
+def _tell_once(message: str | bytes) -> None:
+    text = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
+    # "... at DOF 3. Time = 1.2": the same warning comes again and again, its beginning identifies it.
+    key = text.split(" at ")[0]
+    if "deprecated" not in text and key not in _told:
+        _told.add(key)
+        logging.getLogger("prudent").warning("MuJoCo: %s", text)
 
 
 # --- many at once -----------------------------------------------------------------------------------------
