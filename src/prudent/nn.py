@@ -56,16 +56,17 @@ def init_mlp(
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``x @ weight + bias`` for stacked matrices: x (..., rows, in), weight (..., in, out), bias (..., out)."""
     lead = weight.shape[:-2]
-    if lead.numel() == 1 and weight.shape[-1] == 1 and x.device.type == "cpu":
-        # A single matrix-vector product runs through another routine whose last bits differ from those of a batched
+    if lead.numel() == 1 and 1 in weight.shape[-2:] and x.device.type == "cpu":
+        # A single product with a vector runs through another routine whose last bits differ from those of a batched
         # one; multiplying a pair and keeping half lets a member alone equal itself in a population, bit for bit.
         # With the bias inside the product as below: added afterwards, it would round differently.
-        pair, matrix = x.reshape(1, *x.shape[-2:]).expand(2, -1, -1), weight.reshape(1, -1, 1).expand(2, -1, -1)
+        pair = x.reshape(1, *x.shape[-2:]).expand(2, -1, -1)
+        matrix = weight.reshape(1, *weight.shape[-2:]).expand(2, -1, -1)
         if bias is None:
             y = torch.bmm(pair, matrix)
         else:
-            y = torch.baddbmm(bias.reshape(1, 1, 1).expand(2, -1, -1), pair, matrix)
-        return y[:1].reshape(*lead, x.shape[-2], 1)
+            y = torch.baddbmm(bias.reshape(1, 1, -1).expand(2, -1, -1), pair, matrix)
+        return y[:1].reshape(*lead, *y.shape[-2:])
     x = x.expand(*lead, *x.shape[-2:]).flatten(0, -3)
     flat_weight = weight.flatten(0, -3)
     if bias is None:
@@ -126,7 +127,9 @@ def sample_tanh_gaussian(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[
 
 def log_prob_tanh_gaussian(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
     """Log-probability (..., B) of given actions (..., B, A), clipped to the open interval first."""
-    pre_tanh = action.clamp(-ACTION_LIMIT, ACTION_LIMIT).atanh()
+    inside = action.clamp(-ACTION_LIMIT, ACTION_LIMIT)
+    # Not atanh, nor softplus below: on a CPU the last bits of those depend on where in the tensor an element stands.
+    pre_tanh = 0.5 * (inside.log1p() - (-inside).log1p())
     noise = (pre_tanh - mean) * (-log_std).exp()
     gaussian = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
     return (gaussian - _log_tanh_slope(pre_tanh)).sum(-1)
@@ -134,4 +137,5 @@ def log_prob_tanh_gaussian(mean: Tensor, log_std: Tensor, action: Tensor) -> Ten
 
 def _log_tanh_slope(u: Tensor) -> Tensor:
     """log(1 - tanh(u)^2) in the form that stays finite for large u."""
-    return 2 * (math.log(2) - u - functional.softplus(-2 * u))
+    softplus = (-2 * u).clamp(min=0) + (-2 * u.abs()).exp().log1p()
+    return 2 * (math.log(2) - u - softplus)
