@@ -51,7 +51,7 @@ def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int
     members = []
     for values in itertools.product(*varied.values()):
         chosen = dict(zip(varied, values, strict=True))
-        label = [f"{name}={value:g}" for name, value in chosen.items()]
+        label = [f"{name}={value:.15g}" for name, value in chosen.items()]
         own = replace(config, **chosen)
         members.extend(Member(",".join([*label, f"seed={seed}"]), seed, own) for seed in seeds)
     return members
