@@ -16,14 +16,14 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from prudent import runs, train
+from prudent import loop, runs
 from prudent.algorithms import cql
 from prudent.data import Dataset
 from prudent.population import Population, Scaling, grid
@@ -93,18 +93,18 @@ def measure(config: cql.Config, rounds: int, steps: int) -> dict[str, object]:
     }
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Measure, print, and write a file under ``benchmarks/results/``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9, help="pairs of measurements, 5 or more (default: 9)")
     parser.add_argument("--steps", type=int, default=10, help="steps per measurement (default: 10)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--gradient", choices=("exact", "sampled"), default="exact", help="of the log-sum-exp")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.rounds < 5 or arguments.steps < 1:
         parser.error("--rounds must be 5 or more and --steps 1 or more")
     # The same process settings as a training run: threads, and an allocator that keeps what it has.
-    device = train.prepare_process(train.Options(device="cpu", threads=arguments.threads))
+    device = loop.prepare_process(loop.Options(device="cpu", threads=arguments.threads))
     config = cql.Config(gradient=arguments.gradient)
     found = {
         "benchmark": "cql_step",

@@ -3,7 +3,7 @@
 A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->``. Kinds:
 
     config NAME                      the settings of an algorithm: field, default, whether members may differ, meaning
-    options                          how to train: the same for train.Options
+    options                          how to train: the same for loop.Options
     presets                          each preset and where it differs from the defaults
     algorithms                       every algorithm, with the first line of its file
     metrics                          names and meanings
@@ -65,9 +65,9 @@ def config(argument: str) -> str:
 
 def options(_: str) -> str:
     """The settings of the training loop."""
-    from prudent import train
+    from prudent import loop
 
-    return flags(train.Options, several=False)
+    return flags(loop.Options, several=False)
 
 
 def presets(_: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import prudent
-from prudent import algorithms, cli, loggers, train
+from prudent import algorithms, cli, loggers, loop
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -40,7 +40,7 @@ def test_every_setting_is_documented():
         section = page.partition(f"<!-- generated: config {name} -->")[2].partition("<!-- end -->")[0]
         missing = [f.name for f in fields(algorithms.get(name).Config) if f"| `{f.name}` |" not in section]
         assert not missing, f"{name}: not in docs/algorithms.md"
-    for f in fields(train.Options):
+    for f in fields(loop.Options):
         assert f"| `{f.name}` |" in text("docs/training.md")
 
 
