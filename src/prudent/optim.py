@@ -46,7 +46,9 @@ def adam_step(
 
 def clip_by_norm(gradients: Params, max_norm_P: Tensor) -> Params:
     """Each member's gradient, scaled down where its norm over all parameters exceeds the member's limit."""
-    norm_P = torch.stack([g.reshape(len(g), -1).square().sum(-1) for g in gradients.values()]).sum(0).sqrt()
+    # Stacked on the right: a sum over the first axis would round differently for another P.
+    square_PT = torch.stack([g.reshape(len(g), -1).square().sum(-1) for g in gradients.values()], dim=-1)
+    norm_P = square_PT.sum(-1).sqrt()
     scale_P = (max_norm_P / (norm_P + 1e-6)).clamp(max=1.0)
     return {name: g * per_member(scale_P, g) for name, g in gradients.items()}
 
