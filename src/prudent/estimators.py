@@ -149,7 +149,7 @@ class Agent:
         if self.population is None:
             if batch.source is None:
                 raise PrudentError("this batch does not say which dataset it came from: take it from Dataset.batches")
-            device = loop.choose_device(self.device)
+            device = loop.prepare_process(loop.Options(device=self.device))
             population = train.new_population(batch.source, self.algorithm, self._members(), device)
             population.network_batch(batch)
             if getattr(population.hyper, "value_init", "zero") != "zero":

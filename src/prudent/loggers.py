@@ -9,19 +9,18 @@ name                            meaning (mean over the steps since the last even
 ``train/critic_loss``           what the critics minimise: squared TD error plus alpha times the gap
 ``train/td_error``              the squared TD error alone
 ``train/cql_gap``               log-sum-exp of Q over proposed actions minus Q of the logged action
-``train/cql_gap_normalized``    the gap divided by the spread of Q, comparable between reward scales
+``train/cql_gap_normalized``    the gap minus T log N: comparable between numbers of proposals
 ``train/alpha``                 weight of the gap; moves when it is learned (Lagrange) or annealed
 ``train/q_data``                Q of the logged actions
 ``train/q_policy``              Q of the policy's actions
 ``train/q_random``              Q of uniform actions
-``train/actor_loss``            what the policy minimises
 ``train/q_next_policy``         Q of the actions the policy would take in the next state
 ``train/target``                what the critics are fitted to: reward plus discounted next value
+``train/actor_loss``            what the policy minimises
 ``train/lagrange_loss``         loss of the learned multiplier of alpha
 ``train/entropy``               entropy of the policy, nats
 ``train/temperature``           weight of the entropy
 ``train/temperature_loss``      loss of the learned temperature
-``train/value_init_error``      squared distance from the returns-to-go at step 0, after ``value_init`` regression
 ``time/steps_per_second``       gradient steps of the whole population per second, evaluation excluded
 ``time/ms_per_step``            the same as milliseconds per step
 ``eval/return``                 undiscounted return of the deterministic policy, mean over episodes
@@ -33,7 +32,8 @@ name                            meaning (mean over the steps since the last even
 ``eval/lower_bound_share``      share of start states where the promise was kept (0 to 1)
 ==============================  ==============================================================================
 
-Further names are welcome; they are written like the others.
+Names that begin with ``init/`` are, at step 0, the ``train/`` figures of the last supervised step that ``value_init``
+asked for. Further names are welcome; they are written like the others.
 """
 
 import json

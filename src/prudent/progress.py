@@ -54,9 +54,11 @@ class Progress:
         """Show the key metrics of an event, as means over members."""
         now = self._clock()
         moved = self._measure(step, now)
-        if moved and "time/steps_per_second" in metrics:
-            # What the metrics say leaves evaluations out; so does the line about them.
+        if "time/steps_per_second" in metrics:
+            # Evaluations left out, as in the file.
             self._pace = _pace(metrics["time/steps_per_second"])
+        elif metrics and all(name.startswith("eval/") for name in metrics):
+            moved = False
         self._last = (step, now)
         means = {key: _mean(metrics.get(key)) for key in self.keys}
         shown = {key.split("/")[-1]: f"{mean:.4g}" for key, mean in means.items() if mean is not None}

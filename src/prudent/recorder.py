@@ -49,7 +49,8 @@ class Recorder(Observer):
     def began(self, metrics: Metrics) -> None:
         """Log how well the first values fit, and start the clock."""
         if metrics:
-            self.log.log(0, {f"train/{name}": value for name, value in metrics.items()})
+            # Names of their own: the loss of a supervised step is no point of the curve that follows.
+            self.log.log(0, {f"init/{name}": value for name, value in sorted(metrics.items())})
             self.progress.say("critics start from Monte-Carlo returns")
         self.clock = _Clock()
 
@@ -77,7 +78,7 @@ class Recorder(Observer):
 
     def flush(self, step: int) -> None:
         """Write the means of the metrics since the last time."""
-        means = {f"train/{name}": mean.tolist() for name, mean in self.means().items()}
+        means = {f"train/{name}": mean.tolist() for name, mean in sorted(self.means().items())}
         line = means | self.clock.metrics()
         self.log.log(step, line)
         self.progress.log(step, line)

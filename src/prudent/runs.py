@@ -169,9 +169,10 @@ def describe(population: Population, dataset: Dataset, settings: Mapping[str, An
     }
 
 
-def environment(device: torch.device, dataset: Dataset) -> dict[str, Any]:
+def environment(device: torch.device, dataset: Dataset | None = None) -> dict[str, Any]:
     """``environment.json``: versions, machine, commit and data, for whoever compares results."""
-    return {**_machine(device), "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint}}
+    data = {} if dataset is None else {"dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint}}
+    return _machine(device) | data
 
 
 def differences(run: Path, device: torch.device) -> list[str]:
