@@ -26,7 +26,8 @@ import torch
 from prudent import loop, runs
 from prudent.algorithms import cql
 from prudent.data import Dataset
-from prudent.population import Population, Scaling, grid
+from prudent.population import Population, grid
+from prudent.scaling import Scaling
 
 OBSERVATION, ACTION, ROWS = 17, 6, 20_000
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -243,7 +243,8 @@ def test_discrete_actions():
 
 def test_a_population_is_evaluated_member_by_member_as_alone():
     from prudent import algorithms, envs
-    from prudent.population import Population, Scaling, grid
+    from prudent.population import Population, grid
+    from prudent.scaling import Scaling
 
     spec = envs.spec_of("Pendulum-v1")
     members = grid(algorithms.get("cql").Config(hidden=(8, 8)), {"alpha": [1.0]}, [0, 1])

@@ -12,8 +12,10 @@ from oracles import optimisers as oracle
 from prudent.algorithms import bc, cql, sac
 from prudent.data import Dataset
 from prudent.errors import ConfigError, DataError
-from prudent.population import Member, Population, Scaling, TrainingData, grid
+from prudent.population import Member, Population, grid
 from prudent.rng import MemberRng
+from prudent.scaling import Scaling
+from prudent.training_data import TrainingData
 from prudent.types import Batch, Hyper
 
 MODULES = {"bc": bc, "cql": cql, "sac": sac}

@@ -20,7 +20,8 @@ from torch import Tensor
 from prudent import algorithms
 from prudent.config import from_json, to_json
 from prudent.errors import PrudentError
-from prudent.population import Member, Population, Scaling
+from prudent.population import Member, Population
+from prudent.scaling import Scaling
 from prudent.types import Spec
 from prudent.version import __version__
 
@@ -179,7 +180,7 @@ def load(path: Path | str, device: str = "cpu") -> tuple[Population, dict[str, T
         spec = Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in declared.items()})  # pyright: ignore[reportArgumentType]
         scaling = Scaling(**_part(tensors, "scaling."))
         population = Population(description["algorithm"], members, spec, scaling, device)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise PrudentError(f"{folder}: the description does not fit this version of prudent ({error})") from error
     population.restore(_part(tensors, "population."), description["step"])
     return population, _part(tensors, "extra."), skipped

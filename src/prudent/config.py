@@ -83,9 +83,11 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         return tuple(_typed(v, typing.get_args(hint)[0], name) for v in value)
     if typing.get_origin(hint) is typing.Literal and value in typing.get_args(hint):
         return value
-    if hint is float and (type(value) in (int, float) or value in ("inf", "-inf", "nan")):
+    # bool apart: true is an int to Python, but no number.
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    # type() and not isinstance: true is an int to Python, but no number of steps.
+    if hint is float and isinstance(value, str) and value in ("inf", "-inf", "nan"):
+        return float(value)
     if hint in (int, bool, str) and type(value) is hint:
         return value
     raise ConfigError(f"{name} cannot be {value!r}")

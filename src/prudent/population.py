@@ -1,8 +1,7 @@
 """Seeds x hyperparameters as one program: members, their data, their state.
 
 A :class:`Population` is an algorithm, its members' settings, their stacked state and the scaling of the data; it
-takes and gives observations and actions in the units of the log. :class:`TrainingData` is a dataset on the device,
-scaled, from which every member draws its own batches.
+takes and gives observations and actions in the units of the log.
 """
 
 import itertools
@@ -20,6 +19,8 @@ from prudent.config import check_names, member_fields
 from prudent.data import Dataset
 from prudent.errors import ConfigError, DataError
 from prudent.rng import MemberRng
+from prudent.scaling import Scaling
+from prudent.training_data import TrainingData
 from prudent.types import Batch, Hyper, Metrics, Spec, flatten, unflatten
 
 VALUE_SAMPLES = 10
@@ -79,107 +80,6 @@ def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[st
         else:
             single[name] = value
     return replace(base, **single), lists
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """From the units of the log to those of the networks and back. Stored in every checkpoint."""
-
-    observation_mean: Tensor  # (S,)
-    observation_std: Tensor  # (S,), 1 where a feature is constant
-    action_center: Tensor  # (A,)
-    action_half_range: Tensor  # (A,)
-
-    @classmethod
-    def fit(cls, dataset: Dataset, normalize_observations: bool) -> "Scaling":
-        """Statistics of a dataset's observations, and its declared action bounds (or -1 to 1).
-
-        Raises:
-            DataError: no bounds are declared and an action lies outside -1 to 1.
-        """
-        spec, size = dataset.spec, dataset.spec.observation_size
-        mean, std = np.zeros(size, np.float32), np.ones(size, np.float32)
-        if normalize_observations:
-            mean = dataset.observation.mean(0, dtype=np.float64)
-            std = dataset.observation.std(0, dtype=np.float64)
-            # A constant feature says nothing; dividing by its deviation would turn rounding into huge inputs.
-            std = np.where(std > 1e-6 * np.maximum(1.0, np.abs(mean)), std, 1.0)
-        if spec.action_low is None or spec.action_high is None:
-            outside = np.flatnonzero((np.abs(dataset.action) > 1 + 1e-5).any(axis=1))
-            if len(outside):
-                raise DataError(
-                    f"{dataset.name}: no action bounds are declared and {len(outside)} actions lie outside -1 to 1, "
-                    f"the first in row {outside[0]}: {dataset.action[outside[0]].tolist()}; "
-                    "declare action_low and action_high"
-                )
-            low, high = -np.ones(spec.action_size), np.ones(spec.action_size)
-        else:
-            low, high = np.array(spec.action_low), np.array(spec.action_high)
-
-        def tensor(x: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.asarray(x, dtype=np.float32))
-
-        return cls(tensor(mean), tensor(std), tensor((low + high) / 2), tensor((high - low) / 2))
-
-    def to(self, device: torch.device | str) -> "Scaling":
-        """The same on another device."""
-        return Scaling(**{name: t.to(device) for name, t in vars(self).items()})
-
-    def observation(self, observation: Tensor) -> Tensor:
-        """Observations as the networks see them."""
-        return (observation - self.observation_mean) / self.observation_std
-
-    def action(self, action: Tensor) -> Tensor:
-        """Actions of the log as the networks see them: within [-1, 1]."""
-        return ((action - self.action_center) / self.action_half_range).clamp(-1.0, 1.0)
-
-    def unscale_action(self, action: Tensor) -> Tensor:
-        """Actions of the networks in the units of the log."""
-        return action * self.action_half_range + self.action_center
-
-
-class TrainingData:
-    """A dataset on the device in the networks' units; every member draws rows of its own, with replacement."""
-
-    def __init__(self, dataset: Dataset, scaling: Scaling, hyper: Hyper, device: torch.device, with_returns: bool):
-        def place(column: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(column)).to(device)
-
-        scaling = scaling.to(device)
-        self.rows = len(dataset)
-        self.observation = scaling.observation(place(dataset.observation))
-        self.next_observation = scaling.observation(place(dataset.next_observation))
-        self.action = scaling.action(place(dataset.action))
-        reward_P = torch.stack([hyper.reward_scale, hyper.reward_shift])
-        self.reward_scale_P1, self.reward_shift_P1 = reward_P.unsqueeze(-1)
-        self.reward = place(dataset.reward)
-        self.terminated = place(dataset.terminated)
-        self.dt = place(dataset.extra["dt"].astype(np.float32)) if "dt" in dataset.extra else None
-        self.return_to_go_PR: Tensor | None = None
-        if with_returns:
-            self.return_to_go_PR = torch.stack([place(r) for r in _returns_to_go(dataset, hyper)])
-
-    def sample(self, rng: MemberRng, batch_size: int) -> Batch:
-        """A batch (P, B, ...)."""
-        rows_PB = rng.integers(self.rows, batch_size)
-        return Batch(
-            observation=self.observation[rows_PB],
-            action=self.action[rows_PB],
-            reward=self.reward[rows_PB] * self.reward_scale_P1 + self.reward_shift_P1,
-            next_observation=self.next_observation[rows_PB],
-            terminated=self.terminated[rows_PB],
-            dt=None if self.dt is None else self.dt[rows_PB],
-            return_to_go=None if self.return_to_go_PR is None else self.return_to_go_PR.gather(1, rows_PB),
-        )
-
-
-def _returns_to_go(dataset: Dataset, hyper: Hyper) -> list[np.ndarray]:
-    """Each member's return-to-go (rows,), computed once per distinct discount and reward transform."""
-    found: dict[tuple, np.ndarray] = {}
-    settings = [(c.discount, c.reward_scale, c.reward_shift) for c in hyper.members]
-    for discount, scale, shift in dict.fromkeys(settings):
-        found[discount, scale, shift] = dataset.returns_to_go(discount, dataset.reward * scale + shift)
-    return [found[key] for key in settings]
 
 
 class Population:

@@ -8,7 +8,7 @@ COLUMNS = {
     "return_std": "std",
     "normalized_score": "score",
     "iqm": "IQM",
-    "ci95": "95 % interval",
+    "ci95": "its 95 % interval",
     "predicted_value": "predicted",
     "realized_value": "realised",
     "lower_bound_share": "bound held",

@@ -17,8 +17,9 @@ from oracles import losses as oracle
 from prudent import nn, optim
 from prudent.algorithms import _common, cql, sac
 from prudent.data import Dataset
-from prudent.population import Scaling, TrainingData
 from prudent.rng import MemberRng
+from prudent.scaling import Scaling
+from prudent.training_data import TrainingData
 from prudent.types import Hyper, Spec
 
 

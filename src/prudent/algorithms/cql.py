@@ -265,7 +265,7 @@ def multiplier(networks: Networks) -> Tensor:
 
 
 def lagrange_loss(networks: Networks, gap_P: Tensor, hyper: Hyper, step: int = 0) -> tuple[Tensor, Metrics]:
-    """``-exp(log_alpha) alpha (gap - target_gap)``, (P,): the same ``alpha (gap - target_gap)`` as in the critics' loss.
+    """``-exp(log_alpha) alpha (gap - target_gap)``, (P,), with ``alpha (gap - target_gap)`` as in the critics' loss.
 
     The multiplier grows while the normalised gap, averaged over critics, exceeds its target.
     """

@@ -1,0 +1,67 @@
+"""From the units of the log to those of the networks and back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prudent.data import Dataset
+from prudent.errors import DataError
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Observation statistics and action bounds. Stored in every checkpoint: without them a policy is lost."""
+
+    observation_mean: Tensor  # (S,)
+    observation_std: Tensor  # (S,), 1 where a feature is constant
+    action_center: Tensor  # (A,)
+    action_half_range: Tensor  # (A,)
+
+    @classmethod
+    def fit(cls, dataset: Dataset, normalize_observations: bool) -> "Scaling":
+        """Statistics of a dataset's observations, and its declared action bounds (or -1 to 1).
+
+        Raises:
+            DataError: no bounds are declared and an action lies outside -1 to 1.
+        """
+        spec, size = dataset.spec, dataset.spec.observation_size
+        mean, std = np.zeros(size, np.float32), np.ones(size, np.float32)
+        if normalize_observations:
+            mean = dataset.observation.mean(0, dtype=np.float64)
+            std = dataset.observation.std(0, dtype=np.float64)
+            # A constant feature says nothing; dividing by its deviation would turn rounding into huge inputs.
+            std = np.where(std > 1e-6 * np.maximum(1.0, np.abs(mean)), std, 1.0)
+        if spec.action_low is None or spec.action_high is None:
+            outside = np.flatnonzero((np.abs(dataset.action) > 1 + 1e-5).any(axis=1))
+            if len(outside):
+                raise DataError(
+                    f"{dataset.name}: no action bounds are declared and {len(outside)} actions lie outside -1 to 1, "
+                    f"the first in row {outside[0]}: {dataset.action[outside[0]].tolist()}; "
+                    "declare action_low and action_high"
+                )
+            low, high = -np.ones(spec.action_size), np.ones(spec.action_size)
+        else:
+            low, high = np.array(spec.action_low), np.array(spec.action_high)
+
+        def tensor(x: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.asarray(x, dtype=np.float32))
+
+        return cls(tensor(mean), tensor(std), tensor((low + high) / 2), tensor((high - low) / 2))
+
+    def to(self, device: torch.device | str) -> "Scaling":
+        """The same on another device."""
+        return Scaling(**{name: t.to(device) for name, t in vars(self).items()})
+
+    def observation(self, observation: Tensor) -> Tensor:
+        """Observations as the networks see them."""
+        return (observation - self.observation_mean) / self.observation_std
+
+    def action(self, action: Tensor) -> Tensor:
+        """Actions of the log as the networks see them: within [-1, 1]."""
+        return ((action - self.action_center) / self.action_half_range).clamp(-1.0, 1.0)
+
+    def unscale_action(self, action: Tensor) -> Tensor:
+        """Actions of the networks in the units of the log."""
+        return action * self.action_half_range + self.action_center
