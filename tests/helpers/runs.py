@@ -28,14 +28,16 @@ def flags(algorithm: str) -> list[str]:
 def columns(rows: int = 240) -> dict[str, np.ndarray]:
     """A log with the spaces of Pendulum-v1: episodes of 40 steps, all cut by time."""
     rng = np.random.default_rng(0)
-    observation = rng.normal([1.0, -2.0, 3.0], [1.0, 0.5, 4.0], size=(rows + 1, 3)).astype(np.float32)
+    observation, successor = rng.normal([1.0, -2.0, 3.0], [1.0, 0.5, 4.0], size=(2, rows, 3)).astype(np.float32)
+    timeouts = np.arange(1, rows + 1) % 40 == 0
+    successor[:-1] = np.where(timeouts[:-1, None], successor[:-1], observation[1:])
     return {
-        "observations": observation[:-1],
+        "observations": observation,
         "actions": rng.uniform(-2, 2, size=(rows, 1)).astype(np.float32),
         "rewards": rng.normal(size=rows).astype(np.float32),
-        "next_observations": observation[1:],
+        "next_observations": successor,
         "terminals": np.zeros(rows, dtype=bool),
-        "timeouts": np.arange(1, rows + 1) % 40 == 0,
+        "timeouts": timeouts,
         "action_low": np.float32(-2),
         "action_high": np.float32(2),
     }
