@@ -99,7 +99,7 @@ def test_a_member_equals_its_solo_run_bit_for_bit(name):
 
 def test_a_member_equals_its_solo_run_bit_for_bit_at_full_size():
     """The default widths, batch and proposals: libraries choose other routines for other sizes."""
-    assert_alone_as_in_company("cql", {}, {"alpha": [1.0, 10.0]}, steps=2)
+    assert_alone_as_in_company("cql", {}, {"alpha": [1.0, 10.0]}, steps=1)
 
 
 @pytest.mark.parametrize(("state_size", "action_size"), [(1, 1), (3, 1), (11, 3)])
