@@ -117,8 +117,16 @@ def test_a_taken_folder_is_refused_and_a_free_one_made(tmp_path):
     for taken in (tmp_path / "a", tmp_path / "a" / "file"):
         with pytest.raises(ConfigError, match="exists and is not empty"):
             runs.check_free(taken)
-    with pytest.raises(ConfigError, match="cannot be created"):
-        runs.create(tmp_path / "a" / "file" / "below")
+    below = tmp_path / "a" / "file" / "below"
+    for refuse in (runs.check_free, runs.create):
+        with pytest.raises(ConfigError, match="below cannot be created"):
+            refuse(below)
+
+
+def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs.os, "access", lambda _path, _mode: False)
+    with pytest.raises(ConfigError, match="may not be written to"):
+        runs.check_free(tmp_path / "run")
 
 
 def test_json_files_are_replaced_whole(tmp_path):

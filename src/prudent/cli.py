@@ -173,8 +173,7 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
 
     if not given["data"]:
         raise ConfigError("train: name a dataset, or --resume RUN (see prudent train --help)")
-    own = {f.name for f in fields(config_type)}
-    config, lists = split_settings(base, {key: value for key, value in given.items() if key in own})
+    config, lists = split_settings(base, {f.name: given[f.name] for f in fields(config_type) if f.name in given})
     if preset is not None:
         given.setdefault("eval_episodes", preset.eval_episodes)
     options = loop.Options(**{f.name: given[f.name] for f in fields(loop.Options) if f.name in given})

@@ -44,6 +44,7 @@ class Agent:
         self, *, seeds: Sequence[int] = (0,), preset: str | None = None, device: str = "auto", **settings: Any
     ):
         self.seeds, self.preset, self.device, self.settings = seeds, preset, device, settings
+        check_names(algorithms.get(self.algorithm).Config, settings)
         self.population: Population | None = None
         self._noise: list[Any] = []
         self._members()
@@ -68,7 +69,8 @@ class Agent:
 
     def __repr__(self) -> str:
         base = self._base()
-        given = {name: value for name, value in self.settings.items() if value != getattr(base, name)}
+        settings = {f.name: self.settings.get(f.name, getattr(base, f.name)) for f in fields(base)}
+        given = {name: value for name, value in settings.items() if value != getattr(base, name)}
         preset = {} if self.preset is None else {"preset": self.preset}
         inside = ", ".join(
             f"{name}={value!r}" for name, value in {**preset, **given, "seeds": list(self.seeds)}.items()
@@ -85,9 +87,10 @@ class Agent:
 
     def _members(self) -> list[Member]:
         base = self._base()
-        check_names(type(base), self.settings)
+        # In the order of the fields: members do not depend on the order in which settings were named.
+        ordered = {f.name: self.settings[f.name] for f in fields(base) if f.name in self.settings}
         try:
-            return grid(*split_settings(base, self.settings), self.seeds)
+            return grid(*split_settings(base, ordered), self.seeds)
         except TypeError as error:
             raise ConfigError(f"a setting of {type(self).__name__} has a value of the wrong type: {error}") from error
 

@@ -45,14 +45,18 @@ class Parser(argparse.ArgumentParser):
             ConfigError: a flag is unknown, lacks its value, has one that is not allowed, or has too many.
         """
         found, unknown = self.parse_known_args(words)
-        stray = [text for text in getattr(found, "data", None) or [] if _is_number(text) and not Path(text).exists()]
-        for word in [*unknown, *stray]:
+        data: list[str] | None = getattr(found, "data", None)
+        for word in [*unknown, *(data or ())]:
             if word.startswith("--"):
                 known = [option for action in self._actions for option in action.option_strings]
                 close = get_close_matches(word.partition("=")[0], known, n=1, cutoff=0.7)
                 self.error(f"unknown argument {word}" + (f"; did you mean {close[0]}?" if close else ""))
-            flag = next((w for w in reversed(words[: words.index(word)]) if w.startswith("--")), None)
-            self.error(f"unknown argument {word}" + (f": {flag} takes fewer values" if flag else ""))
+            # "--n-actions 5 10": the 10 is no dataset. But data may stand before and after the flags.
+            if data is None or (_is_number(word) and not Path(word).exists()):
+                flag = next((w for w in reversed(words[: words.index(word)]) if w.startswith("--")), None)
+                self.error(f"unknown argument {word}" + (f": {flag} takes fewer values" if flag else ""))
+        if data is not None:
+            data.extend(unknown)
         return found
 
 

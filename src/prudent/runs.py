@@ -20,14 +20,19 @@ from prudent.version import __version__
 
 
 def check_free(path: Path, hint: str = "") -> None:
-    """Refuse a folder that holds something.
+    """Refuse a folder that holds something, or that cannot be made.
 
     Raises:
-        ConfigError: it does; the line ends in ``hint``.
+        ConfigError: it does (the line ends in ``hint``), or its place is a file or may not be written to.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         hint = hint or f"choose another folder, or continue a run with --resume {path}"
         raise ConfigError(f"{path} exists and is not empty: {hint}")
+    place = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not place.is_dir():
+        raise ConfigError(f"{path} cannot be created: {place} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigError(f"{path} cannot be created: {place} may not be written to")
 
 
 def create(path: Path) -> Path:
