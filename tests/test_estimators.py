@@ -188,6 +188,10 @@ def test_scikit_learn_itself():
     assert base.clone(agent(alpha=[1.0, 2.0])).get_params() == agent(alpha=[1.0, 2.0]).get_params()
 
 
+def test_whole_numbers_and_lists_are_taken_for_what_they_mean():
+    assert CQL(alpha=5, hidden=[8, 8], seeds=np.arange(2))._members() == CQL(hidden=(8, 8), seeds=[0, 1])._members()
+
+
 def test_params_can_be_set(data):
     one = agent().fit(data, steps=2)
     assert one.set_params(alpha=[1.0, 2.0], seeds=[7]) is one
@@ -218,6 +222,11 @@ def test_presets_are_defaults():
         {"alpha": []},
         {"alpha": "high"},
         {"hidden": 8},
+        {"batch_size": 16.0},
+        {"n_actions": True},
+        {"lagrange": "no"},
+        {"seeds": "01"},
+        {"seeds": [0.5]},
         {"hidden": (0,)},
         {"n_actions": [5, 10]},
         {"seeds": []},

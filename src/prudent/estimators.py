@@ -5,7 +5,8 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from operator import index
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from prudent import algorithms, checkpoint, loop, presets, train
-from prudent.config import check_names
+from prudent.config import check_names, from_json, to_json
 from prudent.data import Dataset
 from prudent.errors import ConfigError, PrudentError
 from prudent.evaluate import evaluate_both
@@ -90,7 +91,9 @@ class Agent:
         # In the order of the fields: members do not depend on the order in which settings were named.
         ordered = {f.name: self.settings[f.name] for f in fields(base) if f.name in self.settings}
         try:
-            return grid(*split_settings(base, ordered), self.seeds)
+            members = grid(*split_settings(base, ordered), [index(seed) for seed in self.seeds])
+            # What cannot be written down and read again has the wrong type: 16.0 rows, "yes" for a flag.
+            return [replace(m, config=from_json(type(base), to_json(m.config))) for m in members]
         except TypeError as error:
             raise ConfigError(f"a setting of {type(self).__name__} has a value of the wrong type: {error}") from error
 
