@@ -42,3 +42,22 @@ def test_a_member_without_figures():
     empty = dict.fromkeys(FIGURES)
     lines = evaluation_table({"overall": empty, "members": {"lost": empty, "fine": FIGURES}}).splitlines()
     assert lines[2].split() == ["lost", *["-"] * 7]
+
+
+def test_several_settings_have_a_row_each_instead_of_one_over_all():
+    names = ["alpha=1,seed=0", "alpha=1,seed=1", "alpha=5,seed=0", "alpha=5,seed=1"]
+    settings = {"alpha=1": {**FIGURES, "return_mean": 22.5, "ci95": [20.0, 25.0]}, "alpha=5": FIGURES}
+    summary = {"overall": FIGURES, "members": dict.fromkeys(names, FIGURES), "settings": settings}
+    lines = evaluation_table(summary).splitlines()
+    assert [line.split()[0] for line in lines[2:]] == [*names, "alpha=1", "alpha=5"]
+    assert "22.5" in lines[6]
+    assert "20.0 to 25.0" in lines[6]
+
+
+def test_settings_of_one_seed_each_are_not_repeated():
+    members = {"alpha=1,seed=0": FIGURES, "alpha=5,seed=0": FIGURES}
+    settings = {"alpha=1": FIGURES, "alpha=5": FIGURES}
+    lines = evaluation_table({"overall": FIGURES, "members": members, "settings": settings}).splitlines()
+    assert [line.split()[0] for line in lines[2:]] == list(members)
+    one = {"overall": FIGURES, "members": {"seed=0": FIGURES, "seed=1": FIGURES}, "settings": {}}
+    assert evaluation_table(one).splitlines()[-1].split()[0] == "all"

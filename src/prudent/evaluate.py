@@ -6,6 +6,7 @@ All members and episodes run at once, one policy call per time step. Every membe
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -114,7 +115,11 @@ class Evaluation:
         return [name for name, row in zip(self.names, self.returns, strict=True) if np.isnan(row).any()]
 
     def summary(self) -> dict[str, Any]:
-        """``{"overall": figures, "members": {name: figures}}``, ready for JSON: None for what has no value.
+        """``{"overall", "members": {name: figures}, "settings": {name: figures}}``, ready for JSON.
+
+        None stands for what has no value. ``overall`` is over all members. Where they differ in more than their
+        seed that is nobody's figure, and ``settings`` has those of the seeds of each (``alpha=5``), see
+        :func:`settings_of`; it is empty where there is one setting only.
 
         ``return_mean`` and ``return_std``, ``iqm`` and its bootstrap interval ``ci95`` ``[low, high]`` are
         raw returns over all episodes, :mod:`prudent.statistics` says how; ``normalized_score`` is that of the
@@ -124,7 +129,9 @@ class Evaluation:
         prediction would score about a half, a lower bound close to 1.
         """
         members = {name: self.select([index])._figures() for index, name in enumerate(self.names)}
-        return {"overall": self._figures(), "members": members}
+        groups = settings_of(self.names)
+        settings = {name: self.select(group)._figures() for name, group in groups.items()} if len(groups) > 1 else {}
+        return {"overall": self._figures(), "members": members, "settings": settings}
 
     def _figures(self) -> dict[str, Any]:
         interval = statistics.interval(self.returns)
@@ -147,6 +154,22 @@ class Evaluation:
         return figures
 
 
+ALL_SEEDS = "all seeds"
+"""The setting of members that have no name but their seed."""
+
+
+def settings_of(names: Sequence[str]) -> dict[str, list[int]]:
+    """Indices of the members that differ in nothing but their seed, by what their names have in common.
+
+    ``{"alpha=1": [0, 1], "alpha=5": [2, 3]}``, in the order of the members; :data:`ALL_SEEDS` where nothing is left.
+    """
+    groups: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        common = re.sub(r"(^|,)\s*seed=[^,]*", "", name).strip(", ")
+        groups.setdefault(common or ALL_SEEDS, []).append(index)
+    return groups
+
+
 _COLUMNS = ("returns", "lengths", "truncated", "realized", "continuation", "tail_weight")
 
 
@@ -158,19 +181,20 @@ class BothEvaluations:
     stochastic: Evaluation
 
     def summary(self) -> dict[str, Any]:
-        """``{"overall", "members", "deterministic", "stochastic"}``.
+        """``{"overall", "members", "settings", "deterministic", "stochastic"}``.
 
-        The last two are the summaries of each. ``overall`` and ``members`` take from each what is meaningful:
-        returns of the deterministic policy, the one deployed; prediction against realisation of the
-        stochastic one, the one the critic speaks of.
+        The last two are the summaries of each. The others take from each what is meaningful: returns of the
+        deterministic policy, the one deployed; prediction against realisation of the stochastic one, the one the
+        critic speaks of.
         """
         deterministic, stochastic = self.deterministic.summary(), self.stochastic.summary()
-        members = {
-            name: _merge(figures, stochastic["members"][name]) for name, figures in deterministic["members"].items()
+        merged = {
+            key: {name: _merge(figures, stochastic[key][name]) for name, figures in deterministic[key].items()}
+            for key in ("members", "settings")
         }
         return {
             "overall": _merge(deterministic["overall"], stochastic["overall"]),
-            "members": members,
+            **merged,
             "deterministic": deterministic,
             "stochastic": stochastic,
         }

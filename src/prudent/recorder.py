@@ -42,7 +42,8 @@ class Recorder(Observer):
         self.population, self.options, self.folder = population, options, folder
         self.log, self.progress, self.requests = log, progress, requests
         self.clock = _Clock()
-        self.best: tuple[float, int] | None = None
+        self.settings = evaluate.settings_of(population.names)
+        self.best: tuple[float, int, int] | None = None  # mean return, step, index of the setting
         self.diverged: set[int] = set()
         self.no_pictures = False
 
@@ -109,14 +110,34 @@ class Recorder(Observer):
         self.log.log(step, line)
         self.progress.log(step, line)
         summary = found.summary()
-        runs.write_json(self.folder / "evaluation.json", {"step": step, **summary})
+        is_best = self.is_best(step, [figures["return_mean"] for figures in summary["members"].values()])
+        runs.write_json(self.folder / "evaluation.json", {"step": step, "best": self.best_so_far(), **summary})
         if self.options.video:
             self.film(step, env)
-        mean = summary["overall"]["return_mean"]
-        if mean is None or (self.best is not None and mean <= self.best[0]):
+        return is_best
+
+    def is_best(self, step: int, returns: Sequence[float | None]) -> bool:
+        """Whether a setting's mean return over its seeds is higher than any was before; remembers it.
+
+        A mean over settings would be that of no policy. A diverged member (None) leaves the others of its setting.
+        """
+        found: list[tuple[float, int]] = []
+        for index, members in enumerate(self.settings.values()):
+            finite = [value for member in members if (value := returns[member]) is not None]
+            if finite:
+                found.append((sum(finite) / len(finite), index))
+        mean, setting = max(found, key=lambda pair: pair[0], default=(-math.inf, 0))
+        if not found or (self.best is not None and mean <= self.best[0]):
             return False
-        self.best = (mean, step)
+        self.best = (mean, step, setting)
         return True
+
+    def best_so_far(self) -> dict[str, Any] | None:
+        """The best evaluation of this training, as ``evaluation.json`` has it."""
+        if self.best is None:
+            return None
+        mean, step, setting = self.best
+        return {"step": step, "return": mean, "setting": list(self.settings)[setting]}
 
     def film(self, step: int, env: str) -> None:
         """Record the first member, or say once why there is no picture."""
@@ -146,8 +167,8 @@ class Recorder(Observer):
             elif kind == "counts":
                 self.counts[name] = int(value)
         if "best" in extra:
-            value, step = extra["best"].tolist()
-            self.best = (value, int(step))
+            value, step, *setting = extra["best"].tolist()
+            self.best = (value, int(step), int(setting[0]) if setting else 0)  # none in older checkpoints
 
     def status(self, state: str, message: str = "") -> None:
         """``status.json``: one line a person can read."""

@@ -30,11 +30,17 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def evaluation_table(summary: Mapping[str, Any]) -> str:
     """An evaluation's summary: a row per member, and one over all of them where there are several.
 
+    Members of several settings (alphas, say) have a row per setting instead: over all of them is nobody's figure.
+    Where every setting has a single seed, the members' rows say it already.
+
     Returns are of the deterministic policy; predicted and realised are discounted values of the sampling one, which is
     the policy the critic speaks of, with the share of start states where the prediction was not above the realisation.
     """
     rows = dict(summary["members"])
-    if len(rows) > 1:
+    settings = summary.get("settings") or {}
+    if settings and len(settings) < len(rows):
+        rows |= settings
+    elif len(rows) > 1 and not settings:
         rows["all"] = summary["overall"]
     shown = [key for key in COLUMNS if any(figures[key] is not None for figures in rows.values())]
     body = [[name, *(cell(key, figures[key]) for key in shown)] for name, figures in rows.items()]

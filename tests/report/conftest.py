@@ -69,7 +69,11 @@ def _summary(names, generator, base=-150.0):
         for name in names
     }
     overall = dict(next(iter(members.values())), return_mean=base, ci95=[base - 14, base + 12])
-    return {"overall": overall, "members": members}
+    settings = {}
+    for index, name in enumerate(dict.fromkeys(name.rpartition(",")[0] for name in names)):
+        level = base - 50 * abs(index - 1)  # the second is the best
+        settings[name] = dict(overall, return_mean=level, iqm=level + 2, ci95=[level - 14, level + 12])
+    return {"overall": overall, "members": members, "settings": settings if len(settings) > 1 else {}}
 
 
 def draw_gif(path: Path, frames: int = 12) -> None:
@@ -128,8 +132,7 @@ def make_run(tmp_path):
                     "backup": "min",
                 },
                 "members": [
-                    {"name": n, "seed": seed, "alpha": alpha}
-                    for n, (alpha, seed) in zip(names, grid, strict=True)
+                    {"name": n, "seed": seed, "alpha": alpha} for n, (alpha, seed) in zip(names, grid, strict=True)
                 ],
                 "train": {"steps": total, "batch_size": 256, "eval_every": total // 10, "eval_episodes": 10},
                 "dataset": {

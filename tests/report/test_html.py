@@ -11,7 +11,7 @@ import pytest
 from prudent.report import write_report
 from prudent.report.html import LARGEST_VIDEO
 from prudent.report.run import read_run
-from prudent.report.verdict import interval, judge, number, share
+from prudent.report.verdict import interval, judge, number, share, tables
 
 HOSTILE = "<script>document.title='owned'</script>\"'><img src=x onerror=alert(1)>&lt;"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -42,15 +42,10 @@ def read(path):
 def assert_safe(page):
     tags = {tag for tag, _ in page.tags}
     assert not tags & {"script", "iframe", "object", "embed", "link", "form", "base", "svg"}
-    assert all(
-        source.startswith(("data:image/png;base64,", "data:image/gif;base64,"))
-        for source in page.values("src")
-    )
+    assert all(source.startswith(("data:image/png;base64,", "data:image/gif;base64,")) for source in page.values("src"))
     assert not any(":" in target or target.startswith(("/", "\\")) for target in page.values("href"))
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
-    assert [a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"] == [
-        POLICY
-    ]
+    assert [a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"] == [POLICY]
 
 
 def test_a_full_report(make_run):
@@ -63,9 +58,13 @@ def test_a_full_report(make_run):
     assert len(page.values("src")) == 4
     for expected in (
         "CQL on pendulum-mixed",
-        "Better than the data it learned from",
+        "alpha=5, the best of 3 settings: better than the data it learned from",
+        "alpha=5 was chosen among 3 settings by its return in the environment, so its figures are optimistic",
+        "Mean return of alpha=5 -150.0",
         "above BC, which returns -480.0",
-        "alpha=5, mean of 3 seeds",
+        "alpha=5, 3 seeds (best of 3)",
+        "alpha=10, 3 seeds",
+        "-214.0 to -188.0",
         "alpha=10,seed=2",
         "-164.0 to -138.0",
         "9f2c64be0a1d77e3",
@@ -77,8 +76,9 @@ def test_a_full_report(make_run):
     assert {"config.json", "metrics.jsonl", "curves.png", "checkpoints", "videos"} <= set(page.values("href"))
     # No column for what nobody has: there are no reference scores here.
     assert "score" not in page.text.split("Training")[0]
+    assert "all members" not in page.text  # over three alphas: nobody's figures
     # The verdict stands before everything else.
-    assert page.text.index("Better than") < page.text.index("Evaluation") < page.text.index("Training")
+    assert page.text.index("better than") < page.text.index("Evaluation") < page.text.index("Training")
 
 
 def test_hostile_text_stays_text(make_run):
@@ -121,9 +121,7 @@ def test_a_browser_shows_the_hostile_name_and_runs_nothing(make_run, tmp_path):
 def test_a_run_without_environment_has_no_known_worth(make_run):
     config = {"algorithm": "cql", "members": [{"name": "seed=0"}], "dataset": {"name": "logs"}, "env": None}
     folder = make_run(config=config, evaluation=None, environment=None, status=None, video=False)
-    (folder / "metrics.jsonl").write_text(
-        '{"step": 1, "member": 0, "name": "seed=0", "train/critic_loss": 1.0}\n'
-    )
+    (folder / "metrics.jsonl").write_text('{"step": 1, "member": 0, "name": "seed=0", "train/critic_loss": 1.0}\n')
     page = read(write_report(folder))
     assert_safe(page)
     assert "The worth of this policy is not known" in page.text
@@ -140,9 +138,7 @@ def test_a_bare_config_is_enough(tmp_path):
 def test_divergence_is_in_the_verdict(make_run):
     folder = make_run(alphas=(5.0,), seeds=(0, 1))
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write(
-            '{"step": 50001, "member": 1, "name": "seed=1", "train/critic_loss": null, "eval/return": null}\n'
-        )
+        file.write('{"step": 50001, "member": 1, "name": "seed=1", "train/critic_loss": null, "eval/return": null}\n')
         file.write('{"step": 50002, "mem')
     verdict = judge(read_run(folder), {})
     assert verdict.tone == "bad"
@@ -222,6 +218,57 @@ def test_the_verdict_against_another_run(tmp_path, theirs, tone, said):
     assert said in " ".join(verdict.reasons)
 
 
+def grid(**settings):
+    """An evaluation of several settings: name=(mean, interval); pooled, it is far above all of them."""
+    made = {name: overall(*figures)["overall"] for name, figures in settings.items()}
+    return {**overall(999.0, [998, 1000]), "settings": made}
+
+
+def test_the_verdict_is_about_the_best_setting_and_says_that_it_was_chosen(tmp_path):
+    evaluation = grid(a=(-700, [-710, -690]), b=(-150, [-160, -140]), c=(None, None))
+    verdict = judge(write_bare(tmp_path / "run", evaluation), {})
+    assert verdict.tone == "good"
+    assert verdict.headline == "b, the best of 3 settings: better than the data it learned from"
+    assert verdict.reasons[0] == (
+        "Mean return of b -150.0; the episodes of the data have -600.0. IQM -, 95 % interval -160.0 to -140.0."
+    )
+    assert verdict.reasons[1].startswith("b was chosen among 3 settings by its return in the environment")
+    assert "optimistic" in verdict.reasons[1]
+    assert "999" not in " ".join(verdict.reasons)
+
+
+def test_another_run_stands_with_its_best_setting(tmp_path):
+    run = write_bare(tmp_path / "run", overall(-150, [-160, -140]))
+    other = write_bare(tmp_path / "bc", grid(a=(-700, [-710, -690]), b=(-500, [-510, -490])))
+    verdict = judge(run, {"BC": other})
+    assert verdict.tone == "good"
+    assert "That is above BC, whose best setting of 2, b, returns -500.0." in verdict.reasons
+    assert not any("chosen" in sentence for sentence in verdict.reasons)  # this run has one setting
+    row = next(row for row in tables(run, {"BC": other})[0].rows if row["kind"] == "other")
+    assert row["name"] == "BC, b (best of 2)"
+    assert "-510.0 to -490.0" in row["cells"]
+
+
+def test_settings_that_all_lack_a_return_have_no_known_worth(tmp_path):
+    run = write_bare(tmp_path / "run", grid(a=(None, None), b=(None, None)))
+    assert judge(run, {}).headline == "The worth of this policy is not known"
+
+
+def test_one_seed_per_setting_is_said_to_be_one(make_run):
+    reasons = judge(read_run(make_run(alphas=(1.0, 5.0), seeds=(0,))), {}).reasons
+    assert "of this one policy: one seed says nothing of the next" in reasons[0]
+
+
+def test_an_evaluation_without_settings_gives_their_means(make_run):
+    figures = {"return_mean": None, "lower_bound_share": None}
+    returns = {"alpha=1,seed=0": -1.0, "alpha=1,seed=1": -3.0, "alpha=5,seed=0": -10.0, "alpha=5,seed=1": None}
+    members = {name: {**figures, "return_mean": value} for name, value in returns.items()}
+    summary = {"overall": {"return_mean": 7.0, "ci95": [6, 8]}, "members": members}
+    run = read_run(make_run(alphas=(1.0, 5.0), seeds=(0, 1), evaluation={"deterministic": summary}))
+    assert {name: row["return_mean"] for name, row in run.settings().items()} == {"alpha=1": -2.0, "alpha=5": -10.0}
+    assert judge(run, {}).headline.startswith("alpha=1, the best of 2 settings: above the mean of the data")
+
+
 def test_the_lower_bound_is_judged_and_rounded_down(tmp_path):
     kept = judge(write_bare(tmp_path / "kept", overall(1, [0, 2], 0.95)), {})
     broken = judge(write_bare(tmp_path / "broken", overall(1, [0, 2], 0.949)), {})
@@ -235,9 +282,7 @@ def test_an_unfinished_run_says_so(tmp_path):
 
 
 def test_figures_in_words():
-    assert [
-        number(x) for x in (3671.6, -151.66, 0.01234, 0, 3, 1e-7, 2e12, None, float("nan"), "7", True)
-    ] == [
+    assert [number(x) for x in (3671.6, -151.66, 0.01234, 0, 3, 1e-7, 2e12, None, float("nan"), "7", True)] == [
         "3,671.6",
         "-151.7",
         "0.0123",

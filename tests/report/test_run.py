@@ -35,9 +35,7 @@ def test_a_damaged_file_is_named(make_run, content):
 
 
 def test_the_last_evaluation_stands_in_for_evaluation_json(tmp_path):
-    (tmp_path / "config.json").write_text(
-        json.dumps({"members": [{"name": "a"}, {"name": "b"}, {"name": "c"}]})
-    )
+    (tmp_path / "config.json").write_text(json.dumps({"members": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}))
     with JsonlLogger(tmp_path / "metrics.jsonl", ["a", "b", "c"]) as logger:
         logger.log(100, {"eval/return": [9.0, 9.0, 9.0]})
         logger.log(200, {"eval/return": [1.0, 3.0, float("nan")], "eval/return_std": [5.0, 5.0, 5.0]})

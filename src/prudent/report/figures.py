@@ -33,9 +33,7 @@ class Panel:
 PANELS = (
     Panel("Evaluation return", "per episode, deterministic policy", {"eval/return": ""}),
     Panel("Value at the start", "", {"eval/predicted_value": "predicted", "eval/realized_value": "realised"}),
-    Panel(
-        "Q of actions", "", {"train/q_data": "data", "train/q_policy": "policy", "train/q_random": "random"}
-    ),
+    Panel("Q of actions", "", {"train/q_data": "data", "train/q_policy": "policy", "train/q_random": "random"}),
     Panel("Critic loss", "", {"train/critic_loss": "loss", "train/td_error": "squared TD error"}),
     Panel("Conservative gap", "proposed actions over the logged one", {"train/cql_gap": ""}),
     Panel("Actor loss", "what the policy minimises", {"train/actor_loss": ""}),

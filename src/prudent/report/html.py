@@ -111,9 +111,7 @@ def _videos(run: Run, others: Mapping[str, Run]) -> list[dict[str, str]]:
         for label, path in latest_videos(source.folder):
             if path.stat().st_size <= LARGEST_VIDEO:
                 caption = f"{name}, {label}" if label else name
-                shown.append(
-                    {"data": _data_uri(path, "image/gif"), "alt": f"Rollout of {caption}", "caption": caption}
-                )
+                shown.append({"data": _data_uri(path, "image/gif"), "alt": f"Rollout of {caption}", "caption": caption})
     return shown[:MOST_VIDEOS]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prudent.errors import DataError
+from prudent.evaluate import ALL_SEEDS, settings_of
 from prudent.loggers import read_metrics
 
 Series = dict[int, float]
@@ -83,10 +84,48 @@ class Run:
 
         ``{"alpha=5": ["alpha=5,seed=0", "alpha=5,seed=1"]}``; the key is empty when seeds are all there is.
         """
-        grouped: dict[str, list[str]] = {}
-        for name in self.names:
-            grouped.setdefault(re.sub(r"(^|,)\s*seed=[^,]*", "", name).strip(", "), []).append(name)
-        return grouped
+        names = self.names
+        groups = settings_of(names)
+        return {"" if key == ALL_SEEDS else key: [names[i] for i in group] for key, group in groups.items()}
+
+    def settings(self, policy: str = "deterministic") -> dict[str, dict[str, Any]]:
+        """Figures over the seeds of each setting where there are several, else nothing.
+
+        Evaluations from before they had ``settings``, and the metrics, give the means over members alone.
+        """
+        for given in [self.evaluation] * (policy == "deterministic") + [self.evaluation.get(policy)]:
+            if isinstance(given, dict) and isinstance(given.get("settings"), dict) and given["settings"]:
+                return {str(name): dict(row or {}) for name, row in given["settings"].items()}
+        groups, summary = self.groups(), self.summary(policy)[0]
+        found = {group: [summary[name] for name in names if name in summary] for group, names in groups.items()}
+        if len(groups) < 2 or not any(found.values()):
+            return {}
+        return {
+            group or ALL_SEEDS: {key: mean_of([row.get(key) for row in rows]) for key in MEANS}
+            for group, rows in found.items()
+        }
+
+    def best(self) -> tuple[str, dict[str, Any]]:
+        """The setting with the highest mean return of the deterministic policy, and its figures.
+
+        With one setting, ``""`` and the figures of all members; with several that all lack a return, no figures.
+        """
+        settings = self.settings()
+        if not settings:
+            return "", self.summary()[0].get("", {})
+        known = {
+            name: mean for name, row in settings.items() if (mean := as_number(row.get("return_mean"))) is not None
+        }
+        if not known:
+            return "", {}
+        name = max(known, key=known.__getitem__)
+        return name, settings[name]
+
+    def seeds(self, setting: str) -> int:
+        """How many members a setting has; ``""`` stands for all of them."""
+        if not setting:
+            return len(self.names)
+        return len(settings_of(self.names).get(setting, []))
 
     def summary(self, policy: str = "deterministic") -> tuple[dict[str, dict[str, Any]], str]:
         """Evaluation per member and, under the name ``""``, overall; and where it comes from, in words.
@@ -110,10 +149,7 @@ class Run:
         if step is None:
             return {}, ""
         table = {
-            name: {
-                key: self.series.get(metric, {}).get(name, {}).get(step)
-                for key, metric in _SUMMARY_METRICS.items()
-            }
+            name: {key: self.series.get(metric, {}).get(name, {}).get(step) for key, metric in _SUMMARY_METRICS.items()}
             for name in self.names
         }
         overall = {key: mean_of([row[key] for row in table.values()]) for key in MEANS}

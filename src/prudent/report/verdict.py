@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from prudent.report.run import MEANS, NOTHING, SUMMARY_KEYS, Run, as_interval, as_number, mean_of
+from prudent.report.run import NOTHING, SUMMARY_KEYS, Run, as_interval, as_number
 
 LOWER_BOUND_TARGET = 0.95
 """The share of start states at which the prediction has to be a lower bound."""
@@ -67,15 +67,21 @@ def interval(value: Any) -> str:
 
 
 def judge(run: Run, others: Mapping[str, Run]) -> Verdict:
-    """The headline of the report: where the policy stands against the data and against the other runs."""
+    """The headline of the report: where the policy stands against the data and against the other runs.
+
+    With several settings it is about the best of them, and says that it was chosen: pooled over settings, the
+    figures would be nobody's.
+    """
     troubles = _troubles(run)
-    overall = run.summary()[0].get("", {})
+    setting, overall = run.best()
     if as_number(overall.get("return_mean")) is None:
         unknown = "It was not run in an environment, and losses do not say what a policy is worth."
         tone = "bad" if run.diverged() else "open"
         return Verdict(tone, "The worth of this policy is not known", [unknown, *troubles])
     tone, headline = _against_data(run, overall)
-    rivals = {name: other.summary()[0].get("", {}) for name, other in others.items()}
+    if setting:
+        headline = f"{setting}, the best of {len(run.settings())} settings: {headline[0].lower()}{headline[1:]}"
+    rivals = {name: other.best()[1] for name, other in others.items()}
     rivals = {name: row for name, row in rivals.items() if as_number(row.get("return_mean")) is not None}
     sides = {name: _side(overall, theirs) for name, theirs in rivals.items()}
     # Better than the data is no reason to keep a policy that is not better than its rivals too.
@@ -83,8 +89,8 @@ def judge(run: Run, others: Mapping[str, Run]) -> Verdict:
         tone, headline = "bad", f"{headline}, and worse than {' and '.join(worse)}"
     elif tone == "good" and (unclear := [name for name, side in sides.items() if side != "above"]):
         tone, headline = "open", f"{headline}, not clearly better than {' and '.join(unclear)}"
-    told = [_return_sentence(run, overall)]
-    told += [_rival_sentence(name, sides[name], theirs) for name, theirs in rivals.items()]
+    told = [_return_sentence(run, setting, overall), _choice_sentence(run, setting)]
+    told += [_rival_sentence(name, others[name], sides[name], theirs) for name, theirs in rivals.items()]
     told += [_bound_sentence(overall), *troubles]
     return Verdict("bad" if run.diverged() else tone, headline, [sentence for sentence in told if sentence])
 
@@ -124,25 +130,34 @@ def _side(overall: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     return "above" if ours[0] > them[1] else "below" if ours[1] < them[0] else "unclear"
 
 
-def _rival_sentence(name: str, side: str, theirs: Mapping[str, Any]) -> str:
+def _rival_sentence(name: str, other: Run, side: str, theirs: Mapping[str, Any]) -> str:
     told = {
         "above": f"That is above {name}",
         "below": f"That is below {name}",
         "unclear": f"That is not clearly apart from {name}",
         "unknown": f"Without an interval on both sides it is not judged against {name}",
     }
-    return f"{told[side]}, which returns {number(theirs['return_mean'])}."
+    setting = other.best()[0]
+    which = f"whose best setting of {len(other.settings())}, {setting}, returns" if setting else "which returns"
+    return f"{told[side]}, {which} {number(theirs['return_mean'])}."
 
 
-def _return_sentence(run: Run, overall: Mapping[str, Any]) -> str:
-    settings = len(run.groups())
-    over = f" over {settings} settings and their seeds" if settings > 1 else ""
-    text = f"Mean return{over} {number(overall['return_mean'])}"
+def _choice_sentence(run: Run, setting: str) -> str:
+    if not setting:
+        return ""
+    return (
+        f"{setting} was chosen among {len(run.settings())} settings by its return in the environment, so its figures "
+        "are optimistic: the highest of several is partly luck. New seeds of it alone would tell."
+    )
+
+
+def _return_sentence(run: Run, setting: str, overall: Mapping[str, Any]) -> str:
+    text = f"Mean return{f' of {setting}' if setting else ''} {number(overall['return_mean'])}"
     if run.data_mean is not None:
         text += f"; the episodes of the data have {number(run.data_mean)}"
     if as_interval(overall.get("ci95")):
         text += f". IQM {number(overall.get('iqm'))}, 95 % interval {interval(overall['ci95'])}"
-        if len(run.names) == 1:
+        if run.seeds(setting) == 1:
             text += ", of this one policy: one seed says nothing of the next"
     return text + "."
 
@@ -158,16 +173,17 @@ def _bound_sentence(overall: Mapping[str, Any]) -> str:
 
 
 def tables(run: Run, others: Mapping[str, Run]) -> list[Table]:
-    """The deterministic policy first, then the stochastic one; other runs with their overall row."""
+    """The deterministic policy first, then the stochastic one; other runs with one row each.
+
+    That row is over all members, or that of the best setting where there are several.
+    """
     made = []
     for policy, heading in _POLICIES.items():
         summary, source = run.summary(policy)
         if not summary:
             continue
-        theirs = {name: other.summary(policy)[0].get("", {}) for name, other in others.items()}
-        rows = [_row("all members", "overall", summary.get("", {}))]
-        rows += [_row(name, "other", row) for name, row in theirs.items() if row]
-        rows += _group_rows(run, summary)
+        rows = _setting_rows(run, policy) or [_row("all members", "overall", summary.get("", {}))]
+        rows += [_row(name, "other", row) for name, row in _other_rows(others, policy).items() if row]
         rows += [_row(name, "member", row) for name, row in summary.items() if name]
         note = f"From {source}." if made else f"From {source}. {_NOTE}"
         made.append(_without_empty_columns(heading, rows, note))
@@ -188,25 +204,33 @@ def _row(name: str, kind: str, summary: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, "kind": kind, "cells": [show.get(k, number)(summary.get(k)) for k in SUMMARY_KEYS]}
 
 
-def _group_rows(run: Run, summary: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The mean over seeds of each setting, where there are several: their overall mean is nobody's."""
-    groups = run.groups()
-    if len(groups) < 2:
-        return []
+def _setting_rows(run: Run, policy: str) -> list[dict[str, Any]]:
+    """A row for each of several settings, the best one marked: over all of them is nobody's figure."""
+    best, settings = run.best()[0], run.settings(policy)
     rows = []
-    for group, names in groups.items():
-        found = [summary[name] for name in names if name in summary]
-        if len(found) > 1:
-            means = {key: mean_of([row.get(key) for row in found]) for key in MEANS}
-            rows.append(_row(f"{group}, mean of {len(found)} seeds", "group", means))
+    for setting, figures in settings.items():
+        seeds = run.seeds(setting)
+        label = f"{setting}, {seeds} seed{'' if seeds == 1 else 's'}" if seeds else setting
+        is_best = setting == best
+        label += f" (best of {len(settings)})" if is_best else ""
+        rows.append(_row(label, "overall" if is_best else "group", figures))
+    return rows
+
+
+def _other_rows(others: Mapping[str, Run], policy: str) -> dict[str, dict[str, Any]]:
+    rows = {}
+    for name, other in others.items():
+        setting = other.best()[0]
+        if setting:
+            rows[f"{name}, {setting} (best of {len(other.settings())})"] = other.settings(policy).get(setting, {})
+        elif not other.settings():
+            rows[name] = other.summary(policy)[0].get("", {})
     return rows
 
 
 def _without_empty_columns(heading: str, rows: list[dict[str, Any]], note: str) -> Table:
     """Leave out what nobody has, except the return: an empty column is no information."""
-    kept = [
-        i for i, _ in enumerate(SUMMARY_KEYS) if i == 0 or any(row["cells"][i] != NOTHING for row in rows)
-    ]
+    kept = [i for i, _ in enumerate(SUMMARY_KEYS) if i == 0 or any(row["cells"][i] != NOTHING for row in rows)]
     for row in rows:
         row["cells"] = [row["cells"][i] for i in kept]
     return Table(heading, [HEADS[SUMMARY_KEYS[i]] for i in kept], rows, note)
