@@ -8,10 +8,13 @@ newest one whose manifest verifies, because safetensors loads a flipped bit in s
 import hashlib
 import json
 import os
+import platform
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -41,6 +44,7 @@ def save(run: Path, population: Population, extra: dict[str, Tensor], keep: int,
     tensors |= {f"extra.{name}": t for name, t in extra.items()}
     description = {
         "prudent": __version__,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "step": step,
         "algorithm": population.algorithm_name,
         "members": [{"name": m.name, "seed": m.seed, "config": to_json(m.config)} for m in population.members],

@@ -116,7 +116,7 @@ def _resume(words: list[str]) -> None:
 
     parser = Parser(
         prog="prudent train --resume",
-        usage="prudent train --resume RUN [DATA ...] [--steps N] [--device NAME] [--threads N]",
+        usage="prudent train --resume RUN [DATA ...] [--steps N] [--device NAME] [--threads N] [--env ID]",
         description="Go on with a run, with the settings it has.",
     )
     parser.add_argument("data", nargs="*", help="where its dataset is now, if it has moved")
@@ -124,13 +124,14 @@ def _resume(words: list[str]) -> None:
     parser.add_argument("--steps", type=int, metavar="N", help="gradient steps in all, to take it further")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or mps, if another than before")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads, if others than before")
+    parser.add_argument("--env", metavar="ID", help="environment, if another than before or one that imports a module")
     _add_data_flags(parser)
     try:
         found = parser.parse_strict(words)
     except ConfigError as error:
         raise ConfigError(f"{error}; all other settings stay those of the run") from error
     dataset = load_dataset(found.data, **_data_options(vars(found))) if found.data else None
-    train.resume(found.resume, found.steps, dataset, found.device, found.threads)
+    train.resume(found.resume, found.steps, dataset, found.device, found.threads, found.env)
     print(f"finished: {found.resume / 'report.html'}")
 
 

@@ -20,6 +20,14 @@ def member_fields(config_type: type) -> frozenset[str]:
     return frozenset(f.name for f in fields(config_type) if f.type in (float, float | None))
 
 
+def check_finite(config: Any) -> None:
+    """Raise ConfigError for any single-number field that is NaN or infinite."""
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{f.name} must be a finite number, got {value}")
+
+
 def check_positive(config: Any, *names: str) -> None:
     """Raise ConfigError for any named field that is not above zero (None is allowed)."""
     for name in names:

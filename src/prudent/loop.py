@@ -42,14 +42,16 @@ class Options:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called ``name``; auto is the first of cuda, mps and cpu that is there.
+    """The device called ``name``; auto is cuda where there is one, else cpu.
+
+    mps is untested, so it has to be asked for.
 
     Raises:
         ConfigError: there is no such device on this machine.
     """
     count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
     if name == "auto":
-        return torch.device(next(kind for kind, found in count.items() if found))
+        return torch.device("cuda" if count["cuda"] else "cpu")
     kind, _, index = name.partition(":")
     if kind not in count or not (index.isdecimal() or name == kind):
         raise ConfigError(f"device must be auto, cpu, cuda (or cuda:1, ...) or mps, got {name!r}")

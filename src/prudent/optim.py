@@ -1,5 +1,6 @@
 """Adam with one learning rate per member, clipping per member, Polyak averaging; all in place, all on the device."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from prudent.types import Metrics, Params
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 AdamState = dict[str, Any]
-"""``mean`` and ``square`` (Params: running moments) and ``count`` (0-dim float64: steps taken)."""
+"""``mean`` and ``square`` (Params: running moments) and ``count`` (0-dim float64, always on the CPU: steps taken)."""
 
 
 def adam_init(params: Params) -> AdamState:
@@ -19,7 +20,7 @@ def adam_init(params: Params) -> AdamState:
     return {
         "mean": {name: torch.zeros_like(p) for name, p in params.items()},
         "square": {name: torch.zeros_like(p) for name, p in params.items()},
-        "count": torch.zeros((), dtype=torch.float64, device=next(iter(params.values())).device),
+        "count": torch.zeros((), dtype=torch.float64),
     }
 
 
@@ -34,8 +35,9 @@ def adam_step(
     if max_norm_P is not None:
         gradients = clip_by_norm(gradients, max_norm_P)
     state["count"] += 1
-    correction = (1 - BETA2 ** state["count"]).sqrt().float()
-    rate_P = (lr_P.double() / (1 - BETA1 ** state["count"])).float()
+    count = float(state["count"])
+    correction = math.sqrt(1 - BETA2**count)
+    rate_P = lr_P / (1 - BETA1**count)
     for name, parameter in params.items():
         gradient, mean, square = gradients[name], state["mean"][name], state["square"][name]
         mean.lerp_(gradient, 1 - BETA1)

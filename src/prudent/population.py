@@ -6,7 +6,7 @@ takes and gives observations and actions in the units of the log.
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prudent import algorithms
 from prudent.algorithms._common import State, initialise_values
-from prudent.config import check_names, member_fields
+from prudent.config import check_names, from_json, member_fields
 from prudent.data import Dataset
 from prudent.errors import ConfigError, DataError
 from prudent.rng import MemberRng
@@ -47,6 +47,10 @@ def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int
     if fixed:
         raise ConfigError(f"{fixed[0]} decides shapes or branches: give one value, and start a run for each")
     for name, values in {**varied, "seeds": seeds}.items():
+        if any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+            raise ConfigError(f"{name} takes one value or a list of numbers, got {list(values)}")
+        if name == "seeds" and any(v != int(v) for v in values):
+            raise ConfigError(f"seeds must be whole numbers, got {list(values)}")
         if len(values) == 0 or len(set(values)) != len(values):
             raise ConfigError(f"{name} must be one or more different values, got {list(values)}")
     members = []
@@ -65,12 +69,15 @@ def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[st
     enters the config with its first value, so that settings checked against each other are checked at all.
 
     Raises:
-        ConfigError: a value is out of its range.
+        ConfigError: a setting does not exist, or a value is of the wrong type or out of its range.
     """
     varying = member_fields(type(base))
     lists: dict[str, list[float]] = {}
     single: dict[str, Any] = {}
-    for name, value in settings.items():
+    check_names(type(base), settings)
+    for name, given in settings.items():
+        # Numbers out of NumPy arrays are numbers too.
+        value = given.item() if isinstance(given, np.generic) else given
         several = isinstance(value, list | tuple)
         if name in varying and several and len(value) > 1:
             lists[name] = list(value)
@@ -79,7 +86,7 @@ def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[st
             single[name] = value[0] if name in varying and value else tuple(value)
         else:
             single[name] = value
-    return replace(base, **single), lists
+    return from_json(type(base), {f.name: getattr(base, f.name) for f in fields(base)} | single), lists
 
 
 class Population:
@@ -149,6 +156,14 @@ class Population:
             raise DataError(
                 f"the batch has {len(batch.reward)} rows, the agent's batch_size is {self.hyper.batch_size}"
             )
+        for name, wanted in (
+            ("observation", self.spec.observation_size),
+            ("next_observation", self.spec.observation_size),
+            ("action", self.spec.action_size),
+        ):
+            shape = tuple(getattr(batch, name).shape)
+            if shape != (self.hyper.batch_size, wanted):
+                raise DataError(f"the batch's {name} has shape {shape}, expected ({self.hyper.batch_size}, {wanted})")
         scaled = replace(
             batch,
             observation=self.scaling.observation(batch.observation.to(self.device)),
@@ -225,7 +240,7 @@ class Population:
         """
         if self.algorithm.q_value is None:
             raise ConfigError(f"{self.algorithm_name} has no critic, so there are no Q-values")
-        action_t = self.scaling.action(torch.as_tensor(action, dtype=torch.float32, device=self.device))
+        action_t = self.scaling.action(self._tensor(action))
         return self.algorithm.q_value(self._networks(member), self._scaled(observation), action_t).cpu().numpy()
 
     @torch.no_grad()
@@ -249,7 +264,15 @@ class Population:
         return {name: {key: t[member : member + 1] for key, t in own.items()} for name, own in networks.items()}
 
     def _scaled(self, observation: np.ndarray) -> Tensor:
-        return self.scaling.observation(torch.as_tensor(observation, dtype=torch.float32, device=self.device))
+        if observation.shape[-1] != self.spec.observation_size:
+            raise DataError(
+                f"observations of shape {observation.shape}, expected {self.spec.observation_size} features"
+            )
+        return self.scaling.observation(self._tensor(observation))
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        # A copy: PyTorch warns of arrays that may not be written to, though nothing here would.
+        return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)
 
     # --- pieces and storage ---------------------------------------------------------------------------------------
 
@@ -272,19 +295,32 @@ class Population:
     def restore(self, tensors: dict[str, Tensor], step: int) -> None:
         """Go back to what :meth:`tensors` returned.
 
+        A generator's state belongs to its kind of device. On another one the members draw on from generators derived
+        anew from seed and step: as good, but not the numbers that the first device would have drawn.
+
         Raises:
             ConfigError: names or shapes are not those of this population.
         """
         own = self.tensors()
+        elsewhere = any(own[n].shape != t.shape for n, t in tensors.items() if n in own and n.startswith("rng."))
         for name in own.keys() | tensors.keys():
+            if elsewhere and name.startswith("rng."):
+                continue
             if name not in own or name not in tensors or own[name].shape != tensors[name].shape:
                 raise ConfigError(f"the stored state does not fit these settings: {name}")
         # In this population's own order: a file may come back sorted by name.
-        placed = {n: tensors[n].clone() if n.startswith("rng.") else tensors[n].clone().to(self.device) for n in own}
-        tree = unflatten(placed)
+        tree = unflatten({n: self._place(n, tensors[n]) for n in own if not (elsewhere and n.startswith("rng."))})
         self.state = State(tree["networks"], tree["optimizers"], step)
         for stream, rng in self.rngs.items():
-            rng.restore(tree["rng"][stream])
+            if elsewhere:
+                self.rngs[stream] = MemberRng([m.seed for m in self.members], f"{stream}@{step}", self.device)
+            else:
+                rng.restore(tree["rng"][stream])
+
+    def _place(self, name: str, tensor: Tensor) -> Tensor:
+        """A tensor of the state where it belongs: generators and counts on the CPU, the rest on the device."""
+        on_cpu = name.startswith("rng.") or name.endswith(".count")
+        return tensor.clone() if on_cpu else tensor.clone().to(self.device)
 
 
 def _own_share(tensor: Tensor, index: int) -> Tensor:

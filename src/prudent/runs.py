@@ -135,6 +135,17 @@ def members(stored: Mapping[str, Any]) -> list[Member]:
     return found
 
 
+def registered(env_id: str) -> str:
+    """An environment's id out of a file, if it is a plain one.
+
+    Raises:
+        PrudentError: it names a module: importing what a file says would run a stranger's code.
+    """
+    if ":" in env_id:
+        raise PrudentError(f"the run names the environment {env_id!r}, which would import a module: give it with --env")
+    return env_id
+
+
 def environment_of(path: Path) -> str:
     """The environment a run (or a checkpoint of it) was evaluated in.
 
@@ -146,7 +157,7 @@ def environment_of(path: Path) -> str:
             env = read_json(folder / "config.json").get("env")
             if env is None:
                 raise PrudentError(f"{folder} was trained without an environment: name one with --env")
-            return env
+            return registered(env)
     raise PrudentError(f"{path} does not say which environment it is for: name one with --env")
 
 

@@ -98,11 +98,12 @@ def resume(
     dataset: Dataset | None = None,
     device: str | None = None,
     threads: int | None = None,
+    env: str | None = None,
 ) -> Population:
     """Go on with the run in ``folder`` from its newest checkpoint that verifies, up to ``steps`` in all.
 
     A run that was killed before its first checkpoint starts over; one that has nothing left to do says so. Without
-    ``dataset`` it is found again where it was; ``device`` and ``threads`` replace those the run began with.
+    ``dataset`` it is found again where it was; ``device``, ``threads`` and ``env`` replace those the run began with.
 
     Raises:
         PrudentError: the folder holds no run, no checkpoint verifies, or the dataset is not the one it was trained on.
@@ -112,7 +113,7 @@ def resume(
     stored = runs.read_run(folder)
     settings = dict(stored["train"])
     sources = settings.pop("sources", None)
-    changed = {"steps": steps, "device": device, "threads": threads}
+    changed = {"steps": steps, "device": device, "threads": threads, "env": env}
     asked = from_json(Options, settings)
     options = replace(asked, **{name: v for name, v in changed.items() if v is not None})
     chosen = prepare_process(options)
@@ -138,7 +139,7 @@ def resume(
         if dataset.fingerprint != stored["dataset"]["fingerprint"]:
             raise ConfigError(f"{folder} was trained on other data than {dataset.name} holds now (fingerprint differs)")
         if options.env is not None:
-            envs.check_fits(options.env, dataset.spec)
+            envs.check_fits(options.env if env else runs.registered(options.env), dataset.spec)
         if population is None:
             print("no checkpoint was saved before this run ended: it starts over")
             fresh = dataset if options.env is None else _with_bounds(dataset, options.env)

@@ -137,9 +137,7 @@ def smooth(rows):
     """A log in which a reset cannot be seen."""
     rng = np.random.default_rng(2)
     observation = np.column_stack([np.zeros(rows), np.arange(rows), rng.normal(size=(rows, 2))])
-    return flat(
-        {"observations": observation, "actions": rng.uniform(-1, 1, (rows, 1)), "rewards": np.ones(rows)}
-    )
+    return flat({"observations": observation, "actions": rng.uniform(-1, 1, (rows, 1)), "rewards": np.ones(rows)})
 
 
 def test_missing_timeouts_come_from_the_horizon(tmp_path):

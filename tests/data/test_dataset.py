@@ -47,9 +47,7 @@ def slow_returns_to_go(data, discount):
 def test_returns_to_go_follow_their_definition():
     data = dataset(terminated=(1,))
     for discount in (0.5, 0.9):
-        np.testing.assert_allclose(
-            data.returns_to_go(discount), slow_returns_to_go(data, discount), rtol=1e-5
-        )
+        np.testing.assert_allclose(data.returns_to_go(discount), slow_returns_to_go(data, discount), rtol=1e-5)
     np.testing.assert_allclose(data.returns_to_go(1.0)[4:7], [3.003, 2.003, 1.002], rtol=1e-5)
     np.testing.assert_allclose(data.returns_to_go(0.5, np.zeros(12)), 0)
     assert "reward has shape" in complaint(data.returns_to_go, 0.5, np.zeros(3))
@@ -116,9 +114,7 @@ def test_extra_columns_travel_along():
 def test_batches_are_rows_of_the_log():
     data = dataset()
     for batch in data.batches(64, steps=3, seed=5):
-        row = np.array(
-            [np.flatnonzero((data.observation == o).all(axis=1))[0] for o in batch.observation.numpy()]
-        )
+        row = np.array([np.flatnonzero((data.observation == o).all(axis=1))[0] for o in batch.observation.numpy()])
         np.testing.assert_array_equal(batch.action.numpy(), data.action[row])
         np.testing.assert_array_equal(batch.next_observation.numpy(), data.next_observation[row])
         assert batch.source is data

@@ -52,9 +52,7 @@ class Nested(Counter):
 
 def collect(env_class, episodes=4, identifier="test/counter-v0", **options):
     """A dataset of ``episodes`` episodes made with Minari's own collector; returns the actions taken."""
-    collector = minari.DataCollector(
-        gymnasium.wrappers.TimeLimit(env_class(), 6), record_infos=False, **options
-    )
+    collector = minari.DataCollector(gymnasium.wrappers.TimeLimit(env_class(), 6), record_infos=False, **options)
     taken = []
     for episode in range(episodes):
         collector.reset()

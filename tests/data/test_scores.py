@@ -31,9 +31,7 @@ def test_the_expert_scores_100(name, expert):
 
 def test_the_random_policy_scores_0():
     assert normalized_score("Hopper-v5", -20.272305) == pytest.approx(0)
-    assert normalized_score("HalfCheetah-v5", 4421) == pytest.approx(
-        100 * (4421 + 280.178953) / (12135 + 280.178953)
-    )
+    assert normalized_score("HalfCheetah-v5", 4421) == pytest.approx(100 * (4421 + 280.178953) / (12135 + 280.178953))
 
 
 @pytest.mark.parametrize("name", ["Pendulum-v1", "pendulum-mixed", "log.npz", "", "hopper-a.hdf5+ant-b.hdf5"])

@@ -10,6 +10,7 @@ from torch import Tensor
 from prudent import nn
 from prudent.algorithms import _common
 from prudent.algorithms._common import Networks, State, descend
+from prudent.config import check_finite
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
@@ -30,6 +31,7 @@ class Config:
 
     def __post_init__(self):
         _common.check_shared(self)
+        check_finite(self)
 
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:

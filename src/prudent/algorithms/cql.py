@@ -15,13 +15,14 @@ from torch import Tensor
 from prudent import nn
 from prudent.algorithms import _common
 from prudent.algorithms._common import Networks, State, descend, update_polyak, update_soft_actor
-from prudent.config import check_choice, check_positive
+from prudent.config import check_choice, check_finite, check_positive, check_within
 from prudent.errors import ConfigError
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 BACKUPS = ("min", "entropy", "max", "soft")
 GRADIENTS = ("exact", "sampled")
+MULTIPLIER_MAX = 1e6
 PROPOSALS = ("uniform", "policy", "next_policy")
 
 
@@ -29,7 +30,7 @@ PROPOSALS = ("uniform", "policy", "next_policy")
 class Config:
     """Settings of CQL; float fields may differ between members of a population."""
 
-    alpha: float = 5.0  # weight of the conservative gap: expert data 1-2, medium 5, random or mixed 10-20, 0 is SAC
+    alpha: float = 5.0  # weight of the conservative gap: 1-2 for expert data, 5 medium, 10-20 mixed
     alpha_final: float | None = None  # anneal alpha linearly to this value; none keeps it constant
     alpha_anneal_steps: int = 0  # steps over which alpha reaches alpha_final
     lagrange: bool = False  # learn a multiplier exp(log_alpha) on top of alpha so that the gap meets target_gap
@@ -75,14 +76,17 @@ class Config:
         check_choice(self, "gradient", GRADIENTS)
         check_positive(self, "n_actions", "cql_temperature", "temperature", "temperature_lr", "lagrange_lr")
         check_positive(self, "actor_period", "value_init_steps", "gradient_samples")
+        check_within(self, 0, math.inf, "bc_warmup_steps", "alpha_anneal_steps")
         if not self.alpha >= 0 or (self.alpha_final is not None and not self.alpha_final >= 0):
             raise ConfigError(f"alpha must not be negative, got {self.alpha} (alpha_final {self.alpha_final})")
         if (self.alpha_final is None) != (self.alpha_anneal_steps == 0):
             raise ConfigError("alpha_final and alpha_anneal_steps go together: give both or neither")
-        if not self.proposals or set(self.proposals) - set(PROPOSALS):
+        named = set(self.proposals)
+        if not named or named - set(PROPOSALS) or len(named) < len(self.proposals):
             raise ConfigError(f"proposals must be some of {', '.join(PROPOSALS)}, got {', '.join(self.proposals)!r}")
         if self.gap_clip is not None and not (len(self.gap_clip) == 2 and self.gap_clip[0] < self.gap_clip[1]):
             raise ConfigError(f"gap_clip must be (min, max) with min < max, got {self.gap_clip}")
+        check_finite(self)
 
 
 @dataclass(frozen=True)
@@ -260,8 +264,8 @@ def annealed_alpha(hyper: Hyper, step: int) -> Tensor:
 
 
 def multiplier(networks: Networks) -> Tensor:
-    """``exp(log_alpha)`` within [0, 1e6], (P,)."""
-    return networks["lagrange"]["log"].exp().clamp(0.0, 1e6)
+    """``exp(log_alpha)`` within [0, MULTIPLIER_MAX], (P,)."""
+    return networks["lagrange"]["log"].exp().clamp(0.0, MULTIPLIER_MAX)
 
 
 def lagrange_loss(networks: Networks, gap_P: Tensor, hyper: Hyper, step: int = 0) -> tuple[Tensor, Metrics]:
@@ -290,12 +294,15 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
             hyper.lagrange_lr,
             hyper,
         )
+        # The logarithm keeps to the bound too: beyond the clamp it would have no gradient to come back by.
+        state.networks["lagrange"]["log"].clamp_(max=math.log(MULTIPLIER_MAX))
     return metrics
 
 
 def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
     y_PB = batch.return_to_go
+    assert y_PB is not None, "a supervised step needs a batch with return_to_go"
     metrics = descend(
         state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, 0, y_PB), hyper.critic_lr, hyper
     )

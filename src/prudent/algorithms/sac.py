@@ -13,7 +13,7 @@ from torch import Tensor
 from prudent import nn
 from prudent.algorithms import _common
 from prudent.algorithms._common import Networks, State, descend, update_polyak, update_soft_actor
-from prudent.config import check_positive
+from prudent.config import check_finite, check_positive
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
@@ -48,6 +48,7 @@ class Config:
         _common.check_shared(self)
         _common.check_critic(self)
         check_positive(self, "temperature", "temperature_lr", "actor_period", "value_init_steps")
+        check_finite(self)
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
 def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
     y_PB = batch.return_to_go
+    assert y_PB is not None, "a supervised step needs a batch with return_to_go"
     metrics = descend(
         state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, y_PB), hyper.critic_lr, hyper
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from prudent.data.columns import differing_rows
 from prudent.data.dataset import Dataset
 
 SHOWN = 10
@@ -53,9 +54,7 @@ def not_finite(columns: Mapping[str, np.ndarray]) -> list[Finding]:
         column = np.asarray(column)
         if column.dtype.kind == "f":
             bad = ~np.isfinite(column.reshape(len(column), -1)).all(axis=1)
-            found = _finding(
-                f"NaN or infinity in {key}", bad, "remove the episodes they are in, or repair the source"
-            )
+            found = _finding(f"NaN or infinity in {key}", bad, "remove the episodes they are in, or repair the source")
             findings.append(found)
     return [finding for finding in findings if finding is not None]
 
@@ -80,7 +79,7 @@ def successor_mismatch(dataset: Dataset) -> Finding | None:
     """Rows inside an episode whose next observation is not the following row's observation."""
     ends = dataset.terminated | dataset.truncated
     wrong = np.zeros(len(dataset), dtype=bool)
-    differs = (np.abs(dataset.next_observation[:-1] - dataset.observation[1:]) > 1e-5).any(axis=1)
+    differs = differing_rows(dataset.next_observation[:-1], dataset.observation[1:])
     wrong[:-1] = differs & ~ends[:-1]
     if wrong.sum() > 0.5 * (~ends).sum():
         advice = "rows stand in no order of time; episodes, returns and returns-to-go mean nothing here"
@@ -109,18 +108,12 @@ def short_episodes(dataset: Dataset) -> Finding | None:
 
 def duplicates(dataset: Dataset) -> Finding | None:
     """Rows that repeat an earlier one exactly."""
-    table = np.column_stack(
-        [dataset.observation, dataset.action.reshape(len(dataset), -1), dataset.next_observation]
-    )
+    table = np.column_stack([dataset.observation, dataset.action.reshape(len(dataset), -1), dataset.next_observation])
     table = np.ascontiguousarray(np.column_stack([table, dataset.reward]), dtype=np.float32) + np.float32(0)
-    _, first = np.unique(
-        table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel(), return_index=True
-    )
+    _, first = np.unique(table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel(), return_index=True)
     repeated = np.ones(len(dataset), dtype=bool)
     repeated[first] = False
-    return _finding(
-        "duplicate transitions", repeated, "they weigh twice; were files joined that share episodes?"
-    )
+    return _finding("duplicate transitions", repeated, "they weigh twice; were files joined that share episodes?")
 
 
 def constant_columns(dataset: Dataset) -> Finding | None:
@@ -151,9 +144,7 @@ def reward_outliers(dataset: Dataset) -> Finding | None:
     if spread == 0:
         return None  # sparse rewards: the rare ones are the point
     outlying = (dataset.reward < low - 5 * spread) | (dataset.reward > high + 5 * spread)
-    advice = (
-        f"99 % of the rewards lie in {low:.4g} to {high:.4g}; a sensor fault, or a penalty worth clipping?"
-    )
+    advice = f"99 % of the rewards lie in {low:.4g} to {high:.4g}; a sensor fault, or a penalty worth clipping?"
     return _finding("reward outliers", outlying, advice)
 
 

@@ -78,11 +78,7 @@ def _disturbed_controller(disturbed: float, rng: np.random.Generator) -> Generat
         held = rng.uniform(-TORQUE, TORQUE)
         for _ in range(rng.integers(1, 9)):
             observation = yield torque
-            torque = (
-                held
-                if at_random
-                else float(np.clip(swing_up(observation) + rng.normal(0, 0.2), -TORQUE, TORQUE))
-            )
+            torque = held if at_random else float(np.clip(swing_up(observation) + rng.normal(0, 0.2), -TORQUE, TORQUE))
 
 
 def swing_up(observation: np.ndarray) -> float:

@@ -26,9 +26,7 @@ def floats(column: np.ndarray, key: str, name: str, ndim: int) -> np.ndarray:
     bad = ~np.isfinite(column)
     if bad.any():
         rows = np.flatnonzero(bad if ndim == 1 else bad.any(axis=1))
-        raise DataError(
-            f"{name}: {key} has {len(rows)} rows with NaN or infinity, the first is row {rows[0]}"
-        )
+        raise DataError(f"{name}: {key} has {len(rows)} rows with NaN or infinity, the first is row {rows[0]}")
     return column
 
 
@@ -45,9 +43,7 @@ def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
     column = np.asarray(column)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
-    whole = column.dtype.kind in "iub" or (
-        column.dtype.kind == "f" and bool((column == np.floor(column)).all())
-    )
+    whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
     if not whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < 2**31):
         raise DataError(f"{name}: discrete actions must be whole numbers from 0, of shape (rows,)")
     return column.astype(np.int64)
@@ -77,9 +73,7 @@ def count_actions(action: np.ndarray, declared: int | None, name: str) -> int:
     """How many discrete actions there are: those declared, or up to the largest seen."""
     seen = int(action.max()) + 1
     if declared is not None and declared < seen:
-        raise DataError(
-            f"{name}: actions go up to {seen - 1}, but only {declared} are declared (0 to {declared - 1})"
-        )
+        raise DataError(f"{name}: actions go up to {seen - 1}, but only {declared} are declared (0 to {declared - 1})")
     return seen if declared is None else declared
 
 
@@ -95,6 +89,13 @@ def bounds(bound: Bound | None, action: np.ndarray, key: str, name: str) -> tupl
     return values
 
 
+def differing_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(rows,) bool: where two (rows, features) float32 columns differ by more than rounding."""
+    # One unit in the last place of a large number is more than any fixed tolerance.
+    tolerance = 1e-6 + 4 * np.finfo(np.float32).eps * np.maximum(np.abs(a), np.abs(b))
+    return (np.abs(a - b) > tolerance).any(axis=1)
+
+
 def check_bounds(action: np.ndarray, spec: Spec, name: str) -> None:
     """Refuse bounds that make no sense and actions that lie outside them."""
     if spec.action_low is None or spec.action_high is None:
@@ -103,9 +104,7 @@ def check_bounds(action: np.ndarray, spec: Spec, name: str) -> None:
         return
     low, high = np.array(spec.action_low), np.array(spec.action_high)
     if (low >= high).any():
-        raise DataError(
-            f"{name}: action_low must lie below action_high, got {spec.action_low} and {spec.action_high}"
-        )
+        raise DataError(f"{name}: action_low must lie below action_high, got {spec.action_low} and {spec.action_high}")
     # float32 logs of float64 bounds differ in the last digit.
     slack = 1e-5 * (high - low)
     outside = ((action < low - slack) | (action > high + slack)).any(axis=1)

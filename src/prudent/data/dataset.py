@@ -80,8 +80,7 @@ class Dataset:
             raise DataError(f"{name}: the dataset has no transitions")
         if next_observation.shape != observation.shape:
             raise DataError(
-                f"{name}: next_observations has shape {next_observation.shape}, "
-                f"observations {observation.shape}"
+                f"{name}: next_observations has shape {next_observation.shape}, observations {observation.shape}"
             )
         extra = dict(extra or {})
         others = {
@@ -188,9 +187,7 @@ class Dataset:
         """
         if len(indices) == 0:
             raise DataError(f"{self.name}: a selection needs at least one episode")
-        rows = np.concatenate(
-            [np.arange(self.episode_bounds[k], self.episode_bounds[k + 1]) for k in indices]
-        )
+        rows = np.concatenate([np.arange(self.episode_bounds[k], self.episode_bounds[k + 1]) for k in indices])
         table = {key: getattr(self, key)[rows] for key in COLUMNS}
         return replace(self, **table, extra={key: column[rows] for key, column in self.extra.items()})
 
@@ -266,7 +263,7 @@ class Dataset:
                 reward=torch.from_numpy(self.reward[rows]),
                 next_observation=torch.from_numpy(self.next_observation[rows]),
                 terminated=torch.from_numpy(self.terminated[rows]),
-                dt=torch.from_numpy(self.extra["dt"][rows]) if "dt" in self.extra else None,
+                dt=torch.from_numpy(self.extra["dt"][rows].astype(np.float32)) if "dt" in self.extra else None,
                 source=self,
             )
             done += 1
@@ -277,6 +274,10 @@ class Dataset:
         digest = hashlib.sha256()
         for key in COLUMNS:
             column = np.ascontiguousarray(getattr(self, key))
+            digest.update(f"{key}{column.dtype}{column.shape}".encode())
+            digest.update(column.data)
+        for key in sorted(self.extra):
+            column = np.ascontiguousarray(self.extra[key])
             digest.update(f"{key}{column.dtype}{column.shape}".encode())
             digest.update(column.data)
         return digest.hexdigest()[:16]

@@ -36,8 +36,7 @@ def _head(figures: dict[str, Any]) -> str:
     lines = [
         figures["name"],
         f"  transitions   {figures['transitions']:,}",
-        f"  spaces        {figures['observation_size']} observation features, "
-        f"{figures['action_size']} {kind}",
+        f"  spaces        {figures['observation_size']} observation features, {figures['action_size']} {kind}",
         f"  episodes      {figures['episodes']:,}: {figures['terminated']:,} terminated, "
         f"{figures['truncated']:,} truncated",
         f"  lengths       {_spread(figures['episode_length'])}",

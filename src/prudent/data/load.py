@@ -28,6 +28,12 @@ class _Options:
     action_high: Bound | None = None
     discrete: bool | None = None
 
+    def refuse(self, source: str, names: Sequence[str]) -> None:
+        """Raise DataError for a named option that was given, because it would change nothing here."""
+        given = [name for name in names if getattr(self, name) != getattr(_Options(), name)]
+        if given:
+            raise DataError(f"{source}: {given[0]} does not apply to it, the dataset says so itself")
+
 
 def load_dataset(
     source: Source | Sequence[Source],
@@ -74,6 +80,7 @@ def load_dataset(
 def _one(source: Source, options: _Options, seed: int) -> Dataset:
     text = str(source)
     if text in BUILTIN:
+        options.refuse(text, ("dones", "horizon", "action_low", "action_high", "discrete"))
         return BUILTIN[text].make(seed)
     if text.startswith("minari:"):
         return _minari(text.removeprefix("minari:"), options)
@@ -108,9 +115,7 @@ def read_file(path: Path, options: _Options | None = None) -> Dataset:
     kind = _FORMAT.get(path.suffix.lower())
     if kind is None:
         accepted = ", ".join(names.EXTENSIONS)
-        raise DataError(
-            f"{path.name}: {path.suffix or 'no extension'} is not a dataset format; accepted: {accepted}"
-        )
+        raise DataError(f"{path.name}: {path.suffix or 'no extension'} is not a dataset format; accepted: {accepted}")
     _check_magic(path, kind)
     arguments: dict[str, Any] = {
         "dones": options.dones,
@@ -148,4 +153,5 @@ def _check_magic(path: Path, kind: str) -> None:
 def _minari(source: Source, options: _Options) -> Dataset:
     from prudent.data.readers import minari
 
+    options.refuse(str(source), ("dones", "horizon", "discrete"))
     return minari.read(source, action_low=options.action_low, action_high=options.action_high)

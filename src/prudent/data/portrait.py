@@ -63,9 +63,7 @@ def _actions(dataset: Dataset) -> list[dict[str, Any]]:
     spec = dataset.spec
     if spec.discrete:
         counts = np.bincount(dataset.action, minlength=spec.action_size)
-        return [
-            {"action": k, "count": int(c), "share": float(c / len(dataset))} for k, c in enumerate(counts)
-        ]
+        return [{"action": k, "count": int(c), "share": float(c / len(dataset))} for k, c in enumerate(counts)]
     table = []
     for feature in range(spec.action_size):
         values = dataset.action[:, feature]
@@ -97,9 +95,7 @@ def suggest_alpha(dataset: Dataset) -> Suggestion:
         told = f"the mean return scores {score:.0f} of 100; {told}"
     named = _quality_in(dataset.name)
     if dataset.n_episodes < 5:
-        return _suggest(
-            "mixed", f"{dataset.n_episodes} episodes tell little about quality, so the careful choice"
-        )
+        return _suggest("mixed", f"{dataset.n_episodes} episodes tell little about quality, so the careful choice")
     if score is not None and score < 15:
         return _suggest("mixed", f"close to random: {told}")
     if named == "expert" and score is not None and score < 80:

@@ -26,9 +26,7 @@ class Budget:
             DataError: the array cannot be in the file, or the file asks for more than the limit in total.
         """
         if declared > FLOOR_BYTES and declared > MAX_RATIO * stored:
-            raise DataError(
-                f"{name}: {key} declares {human(declared)} but the file stores only {human(stored)} of it"
-            )
+            raise DataError(f"{name}: {key} declares {human(declared)} but the file stores only {human(stored)} of it")
         self.spent += declared
         if self.spent > self.limit:
             raise DataError(

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prudent.data.columns import differing_rows
+
 COMMON_HORIZON = 1000
 """Time limit of the locomotion tasks whose files most often come without timeouts."""
 
@@ -46,9 +48,7 @@ def settle(
     with np.errstate(over="ignore", invalid="ignore"):
         gaps = _jumps(observation) if next_observation is None else _mismatches(observation, next_observation)
     if exact and gaps.mean() > 0.5:
-        notes.append(
-            "next_observations is not the following row: rows stand in no order of time, flags are used as is"
-        )
+        notes.append("next_observations is not the following row: rows stand in no order of time, flags are used as is")
         gaps = np.zeros_like(gaps)
     if truncated is None:
         truncated = _infer(terminated, gaps, exact, horizon, fallback_horizon, notes)
@@ -62,7 +62,7 @@ def settle(
 def _mismatches(observation: np.ndarray, next_observation: np.ndarray) -> np.ndarray:
     """Rows whose stated successor is not the row that follows; never the last one."""
     gaps = np.zeros(len(observation), dtype=bool)
-    gaps[:-1] = (np.abs(next_observation[:-1] - observation[1:]) > 1e-6).any(axis=1)
+    gaps[:-1] = differing_rows(next_observation[:-1], observation[1:])
     return gaps
 
 
@@ -103,9 +103,7 @@ def _infer(
         if len(cuts):
             truncated[cuts] = True
             whence = "the time limit" if horizon else "the usual time limit, assumed,"
-            notes.append(
-                f"no timeouts in the file: {len(cuts)} set after {limit} steps, {whence} of the task"
-            )
+            notes.append(f"no timeouts in the file: {len(cuts)} set after {limit} steps, {whence} of the task")
     return truncated
 
 
@@ -148,9 +146,7 @@ def _align(
     return truncated
 
 
-def _next_rows(
-    observation: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, notes: list[str]
-) -> Settled:
+def _next_rows(observation: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, notes: list[str]) -> Settled:
     """Successors taken from the following row."""
     follower = np.concatenate([observation[1:], observation[-1:]])
     # Value ends at a termination, so its successor is never used; the row after it belongs to another
@@ -199,7 +195,5 @@ def _without(
         before = np.flatnonzero(orphan) - 1
         before = before[before >= 0]
         truncated[before[~ends[before]]] = True
-        notes.append(
-            f"{orphan.sum()} rows dropped: the last step of a truncated episode has no successor in the file"
-        )
+        notes.append(f"{orphan.sum()} rows dropped: the last step of a truncated episode has no successor in the file")
     return Settled(follower, truncated, ~orphan, tuple(notes))

@@ -37,9 +37,7 @@ def opened(path: Path) -> "Iterator[h5py.File]":
         raise DataError(f"{path.name}: a truncated or damaged HDF5 file ({reason})") from error
 
 
-def child(
-    group: "h5py.Group", key: str, name: str, where: str | None = None
-) -> "h5py.Group | h5py.Dataset | None":
+def child(group: "h5py.Group", key: str, name: str, where: str | None = None) -> "h5py.Group | h5py.Dataset | None":
     """The object ``key`` (slashes allowed) below ``group``, or None; links are never followed.
 
     ``where`` is the key to speak of, if it is a longer one.

@@ -95,9 +95,7 @@ def _metadata(folder: Path, name: str) -> dict[str, Any]:
     for key in ("observation_space", "action_space"):
         # Without them Minari would build the environment named in the file, which may run anything.
         if not isinstance(metadata.get(key), str):
-            raise DataError(
-                f"{name}: metadata.json declares no {key}; the environment is not made to find out"
-            )
+            raise DataError(f"{name}: metadata.json declares no {key}; the environment is not made to find out")
         _check_space(metadata[key], key, name)
     return metadata
 
@@ -163,9 +161,7 @@ def _spaces(observation: Any, action: Any, name: str) -> dict[str, Any]:
     low, high = np.asarray(action.low, dtype=np.float64), np.asarray(action.high, dtype=np.float64)
     bounded = bool(np.isfinite(low).all() and np.isfinite(high).all())
     if not bounded and (np.isfinite(low).any() or np.isfinite(high).any()):
-        raise DataError(
-            f"{name}: action_space is bounded on some sides only ({low.tolist()} to {high.tolist()})"
-        )
+        raise DataError(f"{name}: action_space is bounded on some sides only ({low.tolist()} to {high.tolist()})")
     return {
         "discrete": False,
         "low": low if bounded else None,

@@ -42,9 +42,7 @@ def read(
     name = path.name
     missing = [key for key in REQUIRED if key not in table]
     if missing:
-        raise DataError(
-            f"{name}: no {', '.join(missing)} in the file; it has {', '.join(table) or 'nothing known'}"
-        )
+        raise DataError(f"{name}: no {', '.join(missing)} in the file; it has {', '.join(table) or 'nothing known'}")
     for key in REQUIRED:
         if table[key].ndim == 0:
             raise DataError(f"{name}: {key} is a single value, expected one row per transition")
@@ -74,9 +72,7 @@ def _flags(
     """Terminations, truncations (None: unknown) and notes."""
     found = {key: flags(table[key], key, name) for key in FLAGS if key in table}
     if not found:
-        raise DataError(
-            f"{name}: no dones in the file, nor terminals or timeouts: nothing says where value ends"
-        )
+        raise DataError(f"{name}: no dones in the file, nor terminals or timeouts: nothing says where value ends")
     rows = len(table["observations"])
     for key, column in found.items():
         if len(column) != rows:
@@ -167,9 +163,7 @@ def _array(stream: IO[bytes], entry: zipfile.ZipInfo, key: str, name: str, budge
         raise DataError(f"{name}: {key} holds {dtype}, not numbers")
     declared = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if any(length < 0 for length in shape) or declared > entry.file_size:
-        raise DataError(
-            f"{name}: {key} declares shape {shape} but the file holds only {entry.file_size} bytes of it"
-        )
+        raise DataError(f"{name}: {key} declares shape {shape} but the file holds only {entry.file_size} bytes of it")
     budget.spend(declared, stored=entry.compress_size, key=key, name=name)
     stream.seek(0)
     return np.lib.format.read_array(stream, allow_pickle=False)
@@ -182,9 +176,7 @@ def _header(stream: IO[bytes], key: str, name: str) -> tuple[tuple[int, ...], np
     elif version == (2, 0):
         shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
     else:
-        raise DataError(
-            f"{name}: {key} is an npy array of version {version}, only 1.0 and 2.0 hold plain numbers"
-        )
+        raise DataError(f"{name}: {key} is an npy array of version {version}, only 1.0 and 2.0 hold plain numbers")
     return shape, dtype
 
 
