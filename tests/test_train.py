@@ -91,7 +91,7 @@ def test_a_signal_saves_and_the_resumed_run_ends_the_same(log, tmp_path, whole, 
     run = tmp_path / "run"
     process = launch(log, run, "--checkpoint-every", 250)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     assert errors.count("\n") == 1
     assert f"stopped by {number.name}" in errors
