@@ -93,7 +93,7 @@ def differing_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(rows,) bool: where two (rows, features) float32 columns differ by more than rounding."""
     # One unit in the last place of a large number is more than any fixed tolerance.
     tolerance = 1e-6 + 4 * np.finfo(np.float32).eps * np.maximum(np.abs(a), np.abs(b))
-    return (np.abs(a - b) > tolerance).any(axis=1)
+    return np.asarray((np.abs(a - b) > tolerance).any(axis=1))
 
 
 def check_bounds(action: np.ndarray, spec: Spec, name: str) -> None:
