@@ -93,7 +93,7 @@ COMMANDS = {
     line.strip()
     for page in PAGES
     for block in blocks(page, "sh") + re.findall(r"(?:^ {4}\S.*\n)+", text(page), flags=re.MULTILINE)
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line.strip().startswith("prudent ")
 }
 
