@@ -12,7 +12,7 @@ from oracles import optimisers as oracle
 from prudent.algorithms import bc, cql, sac
 from prudent.data import Dataset
 from prudent.errors import ConfigError, DataError
-from prudent.population import Member, Population, grid
+from prudent.population import Member, Population, grid, split_settings
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling
 from prudent.training_data import TrainingData
@@ -446,3 +446,57 @@ def test_restore_refuses_what_does_not_fit():
     incomplete.pop("networks.actor.w0")
     with pytest.raises(ConfigError, match=r"networks\.actor\.w0"):
         population.restore(incomplete, 0)
+
+
+def test_a_state_from_another_kind_of_device_acts_the_same_and_trains_on():
+    """A generator's state is 5056 bytes on a CPU and 16 on CUDA: a run must move between them all the same."""
+    data = logged()
+    members = grid(cql.Config(hidden=(8, 8), n_actions=2, batch_size=8), {}, [0, 1])
+    population, _ = trained("cql", members, data, 3)
+    stored = population.tensors()
+    foreign = {name: t[:, :16] if name.startswith("rng.") else t for name, t in stored.items()}
+    moved = Population("cql", members, data.spec, Scaling.fit(data, True))
+    moved.restore(foreign, population.state.step)
+    observation = np.broadcast_to(data.observation[:5], (2, 5, 3))
+    assert np.array_equal(moved.act(observation), population.act(observation)), "the policy changed on the way"
+    training_data, _ = moved.prepare(data)
+    assert all(torch.isfinite(value).all() for value in moved.step(training_data).values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_grad_norm": [1.0, None]}, "max_grad_norm takes one value or a list of numbers"),
+        ({"hidden": (8.0,)}, "hidden cannot be"),
+        ({"batch_size": 16.0}, "batch_size cannot be"),
+        ({"lagrange": "no"}, "lagrange cannot be"),
+        ({"proposals": "uniform"}, "proposals cannot be"),
+        ({"alpha": float("inf")}, "alpha must be a finite number"),
+        ({"target_gap": float("nan")}, "target_gap must be a finite number"),
+        ({"bc_warmup_steps": -1}, "bc_warmup_steps must lie within"),
+        ({"proposals": ("uniform", "uniform")}, "proposals must be some of"),
+    ],
+)
+def test_settings_of_the_wrong_type_or_range_are_told(settings, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        grid(*split_settings(cql.Config(), settings), [0])
+    assert "\n" not in str(caught.value)
+
+
+def test_seeds_are_whole_numbers():
+    with pytest.raises(ConfigError, match="seeds must be whole numbers"):
+        grid(cql.Config(), {}, [0.5])
+
+
+def test_the_multiplier_comes_back_from_its_bound():
+    """Past the clamp the exponential has no gradient: the logarithm itself has to stay at the bound."""
+    data = logged()
+    config = cql.Config(hidden=(8, 8), n_actions=2, batch_size=8, lagrange=True, target_gap=1e3, lagrange_lr=0.1)
+    population, _ = trained("cql", grid(config, {}, [0]), data, 1)
+    population.state.networks["lagrange"]["log"].fill_(20.0)
+    training_data, _ = population.prepare(data)
+    for _ in range(3):
+        population.step(training_data)
+    assert float(population.state.networks["lagrange"]["log"]) < math.log(cql.MULTIPLIER_MAX), (
+        "it is stuck at the bound"
+    )

@@ -6,6 +6,7 @@ from data_logs import walk
 
 from prudent.data import Dataset, audit, describe, describe_dict, load_dataset
 from prudent.data.audit import not_finite
+from prudent.data.columns import differing_rows
 from prudent.data.portrait import suggest_alpha
 
 
@@ -178,3 +179,10 @@ def test_the_builtin_reads_well():
     assert "10 to 20 (mixed data)" in text
     assert "of -2 to 2" in text
     assert "Problems: none found" in text
+
+
+def test_rounding_of_large_numbers_is_no_mismatch():
+    """One unit in the last place of 1e6 is 0.06: more than any fixed tolerance, and still the same number."""
+    large = np.array([[1e6], [2e6]], dtype=np.float32)
+    assert not differing_rows(large, np.nextafter(large, np.float32(np.inf))).any()
+    assert differing_rows(large, large + 10).all()

@@ -6,6 +6,7 @@ import pytest
 from data_logs import complaint, flat, walk, write_hdf5, write_npz
 
 from prudent.data import load_dataset
+from prudent.errors import DataError
 
 
 def d4rl_file(path, episode=0, lengths=(4, 3)):
@@ -163,3 +164,12 @@ def test_importing_is_light():
     code = f"import sys, prudent.data; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "options", [{"dones": "truncated"}, {"horizon": 7}, {"action_low": -9, "action_high": 9}, {"discrete": True}]
+)
+def test_options_that_would_change_nothing_are_refused(options):
+    with pytest.raises(DataError, match=r"pendulum-mixed: .* does not apply") as caught:
+        load_dataset("pendulum-mixed", **options)
+    assert "\n" not in str(caught.value)
