@@ -47,4 +47,5 @@ def demo(out: Path, steps: int | None = None) -> None:
         rows.append([name.upper(), *(cell(key, overall[key]) for key in SHOWN)])
     path = report.write_report(out / "cql", {"BC": out / "bc"})
     print(f"\n{text_table(['policy', *(COLUMNS[key] for key in SHOWN)], rows)}")
-    print(f"\ntrained in {time.perf_counter() - began:.0f} s; look at {path}")
+    print("\nreturn: of the most likely action; predicted and realised: discounted, of the policy that samples")
+    print(f"trained in {time.perf_counter() - began:.0f} s; look at {path}")
