@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from helpers.toys import Constants
-from prudent import video
+from prudent import envs, video
 from prudent.types import Spec
 
 TOY = "prudent/Toy-v0"
@@ -216,3 +216,14 @@ def test_hopper_through_egl_or_osmesa(tmp_path):
         assert gif.size == (240, 240)
         assert gif.n_frames == 3
         assert len(gif.convert("RGB").getcolors(10**6)) > 20
+
+
+def test_the_camera_follows_a_runner():
+    """A fixed picture loses a cheetah after a second and shows an empty floor from then on."""
+    env = envs.make("HalfCheetah-v5", render_mode="rgb_array")
+    try:
+        video._follow(env)
+        inner = env.unwrapped
+        assert inner.model.camera(inner.mujoco_renderer.camera_id).name == "track"
+    finally:
+        env.close()

@@ -123,6 +123,7 @@ def _frames(
     with envs.Environments(env_id, 1, render_mode="rgb_array") as environments:
         env = environments.envs[0]
         _draw_fast(env)
+        _follow(env)
         steps_per_second = float(env.metadata.get("render_fps") or fps)
         stride = max(1, round(steps_per_second / fps))
         observation = environments.reset([seed])
@@ -145,6 +146,17 @@ def _draw_fast(env: object) -> None:
     quality = getattr(getattr(model, "vis", None), "quality", None)
     if quality is not None:
         quality.shadowsize, quality.offsamples = 1024, 0
+
+
+def _follow(env: object) -> None:
+    """Film with the model's own camera ``track``, where it has one: a runner leaves a fixed picture within a second."""
+    inner = getattr(env, "unwrapped", None)
+    model, renderer = getattr(inner, "model", None), getattr(inner, "mujoco_renderer", None)
+    if model is None or renderer is None:
+        return
+    names = [model.camera(index).name for index in range(model.ncam)]
+    if "track" in names:
+        renderer.camera_id = names.index("track")
 
 
 def _picture(frame: object, size: int) -> Image:
