@@ -164,13 +164,14 @@ class Population:
             shape = tuple(getattr(batch, name).shape)
             if shape != (self.hyper.batch_size, wanted):
                 raise DataError(f"the batch's {name} has shape {shape}, expected ({self.hyper.batch_size}, {wanted})")
+        placed = batch.map(lambda t: t.to(self.device))
         scaled = replace(
-            batch,
-            observation=self.scaling.observation(batch.observation.to(self.device)),
-            next_observation=self.scaling.observation(batch.next_observation.to(self.device)),
-            action=self.scaling.action(batch.action.to(self.device)),
+            placed,
+            observation=self.scaling.observation(placed.observation),
+            next_observation=self.scaling.observation(placed.next_observation),
+            action=self.scaling.action(placed.action),
         )
-        stacked = scaled.map(lambda t: t.to(self.device).unsqueeze(0).expand(self.size, *t.shape))
+        stacked = scaled.map(lambda t: t.unsqueeze(0).expand(self.size, *t.shape))
         scale_P1, shift_P1 = self.hyper.reward_scale.unsqueeze(-1), self.hyper.reward_shift.unsqueeze(-1)
         return replace(stacked, reward=stacked.reward * scale_P1 + shift_P1)
 
