@@ -1,0 +1,109 @@
+"""``prudent``: demo, train, evaluate, report, data.
+
+User mistakes end in one line on standard error and exit code 2, without having written anything. Heavy imports wait
+until a verb needs them, so that ``prudent --help`` answers at once.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from prudent.errors import ConfigError, PrudentError
+
+INTERRUPTED = 130
+"""Exit code of a run that a signal stopped, after saving."""
+
+USAGE = """usage: prudent VERB ...
+
+Offline reinforcement learning around Conservative Q-Learning: a fixed dataset goes in, a policy comes out,
+with an honest statement of what it is worth.
+
+verbs:
+  demo                    train CQL and BC on a small built-in dataset and show what came out
+  train DATA ...          train a population (algorithm x hyperparameters x seeds) and leave a run folder
+  train --resume RUN      go on with a run that was stopped, or take it further with --steps
+  evaluate RUN            run the policies in their environment; predicted beside realised value
+  report RUN              write the run's pictures and report.html again, beside other runs if wanted
+  data describe DATA      sizes, returns, action ranges, problems with row numbers, a suggested alpha
+
+Each verb explains itself with --help. DATA is a file (.npz, .hdf5), a Minari dataset (minari:NAME), a D4RL name
+(hopper-medium-expert-v2, looked up in $PRUDENT_DATA), or the built-in pendulum-mixed; several files join into one."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    The exit code is 0, 2 for what a user can mend (one line on standard error says what), or 130 for a run that a
+    signal stopped, after saving.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _dispatch(words)
+    except PrudentError as error:
+        _end(_exit_code(error), str(error))
+    except BrokenPipeError:
+        # The reader of our output went away (| head). Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _end(2, f"{place}{error.strerror or error}")
+    except MemoryError:
+        _end(2, "not enough memory")
+    except KeyboardInterrupt:
+        _end(INTERRUPTED, "interrupted")
+
+
+def _end(code: int, text: str) -> NoReturn:
+    print(f"prudent: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _exit_code(error: PrudentError) -> int:
+    # Looked up, not imported: nothing can have been interrupted before training was there.
+    recorder = sys.modules.get("prudent.recorder")
+    return INTERRUPTED if recorder is not None and isinstance(error, recorder.Interrupted) else 2
+
+
+def _dispatch(words: list[str]) -> None:
+    if not words or words[0] in ("-h", "--help"):
+        print(USAGE)
+        return
+    if words[0] == "--version":
+        from prudent.version import __version__
+
+        print(f"prudent {__version__}")
+        return
+    verb, rest = words[0], words[1:]
+    if verb in GROUPS:
+        if not rest or rest[0] in ("-h", "--help"):
+            print(f"usage: prudent {verb} VERB ...\n\nverbs:")
+            print("\n".join(line for line in USAGE.splitlines() if line.startswith(f"  {verb} ")))
+            return
+        verb, rest = f"{verb} {rest[0]}", rest[1:]
+    if verb not in VERBS:
+        from difflib import get_close_matches
+
+        close = get_close_matches(verb, VERBS, n=1)
+        raise ConfigError(
+            f"unknown verb {verb!r}" + (f"; did you mean {close[0]}?" if close else " (see prudent --help)")
+        )
+    VERBS[verb](rest)
+
+
+def _verb(module: str, function: str) -> Callable[[list[str]], None]:
+    """A verb of a file of this folder, which is imported when the verb is called."""
+    return lambda words: getattr(import_module(f"prudent.cli.{module}"), function)(words)
+
+
+VERBS: dict[str, Callable[[list[str]], None]] = {
+    "demo": _verb("run", "demo"),
+    "train": _verb("train", "train"),
+    "evaluate": _verb("run", "evaluate"),
+    "report": _verb("run", "report"),
+    "data describe": _verb("data", "describe"),
+}
+GROUPS = {verb.split()[0] for verb in VERBS if " " in verb}
+"""First words of the verbs that have two."""

@@ -1,0 +1,29 @@
+"""What several verbs share: the flags that tell about files of data, and folders not taken yet."""
+
+from pathlib import Path
+from typing import Any
+
+
+def free_folder(stem: str) -> Path:
+    """``stem``, or with the first number behind it that makes it new."""
+    names = (stem + (f"-{i}" if i > 1 else "") for i in range(1, 1_000_000))
+    return next(Path(name) for name in names if not Path(name).exists())
+
+
+def add_data_flags(parser: Any) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument("--dones", choices=("terminated", "truncated"), help="what dones mean where a file cannot tell")
+    group.add_argument(
+        "--action-low", type=float, nargs="+", metavar="X", help="lower action bound, one or one per feature"
+    )
+    group.add_argument("--action-high", type=float, nargs="+", metavar="X", help="upper action bound")
+    group.add_argument("--horizon", type=int, metavar="N", help="time limit of the task, for files without timeouts")
+
+
+def data_options(given: dict[str, Any]) -> dict[str, Any]:
+    names = ("dones", "action_low", "action_high", "horizon")
+    found = {name: given[name] for name in names if given.get(name) is not None}
+    for name in ("action_low", "action_high"):
+        if name in found and len(found[name]) == 1:
+            found[name] = found[name][0]
+    return found

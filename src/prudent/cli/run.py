@@ -1,0 +1,70 @@
+"""``prudent evaluate``, ``report`` and ``demo``: what a run is worth, and one to look at."""
+
+import json
+import sys
+from pathlib import Path
+
+from prudent.cli._common import free_folder
+from prudent.errors import ConfigError
+
+
+def evaluate(words: list[str]) -> None:
+    from prudent.flags import Parser
+
+    parser = Parser(prog="prudent evaluate", description="Run the policies of a run in their environment.")
+    parser.add_argument("run", type=Path, help="run folder, or one checkpoint in it")
+    parser.add_argument("--env", help="Gymnasium id (default: the one of the run)")
+    parser.add_argument("--episodes", type=int, default=10, metavar="N", help="episodes per member (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of start states and sampling (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    found = parser.parse_strict(words)
+    if found.episodes < 1:
+        raise ConfigError(f"evaluate: --episodes must be 1 or more, got {found.episodes}")
+
+    from prudent import checkpoint, runs
+    from prudent.evaluate import evaluate_both
+
+    if not found.run.is_dir():
+        raise ConfigError(f"{found.run}: no such folder")
+    population, _, skipped = checkpoint.load(found.run)
+    env_id = found.env or runs.environment_of(found.run)
+    for reason in skipped:
+        print(f"skipped a checkpoint: {reason}", file=sys.stderr)
+    summary = evaluate_both(population, env_id, episodes=found.episodes, seed=found.seed).summary()
+    if found.json:
+        about = {"env": env_id, "step": population.state.step, "episodes": found.episodes}
+        print(json.dumps({**about, **summary}, indent=1, allow_nan=False))
+    else:
+        from prudent.tables import evaluation_table
+
+        print(f"{found.run}, step {population.state.step}: {found.episodes} episodes per member in {env_id}")
+        print(evaluation_table(summary))
+
+
+def report(words: list[str]) -> None:
+    from prudent.flags import Parser
+
+    parser = Parser(prog="prudent report", description="Write a run's pictures and report.html.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--compare", nargs="+", default=[], metavar="NAME=RUN", help="other runs to show beside it")
+    found = parser.parse_strict(words)
+    pairs = [text.partition("=") for text in found.compare]
+    if any(not separator or not name or not run for name, separator, run in pairs):
+        raise ConfigError("report: --compare takes NAME=RUN, such as BC=runs/bc")
+
+    from prudent.report import write_report
+
+    print(write_report(found.run, {name: Path(run) for name, _, run in pairs} or None))
+
+
+def demo(words: list[str]) -> None:
+    from prudent.flags import Parser
+
+    parser = Parser(prog="prudent demo", description="Train CQL and BC on pendulum-mixed and show what came out.")
+    parser.add_argument("--out", type=Path, help="folder for the two runs (default: demo, numbered)")
+    parser.add_argument("--steps", type=int, default=None, metavar="N", help="CQL's gradient steps (default: enough)")
+    found = parser.parse_strict(words)
+
+    from prudent.demo import demo
+
+    demo(found.out or free_folder("demo"), found.steps)

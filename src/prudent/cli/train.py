@@ -1,0 +1,102 @@
+"""``prudent train``: start a run, or go on with one."""
+
+from pathlib import Path
+
+from prudent.cli._common import add_data_flags, data_options, free_folder
+from prudent.errors import ConfigError
+
+
+def train(words: list[str]) -> None:
+    from prudent.flags import Parser
+
+    first = Parser(prog="prudent train", add_help=False)
+    for flag in ("--algo", "--preset", "--resume"):
+        first.add_argument(flag)
+    chosen, _ = first.parse_known_args(words)
+    if chosen.resume is not None:
+        _resume(words)
+    else:
+        _start(words, chosen.algo, chosen.preset)
+
+
+def _resume(words: list[str]) -> None:
+    from prudent import train
+    from prudent.data import load_dataset
+    from prudent.flags import Parser
+
+    parser = Parser(
+        prog="prudent train --resume",
+        usage="prudent train --resume RUN [DATA ...] [--steps N] [--device NAME] [--threads N] [--env ID]",
+        description="Go on with a run, with the settings it has.",
+    )
+    parser.add_argument("data", nargs="*", help="where its dataset is now, if it has moved")
+    parser.add_argument("--resume", type=Path, required=True, metavar="RUN", help="run folder")
+    parser.add_argument("--steps", type=int, metavar="N", help="gradient steps in all, to take it further")
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or mps, if another than before")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads, if others than before")
+    parser.add_argument("--env", metavar="ID", help="environment, if another than before or one that imports a module")
+    add_data_flags(parser)
+    try:
+        found = parser.parse_strict(words)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; all other settings stay those of the run") from error
+    dataset = load_dataset(found.data, **data_options(vars(found))) if found.data else None
+    train.resume(found.resume, found.steps, dataset, found.device, found.threads, found.env)
+    print(f"finished: {found.resume / 'report.html'}")
+
+
+def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> None:
+    from dataclasses import fields
+
+    from prudent import algorithms, loop, presets, runs, train
+    from prudent.data import load_dataset
+    from prudent.flags import Parser, add_flags
+    from prudent.population import grid, split_settings
+
+    preset = presets.get(preset_name) if preset_name else None
+    name = algorithm or (preset.algorithm if preset else "cql")
+    if preset and name != preset.algorithm:
+        raise ConfigError(f"preset {preset_name} is for {preset.algorithm}, not for {name}")
+    config_type = algorithms.get(name).Config
+    base = preset.config if preset else config_type()
+
+    parser = Parser(
+        prog="prudent train",
+        description="Train a population: every combination of the numbers given for a setting, times the seeds.",
+        usage="prudent train DATA [DATA ...] [--env ID] [--algo NAME] [--steps N] [--seeds N ...] [--out RUN] ...\n"
+        "       prudent train --resume RUN [--steps N]",
+    )
+    parser.add_argument("data", nargs="*", help="dataset: file, Minari id, D4RL name or built-in; several are joined")
+    parser.add_argument("--algo", default=name, metavar="NAME", help=f"{', '.join(algorithms.names())} (default: cql)")
+    parser.add_argument("--preset", metavar="NAME", help=", ".join(presets.PRESETS))
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], metavar="N", help="one member per seed (default: 0)"
+    )
+    parser.add_argument("--out", type=Path, help="run folder to create (default: runs/DATA-ALGO, numbered)")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run; --steps may take it further")
+    add_data_flags(parser)
+    add_flags(parser.add_argument_group("training"), loop.Options)
+    settings_group = parser.add_argument_group(
+        f"settings of {name} (where the usage shows several numbers, each is tried)"
+    )
+    add_flags(settings_group, config_type, base, several=True)
+    given = vars(parser.parse_strict(words))
+
+    if not given["data"]:
+        raise ConfigError("train: name a dataset, or --resume RUN (see prudent train --help)")
+    config, lists = split_settings(base, {f.name: given[f.name] for f in fields(config_type) if f.name in given})
+    if preset is not None:
+        given.setdefault("eval_episodes", preset.eval_episodes)
+    options = loop.Options(**{f.name: given[f.name] for f in fields(loop.Options) if f.name in given})
+    members = grid(config, lists, given["seeds"])
+    if given["out"] is not None:
+        runs.check_free(given["out"])
+    sources = {"source": given["data"], **data_options(given)}
+    dataset = load_dataset(**sources)
+    out = given["out"] or free_folder(f"runs/{_as_folder_name(f'{dataset.name}-{name}')}")
+    train.train(dataset, name, members, options, out, sources)
+    print(f"finished: {out / 'report.html'}")
+
+
+def _as_folder_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_+." else "-" for c in text)[:100]
