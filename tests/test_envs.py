@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import metadata
 
 import gymnasium
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 from helpers.toys import TOY_SPEC
-from prudent import envs
+from prudent import envs, simulators
 from prudent.errors import ConfigError, PrudentError
 from prudent.types import Spec
 
@@ -69,6 +70,26 @@ def test_a_missing_simulator_names_its_extra(monkeypatch):
     assert 'mujoco is not installed, try: pip install "prudent[mujoco]"' in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("env_id", "modules", "extra"),
+    [
+        ("HopperBulletEnv-v0", ["pybullet"], "pybullet"),
+        ("AntBulletEnv-v0", ["pybullet_envs_gymnasium"], "pybullet"),
+        ("LunarLander-v3", ["Box2D"], "box2d"),
+    ],
+)
+def test_a_missing_extra_is_named(env_id, modules, extra, monkeypatch):
+    ours = ("gymnasium.envs.box2d", "pybullet_envs_gymnasium", *modules)
+    for name in [name for name in sys.modules if name.startswith(ours)]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in modules:
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails now
+    with pytest.raises(ConfigError) as caught:
+        envs.make(env_id)
+    assert f'{extra} is not installed, try: pip install "prudent[{extra}]"' in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_specs():
     assert envs.spec_of("Pendulum-v1") == Spec(3, 1, action_low=(-2.0,), action_high=(2.0,))
     assert envs.spec_of("CartPole-v1") == Spec(4, 2, discrete=True)
@@ -121,6 +142,11 @@ def test_versions_name_what_decides_the_numbers():
     found = envs.versions()
     assert found["gymnasium"] == gymnasium.__version__
     assert all(isinstance(version, str) for version in found.values())
+    for package in ("pybullet", "pybullet-envs-gymnasium", "box2d"):
+        try:
+            assert found[package] == metadata.version(package)
+        except metadata.PackageNotFoundError:
+            assert package not in found
 
 
 # --- many at once -----------------------------------------------------------------------------------------------------
@@ -174,10 +200,146 @@ def test_trouble_names_the_environment_and_the_step(trouble):
         assert "\n" not in str(caught.value)
 
 
+def test_one_environment_is_restarted_and_the_others_go_on():
+    with envs.Environments(TOY, 2) as several:
+        several.reset([1, 2])
+        action = np.array([[-0.5], [0.0]])
+        while several.active[0]:
+            several.step(action)
+        time = several.step(action)[0][1, 1]
+        fresh = several.restart(0, 7)
+        assert fresh[1] == 0
+        assert several.active.all()
+        observation, reward, _, _ = several.step(action)
+        assert observation[:, 1].tolist() == [1, time + 1]
+        assert reward.tolist() == [0.5, 1.0]
+        np.testing.assert_array_equal(several.restart(1, 7), fresh)  # the seed decides, not what went before
+
+
+# --- masks ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_mask_belongs_to_the_observation():
+    with envs.Environments("prudent/Gates-v0", 3) as gates:
+        assert gates.mask is None
+        observation = gates.reset([0, 1, 2])
+        for _ in range(6):
+            expected = np.arange(3) != observation[:, :1]
+            np.testing.assert_array_equal(gates.mask, expected)
+            assert gates.mask.dtype == bool
+            observation, _, terminated, truncated = gates.step(np.where(observation[:, 0] == 1, 2, 1))
+        assert truncated.all()
+        np.testing.assert_array_equal(
+            gates.mask, np.arange(3) != observation[:, :1]
+        )  # value goes on behind a time limit
+        gates.reset([0, 1, 2])
+        _, _, terminated, _ = gates.step(np.array([0, 0, 0]))
+        assert terminated.all()
+        assert gates.mask.all()  # nothing is left to be chosen: nothing is forbidden
+        first = gates.restart(1, 5)
+        np.testing.assert_array_equal(gates.mask[1], np.arange(3) != first[0])
+
+
+def test_environments_without_masks_have_none():
+    for env_id in (TOY, "CartPole-v1"):
+        with envs.Environments(env_id, 2) as several:
+            several.reset([0, 1])
+            assert several.mask is None
+
+
+@pytest.mark.parametrize(
+    ("env_id", "says"),
+    [
+        ("prudent/GatesShut-v0", "at step 2 gave an action_mask that forbids every action, yet"),
+        ("prudent/GatesWide-v0", "at reset gave an action_mask of shape (4,), expected (3,)"),
+    ],
+)
+def test_masks_that_make_no_sense(env_id, says):
+    def walk(gates):
+        observation = gates.reset([0])
+        for _ in range(3):
+            observation, *_ = gates.step(np.where(observation[:, 0] == 1, 2, 1))
+
+    with envs.Environments(env_id, 1) as gates, pytest.raises(PrudentError) as caught:
+        walk(gates)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# --- simulators -------------------------------------------------------------------------------------------------------
+
+BULLET = {"HalfCheetah": (26, 6), "Hopper": (15, 3), "Walker2D": (22, 6), "Ant": (28, 8)}
+
+
+@pytest.mark.parametrize("robot", BULLET)
+def test_bullet_environments_by_their_ids_alone(robot):
+    pytest.importorskip("pybullet_envs_gymnasium")
+    sizes = BULLET[robot]
+    spec = envs.spec_of(f"{robot}BulletEnv-v0")
+    assert (spec.observation_size, spec.action_size) == sizes
+    assert spec.action_low == (-1.0,) * sizes[1]
+    assert spec.action_high == (1.0,) * sizes[1]
+
+
+@pytest.mark.parametrize("robot", ["HalfCheetah", "Ant"])
+def test_bullet_episodes_are_reproducible_by_seed(robot):
+    """Also after other episodes, to the last bit: PyBullet's own first reset differs from all later ones."""
+    pytest.importorskip("pybullet_envs_gymnasium")
+
+    def walk(several, seeds):
+        rng = np.random.default_rng(0)
+        rows = [several.reset(seeds)]
+        for _ in range(30):
+            action = np.repeat(rng.uniform(-1, 1, (1, several.spec.action_size)), len(several), axis=0)
+            rows.append(several.step(action)[0])
+        return np.array(rows)
+
+    with envs.Environments(f"{robot}BulletEnv-v0", 2) as several:
+        first = walk(several, [5, 6])
+        again = walk(several, [6, 5])
+    np.testing.assert_array_equal(first[:, 0], again[:, 1])
+    np.testing.assert_array_equal(first[:, 1], again[:, 0])
+    assert (first[0, 0] != first[0, 1]).any()
+
+
+def test_bullet_episodes_end_apart():
+    pytest.importorskip("pybullet_envs_gymnasium")
+    with envs.Environments("HalfCheetahBulletEnv-v0", 1) as runner:
+        runner.reset([0])
+        for step in range(1, 1001):
+            *_, terminated, truncated = runner.step(np.zeros((1, 6)))
+            assert not terminated[0]
+            assert truncated[0] == (step == 1000)
+    with envs.Environments("HopperBulletEnv-v0", 1) as faller:
+        faller.reset([0])
+        while faller.active[0]:
+            *_, terminated, truncated = faller.step(np.ones((1, 3)))
+        assert terminated[0]
+        assert not truncated[0]
+
+
+def test_bullet_is_quiet_and_warns_of_nothing():
+    pytest.importorskip("pybullet_envs_gymnasium")
+    code = (
+        "from prudent import envs; import os; e = envs.Environments('AntBulletEnv-v0', 2); e.reset([0, 1]); e.close();"
+        "from prudent.simulators import without_idle_talk as w\nwith w(): os.write(1, b'argv[0]=\\n5\\n')"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("5\n", "")  # what is not idle talk arrives
+
+
+def test_box2d_survives_warnings_as_errors():
+    """Its SWIG wrapper crashes where its own DeprecationWarning is an error."""
+    pytest.importorskip("pygame")
+    code = "from prudent import envs; print(envs.spec_of('LunarLander-v3'))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert "observation_size=8, action_size=4, discrete=True" in done.stdout
+
+
 def test_mujoco_leaves_no_log_and_warns_once(tmp_path, monkeypatch, capfd, caplog):
     pytest.importorskip("mujoco")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(envs, "_told", set())
+    monkeypatch.setattr(simulators, "_told", set())
     # Making a HalfCheetah uses a deprecated attribute: nothing a user could do about.
     with envs.Environments("HalfCheetah-v5", 2) as several:
         for _ in range(2):

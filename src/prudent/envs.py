@@ -5,12 +5,13 @@ The only module that imports gymnasium, and only inside functions, so that impor
 
 from __future__ import annotations
 
-import logging
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prudent import simulators
 from prudent.errors import ConfigError, PrudentError
 
 if TYPE_CHECKING:
@@ -19,14 +20,20 @@ if TYPE_CHECKING:
     from prudent.types import Spec
 
 # What a missing package is called in the complaint, and what brings it.
-_EXTRAS = {"mujoco": "prudent[mujoco]", "pygame": "prudent[demo]", "box2d": "gymnasium[box2d]"}
+_EXTRAS = {
+    "mujoco": "prudent[mujoco]",
+    "pybullet": "prudent[pybullet]",
+    "pygame": "prudent[demo]",
+    "box2d": "prudent[box2d]",
+}
+_BULLET = re.compile(r"(pybullet_envs_gymnasium:)?\w+BulletEnv-v\d+")
 
 
 def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
     """One Gymnasium environment.
 
-    ``env_id`` is a registered id such as ``Hopper-v5``, or ``module:Name-v0`` where importing ``module``
-    registers it.
+    ``env_id`` is a registered id such as ``Hopper-v5``, one of PyBullet's such as ``HopperBulletEnv-v0``, or
+    ``module:Name-v0`` where importing ``module`` registers it.
 
     Raises:
         ConfigError: nobody registered the id, a package it needs is missing, or it cannot be built.
@@ -34,8 +41,12 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
     import gymnasium
 
     try:
+        if _entry(env_id, "box2d"):
+            simulators.prepare_box2d()
         if uses_mujoco(env_id):
-            _quieten_mujoco()
+            simulators.quieten_mujoco()
+        if uses_bullet(env_id):
+            return _make_bullet(env_id, render_mode)
         # Gymnasium's checker only warns, once per environment; NaN and exceptions stop an evaluation anyway.
         return gymnasium.make(env_id, render_mode=render_mode, disable_env_checker=True)
     except gymnasium.error.UnregisteredEnv as error:
@@ -44,6 +55,20 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
         raise ConfigError(f"environment {env_id!r} cannot be made: {_missing(error)}") from error
     except Exception as error:
         raise ConfigError(f"environment {env_id!r} cannot be made: {one_line(error)}") from error
+
+
+def _make_bullet(env_id: str, render_mode: str | None) -> gymnasium.Env:
+    import gymnasium
+
+    with simulators.without_idle_talk():
+        import pybullet_envs_gymnasium  # noqa: F401 - registers the ids
+
+        env = gymnasium.make(env_id, render_mode=render_mode, disable_env_checker=True)
+        if render_mode != "human":
+            # The first reset loads the robot, all others restore it, which rounds an Ant's first observation
+            # otherwise: after this one every reset is of the second kind.
+            env.reset(seed=0)
+    return env
 
 
 def one_line(error: BaseException) -> str:
@@ -66,10 +91,27 @@ def _missing(error: BaseException) -> str:
 
 def uses_mujoco(env_id: str) -> bool:
     """Whether an id belongs to a MuJoCo environment; False for ids nobody registered."""
+    return _entry(env_id, "mujoco")
+
+
+def _entry(env_id: str, simulator: str) -> bool:
     import gymnasium
 
     spec = gymnasium.registry.get(env_id)
-    return spec is not None and "mujoco" in str(spec.entry_point).lower()
+    return spec is not None and simulator in str(spec.entry_point).lower()
+
+
+def uses_bullet(env_id: str) -> bool:
+    """Whether an id is of the form of PyBullet's environments, ``HopperBulletEnv-v0``."""
+    return _BULLET.fullmatch(env_id) is not None
+
+
+def at_once(env_id: str) -> int:
+    """How many environments of a kind fit into memory beside each other, per policy.
+
+    A MuJoCo environment takes one to three megabytes, a PyBullet simulation about thirty.
+    """
+    return 8 if uses_bullet(env_id) else 32
 
 
 def spec_of(env_id: str) -> Spec:
@@ -154,7 +196,7 @@ def versions() -> dict[str, str]:
     from importlib import metadata
 
     found = {}
-    for package in ("gymnasium", "mujoco", "pybullet", "box2d"):
+    for package in ("gymnasium", "mujoco", "pybullet", "pybullet-envs-gymnasium", "box2d"):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -162,38 +204,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _quieten_mujoco() -> None:
-    """Keep MuJoCo from printing a deprecation per model and leaving MUJOCO_LOG.TXT in the working directory.
-
-    Other warnings (an unstable simulation) are told once each, through logging. A handler somebody else has
-    installed stays.
-    """
-    try:
-        import mujoco
-    except ImportError:
-        return  # gymnasium says it better
-
-    if mujoco.get_mju_user_warning() is None:  # pyright: ignore[reportAttributeAccessIssue]
-        mujoco.set_mju_user_warning(_tell_once)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-_told: set[str] = set()
-
-
-def _tell_once(message: str | bytes) -> None:
-    text = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
-    # "... at DOF 3. Time = 1.2": the same warning comes again and again, its beginning identifies it.
-    key = text.split(" at ")[0]
-    if "deprecated" not in text and key not in _told:
-        _told.add(key)
-        logging.getLogger("prudent").warning("MuJoCo: %s", text)
-
-
 # --- many at once -----------------------------------------------------------------------------------------
 
 
 class Environments:
-    """Environments of one kind stepped together; an episode that has ended stays ended.
+    """Environments of one kind stepped together; an episode that has ended stays ended until it is restarted.
 
     Gymnasium's SyncVectorEnv either restarts finished episodes, which would mix two in one return, or refuses
     to step the others. This plain loop does neither and is 6 to 9 % faster (thousand steps per second of 30
@@ -209,6 +224,7 @@ class Environments:
         self.spec = _spec(self.envs[0], env_id)
         self.active = np.zeros(count, dtype=bool)
         self._observation = np.zeros((count, self.spec.observation_size), dtype=np.float32)
+        self._mask: np.ndarray | None = None
         self._steps = 0
 
     def __len__(self) -> int:
@@ -220,31 +236,55 @@ class Environments:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def mask(self) -> np.ndarray | None:
+        """(count, A) bool: the discrete actions allowed next; None where the environment forbids none.
+
+        Environments say so as ``info["action_mask"]``. Where an episode has ended and nothing is allowed any
+        more, all are, so that a policy can act along.
+        """
+        return None if self._mask is None else self._mask.copy()
+
     def reset(self, seeds: Sequence[int] | np.ndarray) -> np.ndarray:
         """Start an episode in every environment, each from its own seed; observations (count, S) float32.
 
         Raises:
-            PrudentError: an environment failed or returned NaN.
+            PrudentError: an environment failed, returned NaN, or forbids every action.
         """
         self._steps = 0
-        self.active[:] = True
-        for index, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
-            try:
-                self._observation[index], _ = env.reset(seed=int(seed))
-            except Exception as error:
-                raise PrudentError(f"{self._now()} failed: {one_line(error)}") from error
-        self._check(self._observation, "observation")
+        self._mask = None
+        for index, seed in zip(range(len(self.envs)), seeds, strict=True):
+            self.restart(index, seed)
         return self._observation.copy()
+
+    def restart(self, index: int, seed: int) -> np.ndarray:
+        """Start an episode in one environment, the others stay as they are; its observation (S,) float32.
+
+        For collecting without a pause: step all, keep what came out, restart those that ended.
+
+        Raises:
+            PrudentError: see :meth:`reset`.
+        """
+        try:
+            self._observation[index], info = self.envs[index].reset(seed=int(seed))
+        except Exception as error:
+            raise PrudentError(f"environment {self.env_id!r} at reset failed: {one_line(error)}") from error
+        if not np.isfinite(self._observation[index]).all():
+            raise PrudentError(f"environment {self.env_id!r} at reset gave an observation with NaN or infinity")
+        self.active[index] = True
+        self._take_mask(index, info, over=False)
+        return self._observation[index].copy()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """One step in every environment whose episode still runs; the rows of the others are ignored.
 
         ``action`` is (count, A) in environment units, clipped to the bounds (discrete: (count,) int64).
         Returns observation (count, S) float32, reward (count,) float64, terminated and truncated (count,)
-        bool; of finished episodes the last observation, 0, False and False.
+        bool; of finished episodes the last observation, 0, False and False. :attr:`mask` belongs to the
+        observations returned.
 
         Raises:
-            PrudentError: an environment failed or returned NaN.
+            PrudentError: an environment failed, returned NaN, or forbids every action.
         """
         self._steps += 1
         reward = np.zeros(len(self.envs))
@@ -255,9 +295,10 @@ class Environments:
         for index in np.flatnonzero(self.active):
             try:
                 result: Any = self.envs[index].step(action[index])
-                self._observation[index], reward[index], terminated[index], truncated[index], _ = result
+                self._observation[index], reward[index], terminated[index], truncated[index], info = result
             except Exception as error:
                 raise PrudentError(f"{self._now()} failed: {one_line(error)}") from error
+            self._take_mask(int(index), info, over=bool(terminated[index] or truncated[index]))
         self._check(self._observation, "observation")
         self._check(reward, "reward")
         self.active &= ~(terminated | truncated)
@@ -267,6 +308,22 @@ class Environments:
         """Release the simulators."""
         for env in self.envs:
             env.close()
+
+    def _take_mask(self, index: int, info: dict[str, Any], over: bool) -> None:
+        given = info.get("action_mask") if self.spec.discrete else None
+        if given is None:
+            if self._mask is not None:
+                self._mask[index] = True
+            return
+        mask = np.asarray(given)
+        wanted = (self.spec.action_size,)
+        if mask.shape != wanted or mask.dtype.kind not in "fiub" or not np.isin(mask, (0, 1)).all():
+            raise PrudentError(f"{self._now()} gave an action_mask of shape {mask.shape}, expected {wanted} true/false")
+        if not mask.any() and not over:
+            raise PrudentError(f"{self._now()} gave an action_mask that forbids every action, yet the episode goes on")
+        if self._mask is None:
+            self._mask = np.ones((len(self.envs), self.spec.action_size), dtype=bool)
+        self._mask[index] = mask.astype(bool) if mask.any() else True
 
     def _now(self) -> str:
         return f"environment {self.env_id!r} at " + (f"step {self._steps}" if self._steps else "reset")

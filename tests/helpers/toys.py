@@ -3,7 +3,7 @@
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 
 from prudent.types import Spec
 
@@ -56,6 +56,46 @@ class Toy(gymnasium.Env):
 for _id, _trouble in {"": "", "Raise": "raise", "Reward": "reward", "Observation": "observation"}.items():
     gymnasium.register(f"prudent/Toy{_id}-v0", entry_point=Toy, max_episode_steps=20, kwargs={"trouble": _trouble})
 gymnasium.register("prudent/ToyEndless-v0", entry_point=Toy)
+
+
+class Gates(gymnasium.Env):
+    """Three gates, of which the current one is closed: going through an open one earns its number and makes it current.
+
+    Observations are (current gate, time), ``info["action_mask"]`` says which gates are open, and a closed one fails.
+    Choosing gate 0 ends the task. ``trouble`` "shut" closes every gate from step 2, "wide" gives a mask of 4.
+    """
+
+    def __init__(self, render_mode: str | None = None, trouble: str = ""):
+        self.observation_space = Box(-np.inf, np.inf, (2,), np.float32)
+        self.action_space = Discrete(3)
+        self.render_mode, self.trouble = render_mode, trouble
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed, options=options)
+        self.current, self.time = int(self.np_random.integers(1, 3)), 0
+        return self._observe()
+
+    def step(self, action):
+        assert int(action) != self.current, f"gate {action} is closed"
+        self.current, self.time = int(action), self.time + 1
+        observation, info = self._observe()
+        over = self.current == 0
+        # Behind the last gate there is nothing to choose from.
+        return observation, float(self.current), over, False, info | ({"action_mask": np.zeros(3)} if over else {})
+
+    def _observe(self):
+        mask = np.arange(3) != self.current
+        if self.trouble == "shut" and self.time >= 2:
+            mask[:] = False
+        if self.trouble == "wide":
+            mask = np.ones(4, bool)
+        return np.array([self.current, self.time], np.float32), {"action_mask": mask.astype(np.int8)}
+
+
+for _trouble in ("", "shut", "wide"):
+    gymnasium.register(
+        f"prudent/Gates{_trouble.title()}-v0", entry_point=Gates, max_episode_steps=6, kwargs={"trouble": _trouble}
+    )
 
 
 class Constants:
