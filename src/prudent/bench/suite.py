@@ -1,0 +1,252 @@
+"""The suite file: which algorithms to train on which data, read from TOML and checked before anything is trained."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from prudent import algorithms, envs
+from prudent.config import from_json
+from prudent.data import BUILTIN
+from prudent.errors import ConfigError
+from prudent.loop import Options
+from prudent.population import Member, grid, split_settings
+
+ALL = "all"
+"""In place of a list of algorithms: all that are for the environment's kind of actions."""
+
+_SUITE_KEYS = {"title": str, "seeds": list, "train": dict, "settings": dict, "dataset": list}
+_LOADING = {"dones": str, "horizon": int, "action_low": None, "action_high": None, "discrete": bool}
+_DATASET_KEYS = {
+    "name": str,
+    "source": None,
+    "env": str,
+    "algorithms": None,
+    "train": dict,
+    "settings": dict,
+    **_LOADING,
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset of a suite: its name, what :func:`prudent.data.load_dataset` is asked for, and its environment."""
+
+    name: str
+    env: str
+    sources: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One algorithm on one dataset, all seeds as one population: a run folder."""
+
+    data: Data
+    algorithm: str
+    members: tuple[Member, ...]
+    options: Options
+
+    @property
+    def name(self) -> str:
+        """``pendulum-mixed/cql``, also its folder."""
+        return f"{self.data.name}/{self.algorithm}"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Everything a suite file asks for; ``cells`` in the order of the file."""
+
+    name: str
+    title: str
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def datasets(self) -> list[Data]:
+        """Its datasets."""
+        return list({cell.data.name: cell.data for cell in self.cells}.values())
+
+    def choose(self, only: Sequence[str] = (), datasets: Sequence[str] = ()) -> list[Cell]:
+        """The cells of some algorithms and datasets; all where none are named.
+
+        Raises:
+            ConfigError: the suite has none of that name.
+        """
+        _check_names(f"suite {self.name}", "algorithm", only, [cell.algorithm for cell in self.cells])
+        _check_names(f"suite {self.name}", "dataset", datasets, [cell.data.name for cell in self.cells])
+        chosen = [
+            cell
+            for cell in self.cells
+            if (not only or cell.algorithm in only) and (not datasets or cell.data.name in datasets)
+        ]
+        if not chosen:
+            raise ConfigError(f"suite {self.name} has none of these algorithms on none of these datasets")
+        return chosen
+
+
+def shipped() -> dict[str, str]:
+    """Title of each suite that comes with prudent, by its name."""
+    return {name: str(_read(path).get("title", "")) for name, path in _shipped_files().items()}
+
+
+def load(name: str) -> Suite:
+    """The suite called ``name``, or the one in a file.
+
+    Raises:
+        ConfigError: there is none, or it asks for something that does not exist.
+    """
+    there = _shipped_files()
+    if name in there:
+        return parse(_read(there[name]), name, f"suite {name}")
+    path = Path(name)
+    if not path.is_file():
+        close = get_close_matches(name, there, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(there)}, or name a .toml file"
+        raise ConfigError(f"no suite and no file is called {name!r}: {hint}")
+    return parse(_read(path), path.stem, str(path), path.parent)
+
+
+def _shipped_files() -> dict[str, Traversable]:
+    folder = resources.files("prudent") / "suites"
+    return {
+        path.name.removesuffix(".toml"): path
+        for path in sorted(folder.iterdir(), key=lambda p: p.name)
+        if path.name.endswith(".toml")
+    }
+
+
+def _read(path: Traversable) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def parse(content: Mapping[str, Any], name: str, where: str, folder: Path | None = None) -> Suite:
+    """The suite that a TOML file's ``content`` describes; ``where`` begins the complaints about it.
+
+    Sources that exist below ``folder``, the file's own, are taken from there.
+
+    Raises:
+        ConfigError: a key, algorithm, setting or environment does not exist, or a value does not fit.
+    """
+    _check_keys(where, content, _SUITE_KEYS)
+    seeds = content.get("seeds", [0])
+    entries = content.get("dataset", [])
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(f"{where}: name at least one dataset, under [[dataset]]")
+    cells: list[Cell] = []
+    for number, entry in enumerate(entries, 1):
+        cells += _cells(content, entry, seeds, f"{where}, dataset {entry.get('name', number)}", folder)
+    names = [cell.name for cell in cells]
+    twice = next((one for one in names if names.count(one) > 1), None)
+    if twice:
+        raise ConfigError(f"{where}: {twice} is there twice; give datasets different names")
+    _check_settings(content.get("settings", {}), [cell.algorithm for cell in cells], where)
+    return Suite(name, str(content.get("title", name)), tuple(seeds), tuple(cells))
+
+
+def _cells(
+    content: Mapping[str, Any], entry: Mapping[str, Any], seeds: Any, where: str, folder: Path | None
+) -> list[Cell]:
+    _check_keys(where, entry, _DATASET_KEYS)
+    name = entry.get("name")
+    if not name or not all(letter.isalnum() or letter in "-_+." for letter in name) or name.startswith("."):
+        raise ConfigError(f"{where}: name must be of letters, digits and -_+. (its folder is called so)")
+    source = entry.get("source", name)
+    several = [source] if isinstance(source, str) else source
+    if not isinstance(several, list) or not several or not all(isinstance(one, str) for one in several):
+        raise ConfigError(f"{where}: source must be a name, a file or a list of them, got {source!r}")
+    found = [str(folder / one) if folder is not None and (folder / one).exists() else one for one in several]
+    env = entry.get("env") or (BUILTIN[found[0]].env_id if found[0] in BUILTIN else None)
+    if env is None:
+        raise ConfigError(f"{where}: give env, the Gymnasium id to evaluate in")
+    data = Data(name, env, {"source": found, **{key: entry[key] for key in _LOADING if key in entry}})
+    options = _options({**content.get("train", {}), **entry.get("train", {})}, env, where)
+    cells = []
+    chosen = _algorithms(entry, env, where)
+    _check_settings(entry.get("settings", {}), chosen, where)
+    for algorithm in chosen:
+        settings = _own(content.get("settings", {}), algorithm) | _own(entry.get("settings", {}), algorithm)
+        try:
+            config, lists = split_settings(algorithms.get(algorithm).Config(), settings)
+            if lists:
+                raise ConfigError(f"{next(iter(lists))} takes one value in a suite")
+            members = grid(config, {}, seeds)
+        except ConfigError as error:
+            raise ConfigError(f"{where}, {algorithm}: {error}") from error
+        cells.append(Cell(data, algorithm, tuple(members), options))
+    return cells
+
+
+def _options(train: Mapping[str, Any], env: str, where: str) -> Options:
+    try:
+        if "env" in train:
+            raise ConfigError("env belongs to [[dataset]]")
+        return from_json(Options, {**train, "env": env})
+    except ConfigError as error:
+        raise ConfigError(f"{where}, [train]: {error}") from error
+
+
+def _algorithms(entry: Mapping[str, Any], env: str, where: str) -> list[str]:
+    asked = entry.get("algorithms", ALL)
+    if asked == ALL:
+        try:
+            discrete = envs.spec_of(env).discrete
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
+        return [name for name in algorithms.names() if algorithms.is_discrete(name) == discrete]
+    if not isinstance(asked, list) or not asked:
+        raise ConfigError(f'{where}: algorithms must be "{ALL}" or a list of names, got {asked!r}')
+    for name in asked:
+        try:
+            algorithms.get(str(name))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
+    return asked
+
+
+def _own(settings: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
+    """What a [settings] table says for one algorithm: the shared ones that it has, then its own."""
+    has = {f.name for f in fields(algorithms.get(algorithm).Config)}
+    shared = {key: value for key, value in settings.items() if key in has and not isinstance(value, dict)}
+    return shared | settings.get(algorithm, {})
+
+
+def _check_settings(settings: Mapping[str, Any], used: Sequence[str], where: str) -> None:
+    """Refuse a setting that no algorithm here has, and settings of an algorithm that is not here."""
+    known = {f.name for algorithm in used for f in fields(algorithms.get(algorithm).Config)}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            if key not in algorithms.names():
+                _refuse(f"{where}, [settings]", "algorithm", key, algorithms.names())
+            if key not in used:
+                raise ConfigError(f"{where}: [settings.{key}] changes nothing: {key} is trained on none of the data")
+        elif key not in known:
+            _refuse(f"{where}, [settings]", "setting", key, sorted(known))
+
+
+def _check_keys(where: str, table: Mapping[str, Any], known: Mapping[str, type | None]) -> None:
+    for key, value in table.items():
+        if key not in known:
+            _refuse(where, "key", key, list(known))
+        kind = known[key]
+        if kind is not None and type(value) is not kind:
+            kinds = {str: "text", list: "a list", dict: "a table", int: "a whole number", bool: "true or false"}
+            raise ConfigError(f"{where}: {key} must be {kinds[kind]}, got {value!r}")
+
+
+def _check_names(where: str, what: str, given: Sequence[str], there: Sequence[str]) -> None:
+    for name in given:
+        if name not in there:
+            _refuse(where, what, name, list(dict.fromkeys(there)))
+
+
+def _refuse(where: str, what: str, name: str, known: Sequence[str]) -> None:
+    close = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else f" (there are {', '.join(known)})"
+    raise ConfigError(f"{where}: no {what} is called {name!r}{hint}")
