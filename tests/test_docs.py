@@ -111,6 +111,7 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
         "prudent.checkpoint.load",
         "prudent.report.write_report",
         "prudent.demo.demo",
+        "prudent.bench.load",
     ):
         monkeypatch.setattr(place, understood)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""``prudent``: demo, train, evaluate, report, data.
+"""``prudent``: demo, train, evaluate, report, bench, data.
 
 User mistakes end in one line on standard error and exit code 2, without having written anything. Heavy imports wait
 until a verb needs them, so that ``prudent --help`` answers at once.
@@ -26,6 +26,7 @@ verbs:
   train --resume RUN      go on with a run that was stopped, or take it further with --steps
   evaluate RUN            run the policies in their environment; predicted beside realised value
   report RUN              write the run's pictures and report.html again, beside other runs if wanted
+  bench SUITE             train algorithms x datasets x seeds of a suite; one table, one figure
   data describe DATA      sizes, returns, action ranges, problems with row numbers, a suggested alpha
 
 Each verb explains itself with --help. DATA is a file (.npz, .hdf5), a Minari dataset (minari:NAME), a D4RL name
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     The exit code is 0, 2 for what a user can mend (one line on standard error says what), or 130 for a run that a
-    signal stopped, after saving.
+    signal stopped, after saving; ``bench`` alone also knows 1, for cells that failed.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -103,6 +104,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "train": _verb("train", "train"),
     "evaluate": _verb("run", "evaluate"),
     "report": _verb("run", "report"),
+    "bench": _verb("bench", "bench"),
     "data describe": _verb("data", "describe"),
 }
 GROUPS = {verb.split()[0] for verb in VERBS if " " in verb}
