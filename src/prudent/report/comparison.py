@@ -64,8 +64,10 @@ def _panel(axes: "Axes", dataset: Mapping[str, Any], rows: Sequence[Mapping[str,
     mean = as_number(dataset["data"]["return_mean"])
     if mean is not None:
         axes.axvline(mean, color=style.QUIET, linewidth=1.4, linestyle=(0, (2, 2)), zorder=1.5)
-        place = {"xytext": (4, 3), "textcoords": "offset points", "ha": "left", "va": "bottom"}
-        axes.annotate("data", (mean, 0.4), **place, fontsize=9, color=style.QUIET)
+        low, high = axes.get_xlim()
+        side = -1 if mean > (low + high) / 2 else 1
+        place = {"xytext": (4 * side, 3), "textcoords": "offset points", "ha": "left" if side > 0 else "right"}
+        axes.annotate("mean of the data", (mean, 0.4), **place, va="bottom", fontsize=9, color=style.QUIET)
 
 
 def _below(dataset: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
