@@ -151,6 +151,19 @@ def _spec(env: gymnasium.Env, env_id: str) -> Spec:
     return Spec(size, action.shape[0], action_low=low, action_high=high)
 
 
+def spaces(spec: Spec) -> tuple[gymnasium.spaces.Box, gymnasium.Space]:
+    """Gymnasium's observation and action space of a spec, unbounded where it declares no bounds."""
+    from gymnasium.spaces import Box, Discrete
+
+    observation = Box(-np.inf, np.inf, (spec.observation_size,), np.float32)
+    if spec.discrete:
+        return observation, Discrete(spec.action_size)
+    shape = (spec.action_size,)
+    low = np.full(shape, -np.inf) if spec.action_low is None else np.array(spec.action_low)
+    high = np.full(shape, np.inf) if spec.action_high is None else np.array(spec.action_high)
+    return observation, Box(low.astype(np.float32), high.astype(np.float32), shape, np.float32)
+
+
 def check_fits(env_id: str, spec: Spec) -> None:
     """Refuse an environment in which a policy learned from this data cannot act.
 

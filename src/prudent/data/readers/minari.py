@@ -17,7 +17,7 @@ from prudent.errors import DataError
 if TYPE_CHECKING:
     import h5py
 
-_ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
+ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
 _PARTS = ("observations", "actions", "rewards", "terminations", "truncations")
 _METADATA_LIMIT = 64 << 20
 _DEPTH = 6
@@ -61,6 +61,11 @@ def read(
     return _assemble(episodes, spaces, name, action_low, action_high)
 
 
+def datasets_folder() -> Path:
+    """Where Minari keeps its datasets on this machine."""
+    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path("~/.minari/datasets").expanduser())
+
+
 def _locate(source: str | Path) -> tuple[Path, str]:
     """The folder that holds the data, and a name for messages."""
     given = Path(source).expanduser()
@@ -70,9 +75,9 @@ def _locate(source: str | Path) -> tuple[Path, str]:
                 return folder, given.name if given.name != "data" else given.parent.name
         raise DataError(f"{source}: a folder, but not of a Minari dataset (no data/metadata.json)")
     identifier = str(source)
-    if not _ID.fullmatch(identifier):
+    if not ID.fullmatch(identifier):
         raise DataError(f"{identifier}: not a Minari id (namespace/name-vN) and not a folder")
-    root = Path(os.environ.get("MINARI_DATASETS_PATH") or Path("~/.minari/datasets").expanduser())
+    root = datasets_folder()
     folder = root / identifier / "data"
     if not (folder / "metadata.json").is_file():
         raise DataError(

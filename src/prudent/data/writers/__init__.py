@@ -1,0 +1,49 @@
+"""Datasets to files, in the formats that :func:`prudent.data.load_dataset` reads."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prudent.data.dataset import Dataset
+from prudent.errors import DataError
+
+HDF5 = (".hdf5", ".h5")
+MINARI = "minari:"
+
+
+def check_target(target: str) -> None:
+    """Refuse a target that cannot be written to, before anything has been computed for it.
+
+    Raises:
+        DataError: it exists, its folder does not, it is of no known format, or its format's package is missing.
+    """
+    if target.startswith(MINARI):
+        from prudent.data.writers import minari
+
+        minari.check_target(target.removeprefix(MINARI))
+    elif Path(target).suffix.lower() in HDF5:
+        from prudent.data.writers import d4rl
+
+        d4rl.check_target(Path(target))
+    else:
+        raise DataError(f"{target}: a dataset is written to a .hdf5 or .h5 file, or to minari:namespace/name-vN")
+
+
+def write(dataset: Dataset, target: str, about: Mapping[str, Any], env_id: str | None = None) -> None:
+    """Write a dataset to a file (``.hdf5``, ``.h5``) or as a Minari dataset (``minari:namespace/name-vN``).
+
+    ``about`` says how it was made: names to text, numbers, or what JSON can hold. It is written aside and appears
+    under its name when it is whole.
+
+    Raises:
+        DataError: see :func:`check_target`.
+    """
+    check_target(target)
+    if target.startswith(MINARI):
+        from prudent.data.writers import minari
+
+        minari.write(dataset, target.removeprefix(MINARI), about, env_id)
+    else:
+        from prudent.data.writers import d4rl
+
+        d4rl.write(dataset, Path(target), about)

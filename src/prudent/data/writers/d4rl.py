@@ -1,0 +1,77 @@
+"""Flat HDF5 as D4RL has it (Fu et al. 2020), with successors of its own for every row."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prudent.data.dataset import Dataset
+from prudent.errors import DataError
+
+COLUMNS = {
+    "observations": "observation",
+    "actions": "action",
+    "rewards": "reward",
+    "next_observations": "next_observation",
+    "terminals": "terminated",
+    "timeouts": "truncated",
+}
+MASKS = {"action_masks": "mask", "next_action_masks": "next_mask"}
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file that exists, or whose folder cannot be made.
+
+    Raises:
+        DataError: one line that says which.
+    """
+    if path.exists():
+        raise DataError(f"{path} exists: choose another name, nothing is overwritten")
+    place = next(p for p in path.absolute().parents if p.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise DataError(f"{path} cannot be written: {place} is no folder that may be written to")
+
+
+def write(dataset: Dataset, path: Path, about: Mapping[str, Any]) -> None:
+    """Write ``path``: the columns, masks of discrete actions, and under ``metadata/`` bounds, ``n_actions``, ``about``.
+
+    Columns are those of :data:`COLUMNS`, (N, ...) float32, flags (N,) bool, discrete actions (N,) int64;
+    ``metadata/action_low`` and ``action_high`` are (A,).
+
+    Raises:
+        DataError: the file exists or cannot be made, or ``about`` has a name that the file needs itself.
+    """
+    import h5py
+
+    check_target(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")
+    try:
+        with h5py.File(os.fspath(aside), "w") as file:
+            for key, column in _columns(dataset).items():
+                file.create_dataset(key, data=column)
+            for key, value in _metadata(dataset, about).items():
+                file.create_dataset(f"metadata/{key}", data=value)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
+    found = {key: getattr(dataset, name) for key, name in COLUMNS.items()}
+    return found | {key: dataset.extra[name] for key, name in MASKS.items() if name in dataset.extra}
+
+
+def _metadata(dataset: Dataset, about: Mapping[str, Any]) -> dict[str, Any]:
+    spec = dataset.spec
+    own: dict[str, Any] = {"n_actions": spec.action_size} if spec.discrete else {}
+    if spec.action_low is not None and spec.action_high is not None:
+        own |= {"action_low": np.array(spec.action_low), "action_high": np.array(spec.action_high)}
+    taken = own.keys() & about.keys()
+    if taken:
+        raise DataError(f"metadata/{sorted(taken)[0]} says what the actions are like: call yours something else")
+    plain = (str, int, float, bool)
+    return own | {key: value if isinstance(value, plain) else json.dumps(value) for key, value in about.items()}

@@ -1,0 +1,116 @@
+"""Minari datasets, written with the ``minari`` package's own functions."""
+
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prudent import envs
+from prudent.data.dataset import Dataset
+from prudent.data.readers.minari import ID, datasets_folder
+from prudent.errors import DataError
+
+
+def check_target(identifier: str) -> None:
+    """Refuse what is no Minari id, a dataset that exists, and a machine without Minari.
+
+    Raises:
+        DataError: one line that says which.
+    """
+    if not ID.fullmatch(identifier):
+        raise DataError(f"minari:{identifier}: not a Minari id, such as minari:mine/hopper/medium-v0")
+    folder = datasets_folder() / identifier
+    if folder.exists():
+        raise DataError(f"minari:{identifier} exists in {datasets_folder()}: choose another name or version")
+    try:
+        import minari  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise DataError(f'{identifier}: Minari is not installed, try: pip install "prudent[minari]"') from error
+
+
+def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: str | None = None) -> None:
+    """Write a dataset under Minari's own folder (``MINARI_DATASETS_PATH``).
+
+    ``about`` becomes the description, as JSON. With ``env_id`` Minari knows how to make the environment again.
+    Masks of discrete actions are the infos' ``action_mask``, T + 1 rows per episode as observations are.
+
+    Raises:
+        DataError: see :func:`check_target`, or a row's successor is not the next row of its episode, which Minari
+            cannot hold.
+    """
+    check_target(identifier)
+    import minari
+    from minari.data_collector import EpisodeBuffer
+
+    episodes = [_episode(dataset, index) for index in range(dataset.n_episodes)]
+    buffers = [EpisodeBuffer(id=index, **parts) for index, parts in enumerate(episodes)]
+    observation_space, action_space = envs.spaces(dataset.spec)
+    env = None if env_id is None else envs.make(env_id)
+    try:
+        # Minari warns of everything left out: links and authors are the user's to add.
+        with _aside(identifier), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            minari.create_dataset_from_buffers(
+                dataset_id=identifier,
+                buffer=buffers,
+                env=env,
+                algorithm_name=str(about.get("policy", "unknown")),
+                description=json.dumps(dict(about)),
+                observation_space=observation_space,
+                action_space=action_space,
+            )
+    finally:
+        if env is not None:
+            env.close()
+
+
+def _episode(dataset: Dataset, index: int) -> dict[str, Any]:
+    rows = slice(*(int(bound) for bound in dataset.episode_bounds[index : index + 2]))
+    observation, following = dataset.observation[rows], dataset.next_observation[rows]
+    if not np.array_equal(observation[1:], following[:-1]):
+        raise DataError(
+            f"{dataset.name}: in episode {index} a next observation is not the next row, Minari needs it so"
+        )
+    parts: dict[str, Any] = {
+        "observations": np.concatenate([observation, following[-1:]]),
+        "actions": dataset.action[rows],
+        "rewards": dataset.reward[rows],
+        "terminations": dataset.terminated[rows],
+        "truncations": dataset.truncated[rows],
+    }
+    if "mask" in dataset.extra:
+        masks = [dataset.extra["mask"][rows], dataset.extra["next_mask"][rows][-1:]]
+        parts["infos"] = {"action_mask": np.concatenate(masks)}
+    return parts
+
+
+@contextmanager
+def _aside(identifier: str) -> Iterator[None]:
+    """Let Minari write into a folder of its own, and move the dataset to its place when it is whole."""
+    root = datasets_folder()
+    root.mkdir(parents=True, exist_ok=True)
+    before = os.environ.get("MINARI_DATASETS_PATH")
+    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))
+    os.environ["MINARI_DATASETS_PATH"] = str(aside)
+    try:
+        yield
+        for path in sorted(aside.rglob("namespace_metadata.json")):
+            place = root / path.relative_to(aside)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists():
+                path.rename(place)
+        (root / identifier).parent.mkdir(parents=True, exist_ok=True)
+        (aside / identifier).rename(root / identifier)
+    finally:
+        if before is None:
+            del os.environ["MINARI_DATASETS_PATH"]
+        else:
+            os.environ["MINARI_DATASETS_PATH"] = before
+        shutil.rmtree(aside, ignore_errors=True)
