@@ -1,0 +1,61 @@
+"""``prudent bench``: its flags, its exit codes."""
+
+from pathlib import Path
+
+import pytest
+
+from helpers.runs import prudent, tree
+from helpers.suites import OTHER, TOY
+from prudent import bench
+
+pytest_plugins = ["helpers.suite_fixtures"]
+
+
+@pytest.mark.usefixtures("quick_report")
+def test_failed_cells_end_in_one_line_and_code_1(toy, capsys):
+    toy.write_text(TOY.replace('"bc", "cql"', '"bc"').replace("[settings.cql]\nn_actions = 2\n", "") + OTHER)
+    assert prudent("bench", "toy.toml") == 1
+    error = capsys.readouterr().err
+    assert error == ("prudent: 1 of 2 cells failed: gone/bc; the table says why, the same command tries again\n")
+    assert Path("bench/toy/comparison.png").exists()
+    assert prudent("bench", "toy.toml", "--datasets", "log") == 0
+
+
+def test_the_list_names_the_suites(capsys):
+    assert prudent("bench", "--list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(bench.shipped())
+
+
+def test_a_dry_run_writes_nothing(toy, trained, capsys):
+    before = tree(Path())
+    assert prudent("bench", toy, "--dry-run", "--only", "cql,bc", "--datasets", "log") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == ["log/bc", "log/cql"]
+    assert tree(Path()) == before
+    assert not trained
+
+
+def test_rendering_trains_nothing(one_cell, trained, capsys):
+    assert prudent("bench", one_cell / "toy.toml", "--render", "--out", one_cell / "out") == 0
+    assert "log, CQL: missing" in capsys.readouterr().out
+    assert not trained
+
+
+COMMANDS = {
+    "no suite": ([], "bench: name a suite"),
+    "unknown flag": (["toy.toml", "--onyl", "bc"], "unknown argument --onyl; did you mean --only?"),
+    "unknown algorithm": (["toy.toml", "--only", "bc,cq"], "suite toy: no algorithm is called 'cq'; did you mean cql?"),
+    "unknown dataset": (["toy.toml", "--datasets", "lag"], "suite toy: no dataset is called 'lag'; did you mean log?"),
+    "two at once": (["toy.toml", "--dry-run", "--render"], "not allowed with"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_mistakes_on_the_command_line(toy, command, capsys):
+    words, told = COMMANDS[command]
+    before = tree(toy.parent)
+    assert prudent("bench", *words) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert tree(toy.parent) == before
