@@ -109,9 +109,48 @@ def test_discrete_is_declared_not_guessed(tmp_path):
     dataset = read(tmp_path, good(actions=whole.astype(np.float32)[:, None]), discrete=True)
     assert dataset.spec.action_size == 3
     assert dataset.action.tolist() == whole.tolist()
-    assert not read(tmp_path, good(actions=whole[:, None])).spec.discrete
-    assert "declare the actions discrete" in complaint(read, tmp_path, good(actions=whole))
+    assert read(tmp_path, good(actions=whole, n_actions=5)).spec.action_size == 5
+    assert read(tmp_path, good(actions=whole, n_actions=5), n_actions=4).spec.action_size == 4
+    for declared in ({"discrete": False}, {"action_low": 0, "action_high": 2}):
+        dataset = read(
+            tmp_path,
+            good(actions=whole[:, None], n_actions=5) if "discrete" in declared else good(actions=whole[:, None]),
+            **declared,
+        )
+        assert not dataset.spec.discrete
+        assert dataset.action.dtype == np.float32
     assert "whole numbers from 0" in complaint(read, tmp_path, good(actions=whole + 0.5, discrete=1))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.float32])
+@pytest.mark.parametrize("shape", [(12,), (12, 1)])
+def test_whole_numbers_without_a_declaration_are_asked_about(tmp_path, kind, shape):
+    actions = (np.arange(12) % 3).astype(kind).reshape(shape)
+    line = complaint(read, tmp_path, good(actions=actions))
+    assert "actions are whole numbers from 0 to 2" in line
+    assert "discrete=True" in line
+    assert "discrete=False" in line
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        np.arange(12)[:, None] % 3 - 1.0,  # thrusts
+        np.stack([np.arange(12) % 2, np.arange(12) % 3], axis=1),  # two features
+        np.zeros((12, 1), np.float32),  # a motor at rest
+        np.arange(12)[:, None] / 4,
+    ],
+)
+def test_what_can_only_be_continuous_is_not_asked_about(tmp_path, actions):
+    assert not read(tmp_path, good(actions=actions)).spec.discrete
+
+
+def test_equal_episode_lengths_look_like_a_time_limit(tmp_path):
+    log = walk([6, 6, 6])
+    columns = flat(log, next_observations=log["successor"], dones=log["ends"])
+    assert any("exactly 6 steps" in note and 'dones="truncated"' in note for note in read(tmp_path, columns).notes)
+    assert not any("exactly" in note for note in read(tmp_path, columns, dones="truncated").notes)
+    assert not any("exactly" in note for note in read(tmp_path, good()).notes)
 
 
 # --- refusals -----------------------------------------------------------------------------------------------
@@ -150,6 +189,10 @@ def with_nan(key, row):
         ),
         ({"action_low": "a", "action_high": 1}, "action_low holds <U1"),
         ({"discrete": 7}, "discrete must be one true/false"),
+        ({"n_actions": 2.5}, "n_actions must be one whole number from 1"),
+        ({"n_actions": 0}, "n_actions must be one whole number from 1"),
+        ({"n_actions": 4, "discrete": False}, "these are declared continuous"),
+        ({"n_actions": 4}, "discrete actions must be whole numbers from 0"),
         ({key: column[:0] for key, column in good().items()}, "no transitions"),
     ],
 )

@@ -49,6 +49,48 @@ def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
     return column.astype(np.int64)
 
 
+def ask_whether_discrete(action: np.ndarray, name: str) -> None:
+    """Refuse actions that nobody declared and that may be either: one whole number from 0 per row.
+
+    Raises:
+        DataError: they are such; the line asks for a declaration.
+    """
+    action = np.asarray(action)
+    if action.ndim > 2 or (action.ndim == 2 and action.shape[1] != 1) or action.size == 0:
+        return
+    whole = action.dtype.kind in "iub"
+    if action.dtype.kind == "f":
+        # A constant says nothing, it is as likely a motor at rest.
+        whole = bool(np.isfinite(action).all() and (action == np.floor(action)).all() and np.ptp(action) > 0)
+    if not whole or action.min() < 0:
+        return
+    raise DataError(
+        f"{name}: actions are whole numbers from {action.min():g} to {action.max():g}: choices, or amounts? "
+        "say discrete=True (with n_actions, if the log may lack some), or discrete=False"
+    )
+
+
+def declared_discrete(
+    given: bool | None, given_n: int | None, filed: bool | None, filed_n: int | None, name: str
+) -> tuple[bool | None, int | None]:
+    """Whether actions are discrete (None: nobody says) and how many there are, by the user, else by the file.
+
+    Raises:
+        DataError: a number of actions that are said to be continuous, or no count.
+    """
+    discrete = filed if given is None else given
+    n_actions = filed_n if given_n is None else given_n
+    if given is False and given_n is None:
+        n_actions = None
+    if n_actions is None:
+        return discrete, None
+    if discrete is False:
+        raise DataError(f"{name}: n_actions is for discrete actions, and these are declared continuous")
+    if n_actions < 1:
+        raise DataError(f"{name}: n_actions must be 1 or more, got {n_actions}")
+    return True, n_actions
+
+
 def flags(column: np.ndarray, key: str, name: str) -> np.ndarray:
     """The column as (rows,) bool.
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from prudent.data import columns
+from prudent.data import columns, masks
 from prudent.data.columns import Bound
 from prudent.errors import DataError
 from prudent.types import Batch, Spec
@@ -27,7 +27,9 @@ class Dataset:
     Shapes: ``observation`` and ``next_observation`` (rows, S) float32, ``action`` (rows, A) float32 in the
     units of the log (discrete: (rows,) int64), ``reward`` (rows,) float32, ``terminated`` and ``truncated``
     (rows,) bool. ``extra`` holds optional columns of the same length (``dt``, ``group``,
-    ``behaviour_log_prob``, ...); ``notes`` what the reader inferred or dropped, one line each.
+    ``behaviour_log_prob``, ...): ``mask`` and ``next_mask`` (rows, n_actions) bool, both or neither, say which
+    discrete actions were allowed at ``observation`` and at ``next_observation``. ``notes`` holds what the reader
+    inferred or dropped, one line each.
     """
 
     observation: np.ndarray
@@ -62,12 +64,11 @@ class Dataset:
         """Check the columns and build a dataset.
 
         A single bound holds for every action feature. ``n_actions`` declares how many discrete actions there
-        are, so that one the log never took still counts; without it the largest one seen decides.
+        are, so that one the log never took still counts; without it the masks decide, or the largest one seen.
 
         Raises:
-            DataError: a column is empty, of the wrong shape, not numeric or not finite, or an action lies
-            outside
-                the declared bounds.
+            DataError: a column is empty, of the wrong shape, not numeric or not finite, an action lies outside
+                the declared bounds, or a mask forbids it or everything.
         """
         observation = columns.floats(observation, "observations", name, ndim=2)
         next_observation = columns.floats(next_observation, "next_observations", name, ndim=2)
@@ -93,6 +94,9 @@ class Dataset:
         for key, column in others.items():
             if len(column) != rows:
                 raise DataError(f"{name}: {key} has {len(column)} rows, observations has {rows}")
+        allowed = masks.check(extra, action, terminated, name)
+        extra |= allowed
+        n_actions = masks.count(allowed, n_actions, name)
         spec = Spec(
             observation_size=observation.shape[1],
             action_size=columns.count_actions(action, n_actions, name) if discrete else action.shape[1],
@@ -192,14 +196,23 @@ class Dataset:
         return replace(self, **table, extra={key: column[rows] for key, column in self.extra.items()})
 
     def with_successors(
-        self, keep: np.ndarray, next_observation: np.ndarray, truncated: np.ndarray, notes: Sequence[str] = ()
+        self,
+        keep: np.ndarray,
+        next_observation: np.ndarray,
+        truncated: np.ndarray,
+        notes: Sequence[str] = (),
+        next_mask: np.ndarray | None = None,
     ) -> "Dataset":
-        """The rows where ``keep`` (rows,) is set, with these successors and truncation flags; for readers."""
+        """The rows where ``keep`` (rows,) is set, with these successors and truncation flags; for readers.
+
+        ``next_mask`` None leaves the dataset's own.
+        """
         changed = replace(self, next_observation=next_observation, truncated=truncated & ~self.terminated)
         table = {key: getattr(changed, key) if keep.all() else getattr(changed, key)[keep] for key in COLUMNS}
         table["truncated"] = table["truncated"].copy()
         table["truncated"][-1] |= not table["terminated"][-1]
-        extra = {key: column[keep] for key, column in self.extra.items()}
+        extra = dict(self.extra) if next_mask is None else {**self.extra, "next_mask": next_mask}
+        extra = {key: column[keep] for key, column in extra.items()}
         return replace(changed, **table, extra=extra, notes=(*self.notes, *notes))
 
     def split(self, fraction: float, seed: int = 0) -> tuple["Dataset", "Dataset"]:
@@ -233,9 +246,10 @@ class Dataset:
                 raise DataError(f"{other.name} does not fit {first.name}: {other.spec} against {first.spec}")
         if len(datasets) == 1:
             return first if name is None else replace(first, name=name)
+        datasets, filled = masks.join(datasets, spec.action_size)
         shared = set(first.extra).intersection(*(set(d.extra) for d in datasets))
         dropped = sorted(set().union(*(set(d.extra) for d in datasets)) - shared)
-        notes = [f"{d.name}: {note}" for d in datasets for note in d.notes]
+        notes = [f"{d.name}: {note}" for d in datasets for note in d.notes] + filled
         if dropped:
             notes.append(f"columns not in every file were left out: {', '.join(dropped)}")
         table = {key: np.concatenate([getattr(d, key) for d in datasets]) for key in COLUMNS}

@@ -27,6 +27,7 @@ class _Options:
     action_low: Bound | None = None
     action_high: Bound | None = None
     discrete: bool | None = None
+    n_actions: int | None = None
 
     def refuse(self, source: str, names: Sequence[str]) -> None:
         """Raise DataError for a named option that was given, because it would change nothing here."""
@@ -42,6 +43,7 @@ def load_dataset(
     action_low: Bound | None = None,
     action_high: Bound | None = None,
     discrete: bool | None = None,
+    n_actions: int | None = None,
     horizon: int | None = None,
     seed: int = 0,
 ) -> Dataset:
@@ -58,7 +60,10 @@ def load_dataset(
         action_low: lower action bound in the units of the log, one number or one per feature; replaces
             the file's.
         action_high: upper action bound, likewise.
-        discrete: whether actions are numbers of choices; None leaves it to the file.
+        discrete: whether actions are numbers of choices; None leaves it to the file. Never guessed: where
+            neither says and the actions could be either, the file is refused until you do.
+        n_actions: how many choices there are, so that those the log never took still count; says ``discrete``
+            as well.
         horizon: the task's time limit in steps, used where a file has no truncation flags.
         seed: for built-in datasets, which are made on the spot.
 
@@ -69,7 +74,7 @@ def load_dataset(
         raise DataError(f'dones must be "terminated" or "truncated", got {dones!r}')
     if horizon is not None and horizon < 1:
         raise DataError(f"horizon must be 1 or more steps, got {horizon}")
-    options = _Options(dones, horizon, action_low, action_high, discrete)
+    options = _Options(dones, horizon, action_low, action_high, discrete, n_actions)
     if isinstance(source, str | Path):
         return _one(source, options, seed)
     if len(source) == 0:
@@ -80,7 +85,7 @@ def load_dataset(
 def _one(source: Source, options: _Options, seed: int) -> Dataset:
     text = str(source)
     if text in BUILTIN:
-        options.refuse(text, ("dones", "horizon", "action_low", "action_high", "discrete"))
+        options.refuse(text, ("dones", "horizon", "action_low", "action_high", "discrete", "n_actions"))
         return BUILTIN[text].make(seed)
     if text.startswith("minari:"):
         return _minari(text.removeprefix("minari:"), options)
@@ -122,14 +127,16 @@ def read_file(path: Path, options: _Options | None = None) -> Dataset:
         "horizon": options.horizon,
         "action_low": options.action_low,
         "action_high": options.action_high,
+        "discrete": options.discrete,
+        "n_actions": options.n_actions,
     }
     if kind == "npz":
         from prudent.data.readers import npz
 
-        return npz.read(path, discrete=options.discrete, **arguments)
+        return npz.read(path, **arguments)
     from prudent.data.readers import d4rl
 
-    return d4rl.read(path, discrete=bool(options.discrete), **arguments)
+    return d4rl.read(path, **arguments)
 
 
 def _check_magic(path: Path, kind: str) -> None:
@@ -153,5 +160,5 @@ def _check_magic(path: Path, kind: str) -> None:
 def _minari(source: Source, options: _Options) -> Dataset:
     from prudent.data.readers import minari
 
-    options.refuse(str(source), ("dones", "horizon", "discrete"))
+    options.refuse(str(source), ("dones", "horizon", "discrete", "n_actions"))
     return minari.read(source, action_low=options.action_low, action_high=options.action_high)

@@ -1,10 +1,11 @@
 """Where episodes end, and which rows have a successor: what every flat log leaves partly unsaid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from prudent.data.columns import differing_rows
+from prudent.errors import DataError
 
 COMMON_HORIZON = 1000
 """Time limit of the locomotion tasks whose files most often come without timeouts."""
@@ -20,12 +21,16 @@ _SAMPLE = 50_000
 
 @dataclass(frozen=True)
 class Settled:
-    """Rows to keep and what follows each of them; arrays have the length of the file."""
+    """Rows to keep and what follows each of them; arrays have the length of the file.
+
+    ``next_mask`` is None where the file has no masks.
+    """
 
     next_observation: np.ndarray
     truncated: np.ndarray
     keep: np.ndarray
     notes: tuple[str, ...]
+    next_mask: np.ndarray | None = None
 
 
 def settle(
@@ -35,12 +40,18 @@ def settle(
     next_observation: np.ndarray | None = None,
     horizon: int | None = None,
     fallback_horizon: int | None = None,
+    mask: np.ndarray | None = None,
+    name: str = "the file",
 ) -> Settled:
     """Decide where episodes end and drop the rows whose successor the file does not hold.
 
     ``truncated`` None means that the file has no such flags; they are then inferred. ``horizon`` is a time
-    limit known to hold, ``fallback_horizon`` one assumed for stretches that nothing else divides. Shapes:
-    observations (rows, S), flags (rows,) bool.
+    limit known to hold, ``fallback_horizon`` one assumed for stretches that nothing else divides. ``mask`` is
+    given where the file has action masks but not those of what follows: they are then the following row's.
+    Shapes: observations (rows, S), flags (rows,) bool, masks (rows, A) bool.
+
+    Raises:
+        DataError: masks are to follow from the order of the rows, and the rows stand in none.
     """
     notes: list[str] = []
     exact = next_observation is not None
@@ -49,14 +60,35 @@ def settle(
         gaps = _jumps(observation) if next_observation is None else _mismatches(observation, next_observation)
     if exact and gaps.mean() > 0.5:
         notes.append("next_observations is not the following row: rows stand in no order of time, flags are used as is")
+        if mask is not None:
+            raise DataError(
+                f"{name}: rows stand in no order of time, so action_masks needs next_action_masks beside it"
+            )
         gaps = np.zeros_like(gaps)
     if truncated is None:
         truncated = _infer(terminated, gaps, exact, horizon, fallback_horizon, notes)
     else:
         truncated = _align(terminated, truncated & ~terminated, gaps, exact, notes)
     if next_observation is None:
-        return _next_rows(observation, terminated, truncated, notes)
-    return _given_rows(observation, next_observation, terminated, truncated, notes)
+        settled = _next_rows(observation, terminated, truncated, notes)
+    else:
+        settled = _given_rows(observation, next_observation, terminated, truncated, notes, mask is not None)
+    if mask is None:
+        return settled
+    # Of the rows kept, only terminal ones are not followed by a row of their own episode.
+    follower = np.concatenate([mask[1:], mask[-1:]]) | terminated[:, None]
+    return replace(settled, next_mask=follower)
+
+
+def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:
+    """A note where all episodes that end in a termination (rows,) are equally long: that looks like a time limit."""
+    lengths = np.diff(np.flatnonzero(np.concatenate([[True], terminated])))
+    if len(lengths) < 2 or not (lengths == lengths[0]).all() or lengths[0] == 1:
+        return []
+    return [
+        f"all terminations come after exactly {lengths[0]} steps, which looks like a time limit; "
+        'if it is one, read the file with dones="truncated"'
+    ]
 
 
 def _mismatches(observation: np.ndarray, next_observation: np.ndarray) -> np.ndarray:
@@ -165,8 +197,12 @@ def _given_rows(
     terminated: np.ndarray,
     truncated: np.ndarray,
     notes: list[str],
+    needs_row: bool,
 ) -> Settled:
-    """Successors stated by the file, except those that belong to the next episode."""
+    """Successors stated by the file, except those that belong to the next episode.
+
+    With ``needs_row`` something else is to come from the row that follows, so it has to be there.
+    """
     borrowed = np.zeros(len(observation), dtype=bool)
     with np.errstate(over="ignore"):
         same = ~_mismatches(observation, next_observation)[:-1]
@@ -182,11 +218,21 @@ def _given_rows(
         )
     if not (terminated | truncated)[-1]:
         notes.append("the rows after the last flag are kept as a truncated episode")
-    return _without(borrowed & ~terminated, follower, terminated, truncated, notes)
+    orphan = borrowed & ~terminated
+    if not needs_row:
+        return _without(orphan, follower, terminated, truncated, notes)
+    orphan |= truncated
+    orphan[-1] |= not terminated[-1]
+    return _without(orphan, follower, terminated, truncated, notes, "next_action_masks")
 
 
 def _without(
-    orphan: np.ndarray, follower: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, notes: list[str]
+    orphan: np.ndarray,
+    follower: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    notes: list[str],
+    lacking: str = "successor",
 ) -> Settled:
     """Drop the rows without a successor; the row before each, if of the same episode, is truncated then."""
     truncated = truncated.copy()
@@ -195,5 +241,5 @@ def _without(
         before = np.flatnonzero(orphan) - 1
         before = before[before >= 0]
         truncated[before[~ends[before]]] = True
-        notes.append(f"{orphan.sum()} rows dropped: the last step of a truncated episode has no successor in the file")
+        notes.append(f"{orphan.sum()} rows dropped: the last step of a truncated episode has no {lacking} in the file")
     return Settled(follower, truncated, ~orphan, tuple(notes))

@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from prudent.data.columns import Bound, flags
+from prudent.data import masks
+from prudent.data.columns import Bound, ask_whether_discrete, declared_discrete, flags
 from prudent.data.dataset import Dataset
 from prudent.data.readers import _hdf5
 from prudent.data.readers._budget import Budget
-from prudent.data.readers._episodes import COMMON_HORIZON, settle
+from prudent.data.readers._episodes import COMMON_HORIZON, note_on_equal_lengths, settle
 from prudent.errors import DataError
 
 if TYPE_CHECKING:
     import h5py
 
-KEYS = ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations")
+KEYS = ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations", *masks.KEYS.values())
 REQUIRED = ("observations", "actions", "rewards")
 
 
@@ -26,14 +27,17 @@ def read(
     horizon: int | None = None,
     action_low: Bound | None = None,
     action_high: Bound | None = None,
-    discrete: bool = False,
+    discrete: bool | None = None,
+    n_actions: int | None = None,
 ) -> Dataset:
     """Read ``observations (N, S)``, ``actions (N, A)``, ``rewards terminals timeouts (N,)``.
 
     Without ``next_observations (N, S)`` the following row is the successor, except at an episode's end.
     Without ``timeouts`` (d4rl-pybullet) episodes end at ``terminals``, at ``horizon`` steps, or where the
     observation jumps; ``dones="truncated"`` then says that the terminals only end the recording. Everything
-    inferred or dropped is in ``notes``. Files declare no action bounds; give them if you know them.
+    inferred or dropped is in ``notes``. Few files declare ``metadata/action_low`` and ``action_high``; give the
+    bounds if you know them. Discrete actions are declared by ``discrete`` or ``n_actions``, here or in the file
+    (an attribute, or under ``metadata``), and may have ``action_masks next_action_masks (N, n_actions)``.
 
     Raises:
         DataError: one line naming file, key and reason.
@@ -42,15 +46,21 @@ def read(
     with _hdf5.opened(path) as file:
         budget = Budget()
         table = _hdf5.columns(file, KEYS, path.name, budget)
-        horizon = horizon or _declared_horizon(file, path.name)
+        horizon = horizon or _declared(file, "max_episode_steps", path.name)
+        filed_n = _declared(file, "n_actions", path.name)
+        filed = _declared(file, "discrete", path.name, least=0)
+        filed_low, filed_high = (_bound(file, key, path.name) for key in ("action_low", "action_high"))
+    said = None if filed is None else bool(filed)
+    discrete, n_actions = declared_discrete(discrete, n_actions, said, filed_n, path.name)
     return assemble(
         table,
         path.name,
         dones=dones,
         horizon=horizon,
-        action_low=action_low,
-        action_high=action_high,
+        action_low=filed_low if action_low is None else action_low,
+        action_high=filed_high if action_high is None else action_high,
         discrete=discrete,
+        n_actions=n_actions,
     )
 
 
@@ -62,7 +72,8 @@ def assemble(
     horizon: int | None,
     action_low: Bound | None = None,
     action_high: Bound | None = None,
-    discrete: bool = False,
+    discrete: bool | None = None,
+    n_actions: int | None = None,
 ) -> Dataset:
     """A dataset of the raw columns of a D4RL file; see :func:`read`."""
     for key in REQUIRED:
@@ -70,6 +81,8 @@ def assemble(
             raise DataError(f"{name}: no {key} in the file; a D4RL file has {', '.join(KEYS[:5])}")
     if len(table["rewards"]) == 0:
         raise DataError(f"{name}: the file has no rows")
+    if discrete is None and action_low is None:
+        ask_whether_discrete(table["actions"], name)
     terminated, truncated, notes = _flags(table, name, dones)
     # Checked before episodes are worked out, so that a NaN is reported by the row it has in the file.
     raw = Dataset.from_columns(
@@ -81,8 +94,10 @@ def assemble(
         truncated=np.zeros_like(terminated) if truncated is None else truncated,
         action_low=action_low,
         action_high=action_high,
-        discrete=discrete,
+        discrete=bool(discrete),
+        n_actions=n_actions,
         name=name,
+        extra=masks.from_file(table, name),
     )
     settled = settle(
         raw.observation,
@@ -91,11 +106,13 @@ def assemble(
         raw.next_observation if "next_observations" in table else None,
         horizon=horizon,
         fallback_horizon=None if "next_observations" in table else COMMON_HORIZON,
+        mask=None if "next_action_masks" in table else raw.extra.get("mask"),
+        name=name,
     )
     if not settled.keep.any():
         raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
     return raw.with_successors(
-        settled.keep, settled.next_observation, settled.truncated, notes=(*notes, *settled.notes)
+        settled.keep, settled.next_observation, settled.truncated, (*notes, *settled.notes), settled.next_mask
     )
 
 
@@ -120,32 +137,36 @@ def _flags(
                 terminals,
                 [*notes, "terminals were read as truncations, as asked"],
             )
-        lengths = np.diff(np.flatnonzero(np.concatenate([[True], terminals])))
-        if len(lengths) > 1 and (lengths == lengths[0]).all():
-            notes.append(
-                f"all terminals come after exactly {lengths[0]} steps, which looks like a time limit; "
-                'if it is one, read the file with dones="truncated"'
-            )
+        notes += note_on_equal_lengths(terminals)
     return terminals, timeouts, notes
 
 
-def _declared_horizon(file: "h5py.File", name: str) -> int | None:
-    """``max_episode_steps`` where the writer left it, as an attribute or under metadata."""
-    value = file.attrs.get("max_episode_steps")
+def _declared(file: "h5py.File", key: str, name: str, least: int = 1) -> int | None:
+    """A whole number where the writer left it: an attribute, or under ``metadata`` as an array or attribute."""
+    import h5py
+
+    value = file.attrs.get(key)
     if value is None:
-        value = _scalar(file, "metadata/max_episode_steps", name)
+        value = _small(file, f"metadata/{key}", "iub", 1, name)
+    if value is None and isinstance(group := _hdf5.child(file, "metadata", name), h5py.Group):
+        value = group.attrs.get(key)
     if value is None:
         return None
-    steps = np.asarray(value).ravel()
-    if steps.size != 1 or steps.dtype.kind not in "iu" or steps[0] < 1:
-        raise DataError(f"{name}: max_episode_steps must be one whole number from 1")
-    return int(steps[0])
+    number = np.asarray(value).ravel()
+    if number.size != 1 or number.dtype.kind not in "iub" or number[0] < least:
+        raise DataError(f"{name}: {key} must be one whole number from {least}")
+    return int(number[0])
 
 
-def _scalar(file: "h5py.File", key: str, name: str) -> np.ndarray | None:
+def _bound(file: "h5py.File", key: str, name: str) -> np.ndarray | None:
+    return _small(file, f"metadata/{key}", "fiu", 1 << 16, name)
+
+
+def _small(file: "h5py.File", key: str, kinds: str, most: int, name: str) -> np.ndarray | None:
+    """An array of at most ``most`` numbers, or None where there is nothing of the kind."""
     import h5py
 
     node = _hdf5.child(file, key, name)
-    if not isinstance(node, h5py.Dataset) or node.dtype.kind not in "iu" or node.size != 1:
+    if not isinstance(node, h5py.Dataset) or node.dtype.kind not in kinds or node.size is None or node.size > most:
         return None
     return np.asarray(node[()])

@@ -34,7 +34,7 @@ def read(
     Observations carry T + 1 rows per episode and actions T, so every step has its own successor and none is
     dropped. Bounds come from the declared action space. The environment named in the file is never made: only
     ``Box`` observations of one dimension with ``Box`` or ``Discrete`` actions, both declared in the metadata,
-    are read.
+    are read. ``infos/action_mask`` of discrete actions, T + 1 rows per episode, becomes masks.
 
     Raises:
         DataError: one line naming the dataset, the key and the reason; if there is no such dataset, where it
@@ -176,11 +176,14 @@ def _spaces(observation: Any, action: Any, name: str) -> dict[str, Any]:
 
 
 def _episode(episode: Any, name: str) -> dict[str, np.ndarray]:
-    """The arrays of one episode; T steps, T + 1 observations."""
+    """The arrays of one episode; T steps, T + 1 observations, and as many masks where they were recorded."""
     parts = {key: np.asarray(getattr(episode, key)) for key in _PARTS}
     steps = len(parts["rewards"])
+    infos = episode.infos if isinstance(episode.infos, dict) else {}
+    if infos.get("action_mask") is not None:
+        parts["masks"] = np.asarray(infos["action_mask"])
     for key, array in parts.items():
-        wanted = steps + 1 if key == "observations" else steps
+        wanted = steps + 1 if key in ("observations", "masks") else steps
         if len(array) != wanted:
             raise DataError(
                 f"{name}: episode {episode.id} has {len(array)} {key} for {steps} rewards, expected {wanted}"
@@ -223,7 +226,20 @@ def _assemble(
         n_actions=spaces.get("n"),
         name=name,
         notes=notes,
+        extra=_masks(episodes, name) if spaces["discrete"] else None,
     )
+
+
+def _masks(episodes: list[dict[str, np.ndarray]], name: str) -> dict[str, np.ndarray]:
+    masked = ["masks" in e for e in episodes]
+    if not any(masked):
+        return {}
+    if not all(masked):
+        raise DataError(f"{name}: infos/action_mask is in {sum(masked)} of {len(masked)} episodes, not in all")
+    return {
+        "mask": np.concatenate([e["masks"][:-1] for e in episodes]),
+        "next_mask": np.concatenate([e["masks"][1:] for e in episodes]),
+    }
 
 
 def _line(error: BaseException) -> str:

@@ -6,15 +6,16 @@ from typing import IO, Literal
 
 import numpy as np
 
-from prudent.data.columns import Bound, flags
+from prudent.data import masks
+from prudent.data.columns import Bound, ask_whether_discrete, declared_discrete, flags
 from prudent.data.dataset import Dataset
 from prudent.data.readers._budget import Budget
-from prudent.data.readers._episodes import settle
+from prudent.data.readers._episodes import note_on_equal_lengths, settle
 from prudent.errors import DataError
 
 REQUIRED = ("observations", "actions", "rewards", "next_observations")
 FLAGS = ("dones", "terminals", "timeouts")
-OPTIONAL = ("action_low", "action_high", "discrete")
+OPTIONAL = ("action_low", "action_high", "discrete", "n_actions", *masks.KEYS.values())
 
 
 def read(
@@ -25,12 +26,14 @@ def read(
     action_low: Bound | None = None,
     action_high: Bound | None = None,
     discrete: bool | None = None,
+    n_actions: int | None = None,
 ) -> Dataset:
     """Read ``observations next_observations (N, S)``, ``actions (N, A)``, ``rewards dones (N,)``.
 
     ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so
-    ``dones=`` says which of the two it means. ``action_low``/``action_high`` (A,) or one number, and
-    ``discrete`` (one flag) are optional; arguments replace them.
+    ``dones=`` says which of the two it means. ``action_low``/``action_high`` (A,) or one number, ``discrete``
+    (one flag) and ``n_actions`` (one number) are optional; arguments replace them. Discrete actions may have
+    ``action_masks next_action_masks (N, n_actions)``.
 
     Raises:
         DataError: one line naming file, key and reason. Arrays of objects are refused, and so is a header
@@ -46,6 +49,13 @@ def read(
     for key in REQUIRED:
         if table[key].ndim == 0:
             raise DataError(f"{name}: {key} is a single value, expected one row per transition")
+    filed = _one_number(table, "discrete", 0, 1, name)
+    said = None if filed is None else bool(filed)
+    discrete, n_actions = declared_discrete(
+        discrete, n_actions, said, _one_number(table, "n_actions", 1, None, name), name
+    )
+    if discrete is None and action_low is None and "action_low" not in table:
+        ask_whether_discrete(table["actions"], name)
     terminated, truncated, notes = _flags(table, name, dones)
     raw = Dataset.from_columns(
         observation=table["observations"],
@@ -56,14 +66,19 @@ def read(
         truncated=np.zeros_like(terminated) if truncated is None else truncated,
         action_low=_bound(action_low, table, "action_low", name),
         action_high=_bound(action_high, table, "action_high", name),
-        discrete=_discrete(table, name) if discrete is None else discrete,
+        discrete=bool(discrete),
+        n_actions=n_actions,
         name=name,
         notes=notes,
+        extra=masks.from_file(table, name),
     )
-    settled = settle(raw.observation, raw.terminated, truncated, raw.next_observation, horizon=horizon)
+    following = None if "next_action_masks" in table else raw.extra.get("mask")
+    settled = settle(raw.observation, raw.terminated, truncated, raw.next_observation, horizon, None, following, name)
     if not settled.keep.any():
         raise DataError(f"{name}: no row has a successor of its own episode")
-    return raw.with_successors(settled.keep, settled.next_observation, settled.truncated, notes=settled.notes)
+    return raw.with_successors(
+        settled.keep, settled.next_observation, settled.truncated, settled.notes, settled.next_mask
+    )
 
 
 def _flags(
@@ -100,7 +115,7 @@ def _flags(
         "dones alone cannot tell a termination from a time limit; read as terminations, "
         'dones="truncated" reads them as time limits'
     )
-    return done, None, [note]
+    return done, None, [note, *note_on_equal_lengths(done)]
 
 
 def _bound(given: Bound | None, table: dict[str, np.ndarray], key: str, name: str) -> Bound | None:
@@ -111,13 +126,15 @@ def _bound(given: Bound | None, table: dict[str, np.ndarray], key: str, name: st
     return table[key].astype(np.float64)
 
 
-def _discrete(table: dict[str, np.ndarray], name: str) -> bool:
-    flag = table.get("discrete")
-    if flag is None:
-        return False
-    if flag.size != 1 or flag.dtype.kind not in "biuf" or flag.ravel()[0] not in (0, 1):
-        raise DataError(f"{name}: discrete must be one true/false or 0/1")
-    return bool(flag.ravel()[0])
+def _one_number(table: dict[str, np.ndarray], key: str, least: int, most: int | None, name: str) -> int | None:
+    column = table.get(key)
+    if column is None:
+        return None
+    value = column.ravel()[0] if column.size == 1 and column.dtype.kind in "biuf" else None
+    if value is None or value != value // 1 or value < least or (most is not None and value > most):
+        wanted = "one true/false or 0/1" if most == 1 else f"one whole number from {least}"
+        raise DataError(f"{name}: {key} must be {wanted}")
+    return int(value)
 
 
 # --- the container ------------------------------------------------------------------------------------------
