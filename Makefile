@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+SUITE ?= quick
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 STAMP := $(VENV)/.prudent
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs clean
+.PHONY: help demo test lint format bench suite docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
@@ -32,6 +33,13 @@ format: $(STAMP)-dev  ## let ruff rewrite what it can
 
 bench: $(STAMP)-dev  ## time a CQL step against its matrix products; ARGS="--rounds 9 --threads 1"
 	$(BIN)/python benchmarks/cql_step.py $(ARGS)
+
+suite: $(STAMP)-dev  ## train every algorithm of SUITE=quick, as far as that is left to do; renews its table in the docs
+	$(BIN)/prudent bench $(SUITE) --out bench/$(SUITE) $(ARGS)
+	@mkdir -p docs/bench
+	cp bench/$(SUITE)/results.json docs/bench/$(SUITE).json
+	cp bench/$(SUITE)/comparison.png docs/images/$(SUITE).png
+	$(BIN)/python docs/tables.py
 
 docs: $(STAMP)-dev  ## renew the tables and excerpts in README.md and docs/ that come from the code
 	$(BIN)/python docs/tables.py

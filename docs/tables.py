@@ -8,6 +8,8 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     algorithms                       every algorithm, with the first line of its file
     metrics                          names and meanings
     usage                            what ``prudent --help`` says
+    suites                           what each suite that comes with prudent trains
+    suite NAME                       the results of a suite, out of docs/bench/NAME.json
     source MODULE.FUNCTION [| TEXT]  a function's source, up to the line that begins with TEXT
 
 tests/test_docs.py fails while a part differs from what this writes.
@@ -15,6 +17,7 @@ tests/test_docs.py fails while a part differs from what this writes.
 
 import importlib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -114,6 +117,28 @@ def usage(_: str) -> str:
     return f"```text\n{USAGE}\n```\n"
 
 
+def suites(_: str) -> str:
+    """Every suite that comes with prudent."""
+    from prudent import bench
+
+    rows = []
+    for name in bench.shipped():
+        found = bench.load(name)
+        for data in found.datasets:
+            cells = [cell for cell in found.cells if cell.data == data]
+            algorithms = ", ".join(f"`{cell.algorithm}`" for cell in cells)
+            steps = f"{cells[0].options.steps:,}"
+            rows.append([f"`{name}`", f"`{data.name}` in {data.env}", algorithms, str(len(found.seeds)), steps])
+    return table(["suite", "data", "algorithms", "seeds", "steps"], rows)
+
+
+def suite(argument: str) -> str:
+    """The results of a suite, as ``make suite`` left them."""
+    from prudent.bench import results
+
+    return results.markdown(json.loads((ROOT / "docs" / "bench" / f"{argument}.json").read_text(encoding="utf-8")))
+
+
 def source(argument: str) -> str:
     """A function as it stands in the file, or its beginning."""
     path, _, stop = (part.strip() for part in argument.partition("|"))
@@ -132,6 +157,8 @@ KINDS: dict[str, Callable[[str], str]] = {
     "algorithms": algorithms,
     "metrics": metrics,
     "usage": usage,
+    "suites": suites,
+    "suite": suite,
     "source": source,
 }
 

@@ -22,6 +22,7 @@ def test_the_results_are_those_of_the_runs(one_cell):
     evaluation = runs.read_json(one_cell / "out/log/bc/evaluation.json")
     assert {key: bc[key] for key in results.FIGURES} == {key: evaluation["overall"][key] for key in results.FIGURES}
     assert bc["seed_returns"] == [evaluation["members"][f"seed={seed}"]["return_mean"] for seed in (0, 1)]
+    assert bc["seed_iqm"] == [evaluation["members"][f"seed={seed}"]["iqm"] for seed in (0, 1)]
     assert (bc["state"], bc["steps"], bc["seeds"]) == ("complete", 20, 2)
     assert (cql["state"], cql["iqm"], cql["minutes"]) == ("missing", None, None)
     assert dataset["data"]["return_mean"] == pytest.approx(columns()["rewards"].reshape(6, 40).sum(1).mean(), rel=1e-5)

@@ -72,11 +72,19 @@ def row(name, returns, **changes):
         "realized_value": 3.0,
         "lower_bound_share": None,
         "seed_returns": returns.mean(1).tolist(),
+        "seed_iqm": statistics.iqm(returns).tolist(),
         **changes,
     }
 
 
-LOST = {"return_mean": None, "iqm": None, "ci95": None, "seed_returns": [None, 2.0], "reason": "1 of 2 seeds diverged"}
+LOST = {
+    "return_mean": None,
+    "iqm": None,
+    "ci95": None,
+    "seed_returns": [None, 2.0],
+    "seed_iqm": [None, 2.0],
+    "reason": "1 of 2 seeds diverged",
+}
 
 
 def sample(**changes):

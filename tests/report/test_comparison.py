@@ -13,7 +13,7 @@ def test_the_figure_shows_intervals_seeds_and_the_data():
     assert [label.get_text() for label in first.get_yticklabels()] == ["CQL", "BC"]
     drawn = [sorted(np.ravel(line.get_xdata())) for line in first.get_lines()]
     best = sample()["datasets"][0]["algorithms"][0]
-    for expected in (sorted(best["ci95"]), sorted(best["seed_returns"]), [best["iqm"]], [3.5, 3.5]):
+    for expected in (sorted(best["ci95"]), sorted(best["seed_iqm"]), [best["iqm"]], [3.5, 3.5]):
         assert any(np.allclose(expected, found) for found in drawn if len(found) == len(expected)), expected
     assert not any(
         len(set(np.ravel(line.get_xdata()))) == 1 and line.get_linestyle() == "--" for line in second.get_lines()

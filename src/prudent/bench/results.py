@@ -23,8 +23,8 @@ def collect(suite: Suite, out: Path, standings: Mapping[str, Standing]) -> dict[
     """Everything that the table and the figure show, ready for JSON; None stands for what has no value.
 
     ``datasets`` holds, per dataset, the mean return of its episodes and a row per algorithm, best IQM first: its
-    figures where the cell is complete, ``seed_returns`` (mean return per seed), the minutes that its steps took
-    (evaluations, checkpoints and what a kill threw away are left out), and its state.
+    figures where the cell is complete, mean return and IQM of each seed (``seed_returns``, ``seed_iqm``), the minutes
+    that its steps took (evaluations, checkpoints and what a kill threw away are left out), and its state.
     """
     machines: dict[str, list[Any]] = {}
     datasets = []
@@ -67,13 +67,15 @@ def _row(one: Cell, folder: Path, at: Standing) -> dict[str, Any]:
         "reason": at.reason,
         **dict.fromkeys(FIGURES),
         "seed_returns": [],
+        "seed_iqm": [],
     }
     if at.state != COMPLETE:
         return row
     found = runs.read_json(folder / "evaluation.json")
     try:
         row |= {key: found["overall"][key] for key in FIGURES}
-        row["seed_returns"] = [found["members"][member.name]["return_mean"] for member in one.members]
+        own = [found["members"][member.name] for member in one.members]
+        row |= {"seed_returns": [m["return_mean"] for m in own], "seed_iqm": [m["iqm"] for m in own]}
     except (KeyError, TypeError):
         raise PrudentError(f"{folder / 'evaluation.json'} is damaged: figures are missing") from None
     lost = sum(value is None for value in row["seed_returns"])

@@ -21,7 +21,10 @@ def draw(results: Mapping[str, Any], path: Path) -> Path | None:
 
 
 def comparison(results: Mapping[str, Any]) -> "Figure | None":
-    """Interquartile mean with its interval, a dot per seed, the data's mean as a line; None without any figure."""
+    """Interquartile mean with its interval, a dot for that of each seed, the data's mean as a line.
+
+    None where nothing was measured.
+    """
     panels = [(dataset, rows) for dataset in results["datasets"] if (rows := _measured(dataset))]
     if not panels:
         return None
@@ -53,12 +56,12 @@ def _panel(axes: "Axes", dataset: Mapping[str, Any], rows: Sequence[Mapping[str,
         ends = as_interval(row["ci95"])
         if ends is not None:
             axes.plot(ends, (height, height), color=colour, linewidth=7, alpha=0.28, solid_capstyle="butt")
-        seeds = [value for value in row["seed_returns"] if as_number(value) is not None]
+        seeds = [value for value in row["seed_iqm"] if as_number(value) is not None]
         axes.plot(seeds, [height] * len(seeds), "o", markersize=4, color=style.INK, alpha=0.55, markeredgewidth=0)
         axes.plot(row["iqm"], height, "|", markersize=15, markeredgewidth=2.6, color=colour)
     axes.set_yticks(range(len(rows), 0, -1), [style.label_text(row["title"]) for row in rows])
     axes.tick_params(axis="y", labelcolor=style.INK)
-    axes.set_ylim(0.4, len(rows) + 0.6)
+    axes.set_ylim(0.05, len(rows) + 0.6)
     axes.margins(x=0.04)
     axes.set_xlabel("return per episode", fontsize=10, color=style.QUIET)
     mean = as_number(dataset["data"]["return_mean"])
@@ -67,11 +70,11 @@ def _panel(axes: "Axes", dataset: Mapping[str, Any], rows: Sequence[Mapping[str,
         low, high = axes.get_xlim()
         side = -1 if mean > (low + high) / 2 else 1
         place = {"xytext": (4 * side, 3), "textcoords": "offset points", "ha": "left" if side > 0 else "right"}
-        axes.annotate("mean of the data", (mean, 0.4), **place, va="bottom", fontsize=9, color=style.QUIET)
+        axes.annotate("mean of the data", (mean, 0.05), **place, va="bottom", fontsize=9, color=style.QUIET)
 
 
 def _below(dataset: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """``Pendulum-v1, 5k steps: IQM, 95 % interval, seeds as dots``."""
+    """``Pendulum-v1, 5k steps: IQM, 95 % interval, IQM of each seed``."""
     steps = sorted({row["steps"] for row in rows})
     budget = " to ".join(style.steps_text(step) for step in dict.fromkeys((steps[0], steps[-1])))
-    return style.label_text(f"{dataset['env']}, {budget} steps: IQM, 95 % interval, seeds as dots", longest=64)
+    return style.label_text(f"{dataset['env']}, {budget} steps: IQM, 95 % interval, IQM of each seed", longest=64)
