@@ -142,6 +142,8 @@ def parse(content: Mapping[str, Any], name: str, where: str, folder: Path | None
     cells: list[Cell] = []
     for number, entry in enumerate(entries, 1):
         cells += _cells(content, entry, seeds, f"{where}, dataset {entry.get('name', number)}", folder)
+    if not cells:
+        raise ConfigError(f"{where}: no algorithm is for the actions of these environments")
     names = [cell.name for cell in cells]
     twice = next((one for one in names if names.count(one) > 1), None)
     if twice:
