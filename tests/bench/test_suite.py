@@ -58,6 +58,7 @@ MISTAKES = {
     "value of the wrong type": ("n_actions = 2", 'alpha = "five"', "dataset log, cql: alpha cannot be 'five'"),
     "several values": ("n_actions = 2", "alpha = [1.0, 5.0]", "dataset log, cql: alpha takes one value in a suite"),
     "settings of none": ("[settings.cql]", "[settings.cq]", "no algorithm is called 'cq'; did you mean cql?"),
+    "settings that are a number": ("[settings.cql]\nn_actions", "cql", "no setting is called 'cql'"),
     "settings of one not trained": ('"bc", "cql"', '"bc"', r"\[settings.cql\] changes nothing"),
     "unknown algorithm": ('"bc", "cql"', '"bc", "cqll"', "dataset log: unknown algorithm 'cqll'; did you mean cql?"),
     "no algorithm": ('["bc", "cql"]', "[]", "algorithms must be"),
@@ -68,7 +69,9 @@ MISTAKES = {
     "name as a path": ('"log"', '"../log"', "name must be of letters"),
     "title": ('"A toy"', "3", "title must be text, got 3"),
     "seeds twice": ("[0, 1]", "[1, 1]", "seeds must be one or more different values"),
-    "seeds of text": ("[0, 1]", '["a"]', "seeds takes one value or a list of numbers"),
+    "seeds of text": ("[0, 1]", '["a"]', "seeds must be whole numbers, got"),
+    "seeds of fractions": ("[0, 1]", "[0.0, 1.0]", "seeds must be whole numbers, got"),
+    "algorithms as text": ('["bc", "cql"]\n', '"al"\n', 'algorithms must be "all" or a list'),
     "no dataset": ("[[dataset]]", "[other]", "no key is called 'other'"),
     "no TOML": ("title =", "title", "is not TOML"),
 }

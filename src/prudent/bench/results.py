@@ -5,7 +5,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from prudent import algorithms, runs
+from prudent import algorithms, envs, runs
 from prudent.bench.cells import COMPLETE, MISSING, Standing
 from prudent.bench.suite import Cell, Suite
 from prudent.data import normalized_score
@@ -15,8 +15,10 @@ from prudent.tables import COLUMNS, cell, text_table
 
 FIGURES = ("return_mean", "normalized_score", "iqm", "ci95", "predicted_value", "realized_value", "lower_bound_share")
 _HEADS = {key: COLUMNS[key] for key in FIGURES} | {"steps": "steps", "minutes": "minutes", "seeds": "seeds"}
-_LIBRARIES = ("prudent", "torch", "gymnasium", "mujoco")
+_LIBRARIES = ("prudent", "torch", "gymnasium", "mujoco", "pybullet")
 _MACHINE = (*_LIBRARIES, "processor", "device", "threads")
+# Installed simulators that a suite does not use are not what it was measured with.
+_SIMULATORS = {"mujoco": envs.uses_mujoco, "pybullet": envs.uses_bullet}
 
 
 def collect(suite: Suite, out: Path, standings: Mapping[str, Standing]) -> dict[str, Any]:
@@ -39,19 +41,20 @@ def collect(suite: Suite, out: Path, standings: Mapping[str, Standing]) -> dict[
             mean = about["mean_return"]
             own = {"return_mean": mean, "normalized_score": normalized_score(data.env, mean)}
             own |= {key: about[key] for key in ("transitions", "episodes")}
-            _note_machine(machines, folder)
+            _note_machine(machines, folder, data.env)
         rows.sort(key=lambda row: (row["iqm"] is None, -(row["iqm"] or 0.0)))
         datasets.append({"name": data.name, "env": data.env, "data": own, "algorithms": rows})
     about = {"suite": suite.name, "title": suite.title, "seeds": list(suite.seeds)}
     return {**about, "machine": machines, "datasets": datasets}
 
 
-def _note_machine(machines: dict[str, list[Any]], folder: Path) -> None:
+def _note_machine(machines: dict[str, list[Any]], folder: Path, env: str) -> None:
     """Add what a run was trained with, where that is new: the cells may come from several machines."""
     path = folder / "environment.json"
     found = runs.read_json(path) if path.exists() else {}
     for key in _MACHINE:
-        if key in found and found[key] not in machines.setdefault(key, []):
+        used = key not in _SIMULATORS or _SIMULATORS[key](env)
+        if used and key in found and found[key] not in machines.setdefault(key, []):
             machines[key].append(found[key])
 
 

@@ -136,6 +136,8 @@ def parse(content: Mapping[str, Any], name: str, where: str, folder: Path | None
     """
     _check_keys(where, content, _SUITE_KEYS)
     seeds = content.get("seeds", [0])
+    if not all(type(seed) is int for seed in seeds):
+        raise ConfigError(f"{where}: seeds must be whole numbers, got {seeds}")
     entries = content.get("dataset", [])
     if not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{where}: name at least one dataset, under [[dataset]]")
@@ -158,7 +160,10 @@ def _cells(
     _check_keys(where, entry, _DATASET_KEYS)
     name = entry.get("name")
     if not name or not all(letter.isalnum() or letter in "-_+." for letter in name) or name.startswith("."):
-        raise ConfigError(f"{where}: name must be of letters, digits and -_+. (its folder is called so)")
+        raise ConfigError(
+            f"{where}: name must be of letters, digits and -_+. (its folder is called so), got {name!r}; files and "
+            "Minari ids go into source"
+        )
     source = entry.get("source", name)
     several = [source] if isinstance(source, str) else source
     if not isinstance(several, list) or not several or not all(isinstance(one, str) for one in several):
@@ -216,7 +221,8 @@ def _own(settings: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
     """What a [settings] table says for one algorithm: the shared ones that it has, then its own."""
     has = {f.name for f in fields(algorithms.get(algorithm).Config)}
     shared = {key: value for key, value in settings.items() if key in has and not isinstance(value, dict)}
-    return shared | settings.get(algorithm, {})
+    own = settings.get(algorithm)
+    return shared | (own if isinstance(own, dict) else {})
 
 
 def _check_settings(settings: Mapping[str, Any], used: Sequence[str], where: str) -> None:
