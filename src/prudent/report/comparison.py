@@ -74,7 +74,7 @@ def _panel(axes: "Axes", dataset: Mapping[str, Any], rows: Sequence[Mapping[str,
 
 
 def _below(dataset: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """``Pendulum-v1, 5k steps: IQM, 95 % interval, IQM of each seed``."""
+    """``Pendulum-v1, 5k steps: IQM, 95 % interval, seeds``."""
     steps = sorted({row["steps"] for row in rows})
     budget = " to ".join(style.steps_text(step) for step in dict.fromkeys((steps[0], steps[-1])))
-    return style.label_text(f"{dataset['env']}, {budget} steps: IQM, 95 % interval, IQM of each seed", longest=64)
+    return style.label_text(f"{dataset['env']}, {budget} steps: IQM, 95 % interval, seeds", longest=64)
