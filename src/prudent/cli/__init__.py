@@ -28,6 +28,7 @@ verbs:
   report RUN              write the run's pictures and report.html again, beside other runs if wanted
   bench SUITE             train algorithms x datasets x seeds of a suite; one table, one figure
   data describe DATA      sizes, returns, action ranges, problems with row numbers, a suggested alpha
+  data collect            make a dataset: a random policy, a run's, or SAC trained to a stated level
 
 Each verb explains itself with --help. DATA is a file (.npz, .hdf5), a Minari dataset (minari:NAME), a D4RL name
 (hopper-medium-expert-v2, looked up in $PRUDENT_DATA), or the built-in pendulum-mixed; several files join into one."""
@@ -106,6 +107,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "report": _verb("run", "report"),
     "bench": _verb("bench", "bench"),
     "data describe": _verb("data", "describe"),
+    "data collect": _verb("data", "collect"),
 }
 GROUPS = {verb.split()[0] for verb in VERBS if " " in verb}
 """First words of the verbs that have two."""

@@ -1,4 +1,4 @@
-"""``prudent data``: what a dataset holds."""
+"""``prudent data``: what a dataset holds, and making one."""
 
 import json
 
@@ -19,3 +19,77 @@ def describe(words: list[str]) -> None:
 
     dataset = load_dataset(found.data, **data_options(vars(found)))
     print(json.dumps(describe_dict(dataset), indent=1) if found.json else describe(dataset))
+
+
+def collect(words: list[str]) -> None:
+    from dataclasses import fields
+    from pathlib import Path
+
+    from prudent.apprentice import Learning
+    from prudent.flags import Parser, add_flags
+
+    parser = Parser(
+        prog="prudent data collect",
+        usage="prudent data collect --env ID --out FILE [--policy random|RUN|sac ...] [--steps N] [--level medium] ...",
+        description="Make a dataset by running policies in their environment. The same command gives the same data.",
+    )
+    parser.add_argument("--env", required=True, metavar="ID", help="Gymnasium id")
+    parser.add_argument("--out", required=True, help=".hdf5 file to create, or minari:namespace/name-vN")
+    parser.add_argument(
+        "--policy",
+        nargs="+",
+        default=["random"],
+        help="random (default), a run folder, sac (trained here to --level first), or several of them",
+    )
+    parser.add_argument("--shares", type=float, nargs="+", metavar="X", help="share of each policy (default: equal)")
+    parser.add_argument("--steps", type=int, metavar="N", help="transitions (default: 100000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of start states, sampling, learning")
+    parser.add_argument(
+        "--noise",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="exploration on top of the policy: "
+        "deviation of Gaussian noise as a share of half the action range, or probability of a random discrete action",
+    )
+    parser.add_argument("--deterministic", action="store_true", help="take the policy's mode instead of sampling")
+    parser.add_argument("--member", metavar="NAME", help="member of a run, name or number (default: the best)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+    group = parser.add_argument_group("sac")
+    group.add_argument(
+        "--level",
+        default="medium",
+        help="medium (a third of the way from random to expert), expert, "
+        "medium-expert, medium-replay (all that sac saw until it was medium), or a share such as 0.5",
+    )
+    group.add_argument(
+        "--reference",
+        type=float,
+        nargs=2,
+        metavar=("RANDOM", "EXPERT"),
+        help="returns that levels are reckoned from (default: those of D4RL, where there are any)",
+    )
+    add_flags(group, Learning)
+    given = vars(parser.parse_strict(words))
+
+    import torch
+
+    from prudent import collect as collecting
+    from prudent.data import writers
+
+    if given["threads"] < 1:
+        parser.error(f"--threads must be 1 or more, got {given['threads']}")
+    learning = {f.name: given[f.name] for f in fields(Learning) if f.name in given}
+    if learning and "sac" not in given["policy"]:
+        parser.error(f"--{next(iter(learning)).replace('_', '-')} is for the policy sac")
+    own = {f.name: given[f.name] for f in fields(collecting.Plan) if f.name in given and given[f.name] is not None}
+    if given["level"] != collecting.REPLAY:
+        own.setdefault("steps", 100_000)
+    for name, value in (("policies", given["policy"]), ("shares", given["shares"]), ("reference", given["reference"])):
+        own[name] = None if value is None else tuple(value)
+    writers.check_target(given["out"])
+    plan = collecting.Plan(**own, learning=Learning(**learning))
+    torch.set_num_threads(given["threads"])
+    dataset, about = collecting.collect(plan, Path(given["out"]).stem.removeprefix(writers.MINARI))
+    writers.write(dataset, given["out"], about, plan.env)
+    print(f"wrote {given['out']}: {len(dataset)} transitions, fingerprint {dataset.fingerprint}")
