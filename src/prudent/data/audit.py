@@ -88,6 +88,16 @@ def successor_mismatch(dataset: Dataset) -> Finding | None:
     return _finding("successor mismatch", wrong, advice)
 
 
+def mask_mismatch(dataset: Dataset) -> Finding | None:
+    """Rows inside an episode whose next mask is not the following row's mask."""
+    if "mask" not in dataset.extra:
+        return None
+    wrong = np.zeros(len(dataset), dtype=bool)
+    differs = (dataset.extra["next_mask"][:-1] != dataset.extra["mask"][1:]).any(axis=1)
+    wrong[:-1] = differs & ~(dataset.terminated | dataset.truncated)[:-1]
+    return _finding("mask mismatch", wrong, "next_action_masks is not the next row's action_masks: which is right?")
+
+
 def missing_truncation_flags(dataset: Dataset) -> Finding | None:
     """One endless episode in a long log: more likely the flags are missing than that nothing ever ended."""
     if dataset.n_episodes > 1 or len(dataset) <= 1000 or dataset.terminated.any():
@@ -126,15 +136,12 @@ def constant_columns(dataset: Dataset) -> Finding | None:
 def constant_actions(dataset: Dataset) -> Finding | None:
     """Action features that never change, or a single discrete action."""
     if dataset.spec.discrete:
-        constant = np.array([bool((dataset.action == dataset.action[0]).all())])
+        taken = np.bincount(dataset.action, minlength=dataset.spec.action_size) > 0
+        constant = taken if taken.sum() == 1 else np.zeros_like(taken)
+        kind, unit = "a single action", "actions"
     else:
-        constant = np.ptp(dataset.action, axis=0) == 0
-    return _finding(
-        "constant action features",
-        constant,
-        "nothing can be learned about alternatives to it",
-        unit="features",
-    )
+        constant, kind, unit = np.ptp(dataset.action, axis=0) == 0, "constant action features", "features"
+    return _finding(kind, constant, "nothing can be learned about alternatives to it", unit)
 
 
 def reward_outliers(dataset: Dataset) -> Finding | None:
@@ -149,29 +156,40 @@ def reward_outliers(dataset: Dataset) -> Finding | None:
 
 
 def few_per_action(dataset: Dataset) -> Finding | None:
-    """Fewer transitions than can be expected to cover the actions."""
+    """Fewer transitions than can be expected to cover the actions, or, of discrete ones, some of them."""
+    if dataset.spec.discrete:
+        return _few_of_some(dataset)
     needed = FEW_PER_ACTION * dataset.spec.action_size
     if len(dataset) >= needed:
         return None
-    what = "actions" if dataset.spec.discrete else "action features"
     advice = (
-        f"{len(dataset)} for {dataset.spec.action_size} {what}, {needed} or more are usual; "
+        f"{len(dataset)} for {dataset.spec.action_size} action features, {needed} or more are usual; "
         "use a larger alpha and believe no value"
     )
     return Finding("few transitions", (), len(dataset), advice, unit="transitions")
 
 
+def _few_of_some(dataset: Dataset) -> Finding | None:
+    counts = np.bincount(dataset.action, minlength=dataset.spec.action_size)
+    advice = (
+        f"too few data per action: {FEW_PER_ACTION} or more of each are usual, the rarest has {counts.min()}; "
+        "use a larger alpha and believe no value of these actions"
+    )
+    return _finding("few transitions", counts < FEW_PER_ACTION, advice, unit="actions")
+
+
 def reward_constant(dataset: Dataset) -> Finding | None:
     """A reward that is always the same."""
-    if np.ptp(dataset.reward) > 0:
-        return None
-    advice = "every policy is worth the same, unless episodes end early; is this the right column?"
+    if np.ptp(dataset.reward) > 0 or (dataset.reward[0] != 0 and dataset.terminated.any()):
+        return None  # a constant reward until the end: the task is to last, or to be quick
+    advice = "every policy is worth the same; is this the right column?"
     return Finding("constant reward", (0,), len(dataset), advice)
 
 
 CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
     out_of_range_actions,
     successor_mismatch,
+    mask_mismatch,
     missing_truncation_flags,
     short_episodes,
     duplicates,

@@ -1,20 +1,16 @@
 """Datasets made on the spot, without a download."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from prudent.data import controllers
+from prudent.data.controllers import TORQUE, Actor
 from prudent.data.dataset import Dataset
 
-EPISODES = 150
-HORIZON = 200
-TORQUE = 2.0
-# A controller that pumps with little more than half the torque, and at most two thirds of it at random: the
-# log then holds better actions than anybody in it strings together, which is what CQL can find and cloning
-# cannot.
-PUMP = 1.15
-MOST_DISTURBED = 0.68
+EPISODES = 150  # of pendulum-mixed
 
 
 @dataclass(frozen=True)
@@ -36,63 +32,93 @@ def pendulum_mixed(seed: int = 0) -> Dataset:
     Raises:
         ConfigError: Gymnasium cannot make the environment.
     """
-    from prudent import envs
-
     rng = np.random.default_rng(seed)
-    log: dict[str, list] = {key: [] for key in ("observation", "action", "reward", "next_observation")}
-    env = envs.make("Pendulum-v1")
-    try:
-        for disturbed in rng.permutation(np.linspace(0, MOST_DISTURBED, EPISODES)):
-            observation, _ = env.reset(seed=int(rng.integers(2**31)))
-            actor = _disturbed_controller(disturbed, rng)
-            next(actor)
-            for _ in range(HORIZON):
-                action = np.array([actor.send(observation)], dtype=np.float32)
-                following, reward, *_ = env.step(action)
-                for key, value in zip(log, (observation, action, reward, following), strict=True):
-                    log[key].append(value)
-                observation = following
-    finally:
-        env.close()
-    rows = EPISODES * HORIZON
-    columns = {key: np.array(values, dtype=np.float32) for key, values in log.items()}
+    columns = _collect("Pendulum-v1", np.linspace(0, 0.68, EPISODES), controllers.disturbed_swing_up, rng)
+    columns["action"] = columns["action"].astype(np.float32)[:, None]
+    how = "a swing-up controller disturbed by random torques"
     return Dataset.from_columns(
-        observation=columns["observation"],
-        action=columns["action"],
-        reward=columns["reward"],
-        next_observation=columns["next_observation"],
-        terminated=np.zeros(rows, dtype=bool),
-        truncated=np.arange(1, rows + 1) % HORIZON == 0,
-        action_low=-TORQUE,
-        action_high=TORQUE,
-        name="pendulum-mixed",
-        notes=(f"made on the spot with seed {seed}: a swing-up controller disturbed by random torques",),
+        **columns, action_low=-TORQUE, action_high=TORQUE, name="pendulum-mixed", notes=_made(seed, how)
     )
 
 
-def _disturbed_controller(disturbed: float, rng: np.random.Generator) -> Generator[float, np.ndarray, None]:
-    """Send it an observation, it yields the torque; ``disturbed`` is the share of random torques."""
-    torque = 0.0
-    while True:
-        at_random = rng.random() < disturbed
-        held = rng.uniform(-TORQUE, TORQUE)
-        for _ in range(rng.integers(1, 9)):
-            observation = yield torque
-            torque = held if at_random else float(np.clip(swing_up(observation) + rng.normal(0, 0.2), -TORQUE, TORQUE))
+def cartpole_mixed(seed: int = 0) -> Dataset:
+    """A balancing controller and one that runs off the track, in turns, on Gymnasium's ``CartPole-v1``.
 
+    200 episodes, about 36 000 steps; observation (position, velocity, angle, angular velocity), two discrete
+    actions: push left, push right. Each episode has its own share of running away, none in the first and all
+    of the time in the last, most of it in most. Mean return about 180; the balancing controller alone always
+    reaches the limit of 500 steps. Imitation takes over the running away. Deterministic by seed, a second.
 
-def swing_up(observation: np.ndarray) -> float:
-    """Torque of an energy-shaping swing-up with linear balancing near the top (Astrom and Furuta 2000).
-
-    ``observation`` (3,) is (cos, sin, angular velocity) with angle 0 upright; Pendulum-v1 has g 10, m 1, l 1
-    and inertia 1/3.
+    Raises:
+        ConfigError: Gymnasium cannot make the environment.
     """
-    cos, sin, velocity = (float(v) for v in observation)
-    if cos > 0.9:
-        return -(12.0 * np.arctan2(sin, cos) + 3.0 * velocity)
-    # Energy relative to resting upright; pump while below it, brake above.
-    energy = velocity**2 / 6 + 5 * (cos - 1)
-    return PUMP * float(np.sign(velocity) or 1.0) * float(np.clip(-energy, -1, 1))
+    rng = np.random.default_rng(seed)
+
+    def actor(share: float, rng: np.random.Generator) -> Actor:
+        return controllers.taking_turns(controllers.balance, controllers.run_away, share, 29, rng)
+
+    columns = _collect("CartPole-v1", np.cbrt(np.linspace(0, 1, 200)), actor, rng)
+    how = "a controller that balances and one that runs off the track, in turns"
+    return Dataset.from_columns(**columns, discrete=True, n_actions=2, name="cartpole-mixed", notes=_made(seed, how))
 
 
-BUILTIN: dict[str, Builtin] = {"pendulum-mixed": Builtin(pendulum_mixed, env_id="Pendulum-v1")}
+def lunarlander_mixed(seed: int = 0) -> Dataset:
+    """Landings by a cautious but constantly disturbed controller on Gymnasium's ``LunarLander-v3``.
+
+    250 episodes, about 30 000 steps; observation (position, velocity, angle, angular velocity, two leg contacts),
+    four discrete actions: nothing, left, main and right engine. Each episode is disturbed for its own share of
+    time, from not at all to two thirds: actions drawn at random and held for a few steps. Mean return about -12;
+    the controller alone earns about 240. Deterministic by seed, a second or two. Needs the extra ``box2d``.
+
+    Raises:
+        ConfigError: Gymnasium cannot make the environment.
+    """
+    rng = np.random.default_rng(seed)
+
+    def actor(share: float, rng: np.random.Generator) -> Actor:
+        anything = controllers.holding_at_random(4, rng)
+        return controllers.taking_turns(controllers.land, anything, share, 8, rng)
+
+    columns = _collect("LunarLander-v3", np.linspace(0, 0.68, 250), actor, rng)
+    how = "a landing controller disturbed by random actions"
+    return Dataset.from_columns(**columns, discrete=True, n_actions=4, name="lunarlander-mixed", notes=_made(seed, how))
+
+
+def _collect(
+    env_id: str, shares: np.ndarray, actor_of: Callable[[float, np.random.Generator], Actor], rng: np.random.Generator
+) -> dict[str, Any]:
+    """The columns of one episode per share (episodes,), in random order."""
+    from prudent import envs
+
+    discrete = envs.spec_of(env_id).discrete
+    keys = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
+    log: dict[str, list] = {key: [] for key in keys}
+    env = envs.make(env_id)
+    try:
+        for share in rng.permutation(shares):
+            observation, _ = env.reset(seed=int(rng.integers(2**31)))
+            actor = actor_of(float(share), rng)
+            next(actor)
+            ended = False
+            while not ended:
+                action = actor.send(observation)
+                given = int(action) if discrete else np.array([action], dtype=np.float32)
+                following, reward, terminated, truncated, _ = env.step(given)
+                row = (observation, action, reward, following, terminated, truncated)
+                for key, value in zip(keys, row, strict=True):
+                    log[key].append(value)
+                observation, ended = following, terminated or truncated
+    finally:
+        env.close()
+    return {key: np.array(values) for key, values in log.items()}
+
+
+def _made(seed: int, how: str) -> tuple[str, ...]:
+    return (f"made on the spot with seed {seed}: {how}",)
+
+
+BUILTIN: dict[str, Builtin] = {
+    "pendulum-mixed": Builtin(pendulum_mixed, env_id="Pendulum-v1"),
+    "cartpole-mixed": Builtin(cartpole_mixed, env_id="CartPole-v1"),
+    "lunarlander-mixed": Builtin(lunarlander_mixed, env_id="LunarLander-v3"),
+}

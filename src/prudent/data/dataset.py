@@ -247,7 +247,7 @@ class Dataset:
         if len(datasets) == 1:
             return first if name is None else replace(first, name=name)
         datasets, filled = masks.join(datasets, spec.action_size)
-        shared = set(first.extra).intersection(*(set(d.extra) for d in datasets))
+        shared = set.intersection(*(set(d.extra) for d in datasets))
         dropped = sorted(set().union(*(set(d.extra) for d in datasets)) - shared)
         notes = [f"{d.name}: {note}" for d in datasets for note in d.notes] + filled
         if dropped:
