@@ -8,6 +8,7 @@ import pytest
 
 from helpers.suites import TOY, change, run
 from prudent import algorithms, bench
+from prudent.data import BUILTIN
 from prudent.errors import ConfigError
 
 pytest_plugins = ["helpers.suite_fixtures"]
@@ -104,7 +105,9 @@ def test_shipped_suites_parse(name):
 
 
 def test_quick_has_every_algorithm():
-    assert {cell.algorithm for cell in bench.load("quick").cells} == set(algorithms.names())
+    suite = bench.load("quick")
+    assert {cell.algorithm for cell in suite.cells} == set(algorithms.names())
+    assert {data.name for data in suite.datasets} <= set(BUILTIN), "a dataset that has to be downloaded"
 
 
 def test_the_suite_of_the_docs_parses():
