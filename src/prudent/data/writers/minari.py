@@ -53,6 +53,7 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
     buffers = [EpisodeBuffer(id=index, **parts) for index, parts in enumerate(episodes)]
     observation_space, action_space = envs.spaces(dataset.spec)
     env = None if env_id is None else envs.make(env_id)
+    named = env is not None and _can_be_named(env)
     try:
         # Minari warns of everything left out: links and authors are the user's to add.
         with _aside(identifier), warnings.catch_warnings():
@@ -60,7 +61,7 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
             minari.create_dataset_from_buffers(
                 dataset_id=identifier,
                 buffer=buffers,
-                env=env,
+                env=env if named else None,
                 algorithm_name=str(about.get("policy", "unknown")),
                 description=json.dumps(dict(about)),
                 observation_space=observation_space,
@@ -69,6 +70,15 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
     finally:
         if env is not None:
             env.close()
+
+
+def _can_be_named(env: Any) -> bool:
+    """Whether a file can say how to make an environment: not where a class was registered instead of its name."""
+    try:
+        env.spec.to_json()
+    except ValueError:
+        return False
+    return True
 
 
 def _episode(dataset: Dataset, index: int) -> dict[str, Any]:
