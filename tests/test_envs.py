@@ -79,7 +79,7 @@ def test_a_missing_simulator_names_its_extra(monkeypatch):
     ],
 )
 def test_a_missing_extra_is_named(env_id, modules, extra, monkeypatch):
-    ours = ("gymnasium.envs.box2d", "pybullet_envs_gymnasium", *modules)
+    ours = ("gymnasium.envs.box2d.", "pybullet_envs_gymnasium.", *(f"{module}." for module in modules))
     for name in [name for name in sys.modules if name.startswith(ours)]:
         monkeypatch.delitem(sys.modules, name)
     for name in modules:

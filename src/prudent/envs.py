@@ -258,6 +258,22 @@ class Environments:
         """
         return None if self._mask is None else self._mask.copy()
 
+    def allowed(self, n_actions: int) -> np.ndarray | None:
+        """:attr:`mask` for a policy that knows only the first ``n_actions``: (count, n_actions), or None.
+
+        Raises:
+            PrudentError: an episode goes on, and all that is allowed is unknown to the policy.
+        """
+        mask = self.mask
+        if mask is None:
+            return None
+        known = mask[:, :n_actions]
+        stuck = ~known.any(axis=1)
+        if (stuck & self.active).any():
+            raise PrudentError(f"{self._now()} allows none of the {n_actions} actions that the dataset has")
+        known[stuck] = True
+        return known
+
     def reset(self, seeds: Sequence[int] | np.ndarray) -> np.ndarray:
         """Start an episode in every environment, each from its own seed; observations (count, S) float32.
 

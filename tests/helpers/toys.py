@@ -62,8 +62,11 @@ class Gates(gymnasium.Env):
     """Three gates, of which the current one is closed: going through an open one earns its number and makes it current.
 
     Observations are (current gate, time), ``info["action_mask"]`` says which gates are open, and a closed one fails.
-    Choosing gate 0 ends the task. ``trouble`` "shut" closes every gate from step 2, "wide" gives a mask of 4.
+    Choosing gate 0 ends the task. ``trouble`` "without" closes gate 0 always, "shut" every gate from step 2, "wide"
+    gives a mask of 4.
     """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
 
     def __init__(self, render_mode: str | None = None, trouble: str = ""):
         self.observation_space = Box(-np.inf, np.inf, (2,), np.float32)
@@ -83,16 +86,21 @@ class Gates(gymnasium.Env):
         # Behind the last gate there is nothing to choose from.
         return observation, float(self.current), over, False, info | ({"action_mask": np.zeros(3)} if over else {})
 
+    def render(self):
+        return np.full((10, 10, 3), 20 * self.time, np.uint8)
+
     def _observe(self):
         mask = np.arange(3) != self.current
         if self.trouble == "shut" and self.time >= 2:
             mask[:] = False
+        if self.trouble == "without":
+            mask[0] = False
         if self.trouble == "wide":
             mask = np.ones(4, bool)
         return np.array([self.current, self.time], np.float32), {"action_mask": mask.astype(np.int8)}
 
 
-for _trouble in ("", "shut", "wide"):
+for _trouble in ("", "without", "shut", "wide"):
     gymnasium.register(
         f"prudent/Gates{_trouble.title()}-v0", entry_point=Gates, max_episode_steps=6, kwargs={"trouble": _trouble}
     )
@@ -111,13 +119,34 @@ class Constants:
         self.predicted = predicted
         self.reward_scale, self.reward_shift = reward_scale, reward_shift
 
-    def act(self, observation, deterministic, generator):
+    def act(self, observation, deterministic, generator, *, mask=None):
+        assert mask is None, "a mask for continuous actions"
         members, rows, _ = observation.shape
         noise = np.zeros(rows) if deterministic else 0.1 * torch.randn(rows, generator=generator).numpy()
         return (self.actions[:, None] + noise)[..., None] * np.ones((members, rows, 1))
 
-    def predicted_value(self, observation, generator):
-        del generator
+    def predicted_value(self, observation, generator, *, mask=None):
+        del generator, mask
         if self.predicted is None:
             return None
         return np.broadcast_to(np.reshape(self.predicted, (-1, 1)), observation.shape[:2])
+
+
+class Highest:
+    """Members that go through the highest gate allowed, of the first ``known``; what they were asked is kept."""
+
+    def __init__(self, size=2, known=3):
+        self.spec = Spec(2, known, discrete=True)
+        self.size, self.names = size, [f"member={k}" for k in range(size)]
+        self.discount, self.reward_scale, self.reward_shift = np.full(size, 0.9), 1.0, 0.0
+        self.asked = []
+
+    def act(self, observation, deterministic, generator, *, mask=None):
+        del deterministic, generator
+        self.asked.append((observation, mask))
+        return self.spec.action_size - 1 - mask[..., ::-1].argmax(axis=-1)
+
+    def predicted_value(self, observation, generator, *, mask=None):
+        """How many gates are open."""
+        del observation, generator
+        return mask.sum(axis=-1).astype(np.float64)
