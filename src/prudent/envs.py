@@ -270,7 +270,7 @@ class Environments:
         known = mask[:, :n_actions]
         stuck = ~known.any(axis=1)
         if (stuck & self.active).any():
-            raise PrudentError(f"{self._now()} allows none of the {n_actions} actions that the dataset has")
+            raise PrudentError(f"{self._now()} allows none of the actions that the dataset has (0 to {n_actions - 1})")
         known[stuck] = True
         return known
 

@@ -9,6 +9,8 @@ from prudent.data.audit import not_finite
 from prudent.data.columns import differing_rows
 from prudent.data.portrait import suggest_alpha
 
+OPTIONS = ("action_low", "action_high", "discrete", "n_actions", "extra")
+
 
 def dataset(lengths=(1000, 1000, 1000), name="log.npz", **changes):
     log = walk(lengths)
@@ -20,7 +22,7 @@ def dataset(lengths=(1000, 1000, 1000), name="log.npz", **changes):
         "terminated": np.zeros(len(log["ends"]), bool),
         "truncated": log["ends"],
     }
-    options = {key: changes.pop(key) for key in ("action_low", "action_high", "discrete") if key in changes}
+    options = {key: changes.pop(key) for key in OPTIONS if key in changes}
     for key, change in changes.items():
         columns[key] = change(columns[key].copy()) if callable(change) else change
     return Dataset.from_columns(**columns, name=name, **options)
@@ -133,7 +135,7 @@ def test_alpha_by_name(name, quality, alpha):
 )
 def test_alpha_by_returns(name, spread, mean, quality):
     returns = mean * (1 + spread * np.linspace(-0.5, 0.5, 20))
-    log = dataset((10,) * 20, name=name, reward=np.repeat(returns / 10, 10).astype(np.float32))
+    log = dataset((50,) * 20, name=name, reward=np.repeat(returns / 50, 50).astype(np.float32))
     found = suggest_alpha(log)
     assert found.quality == quality
     assert (found.low, found.high) == {"expert": (1, 2), "medium": (5, 5), "mixed": (10, 20)}[quality]
@@ -151,7 +153,7 @@ def test_describe_tells_everything():
         "3: 0 terminated, 3 truncated",
         "no bounds declared",
         "actions outside [-1, 1] (2): rows 5, 9",
-        "episodes of length one (1): rows 1000",
+        "episodes of length one (1): row 1000",
         "Suggested alpha",
     ):
         assert words in text
@@ -159,11 +161,24 @@ def test_describe_tells_everything():
 
 
 def test_describe_dict_is_json():
-    figures = json.loads(json.dumps(describe_dict(dataset((1000, 1, 1999)))))
+    figures = json.loads(json.dumps(describe_dict(dataset((1000, 1, 1999), name="hopper-medium.hdf5"))))
     assert figures["transitions"] == 3000
     assert figures["findings"][0]["rows"] == [1000]
     assert figures["suggested_alpha"]["alpha"] > 0
     assert figures["actions"][0]["max"] <= 1
+
+
+@pytest.mark.parametrize(("episodes", "rows"), [(6, 20), (19, 100), (30, 20)])
+def test_too_little_data_suggest_nothing(episodes, rows):
+    """Six short episodes have much the same return whoever acted; random ones used to be called medium."""
+    log = dataset((rows,) * episodes, reward=np.ones(rows * episodes) + np.arange(rows * episodes) % 2)
+    assert suggest_alpha(log) is None
+    assert describe_dict(log)["suggested_alpha"] is None
+    text = describe(log)
+    assert "Suggested alpha: none" in text
+    assert f"{episodes} episodes tell too little" in text
+    named = dataset((rows,) * episodes, name="hopper-random-v0")
+    assert suggest_alpha(named).quality == "mixed"
 
 
 def test_discrete_actions_are_counted():
@@ -171,7 +186,37 @@ def test_discrete_actions_are_counted():
     text = describe(log)
     assert "3 discrete actions" in text
     assert "33.3%" in text
+    assert "forbidden" not in text
     assert json.dumps(describe_dict(log))
+    rare = dataset((2000, 2000), action=np.where(np.arange(4000) < 7, 1, 0), discrete=True, n_actions=3)
+    finding = next(f for f in audit(rare) if f.kind == "few transitions")
+    assert (finding.rows, finding.count, finding.unit) == ((1, 2), 2, "actions")
+    assert "too few data per action" in finding.advice
+    alone = dataset(action=np.ones(3000, int), discrete=True)
+    assert next((f.kind, f.rows) for f in audit(alone) if f.unit == "actions") == ("a single action", (1,))
+
+
+def test_forbidden_actions_are_counted():
+    mask = np.ones((3000, 3), dtype=bool)
+    mask[:600, 2] = False
+    log = dataset(action=np.arange(3000) % 2, discrete=True, extra={"mask": mask, "next_mask": np.ones_like(mask)})
+    assert "       2          0   0.0%         20.0%" in describe(log)
+    assert describe_dict(log)["actions"][2]["forbidden"] == pytest.approx(0.2)
+
+
+def test_a_constant_reward_is_a_problem_unless_episodes_end():
+    ended = np.zeros(3000, bool)
+    ended[999] = True
+    for value, kinds in ((1, []), (0, ["constant reward"])):
+        log = dataset(reward=at(slice(None), value), terminated=ended)
+        assert [finding.kind for finding in audit(log)] == kinds
+
+
+def test_one_is_singular():
+    text = describe(dataset((1000, 1, 1999), action=np.zeros((3000, 1)), observation=at(5, 1e3)))
+    assert "1 action feature\n" in text
+    assert ": row 1000\n" in text
+    assert "1 rows" not in text
 
 
 def test_the_builtin_reads_well():

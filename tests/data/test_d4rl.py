@@ -27,7 +27,7 @@ def test_the_following_row_is_the_successor_and_only_orphans_are_dropped(tmp_pat
     assert dataset.observation[:, 1].tolist() == [0, 1, 2, 3, 0, 1, 0, 1, 2, 3, 4]
     assert np.flatnonzero(dataset.terminated).tolist() == [3, 10]
     assert np.flatnonzero(dataset.truncated).tolist() == [5]
-    assert any("1 rows dropped" in note for note in dataset.notes)
+    assert any("1 row dropped" in note for note in dataset.notes)
     kept = np.array([0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11])
     np.testing.assert_array_equal(dataset.action, log["actions"][kept])
     np.testing.assert_array_equal(dataset.reward, log["rewards"][kept])
@@ -97,7 +97,7 @@ def test_successors_taken_from_the_next_episode_are_not_believed(tmp_path):
     no_row_crosses(dataset)
     assert dataset.episode_lengths.tolist() == [3, 3, 3]
     assert any("next episode's first row" in note for note in dataset.notes)
-    assert any("1 rows dropped" in note for note in dataset.notes)
+    assert any("1 row dropped" in note for note in dataset.notes)
 
 
 def test_differing_successors_prove_an_end_that_no_flag_marks(tmp_path):
@@ -216,7 +216,7 @@ def test_bounds_are_declared_only_by_the_user(tmp_path):
     assert read(tmp_path, columns).spec.action_low is None
     assert read(tmp_path, columns, action_low=-2, action_high=[2, 2]).spec.action_high == (2, 2)
     line = complaint(read, tmp_path, columns, action_low=-1, action_high=1)
-    assert "log.hdf5: 1 actions lie outside" in line
+    assert "log.hdf5: 1 action lies outside" in line
     assert "row 2" in line
 
 
@@ -251,9 +251,9 @@ def test_huge_numbers_are_numbers(tmp_path):
         ({"next_observations": np.zeros((8, 4))}, "next_observations has shape (8, 4)"),
         (
             {"observations": with_value(5, np.nan)},
-            "observations has 1 rows with NaN or infinity, the first is row 5",
+            "observations has 1 row with NaN or infinity, the first is row 5",
         ),
-        ({"rewards": np.array([0, 0, np.inf, 0, 0, 0, 0, 0])}, "rewards has 1 rows with NaN or infinity"),
+        ({"rewards": np.array([0, 0, np.inf, 0, 0, 0, 0, 0])}, "rewards has 1 row with NaN or infinity"),
         ({"rewards": np.full(8, 1e300)}, "rewards has 8 rows"),
         ({"terminals": np.full(8, 2)}, "terminals must be true/false or 0/1, row 0 is 2"),
         ({"terminals": np.full(8, np.nan)}, "terminals must be true/false or 0/1"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from data_logs import complaint, flat, walk, write_hdf5, write_npz
 
-from prudent.data import load_dataset
+from prudent.data import load_dataset, scores
 from prudent.errors import DataError
 
 
@@ -88,6 +88,23 @@ def test_names_with_and_without_version(tmp_path, monkeypatch, file, name, place
     assert any(file in note for note in dataset.notes)
 
 
+@pytest.mark.parametrize("robot", ["halfcheetah", "hopper", "walker2d", "ant"])
+@pytest.mark.parametrize("quality", ["random", "medium", "mixed"])
+def test_bullet_datasets_by_name(tmp_path, monkeypatch, robot, quality):
+    """Their layout: no timeouts, no next_observations; episodes end at terminals."""
+    monkeypatch.setenv("PRUDENT_DATA", str(tmp_path))
+    log = walk([4, 3, 5])
+    write_hdf5(tmp_path / f"{robot}-bullet-{quality}-v0.hdf5", **flat(log, terminals=log["ends"].astype(np.float32)))
+    write_hdf5(tmp_path / f"{robot}-{quality}-v2.hdf5", **flat(log, terminals=np.zeros(12)))  # MuJoCo's, not it
+    dataset = load_dataset(f"{robot}-bullet-{quality}-v0")
+    assert dataset.episode_lengths.tolist() == [4, 3, 5]
+    assert dataset.terminated.sum() == 3
+    assert not dataset.truncated.any()
+    env_id = {"halfcheetah": "HalfCheetah", "walker2d": "Walker2D"}.get(robot, robot.title()) + "BulletEnv-v0"
+    assert scores.reference(dataset.name) == scores.reference(env_id) != scores.reference(f"{robot}-{quality}-v2")
+    assert scores.reference(f"{robot}-bullet-{quality}-v0.hdf5") == scores.reference(env_id)
+
+
 def test_another_version_is_another_dataset(tmp_path, monkeypatch):
     monkeypatch.setenv("PRUDENT_DATA", str(tmp_path))
     d4rl_file(tmp_path / "hopper-medium-v0.hdf5", 0)
@@ -167,7 +184,14 @@ def test_importing_is_light():
 
 
 @pytest.mark.parametrize(
-    "options", [{"dones": "truncated"}, {"horizon": 7}, {"action_low": -9, "action_high": 9}, {"discrete": True}]
+    "options",
+    [
+        {"dones": "truncated"},
+        {"horizon": 7},
+        {"action_low": -9, "action_high": 9},
+        {"discrete": True},
+        {"n_actions": 2},
+    ],
 )
 def test_options_that_would_change_nothing_are_refused(options):
     with pytest.raises(DataError, match=r"pendulum-mixed: .* does not apply") as caught:

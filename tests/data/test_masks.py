@@ -167,14 +167,14 @@ def test_a_declared_number_of_actions_in_hdf5(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"extra": changed("mask", 4, False)}, "action_masks forbids every action in 1 rows, the first is row 4"),
+        ({"extra": changed("mask", 4, False)}, "action_masks forbids every action in 1 row, the first is row 4"),
         (
             {"extra": changed("next_mask", 2, False)},
-            "next_action_masks forbids every action in 1 rows, the first is row 2",
+            "next_action_masks forbids every action in 1 row, the first is row 2",
         ),
         (
             {"extra": changed("mask", (7, 1), False)},
-            "forbids the action taken in 1 rows, the first is row 7 with action 1",
+            "forbids the action taken in 1 row, the first is row 7 with action 1",
         ),
         ({"extra": {"mask": masked()["masks"]}}, "action_masks without next_action_masks"),
         ({"extra": changed("mask", 0, True) | {"next_mask": np.ones((ROWS, 4))}}, "next_action_masks (12, 4)"),

@@ -17,12 +17,18 @@ def add_data_flags(parser: Any) -> None:
         "--action-low", type=float, nargs="+", metavar="X", help="lower action bound, one or one per feature"
     )
     group.add_argument("--action-high", type=float, nargs="+", metavar="X", help="upper action bound")
+    group.add_argument(
+        "--discrete", choices=("yes", "no"), help="whether actions are choices, where a file does not say"
+    )
+    group.add_argument("--n-actions", type=int, metavar="N", help="how many discrete actions there are")
     group.add_argument("--horizon", type=int, metavar="N", help="time limit of the task, for files without timeouts")
 
 
 def data_options(given: dict[str, Any]) -> dict[str, Any]:
-    names = ("dones", "action_low", "action_high", "horizon")
+    names = ("dones", "action_low", "action_high", "discrete", "n_actions", "horizon")
     found = {name: given[name] for name in names if given.get(name) is not None}
+    if "discrete" in found:
+        found["discrete"] = found["discrete"] == "yes"
     for name in ("action_low", "action_high"):
         if name in found and len(found[name]) == 1:
             found[name] = found[name][0]

@@ -11,6 +11,11 @@ Bound = Sequence[float] | float | np.ndarray
 """Action bounds in the units of the log: one number per action feature, or one for all."""
 
 
+def counted(count: int, what: str) -> str:
+    """A number and its noun: ``counted(2, "row") == "2 rows"``."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
 def floats(column: np.ndarray, key: str, name: str, ndim: int) -> np.ndarray:
     """The column as float32 with ``ndim`` axes, every value finite."""
     column = np.asarray(column)
@@ -26,7 +31,9 @@ def floats(column: np.ndarray, key: str, name: str, ndim: int) -> np.ndarray:
     bad = ~np.isfinite(column)
     if bad.any():
         rows = np.flatnonzero(bad if ndim == 1 else bad.any(axis=1))
-        raise DataError(f"{name}: {key} has {len(rows)} rows with NaN or infinity, the first is row {rows[0]}")
+        raise DataError(
+            f"{name}: {key} has {counted(len(rows), 'row')} with NaN or infinity, the first is row {rows[0]}"
+        )
     return column
 
 
@@ -66,7 +73,7 @@ def ask_whether_discrete(action: np.ndarray, name: str) -> None:
         return
     raise DataError(
         f"{name}: actions are whole numbers from {action.min():g} to {action.max():g}: choices, or amounts? "
-        "say discrete=True (with n_actions, if the log may lack some), or discrete=False"
+        "say discrete=True (with n_actions, if the log may lack some) or discrete=False; --discrete yes or no"
     )
 
 
@@ -152,7 +159,9 @@ def check_bounds(action: np.ndarray, spec: Spec, name: str) -> None:
     outside = ((action < low - slack) | (action > high + slack)).any(axis=1)
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
+        found = int(outside.sum())
         raise DataError(
-            f"{name}: {int(outside.sum())} actions lie outside the declared bounds, the first in row {row}: "
+            f"{name}: {counted(found, 'action')} {'lies' if found == 1 else 'lie'} outside the declared bounds, "
+            f"the first in row {row}: "
             f"{action[row].tolist()} not within {list(spec.action_low)} to {list(spec.action_high)}"
         )

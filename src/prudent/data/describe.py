@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from prudent.data.audit import Finding, audit
+from prudent.data.columns import counted
 from prudent.data.dataset import Dataset
 from prudent.data.portrait import portrait, suggest_alpha
 
@@ -11,12 +12,12 @@ _MANY = 12
 
 
 def describe_dict(dataset: Dataset) -> dict[str, Any]:
-    """What :func:`describe` says, for JSON: the portrait, ``findings``, ``notes``, ``suggested_alpha``."""
+    """What :func:`describe` says, for JSON: the portrait, ``findings``, ``notes``, ``suggested_alpha`` or None."""
     return {
         **portrait(dataset),
         "findings": [finding.as_dict() for finding in audit(dataset)],
         "notes": list(dataset.notes),
-        "suggested_alpha": asdict(suggest_alpha(dataset)),
+        "suggested_alpha": None if (found := suggest_alpha(dataset)) is None else asdict(found),
     }
 
 
@@ -29,14 +30,15 @@ def describe(dataset: Dataset) -> str:
 
 
 def _head(figures: dict[str, Any]) -> str:
-    kind = "discrete actions" if figures["discrete"] else "action features"
+    kind = "discrete action" if figures["discrete"] else "action feature"
+    spaces = f"{counted(figures['observation_size'], 'observation feature')}, {counted(figures['action_size'], kind)}"
     returns = _spread(figures["episode_return"])
     if figures["normalized_score"] is not None:
         returns += f"; mean scores {figures['normalized_score']:.1f} (0 random, 100 expert)"
     lines = [
         figures["name"],
         f"  transitions   {figures['transitions']:,}",
-        f"  spaces        {figures['observation_size']} observation features, {figures['action_size']} {kind}",
+        f"  spaces        {spaces}",
         f"  episodes      {figures['episodes']:,}: {figures['terminated']:,} terminated, "
         f"{figures['truncated']:,} truncated",
         f"  lengths       {_spread(figures['episode_length'])}",
@@ -57,7 +59,11 @@ def _spread(numbers: dict[str, float]) -> str:
 def _actions(figures: dict[str, Any]) -> str:
     table = figures["actions"]
     if figures["discrete"]:
-        lines = [f"  {row['action']:>3}  {row['count']:>10,}  {row['share']:>6.1%}" for row in table[:_MANY]]
+        masked = "forbidden" in table[0]
+        lines = [f"  {'action':>6} {'taken':>10}  share" + ("  forbidden in" if masked else "")]
+        for row in table[:_MANY]:
+            forbidden = f"  {row['forbidden']:>12.1%}" if masked else ""
+            lines.append(f"  {row['action']:>6} {row['count']:>10,} {row['share']:>6.1%}{forbidden}")
         return "\n".join(["Actions taken", *lines, *_more(len(table))])
     declared = table[0]["low"] is not None
     heading = "Actions (bounds declared)" if declared else "Actions (no bounds declared, [-1, 1] assumed)"
@@ -84,7 +90,7 @@ def _problems(findings: list[Finding]) -> str:
         if finding.rows:
             numbers = ", ".join(str(row) for row in finding.rows)
             rest = ", ..." if finding.count > len(finding.rows) else ""
-            where = f": {finding.unit} {numbers}{rest}"
+            where = f": {finding.unit.removesuffix('s') if finding.count == 1 else finding.unit} {numbers}{rest}"
         lines.append(f"  {finding.kind} ({finding.count:,}){where}")
         lines.append(f"    {finding.advice}")
     return "\n".join(lines)
@@ -96,6 +102,9 @@ def _notes(notes: tuple[str, ...]) -> str:
 
 def _alpha(dataset: Dataset) -> str:
     found = suggest_alpha(dataset)
+    if found is None:
+        sizes = f"{counted(len(dataset), 'transition')} in {counted(dataset.n_episodes, 'episode')}"
+        return f"Suggested alpha: none\n  {sizes} tell too little about the quality of the data"
     span = f"{found.low:g}" if found.low == found.high else f"{found.low:g} to {found.high:g}"
     return f"Suggested alpha: {span} ({found.quality} data)\n  {found.why}"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prudent.data.columns import counted
 from prudent.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,12 +47,14 @@ def check(
     for key, mask in masks.items():
         shut = np.flatnonzero(~mask.any(axis=1))
         if len(shut):
-            raise DataError(f"{name}: {KEYS[key]} forbids every action in {len(shut)} rows, the first is row {shut[0]}")
+            raise DataError(
+                f"{name}: {KEYS[key]} forbids every action in {counted(len(shut), 'row')}, the first is row {shut[0]}"
+            )
     if action.max() < masks["mask"].shape[1]:  # else the number of actions is wrong, which is said elsewhere
         broken = np.flatnonzero(~masks["mask"][np.arange(len(action)), action])
         if len(broken):
             raise DataError(
-                f"{name}: action_masks forbids the action taken in {len(broken)} rows, "
+                f"{name}: action_masks forbids the action taken in {counted(len(broken), 'row')}, "
                 f"the first is row {broken[0]} with action {action[broken[0]]}"
             )
     return masks

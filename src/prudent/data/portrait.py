@@ -9,6 +9,8 @@ import numpy as np
 from prudent.data import scores
 from prudent.data.dataset import Dataset
 
+ENOUGH_EPISODES, ENOUGH_ROWS = 20, 1000
+
 # Nexus-CQL's guidance: the better the data, the less conservatism it takes to stay with it.
 ALPHA = {"expert": (1.0, 2.0), "medium": (5.0, 5.0), "mixed": (10.0, 20.0)}
 
@@ -59,11 +61,18 @@ def portrait(dataset: Dataset) -> dict[str, Any]:
 
 
 def _actions(dataset: Dataset) -> list[dict[str, Any]]:
-    """Per action feature its range, bounds and the share at the bounds; per discrete action its share."""
+    """Per action feature its range, bounds and the share at the bounds; per discrete action how often it was taken.
+
+    With masks also the share of rows in which an action was ``forbidden``.
+    """
     spec = dataset.spec
     if spec.discrete:
         counts = np.bincount(dataset.action, minlength=spec.action_size)
-        return [{"action": k, "count": int(c), "share": float(c / len(dataset))} for k, c in enumerate(counts)]
+        table = [{"action": k, "count": int(c), "share": float(c / len(dataset))} for k, c in enumerate(counts)]
+        if "mask" in dataset.extra:
+            forbidden = 1 - dataset.extra["mask"].mean(axis=0)
+            table = [row | {"forbidden": float(share)} for row, share in zip(table, forbidden, strict=True)]
+        return table
     table = []
     for feature in range(spec.action_size):
         values = dataset.action[:, feature]
@@ -79,13 +88,15 @@ def _actions(dataset: Dataset) -> list[dict[str, Any]]:
     return table
 
 
-def suggest_alpha(dataset: Dataset) -> Suggestion:
-    """The conservatism to start from, by what the log looks like.
+def suggest_alpha(dataset: Dataset) -> Suggestion | None:
+    """The conservatism to start from, by what the log looks like; None where that is too little to tell.
 
     Quality comes from the dataset's name where that says it (``medium``, ``replay``, several files joined),
     corrected downwards by the mean return against the published expert, otherwise from how far the returns
     spread: scattered ones mean that several policies, or noise, made the log (Nexus-CQL: expert 1-2, medium
-    5, random or mixed 10-20; 0 is plain SAC). A rule of thumb to start from, not a measurement.
+    5, random or mixed 10-20; 0 is plain SAC). A rule of thumb to start from, not a measurement. The returns of a
+    few short episodes look much alike whoever acted: without a name or a score it takes 20 episodes and 1000
+    transitions.
     """
     returns = dataset.episode_returns
     score = scores.normalized_score(dataset.name, float(returns.mean()))
@@ -94,8 +105,8 @@ def suggest_alpha(dataset: Dataset) -> Suggestion:
     if score is not None:
         told = f"the mean return scores {score:.0f} of 100; {told}"
     named = _quality_in(dataset.name)
-    if dataset.n_episodes < 5:
-        return _suggest("mixed", f"{dataset.n_episodes} episodes tell little about quality, so the careful choice")
+    if named is None and score is None and (dataset.n_episodes < ENOUGH_EPISODES or len(dataset) < ENOUGH_ROWS):
+        return None
     if score is not None and score < 15:
         return _suggest("mixed", f"close to random: {told}")
     if named == "expert" and score is not None and score < 80:

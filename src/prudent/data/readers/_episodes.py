@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from prudent.data.columns import differing_rows
+from prudent.data.columns import counted, differing_rows
 from prudent.errors import DataError
 
 COMMON_HORIZON = 1000
@@ -165,14 +165,14 @@ def _align(
     drifted = idle.sum() / 2 <= unflagged.sum() <= 2 * idle.sum()
     if drifted:
         notes.append(
-            f"{idle.sum()} timeouts stand inside an episode and were moved to the {unflagged.sum()} rows "
+            f"{counted(idle.sum(), 'timeout')} inside an episode moved to the {counted(unflagged.sum(), 'row')} "
             f"where the observations start anew, the first is row {np.flatnonzero(unflagged)[0]}"
         )
         return (truncated & ~idle) | unflagged
     if exact:
         notes.append(
-            f"{unflagged.sum()} episode ends have no flag (next_observations differs from the next row) "
-            f"and count as truncated, the first is row {np.flatnonzero(unflagged)[0]}"
+            f"{counted(unflagged.sum(), 'episode end')} without a flag (next_observations differs from the next row), "
+            f"read as truncated, the first is row {np.flatnonzero(unflagged)[0]}"
         )
         return truncated | unflagged
     return truncated
@@ -213,8 +213,8 @@ def _given_rows(
         follower = next_observation.copy()
         follower[borrowed & terminated] = observation[borrowed & terminated]
         notes.append(
-            f"{(borrowed & terminated).sum()} terminal rows had the next episode's first row as next "
-            "observation; replaced by their own, which no value depends on"
+            f"{counted((borrowed & terminated).sum(), 'terminal row')} with the next episode's first row as next "
+            "observation; replaced by the row's own, which no value depends on"
         )
     if not (terminated | truncated)[-1]:
         notes.append("the rows after the last flag are kept as a truncated episode")
@@ -241,5 +241,7 @@ def _without(
         before = np.flatnonzero(orphan) - 1
         before = before[before >= 0]
         truncated[before[~ends[before]]] = True
-        notes.append(f"{orphan.sum()} rows dropped: the last step of a truncated episode has no {lacking} in the file")
+        notes.append(
+            f"{counted(orphan.sum(), 'row')} dropped: the last step of a truncated episode has no {lacking} in the file"
+        )
     return Settled(follower, truncated, ~orphan, tuple(notes))

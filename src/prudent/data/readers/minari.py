@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prudent.data.columns import Bound
+from prudent.data.columns import Bound, counted
 from prudent.data.dataset import Dataset
 from prudent.data.readers import _hdf5
 from prudent.data.readers._budget import Budget
@@ -202,7 +202,7 @@ def _assemble(
     empty = sum(len(e["rewards"]) == 0 for e in episodes)
     episodes = [e for e in episodes if len(e["rewards"])]
     if empty:
-        notes.append(f"{empty} episodes without a step were left out")
+        notes.append(f"{counted(empty, 'episode')} without a step left out")
     if not episodes:
         raise DataError(f"{name}: no episode has a step")
     terminated = np.concatenate([e["terminations"] for e in episodes]).astype(bool)
@@ -210,7 +210,7 @@ def _assemble(
     last = np.cumsum([len(e["rewards"]) for e in episodes]) - 1
     unflagged = int((~(terminated | truncated)[last]).sum())
     if unflagged:
-        notes.append(f"{unflagged} episodes end without a flag and count as truncated")
+        notes.append(f"{counted(unflagged, 'episode')} without a flag at the end, read as truncated")
     truncated[last] |= ~terminated[last]
     action = np.concatenate([e["actions"] for e in episodes])
     return Dataset.from_columns(
