@@ -11,7 +11,7 @@ from torch import Tensor
 
 from prudent import envs
 from prudent.data import Dataset
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, PrudentError
 from prudent.population import Population
 from prudent.rng import MemberRng
 from prudent.types import Batch, Spec
@@ -95,6 +95,8 @@ class Explorer:
             # A diverged member must not stop the others: its NaN becomes the middle of the range.
             return population.scaling.unscale_action(action.nan_to_num(0.0)).cpu().numpy()
         allowed = None if mask is None else torch.from_numpy(mask[:, :size]).to(population.device)
+        if allowed is not None and not allowed.any(1).all():
+            raise PrudentError(f"the environment allows none of the {size} actions that the policy knows")
         action = act(networks, scaled, noise, None if allowed is None else allowed.unsqueeze(1))[0].squeeze(1)
         if self.spread:
             draw = self.rng.uniform(0.0, 1.0, size + 1)
@@ -213,7 +215,9 @@ class ReplayBuffer:
         if self.mask is None or self.next_mask is None:
             allowed = torch.ones((*self.reward.shape, size), dtype=torch.bool, device=self.reward.device)
             self.mask, self.next_mask = allowed, allowed.clone()
-        self.mask[:, at], self.next_mask[:, at] = mask[:, :size], next_mask[:, :size]
+        known = next_mask[:, :size]
+        # Where only actions unknown to the policy are left, as behind an end, none of its own counts as forbidden.
+        self.mask[:, at], self.next_mask[:, at] = mask[:, :size], known | ~known.any(1, keepdim=True)
 
     def _settle(self, member: int, terminated: bool) -> None:
         """Work out the returns-to-go of the episode that has just ended."""

@@ -1,7 +1,7 @@
 """Runs in a folder: :func:`train` starts one, :func:`resume` goes on with one."""
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -111,6 +111,9 @@ def resume(
     """
     folder = Path(folder)
     stored = runs.read_run(folder)
+    if "finetuned_from" in stored:
+        begun = stored["finetuned_from"]["run"]
+        raise ConfigError(f"{folder} was fine-tuned online and cannot be resumed; anew: prudent finetune {begun}")
     settings = dict(stored["train"])
     sources = settings.pop("sources", None)
     changed = {"steps": steps, "device": device, "threads": threads, "env": env}
@@ -130,14 +133,7 @@ def resume(
                 if start >= asked.steps:
                     _make_sure_finished(folder, start)
                 return population
-        if dataset is None:
-            if sources is None:
-                raise ConfigError(
-                    f"{folder} was trained on a dataset that lived in memory: name it, or hand it to resume"
-                )
-            dataset = load_dataset(**sources)
-        if dataset.fingerprint != stored["dataset"]["fingerprint"]:
-            raise ConfigError(f"{folder} was trained on other data than {dataset.name} holds now (fingerprint differs)")
+        dataset = dataset_of(folder, stored, dataset)
         if options.env is not None:
             envs.check_fits(options.env if env else runs.registered(options.env), dataset.spec)
         if population is None:
@@ -149,6 +145,22 @@ def resume(
         for difference in runs.differences(folder, chosen):
             print(f"{difference}: the last digits may differ from an uninterrupted run")
         return _run(population, dataset, options, folder, extra, -1 if start is None else start)
+
+
+def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None) -> Dataset:
+    """The dataset of a run, found again where it was unless it is given.
+
+    Raises:
+        ConfigError: nothing says where it was, or it is not the one the run was trained on.
+    """
+    if dataset is None:
+        sources = stored["train"].get("sources")
+        if sources is None:
+            raise ConfigError(f"{folder} was trained on a dataset that lived in memory: name it, or hand it over")
+        dataset = load_dataset(**sources)
+    if dataset.fingerprint != stored["dataset"]["fingerprint"]:
+        raise ConfigError(f"{folder} was trained on other data than {dataset.name} holds now (fingerprint differs)")
+    return dataset
 
 
 def _make_sure_finished(folder: Path, step: int) -> None:
@@ -169,7 +181,31 @@ def _run(
     extra: Mapping[str, Tensor] | None = None,
     resume_at: int | None = None,
 ) -> Population:
-    """The loop with everything around it; ``resume_at`` is the step after which earlier metrics are cut."""
+    """Learn from the dataset; ``resume_at`` is the step after which earlier metrics are cut."""
+
+    def learn(recorder: Recorder) -> None:
+        fit(population, dataset, options.steps, recorder)
+
+    return record(population, options, folder, learn, f"go on with: prudent train --resume {folder}", extra, resume_at)
+
+
+def record(
+    population: Population,
+    options: Options,
+    folder: Path,
+    learn: Callable[[Recorder], None],
+    advice: str,
+    extra: Mapping[str, Tensor] | None = None,
+    resume_at: int | None = None,
+) -> Population:
+    """``learn`` with everything around it: logs, status, report, and a policy saved where a signal stops it.
+
+    ``advice`` tells the user who stopped it how to go on, ``extra`` is what an earlier recorder saved, ``resume_at``
+    the step after which earlier metrics are cut.
+
+    Raises:
+        Interrupted: a signal stopped it, after saving.
+    """
     with ExitStack() as stack:
         requests = stack.enter_context(_stop_requests())
         log = stack.enter_context(loggers.available_loggers(folder, population.names, resume_at))
@@ -178,10 +214,10 @@ def _run(
         recorder.restore(extra or {})
         recorder.status("running")
         try:
-            fit(population, dataset, options.steps, recorder)
+            learn(recorder)
         except Interrupted as error:
             recorder.save()
-            told = f"{error}; go on with: prudent train --resume {folder}"
+            told = f"{error}; {advice}"
             recorder.status("interrupted", told)
             _report_if_possible(folder)
             raise Interrupted(told) from None

@@ -24,6 +24,7 @@ verbs:
   demo                    train CQL and BC on a small built-in dataset and show what came out
   train DATA ...          train a population (algorithm x hyperparameters x seeds) and leave a run folder
   train --resume RUN      go on with a run that was stopped, or take it further with --steps
+  finetune RUN            go on with a finished run online, half of each batch from its dataset
   evaluate RUN            run the policies in their environment; predicted beside realised value
   report RUN              write the run's pictures and report.html again, beside other runs if wanted
   bench SUITE             train algorithms x datasets x seeds of a suite; one table, one figure
@@ -103,6 +104,7 @@ def _verb(module: str, function: str) -> Callable[[list[str]], None]:
 VERBS: dict[str, Callable[[list[str]], None]] = {
     "demo": _verb("run", "demo"),
     "train": _verb("train", "train"),
+    "finetune": _verb("finetune", "finetune"),
     "evaluate": _verb("run", "evaluate"),
     "report": _verb("run", "report"),
     "bench": _verb("bench", "bench"),

@@ -1,0 +1,40 @@
+"""``prudent finetune``: a finished run goes on in its environment."""
+
+from dataclasses import fields
+from pathlib import Path
+
+from prudent.cli._common import add_data_flags, data_options, free_folder
+from prudent.errors import ConfigError
+
+
+def finetune(words: list[str]) -> None:
+    from prudent import runs
+    from prudent.finetune import Settings
+    from prudent.flags import Parser, add_flags
+
+    parser = Parser(
+        prog="prudent finetune",
+        usage="prudent finetune RUN [--env ID] [--steps N] [--out RUN] [--mix X] ...",
+        description="Go on with a finished run online: half of each batch from its dataset, half fresh.",
+    )
+    parser.add_argument("run", type=Path, help="run folder to go on from; it stays as it is")
+    parser.add_argument("--out", type=Path, help="run folder to create (default: RUN-online, numbered)")
+    parser.add_argument(
+        "--data", nargs="+", dest="moved", metavar="DATA", help="where its dataset is now, if it has moved"
+    )
+    add_data_flags(parser)
+    add_flags(parser.add_argument_group("online"), Settings)
+    given = vars(parser.parse_strict(words))
+    settings = Settings(**{f.name: given[f.name] for f in fields(Settings) if f.name in given})
+    if given["out"] is not None:
+        runs.check_free(given["out"], "choose another folder")
+    if not given["run"].is_dir():
+        raise ConfigError(f"finetune: {given['run']}: no such folder")
+
+    from prudent import finetune as online
+    from prudent.data import load_dataset
+
+    dataset = load_dataset(given["moved"], **data_options(given)) if given["moved"] else None
+    out = given["out"] or free_folder(f"{given['run']}-online")
+    online.finetune(given["run"], settings, out, dataset)
+    print(f"finished: {out / 'report.html'}")
