@@ -20,13 +20,16 @@ def add_data_flags(parser: Any) -> None:
     group.add_argument(
         "--discrete", choices=("yes", "no"), help="whether actions are choices, where a file does not say"
     )
-    group.add_argument("--n-actions", type=int, metavar="N", help="how many discrete actions there are")
+    # Not --n-actions: that is a setting of CQL.
+    group.add_argument("--action-count", type=int, metavar="N", help="how many discrete actions there are")
     group.add_argument("--horizon", type=int, metavar="N", help="time limit of the task, for files without timeouts")
 
 
 def data_options(given: dict[str, Any]) -> dict[str, Any]:
-    names = ("dones", "action_low", "action_high", "discrete", "n_actions", "horizon")
+    names = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon")
     found = {name: given[name] for name in names if given.get(name) is not None}
+    if "action_count" in found:
+        found["n_actions"] = found.pop("action_count")
     if "discrete" in found:
         found["discrete"] = found["discrete"] == "yes"
     for name in ("action_low", "action_high"):
