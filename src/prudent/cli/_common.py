@@ -32,6 +32,8 @@ def data_options(given: dict[str, Any]) -> dict[str, Any]:
         found["n_actions"] = found.pop("action_count")
     if "discrete" in found:
         found["discrete"] = found["discrete"] == "yes"
+    if "action_count" in found:
+        found["n_actions"] = found.pop("action_count")
     for name in ("action_low", "action_high"):
         if name in found and len(found[name]) == 1:
             found[name] = found[name][0]
