@@ -28,8 +28,6 @@ def add_data_flags(parser: Any) -> None:
 def data_options(given: dict[str, Any]) -> dict[str, Any]:
     names = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon")
     found = {name: given[name] for name in names if given.get(name) is not None}
-    if "action_count" in found:
-        found["n_actions"] = found.pop("action_count")
     if "discrete" in found:
         found["discrete"] = found["discrete"] == "yes"
     if "action_count" in found:
