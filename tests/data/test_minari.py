@@ -109,6 +109,29 @@ def test_discrete_actions_are_counted_from_zero_and_as_declared():
     np.testing.assert_array_equal(dataset.action, taken - 2)
 
 
+def test_recorded_masks_belong_to_the_observations(folder):
+    """T + 1 masks per episode; behind a termination nothing is forbidden."""
+    collect(Choices)
+    main, masks = folder / "data" / "main_data.hdf5", []
+    with h5py.File(main, "a") as file:
+        for episode, steps in enumerate((4, 6, 4, 6)):
+            mask = np.ones((steps + 1, 5), np.int8)
+            mask[np.arange(steps + 1), 3 + np.arange(steps + 1) % 2] = 0
+            masks.append(mask.astype(bool))
+            file[f"episode_{episode}"].require_group("infos")["action_mask"] = mask
+    dataset = load_dataset(folder)
+    np.testing.assert_array_equal(dataset.extra["mask"], np.concatenate([mask[:-1] for mask in masks]))
+    following = np.concatenate([mask[1:] for mask in masks])
+    following[[3, 13]] = True
+    np.testing.assert_array_equal(dataset.extra["next_mask"], following)
+    with h5py.File(main, "a") as file:
+        del file["episode_2/infos/action_mask"]
+    assert "infos/action_mask is in 3 of 4 episodes" in complaint(load_dataset, folder)
+    with h5py.File(main, "a") as file:
+        file["episode_2/infos/action_mask"] = masks[2][:-1].astype(np.int8)
+    assert "episode 2 has 4 masks for 4 rewards, expected 5" in complaint(load_dataset, folder)
+
+
 @pytest.mark.usefixtures("folder")
 def test_nested_observations_are_refused():
     collect(Nested)
