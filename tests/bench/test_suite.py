@@ -1,5 +1,6 @@
 """The suite file and its mistakes."""
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from helpers.suites import TOY, change, run
 from prudent import algorithms, bench
-from prudent.data import BUILTIN
+from prudent.data import BUILTIN, load_dataset
 from prudent.errors import ConfigError
 
 pytest_plugins = ["helpers.suite_fixtures"]
@@ -116,3 +117,12 @@ def test_the_suite_of_the_docs_parses():
     suite = bench.parse(tomllib.loads(block), "docs", "docs/bench.md")
     alpha = {cell.name: cell.members[0].config.alpha for cell in suite.cells if cell.algorithm == "cql"}
     assert alpha == {"mine/cql": 5.0, "pendulum-mixed/cql": 1.0}
+
+
+def test_a_dataset_takes_every_option_of_loading(toy):
+    options = {"dones": '"truncated"', "horizon": 40, "action_low": -2, "action_high": [2], "discrete": "false"}
+    lines = "".join(f"{name} = {value}\n" for name, value in {**options, "n_actions": 3}.items())
+    sources = change(toy, "env =", f"{lines}env =").datasets[0].sources
+    known = set(inspect.signature(load_dataset).parameters) - {"seed"}
+    assert sources.keys() == known, "load_dataset knows other options"
+    assert sources["source"] == [str(toy.parent / "log.npz")]

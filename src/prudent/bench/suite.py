@@ -20,7 +20,14 @@ ALL = "all"
 """In place of a list of algorithms: all that are for the environment's kind of actions."""
 
 _SUITE_KEYS = {"title": str, "seeds": list, "train": dict, "settings": dict, "dataset": list}
-_LOADING = {"dones": str, "horizon": int, "action_low": None, "action_high": None, "discrete": bool}
+_LOADING = {
+    "dones": str,
+    "horizon": int,
+    "action_low": None,
+    "action_high": None,
+    "discrete": bool,
+    "n_actions": int,
+}
 _DATASET_KEYS = {
     "name": str,
     "source": None,
