@@ -4,6 +4,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
 
     config NAME                      the settings of an algorithm: field, default, whether members may differ, meaning
     options                          how to train: the same for loop.Options
+    fields MODULE.CLASS              the same for any dataclass of settings
     presets                          each preset and where it differs from the defaults
     algorithms                       every algorithm, with the first line of its file
     metrics                          names and meanings
@@ -71,6 +72,12 @@ def options(_: str) -> str:
     from prudent import loop
 
     return flags(loop.Options, several=False)
+
+
+def settings_of(argument: str) -> str:
+    """The settings of a dataclass."""
+    module, _, name = argument.rpartition(".")
+    return flags(getattr(importlib.import_module(module), name), several=False)
 
 
 def presets(_: str) -> str:
@@ -153,6 +160,7 @@ def source(argument: str) -> str:
 KINDS: dict[str, Callable[[str], str]] = {
     "config": config,
     "options": options,
+    "fields": settings_of,
     "presets": presets,
     "algorithms": algorithms,
     "metrics": metrics,

@@ -109,14 +109,16 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
         "prudent.data.load_dataset",
         "prudent.train.resume",
         "prudent.checkpoint.load",
+        "prudent.finetune.finetune",
         "prudent.report.write_report",
         "prudent.demo.demo",
         "prudent.bench.load",
+        "prudent.collect.collect",
     ):
         monkeypatch.setattr(place, understood)
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command, comments=True)[1:]
-    if words[0] == "evaluate":
+    if words[0] in ("evaluate", "finetune"):
         Path(words[1]).mkdir(parents=True)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(Understood):
