@@ -231,7 +231,9 @@ def _load(policy: str, plan: Plan) -> tuple[Population, dict[str, Any]]:
     path = Path(policy)
     if not path.is_dir():
         raise ConfigError(f"collect: no policy is called {policy!r}: random, sac, or a run folder")
-    population, _, _ = checkpoint.load(path)
+    population, _, skipped = checkpoint.load(path)
+    for reason in skipped:
+        print(f"skipped a checkpoint: {reason}")
     envs.check_fits(plan.env, population.spec)
     index = _member(path, population, plan.member)
     about = {
