@@ -61,6 +61,7 @@ class Plan:
         if self.seed < 0:
             raise ConfigError(f"collect: seed must be 0 or more, got {self.seed}")
         self._check_steps()
+        self._check_idle()
         if "sac" in self.policies:
             level_shares(self.level)
         elif self.level != "medium" or self.reference is not None:
@@ -72,6 +73,15 @@ class Plan:
                 raise ConfigError("collect: medium-replay is all that sac saw on its way: no --steps, no other policy")
         elif self.steps is None or self.steps < len(self.policies) * len(LEVELS.get(self.level, (0,))):
             raise ConfigError(f"collect: steps must be one or more for each policy, got {self.steps}")
+
+    def _check_idle(self) -> None:
+        """Refuse what would change nothing."""
+        if set(self.policies) == {"random"} and (self.noise or self.deterministic):
+            raise ConfigError("collect: noise and deterministic are for runs and sac, a random policy has neither")
+        if self.level == REPLAY and self.noise:
+            raise ConfigError("collect: medium-replay is what sac saw while it learned: no --noise on top")
+        if self.member is not None and not set(self.policies) - {"random", "sac"}:
+            raise ConfigError("collect: member is one of a run, and no run is among the policies")
 
     @property
     def parts(self) -> tuple[float, ...]:
