@@ -1,6 +1,7 @@
 """Exploring and remembering: what followed what, who may draw it, and that company changes nothing."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from helpers.toys import TOY_SPEC
 from prudent import algorithms
 from prudent.data import Dataset
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, PrudentError
 from prudent.online import Explorer, Interaction, ReplayBuffer, Transition, Uniform
 from prudent.population import Member, Population
 from prudent.rng import MemberRng
@@ -125,6 +126,58 @@ def test_a_diverged_member_acts_in_the_middle():
     action = Explorer(members, [0, 1])(SEEN, None)
     assert action[1] == 0.0
     assert action[0] != 0.0
+
+
+def choosing(policy, size=3):
+    """A population of two over three actions, which prefers the last one and, if it samples, the largest noise."""
+
+    def act(_networks, observation, noise=None, mask=None):
+        assert observation.shape[:2] == (2, 1)
+        score = torch.arange(float(size)).expand(2, 1, size) if noise is None else noise
+        score = score if mask is None else score.masked_fill(~mask, -1.0)
+        return score.argmax(-1), torch.zeros(2, 1)
+
+    return SimpleNamespace(
+        algorithm=SimpleNamespace(POLICY=policy, NEEDS=(), act=act),
+        spec=Spec(2, size, discrete=True),
+        scaling=BOUNDS,
+        state=SimpleNamespace(networks={}),
+        device=torch.device("cpu"),
+        size=2,
+    )
+
+
+OPEN = np.array([[True, True, False], [False, True, True]])
+
+
+@pytest.mark.parametrize("mask", [None, OPEN])
+def test_discrete_explorers_keep_to_what_is_allowed(mask):
+    best = [2, 2] if mask is None else [1, 2]
+    for policy, spread in (("greedy", 0.0), ("categorical", 0.0), ("greedy", 0.5)):
+        explorer = Explorer(choosing(policy), [0, 1], spread)
+        drawn = np.stack([explorer(SEEN, mask) for _ in range(300)])
+        assert drawn.dtype == np.int64
+        for member in range(2):
+            share = np.bincount(drawn[:, member], minlength=3) / 300
+            allowed = np.ones(3, bool) if mask is None else mask[member]
+            assert not share[~allowed].any(), "a forbidden action"
+            if (policy, spread) == ("greedy", 0.0):
+                assert share[best[member]] == 1
+            else:
+                assert share[allowed].min() > 0.1, "an action that is never tried"
+    half = Explorer(choosing("greedy"), [0, 1], 0.5)
+    drawn = np.stack([half(SEEN, mask) for _ in range(600)])
+    expected = 0.5 + 0.5 / (3 if mask is None else 2)
+    np.testing.assert_allclose((drawn == best).mean(0), expected, atol=0.06)
+
+
+def test_actions_unknown_to_a_policy():
+    """The environment has four, the dataset had three."""
+    explorer = Explorer(choosing("greedy"), [0, 1])
+    mask = np.array([[True, False, False, True], [False, True, False, False]])
+    assert explorer(SEEN, mask).tolist() == [0, 1]
+    with pytest.raises(PrudentError, match="none of the 3 actions that the policy knows"):
+        explorer(SEEN, np.array([[False, False, False, True]] * 2))
 
 
 # --- buffer -----------------------------------------------------------------------------------------------------------
