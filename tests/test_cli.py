@@ -249,7 +249,7 @@ MISTAKES = [
     ("", "empty", "empty"),
     ("", "absent", "no such file"),
     ("", "wrong extension", ".csv"),
-    ("", "discrete", "cql is for continuous actions; log.npz declares discrete ones"),
+    ("", "discrete", "cql is for continuous actions, log.npz has discrete ones: choose from"),
     ("--algo bc", "discrete", "bc is for continuous actions"),
     ("--algo cqk", None, "did you mean cql?"),
     ("--algo", None, "expected one argument"),

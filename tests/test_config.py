@@ -151,7 +151,7 @@ def test_an_unknown_setting_proposes_the_nearest():
         with pytest.raises(ConfigError, match=f"no setting is called '{wrong}'; did you mean {near}") as error:
             from_json(cql.Config, {wrong: 1})
         assert "\n" not in str(error.value)
-    with pytest.raises(ConfigError, match="there are actor_lr, max_grad_norm, hidden"):
+    with pytest.raises(ConfigError, match="there are top_fraction, actor_lr, max_grad_norm, hidden"):
         check_names(bc.Config, ["zzzzzz"])
 
 

@@ -353,7 +353,7 @@ def test_discrete_actions_are_refused_in_one_line():
         discrete=True,
         name="choices",
     )
-    with pytest.raises(ConfigError, match="cql is for continuous actions; choices declares discrete ones"):
+    with pytest.raises(ConfigError, match="cql is for continuous actions, choices has discrete ones: choose from"):
         agent().fit(dataset, steps=1)
     with pytest.raises(ConfigError, match="continuous"):
         agent().update(next(dataset.batches(16)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.toys import Constants
+from helpers.toys import Constants, Highest
 from prudent import evaluate as module
 from prudent import recorder
 from prudent.errors import ConfigError, PrudentError
@@ -76,9 +76,9 @@ def test_seeds_choose_the_start_states():
     starts = []
 
     class Watching(Constants):
-        def predicted_value(self, observation, generator):
+        def predicted_value(self, observation, generator, *, mask=None):
             starts.append(observation[0, :, 0])
-            return super().predicted_value(observation, generator)
+            return super().predicted_value(observation, generator, mask=mask)
 
     for seed, episodes in ((0, 8), (0, 8), (0, 4), (1, 8)):
         evaluate(Watching([-0.5]), TOY, seed=seed, episodes=episodes)
@@ -89,7 +89,7 @@ def test_seeds_choose_the_start_states():
 
 def test_many_episodes_run_in_portions_with_the_same_figures(monkeypatch):
     whole = evaluate(Constants([-0.5, 0.1], predicted=[1.0, 2.0]), TOY, episodes=11)
-    monkeypatch.setattr(module, "_EPISODES_AT_ONCE", 4)
+    monkeypatch.setattr(module.envs, "at_once", lambda _: 4)
     portions = evaluate(Constants([-0.5, 0.1], predicted=[1.0, 2.0]), TOY, episodes=11)
     for key in ("returns", "lengths", "realized", "predicted"):
         np.testing.assert_array_equal(getattr(whole, key), getattr(portions, key))
@@ -122,9 +122,9 @@ def test_normalised_score_of_the_mean(monkeypatch):
 def test_share_of_start_states_where_the_prediction_is_a_lower_bound():
     # Realised: exactly 10 in every episode of a policy with action 0; without noise, sampling changes nothing.
     class Still(Constants):
-        def act(self, observation, deterministic, generator):
+        def act(self, observation, deterministic, generator, *, mask=None):
             del deterministic
-            return super().act(observation, True, generator)
+            return super().act(observation, True, generator, mask=mask)
 
     population = Still([0.0, 0.0, 0.0], predicted=[9.0, 10.0 - 1e-9, 11.0])
     population.names = ["below", "just below", "above"]
@@ -300,8 +300,8 @@ def test_discrete_actions():
     class Pushing(Constants):
         spec = Spec(4, 2, discrete=True)
 
-        def act(self, observation, deterministic, generator):
-            del deterministic, generator
+        def act(self, observation, deterministic, generator, *, mask=None):
+            del deterministic, generator, mask
             return np.broadcast_to(self.actions.astype(np.int64)[:, None], observation.shape[:2])
 
     found = evaluate(Pushing([0, 1]), "CartPole-v1", episodes=4)
@@ -395,3 +395,59 @@ def test_the_best_of_a_single_setting_and_after_resuming(monkeypatch, tmp_path):
     assert one.best_so_far() == {"step": 40, "return": 7.0, "setting": "all seeds"}
     one.restore({"best": torch.tensor([8.0, 50.0])})  # a checkpoint from before settings
     assert one.best == (8.0, 50, 0)
+
+
+# --- masks ------------------------------------------------------------------------------------------------------------
+
+
+def test_policies_are_told_what_is_allowed():
+    """The environment fails where a closed gate is chosen; the highest open ones are 1 and 2 in turn."""
+    population = Highest(size=2)
+    found = evaluate(population, "prudent/Gates-v0", episodes=5)
+    assert (found.lengths == 6).all()
+    assert (found.returns == 9).all()  # 2 + 1 + 2 + 1 + 2 + 1
+    np.testing.assert_array_equal(found.predicted, np.full((2, 5), 2.0))  # at the start one of three is closed
+    for observation, mask in population.asked:
+        np.testing.assert_array_equal(mask, np.arange(3) != observation[..., :1])
+
+
+def test_an_ended_episode_forbids_nothing():
+    class Leaving(Highest):
+        """Member 0 goes through gate 0 at once, which ends the task; the other stays."""
+
+        def act(self, observation, deterministic, generator, *, mask=None):
+            action = super().act(observation, deterministic, generator, mask=mask)
+            action[0] = 0
+            return action
+
+    population = Leaving(size=2)
+    found = evaluate(population, "prudent/Gates-v0", episodes=3)
+    assert (found.lengths == [[1] * 3, [6] * 3]).all()
+    assert not found.truncated[0].any()
+    assert found.truncated[1].all()
+    assert population.asked[1][1][0].all()
+
+
+def test_a_dataset_may_lack_actions_but_not_all_that_are_allowed():
+    found = evaluate(Highest(size=1, known=2), "prudent/Gates-v0", episodes=6)
+    assert (found.returns <= 1).all()  # gate 1, then 0; or 0 at once
+    with pytest.raises(PrudentError, match="allows none of the actions that the dataset has"):
+        evaluate(Highest(size=1, known=1), "prudent/GatesWithout-v0", episodes=1)
+
+
+def test_pybullet_by_its_id_alone():
+    pytest.importorskip("pybullet_envs_gymnasium")
+
+    class Still(Constants):
+        spec = Spec(15, 3)
+
+        def act(self, observation, deterministic, generator, *, mask=None):
+            del deterministic, generator, mask
+            return np.zeros((*observation.shape[:2], 3))
+
+    found = evaluate(Still([0.0, 0.0]), "HopperBulletEnv-v0", episodes=9)  # more than run beside each other
+    np.testing.assert_array_equal(found.returns[0], found.returns[1])
+    assert len(set(found.returns[0])) == 9
+    assert (found.lengths < 200).all()
+    assert not found.truncated.any()
+    assert -5 < found.summary()["overall"]["normalized_score"] < 20

@@ -321,9 +321,9 @@ def test_undeclared_bounds_are_minus_one_to_one_and_violations_are_told():
 # --- training data ----------------------------------------------------------------------------------------------------
 
 
-def training(data, *configs, with_returns=False, normalize=True):
+def training(data, *configs, needs=(), normalize=True):
     hyper = Hyper(configs)
-    return TrainingData(data, Scaling.fit(data, normalize), hyper, torch.device("cpu"), with_returns)
+    return TrainingData(data, Scaling.fit(data, normalize), hyper, torch.device("cpu"), needs)
 
 
 def test_samples_keep_rows_together_and_transform_rewards_by_member():
@@ -350,7 +350,7 @@ def test_sampling_is_with_replacement_and_reaches_every_row():
 def test_returns_to_go_equal_the_oracle_per_member():
     data = logged(rows=60)
     configs = cql.Config(discount=0.9), cql.Config(discount=0.5, reward_scale=2.0, reward_shift=1.0)
-    found = training(data, *configs, with_returns=True).return_to_go_PR
+    found = training(data, *configs, needs=("return_to_go",)).return_to_go_PR
     for p, c in enumerate(configs):
         rewards = [float(r) * c.reward_scale + c.reward_shift for r in data.reward]
         expected = oracle.returns_to_go(rewards, data.terminated, data.truncated, c.discount)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.toys import Constants
+from helpers.toys import Constants, Highest
 from prudent import envs, video
 from prudent.types import Spec
 
@@ -190,8 +190,8 @@ def test_a_probe_that_fails_or_hangs_is_a_no(monkeypatch):
 class Still(Constants):
     """Does nothing, in any number of dimensions."""
 
-    def act(self, observation, deterministic, generator):
-        del deterministic, generator
+    def act(self, observation, deterministic, generator, *, mask=None):
+        del deterministic, generator, mask
         return np.zeros((*observation.shape[:2], self.spec.action_size))
 
 
@@ -216,6 +216,41 @@ def test_hopper_through_egl_or_osmesa(tmp_path):
         assert gif.size == (240, 240)
         assert gif.n_frames == 3
         assert len(gif.convert("RGB").getcolors(10**6)) > 20
+
+
+def test_cheetah_through_pybullet(tmp_path):
+    pytest.importorskip("pybullet_envs_gymnasium")
+    population = Still([0.0])
+    population.spec = envs.spec_of("HalfCheetahBulletEnv-v0")
+    path = video.record(population, "HalfCheetahBulletEnv-v0", tmp_path / "a.gif", max_steps=10)
+    with Image.open(path) as gif:
+        assert gif.size == (240, 180)
+        assert gif.n_frames == 6  # 60 steps per second, every second one shown
+        assert len(gif.convert("RGB").getcolors(10**6)) > 20
+
+
+def test_lander_through_pygame(tmp_path):
+    pytest.importorskip("Box2D")
+    pytest.importorskip("pygame")
+
+    class Falling(Still):
+        def act(self, observation, deterministic, generator, *, mask=None):
+            del deterministic, generator, mask
+            return np.zeros(observation.shape[:2], np.int64)
+
+    population = Falling([0.0])
+    population.spec = envs.spec_of("LunarLander-v3")
+    path = video.record(population, "LunarLander-v3", tmp_path / "a.gif", max_steps=10)
+    with Image.open(path) as gif:
+        assert gif.n_frames > 1
+        assert len(gif.convert("RGB").getcolors(10**6)) > 3
+
+
+def test_a_policy_is_told_what_is_allowed(tmp_path):
+    population = Highest(size=2)
+    assert video.record(population, "prudent/Gates-v0", tmp_path / "a.gif", member=1) is not None
+    assert len(population.asked) == 6
+    assert population.asked[0][1].shape == (2, 1, 3)
 
 
 def test_the_camera_follows_a_runner():

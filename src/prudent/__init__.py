@@ -4,8 +4,11 @@
 >>> data = prudent.load_dataset("logs.npz")
 >>> agent = prudent.CQL(alpha=5.0, seeds=[0, 1, 2]).fit(data, steps=100_000)
 >>> agent.predict(observation)
+
+Every algorithm has an agent: ``prudent.CQL``, ``prudent.IQL``, ``prudent.DiscreteCQL`` ... (``dir(prudent)``).
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from prudent.errors import ConfigError, DataError, PrudentError
@@ -13,12 +16,9 @@ from prudent.version import __version__
 
 if TYPE_CHECKING:
     from prudent.data import Dataset, load_dataset
-    from prudent.estimators import BC, CQL, SAC, Agent, load
+    from prudent.estimators import Agent, load
 
 __all__ = [
-    "BC",
-    "CQL",
-    "SAC",
     "Agent",
     "ConfigError",
     "DataError",
@@ -29,17 +29,19 @@ __all__ = [
     "load_dataset",
 ]
 
-_HOMES = {
-    "prudent.data": ("Dataset", "load_dataset"),
-    "prudent.estimators": ("BC", "CQL", "SAC", "Agent", "load"),
-}
+_HOMES = {"Dataset": "prudent.data", "load_dataset": "prudent.data"}
 
 
 def __getattr__(name: str) -> Any:
-    # PyTorch takes more than a second to import; `prudent --help` and `import prudent` do not wait for it.
-    import importlib
-
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(module), name)
+    # PyTorch takes more than a second to import; `prudent --help` and `import prudent` do not wait for it. Names of
+    # modules come here too (`from prudent import envs`): only agents begin with a capital.
+    if name in _HOMES or name == "load" or name[:1].isupper():
+        home = importlib.import_module(_HOMES.get(name, "prudent.estimators"))
+        if hasattr(home, name):
+            return getattr(home, name)
     raise AttributeError(f"module 'prudent' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    agents = importlib.import_module("prudent.estimators").AGENTS.values()
+    return sorted({*globals(), *__all__, *(agent.__name__ for agent in agents)})

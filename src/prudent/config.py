@@ -6,7 +6,7 @@ import re
 import types
 import typing
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -104,4 +104,7 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
 def field_comments(config_type: type) -> dict[str, str]:
     """The one-line comment beside each field: the help text of the flag of that name."""
     pattern = re.compile(r"^    (\w+): [^#]*#\s*(.+?)\s*$", re.MULTILINE)
-    return dict(pattern.findall(inspect.getsource(config_type)))
+    found: dict[str, str] = {}
+    for base in reversed([t for t in config_type.__mro__ if is_dataclass(t)]):
+        found |= dict(pattern.findall(inspect.getsource(base)))
+    return found

@@ -24,7 +24,7 @@ from prudent.types import Batch
 
 
 class Agent:
-    """A population of one algorithm. Abstract: use :class:`CQL`, :class:`SAC` or :class:`BC`.
+    """A population of one algorithm. Abstract: use ``prudent.CQL``, ``prudent.IQL`` and so on, one per algorithm.
 
     Args:
         seeds: one member per seed.
@@ -179,13 +179,15 @@ class Agent:
         """The members' names, such as ``alpha=5,seed=0``."""
         return self.population.names if self.population else [m.name for m in self._members()]
 
-    def predict(self, observation: np.ndarray, member: int = 0) -> np.ndarray:
+    def predict(self, observation: np.ndarray, member: int = 0, mask: np.ndarray | None = None) -> np.ndarray:
         """The deterministic action for one observation (S,) -> (A,) or several (B, S) -> (B, A), in the log's units.
+
+        Discrete actions are numbers, () and (B,); ``mask`` (A,) or (B, A) bool says which are allowed.
 
         Raises:
             PrudentError: nothing was trained or loaded, or shapes do not fit.
         """
-        return self.act(observation, deterministic=True, member=member)[0]
+        return self.act(observation, deterministic=True, member=member, mask=mask)[0]
 
     def act(
         self,
@@ -193,21 +195,24 @@ class Agent:
         deterministic: bool = False,
         member: int = 0,
         generator: torch.Generator | None = None,
+        mask: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """An action and its log-density in the log's units: (S,) -> (A,) and (), (B, S) -> (B, A) and (B,).
 
-        ``generator`` makes a sampled action reproducible.
+        Discrete actions are numbers, () and (B,), with log-probabilities; ``mask`` (A,) or (B, A) bool says which are
+        allowed. ``generator`` makes a sampled action reproducible.
 
         Raises:
             PrudentError: nothing was trained or loaded, or shapes do not fit.
         """
         rows, single = self._rows(observation, "observation_size", "observation")
-        found = self._fitted().act_with_log_prob(rows[None], deterministic, generator, self._index(member))
+        allowed = None if mask is None else self._mask(mask, len(rows))
+        found = self._fitted().act_with_log_prob(rows[None], deterministic, generator, self._index(member), allowed)
         action, log_prob = found[0][0], found[1][0]
         return (action[0], log_prob[0]) if single else (action, log_prob)
 
     def q_value(self, observation: np.ndarray, action: np.ndarray, member: int = 0) -> np.ndarray:
-        """The smallest Q of the critics, (S,) and (A,) -> (), (B, S) and (B, A) -> (B,).
+        """The smallest Q of the critics, (S,) and (A,) -> (), (B, S) and (B, A) -> (B,); discrete actions () and (B,).
 
         In units of the discounted sum of rewards (transformed, if the settings transform them).
 
@@ -215,7 +220,10 @@ class Agent:
             PrudentError: nothing was trained or loaded, shapes do not fit, or there is no critic.
         """
         observations, single = self._rows(observation, "observation_size", "observation")
-        actions, _ = self._rows(action, "action_size", "action")
+        if self._fitted().spec.discrete:
+            actions = self._numbers(action)
+        else:
+            actions, _ = self._rows(action, "action_size", "action")
         if len(actions) != len(observations):
             raise PrudentError(f"{len(observations)} observations and {len(actions)} actions: give as many of each")
         q = self._fitted().q_value(observations[None], actions[None], self._index(member))[0]
@@ -247,6 +255,24 @@ class Agent:
             raise PrudentError(f"member {member} does not exist: there are {self._fitted().size}, counted from 0")
         return member
 
+    def _numbers(self, action: Any) -> np.ndarray:
+        numbers = np.atleast_1d(np.asarray(action.cpu() if isinstance(action, Tensor) else action))
+        size = self._fitted().spec.action_size
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or not ((numbers >= 0) & (numbers < size)).all():
+            raise PrudentError(f"actions must be whole numbers from 0 to {size - 1}, of shape () or (rows,)")
+        return numbers.astype(np.int64)
+
+    def _mask(self, mask: Any, rows: int) -> np.ndarray:
+        spec = self._fitted().spec
+        allowed = np.atleast_2d(np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)).astype(bool)
+        if not spec.discrete or allowed.shape != (rows, spec.action_size):
+            wanted = f"({rows}, {spec.action_size})" if spec.discrete else "none: actions are continuous"
+            raise PrudentError(f"mask has shape {allowed.shape}, expected {wanted}")
+        forbidden = np.flatnonzero(~allowed.any(axis=1))
+        if len(forbidden):
+            raise PrudentError(f"the mask of row {forbidden[0]} forbids every action")
+        return allowed[None]
+
     def _rows(self, values: Any, size_name: str, what: str) -> tuple[np.ndarray, bool]:
         array = np.asarray(values.cpu() if isinstance(values, Tensor) else values, dtype=np.float32)
         size = getattr(self._fitted().spec, size_name)
@@ -255,25 +281,26 @@ class Agent:
         return np.atleast_2d(array), array.ndim == 1
 
 
-class CQL(Agent):
-    """Conservative Q-Learning; settings are the fields of :class:`prudent.algorithms.cql.Config`."""
-
-    algorithm = "cql"
-
-
-class SAC(Agent):
-    """Soft actor-critic; settings are the fields of :class:`prudent.algorithms.sac.Config`."""
-
-    algorithm = "sac"
+def _agent_type(name: str) -> type[Agent]:
+    title = algorithms.get(name).TITLE
+    doc = f"{title}; settings are the fields of :class:`prudent.algorithms.{name}.Config`."
+    return type(class_name(title), (Agent,), {"algorithm": name, "__doc__": doc, "__module__": __name__})
 
 
-class BC(Agent):
-    """Behaviour cloning; settings are the fields of :class:`prudent.algorithms.bc.Config`."""
+def class_name(title: str) -> str:
+    """``TD3BC`` for ``TD3+BC``."""
+    return "".join(c for c in title if c.isalnum())
 
-    algorithm = "bc"
+
+AGENTS: dict[str, type[Agent]] = {name: _agent_type(name) for name in algorithms.names()}
+"""The agent of each algorithm, by the algorithm's name."""
 
 
-AGENTS: dict[str, type[Agent]] = {agent.algorithm: agent for agent in (CQL, SAC, BC)}
+def __getattr__(name: str) -> type[Agent]:
+    for agent in AGENTS.values():
+        if agent.__name__ == name:
+            return agent
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load(path: Path | str, device: str = "auto") -> Agent:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from prudent.types import Spec
 
-# More at once only costs memory: a MuJoCo environment takes one to three megabytes.
-_EPISODES_AT_ONCE = 32
-
 
 class Acting(Protocol):
     """What can be evaluated: P policies with the same spaces, as :class:`prudent.population.Population`."""
@@ -58,14 +55,26 @@ class Acting(Protocol):
         """See ``reward_scale``."""
         ...
 
-    def act(self, observation: np.ndarray, deterministic: bool, generator: torch.Generator | None) -> np.ndarray:
-        """(P, B, S) raw observations -> (P, B, A) actions in environment units (discrete: (P, B) int64)."""
+    def act(
+        self,
+        observation: np.ndarray,
+        deterministic: bool,
+        generator: torch.Generator | None,
+        *,
+        mask: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """(P, B, S) raw observations -> (P, B, A) actions in environment units (discrete: (P, B) int64).
+
+        ``mask`` (P, B, A) bool says which discrete actions are allowed; None allows all.
+        """
         ...
 
-    def predicted_value(self, observation: np.ndarray, generator: torch.Generator | None) -> np.ndarray | None:
+    def predicted_value(
+        self, observation: np.ndarray, generator: torch.Generator | None, *, mask: np.ndarray | None = None
+    ) -> np.ndarray | None:
         """(P, B, S) raw observations -> (P, B) values E_{a~pi}[min_e Q_e(s, a)] in transformed rewards.
 
-        None where the algorithm learns no values.
+        ``mask`` as in :meth:`act`. None where the algorithm learns no values.
         """
         ...
 
@@ -251,14 +260,16 @@ def evaluate(
     seeds = np.random.SeedSequence(seed).generate_state(episodes)
     parts: list[dict[str, np.ndarray]] = []
     predictions: list[np.ndarray | None] = []
-    for first in range(0, episodes, _EPISODES_AT_ONCE):
-        some = seeds[first : first + _EPISODES_AT_ONCE]
+    # Not fewer for a larger population: how many sample together decides their noise.
+    portion = envs.at_once(env_id)
+    for first in range(0, episodes, portion):
+        some = seeds[first : first + portion]
         # A generator each: how often the first was used depends on how long the other members lasted.
         acting, predicting = (torch.Generator().manual_seed(int(some[0]) + offset) for offset in (0, 1))
         with envs.Environments(env_id, population.size * len(some)) as environments, _one_thread():
-            start, columns = _rollout(population, environments, some, deterministic, acting, max_steps)
+            start, mask, columns = _rollout(population, environments, some, deterministic, acting, max_steps)
         parts.append(columns)
-        predictions.append(population.predicted_value(start, predicting))
+        predictions.append(population.predicted_value(start, predicting, mask=mask))
     known = [values for values in predictions if values is not None]
     return Evaluation(
         env_id,
@@ -298,18 +309,19 @@ def _rollout(
     deterministic: bool,
     generator: torch.Generator,
     max_steps: int,
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """One episode per member and seed: start states (P, K, S), and the (P, K) columns of an Evaluation."""
+) -> tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray]]:
+    """One episode per member and seed: start states (P, K, S), their masks, the (P, K) columns of an Evaluation."""
     shape = (population.size, len(seeds))
     observation = environments.reset(np.tile(seeds, population.size)).reshape(*shape, -1)
-    start = observation
+    start, start_mask = observation, _mask(population, environments, shape)
     lengths = np.zeros(shape, dtype=np.int64)
     terminated, diverged = np.zeros((2, *shape), dtype=bool)
     rewards: list[np.ndarray] = []
     while environments.active.any() and len(rewards) < max_steps:
         # Finished episodes act along, unheard: leaving them out would shift the noise of the others and round
         # their numbers differently, so that a member would earn something else alone than in company.
-        action = population.act(observation, deterministic, generator)
+        mask = _mask(population, environments, shape)
+        action = population.act(observation, deterministic, generator, mask=mask)
         # NaN never reaches the simulator: a diverged member ends here, and must not end the others.
         lost = environments.active.reshape(shape) & ~np.isfinite(action.reshape(*shape, -1)).all(axis=-1)
         diverged |= lost
@@ -326,11 +338,20 @@ def _rollout(
     )
     transformed_TPK = scale_P1 * reward_TPK + shift_P1
     realized, continuation, weight = statistics.discounted(transformed_TPK, lengths, terminated, population.discount)
-    return start, {
-        "returns": np.where(diverged, np.nan, reward_TPK.sum(axis=0)),
-        "lengths": lengths,
-        "truncated": ~terminated & ~diverged,
-        "realized": np.where(diverged, np.nan, realized),
-        "continuation": continuation,
-        "tail_weight": weight,
-    }
+    return (
+        start,
+        start_mask,
+        {
+            "returns": np.where(diverged, np.nan, reward_TPK.sum(axis=0)),
+            "lengths": lengths,
+            "truncated": ~terminated & ~diverged,
+            "realized": np.where(diverged, np.nan, realized),
+            "continuation": continuation,
+            "tail_weight": weight,
+        },
+    )
+
+
+def _mask(population: Acting, environments: envs.Environments, shape: tuple[int, int]) -> np.ndarray | None:
+    allowed = environments.allowed(population.spec.action_size)
+    return None if allowed is None else allowed.reshape(*shape, -1)

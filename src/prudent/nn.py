@@ -135,6 +135,34 @@ def log_prob_tanh_gaussian(mean: Tensor, log_std: Tensor, action: Tensor) -> Ten
     return (gaussian - _log_tanh_slope(pre_tanh)).sum(-1)
 
 
+def log_prob_categorical(logits: Tensor, mask: Tensor | None) -> Tensor:
+    """Log-probabilities (..., A) of all discrete actions; minus infinity, probability exactly 0, off the ``mask``."""
+    return allowed(logits, mask).log_softmax(-1)
+
+
+def allowed(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Scores (..., A) with minus infinity for the actions that ``mask`` (..., A) forbids; None allows all."""
+    return scores if mask is None else scores.masked_fill(~mask, -math.inf)
+
+
+def sample_categorical(log_prob: Tensor, noise: Tensor | None) -> Tensor:
+    """An action (...) int64 out of log-probabilities (..., A): the likeliest, or a draw with ``noise`` (..., A).
+
+    ``noise`` is uniform on [0, 1): its Gumbel transform added to the log-probabilities has its maximum at each action
+    with just that probability (Maddison, Tarlow & Minka 2014, arXiv 1411.0030). An action of probability 0 is never
+    drawn.
+    """
+    if noise is None:
+        return log_prob.argmax(-1)
+    gumbel = -(-noise.clamp(min=torch.finfo(noise.dtype).tiny).log()).log()
+    return (log_prob + gumbel).argmax(-1)
+
+
+def value_of(scores: Tensor, action: Tensor) -> Tensor:
+    """The entry (...) of ``scores`` (..., A) at each ``action`` (...)."""
+    return scores.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+
 def _log_tanh_slope(u: Tensor) -> Tensor:
     """log(1 - tanh(u)^2) in the form that stays finite for large u."""
     softplus = (-2 * u).clamp(min=0) + (-2 * u.abs()).exp().log1p()

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from prudent import algorithms
-from prudent.algorithms._common import State, initialise_values
+from prudent.algorithms._common import Networks, State, initialise_values
 from prudent.config import check_names, from_json, member_fields
 from prudent.data import Dataset
 from prudent.errors import ConfigError, DataError
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling
-from prudent.training_data import TrainingData
+from prudent.training_data import Source, TrainingData
 from prudent.types import Batch, Hyper, Metrics, Spec, flatten, unflatten
 
 VALUE_SAMPLES = 10
@@ -100,8 +100,7 @@ class Population:
         scaling: Scaling,
         device: torch.device | str = "cpu",
     ):
-        if spec.discrete:
-            raise ConfigError(f"{algorithm} is for continuous actions; these data declare discrete ones")
+        algorithms.check_actions(algorithm, spec.discrete, "the dataset")
         self.algorithm_name = algorithm
         self.algorithm = algorithms.get(algorithm)
         self.members = tuple(members)
@@ -119,22 +118,24 @@ class Population:
     def prepare(self, dataset: Dataset) -> tuple[TrainingData, Metrics]:
         """The dataset as training data and, before the first step, the critics' first values (``value_init``)."""
         start_values = self.state.step == 0 and getattr(self.hyper, "value_init", "zero") != "zero"
-        data = TrainingData(dataset, self.scaling, self.hyper, self.device, with_returns=start_values)
+        needs = {*self.algorithm.NEEDS, *(("return_to_go",) if start_values else ())}
+        data = TrainingData(dataset, self.scaling, self.hyper, self.device, sorted(needs))
         if not start_values:
             return data, {}
         assert data.return_to_go_PR is not None
         # Member by member: a reduction over (P, rows) at once would round differently for another P.
         mean_return_P = torch.stack([member.mean() for member in data.return_to_go_PR])
         metrics = initialise_values(self.state, mean_return_P, self._supervised_steps(data), self.hyper)
-        data.return_to_go_PR = None
+        if "return_to_go" not in self.algorithm.NEEDS:
+            data.return_to_go_PR = None
         return data, metrics
 
-    def _supervised_steps(self, data: TrainingData) -> Iterator[Callable[[], Metrics]]:
+    def _supervised_steps(self, data: Source) -> Iterator[Callable[[], Metrics]]:
         while True:
             batch = data.sample(self.rngs["sample"], self.hyper.batch_size)
             yield lambda b=batch: self.update(b, "update_supervised")
 
-    def step(self, data: TrainingData) -> Metrics:
+    def step(self, data: Source) -> Metrics:
         """One training step on a batch of the members' own."""
         return self.update(data.sample(self.rngs["sample"], self.hyper.batch_size))
 
@@ -156,24 +157,36 @@ class Population:
             raise DataError(
                 f"the batch has {len(batch.reward)} rows, the agent's batch_size is {self.hyper.batch_size}"
             )
-        for name, wanted in (
-            ("observation", self.spec.observation_size),
-            ("next_observation", self.spec.observation_size),
-            ("action", self.spec.action_size),
-        ):
-            shape = tuple(getattr(batch, name).shape)
-            if shape != (self.hyper.batch_size, wanted):
-                raise DataError(f"the batch's {name} has shape {shape}, expected ({self.hyper.batch_size}, {wanted})")
+        rows, features = self.hyper.batch_size, (self.hyper.batch_size, self.spec.observation_size)
+        actions = (rows,) if self.spec.discrete else (rows, self.spec.action_size)
+        wanted = {"observation": features, "next_observation": features, "action": actions}
+        if batch.mask is not None or batch.next_mask is not None:
+            wanted |= dict.fromkeys(("mask", "next_mask"), (rows, self.spec.action_size))
+        for name, shape in wanted.items():
+            found = None if getattr(batch, name) is None else tuple(getattr(batch, name).shape)
+            if found != shape:
+                raise DataError(f"the batch's {name} has shape {found}, expected {shape}")
+        self._check_needs(batch)
         placed = batch.map(lambda t: t.to(self.device))
         scaled = replace(
             placed,
             observation=self.scaling.observation(placed.observation),
             next_observation=self.scaling.observation(placed.next_observation),
             action=self.scaling.action(placed.action),
+            next_action=None if placed.next_action is None else self.scaling.action(placed.next_action),
         )
         stacked = scaled.map(lambda t: t.unsqueeze(0).expand(self.size, *t.shape))
         scale_P1, shift_P1 = self.hyper.reward_scale.unsqueeze(-1), self.hyper.reward_shift.unsqueeze(-1)
-        return replace(stacked, reward=stacked.reward * scale_P1 + shift_P1)
+        to_go = None if stacked.return_to_go is None else stacked.return_to_go * scale_P1
+        return replace(stacked, reward=stacked.reward * scale_P1 + shift_P1, return_to_go=to_go)
+
+    def _check_needs(self, batch: Batch) -> None:
+        missing = [name for name in self.algorithm.NEEDS if getattr(batch, name) is None]
+        if missing:
+            hint = "; take it from Dataset.batches(..., discount=...)" if missing == ["return_to_go"] else ""
+            raise DataError(f"the batch has no {missing[0]}, which {self.algorithm_name} learns from{hint}")
+        if "return_to_go" in self.algorithm.NEEDS and self.hyper.reward_shift.any():
+            raise ConfigError("returns-to-go of a batch cannot be shifted: train with fit, or leave reward_shift at 0")
 
     # --- acting ---------------------------------------------------------------------------------------------------
 
@@ -209,30 +222,51 @@ class Population:
         deterministic: bool = True,
         generator: torch.Generator | None = None,
         member: int | None = None,
+        mask: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Actions (P, B, A) in the units of the log, and their log-densities (P, B) in those units.
 
         ``observation`` (P, B, S); with ``member`` only that one acts, and P is 1. Every member samples with the same
-        noise, so that members are compared on equal luck and a member acts alone as it does in company.
+        noise, so that members are compared on equal luck and a member acts alone as it does in company. Discrete
+        actions are (P, B) int64 with log-probabilities; ``mask`` (P, B, A) bool says which are allowed. A policy that
+        takes one action per state takes it with log-probability 0.
         """
         scaled = self._scaled(observation)
-        noise = None
-        if not deterministic:
-            shape = (scaled.shape[1], self.spec.action_size)
-            noise = torch.randn(shape, generator=generator).to(self.device).expand(len(scaled), *shape)
-        action, log_prob = self.algorithm.act(self._networks(member), scaled, noise)
-        log_prob = log_prob - self.scaling.action_half_range.log().sum()
+        noise = None if deterministic else self._noise(scaled.shape[1], len(scaled), generator)
+        action, log_prob = self._act(self._networks(member), scaled, noise, mask)
+        if self.algorithm.POLICY == "gaussian":
+            log_prob = log_prob - self.scaling.action_half_range.log().sum()
         return self.scaling.unscale_action(action).cpu().numpy(), log_prob.cpu().numpy()
 
     def act(
-        self, observation: np.ndarray, deterministic: bool = True, generator: torch.Generator | None = None
+        self,
+        observation: np.ndarray,
+        deterministic: bool = True,
+        generator: torch.Generator | None = None,
+        mask: np.ndarray | None = None,
     ) -> np.ndarray:
         """The actions of :meth:`act_with_log_prob`."""
-        return self.act_with_log_prob(observation, deterministic, generator)[0]
+        return self.act_with_log_prob(observation, deterministic, generator, mask=mask)[0]
+
+    def _noise(self, rows: int, members: int, generator: torch.Generator | None) -> Tensor:
+        """What :func:`act` of the algorithm samples with, (members, rows, A), the same for every member."""
+        draw = torch.rand if self.spec.discrete else torch.randn
+        noise = draw((rows, self.spec.action_size), generator=generator)
+        return noise.to(self.device).expand(members, *noise.shape)
+
+    def _act(
+        self, networks: Networks, scaled: Tensor, noise: Tensor | None, mask: np.ndarray | Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        if not self.spec.discrete:
+            return self.algorithm.act(networks, scaled, noise)
+        allowed = None if mask is None else torch.as_tensor(mask, dtype=torch.bool, device=self.device)
+        return self.algorithm.act(networks, scaled, noise, allowed)
 
     @torch.no_grad()
     def q_value(self, observation: np.ndarray, action: np.ndarray, member: int | None = None) -> np.ndarray:
         """Smallest Q of the ensemble for (P, B, S) and (P, B, A) in the units of the log, (P, B).
+
+        Discrete actions are (P, B).
 
         With ``member`` only that one is asked, and P is 1.
 
@@ -241,24 +275,28 @@ class Population:
         """
         if self.algorithm.q_value is None:
             raise ConfigError(f"{self.algorithm_name} has no critic, so there are no Q-values")
-        action_t = self.scaling.action(self._tensor(action))
+        numbers = torch.from_numpy(np.array(action, dtype=np.int64)).to(self.device) if self.spec.discrete else None
+        action_t = self.scaling.action(self._tensor(action)) if numbers is None else numbers
         return self.algorithm.q_value(self._networks(member), self._scaled(observation), action_t).cpu().numpy()
 
     @torch.no_grad()
-    def predicted_value(self, observation: np.ndarray, generator: torch.Generator | None = None) -> np.ndarray | None:
+    def predicted_value(
+        self, observation: np.ndarray, generator: torch.Generator | None = None, mask: np.ndarray | None = None
+    ) -> np.ndarray | None:
         """``E_{a ~ pi} min_e Q_e(s, a)`` for (P, B, S), estimated from draws, (P, B); None without a critic.
 
-        In units of the discounted sum of transformed rewards.
+        In units of the discounted sum of transformed rewards. ``mask`` (P, B, A) as in :meth:`act`.
         """
         if self.algorithm.q_value is None:
             return None
         scaled = self._scaled(observation).repeat_interleave(VALUE_SAMPLES, dim=1)
-        noise = torch.randn((scaled.shape[1], self.spec.action_size), generator=generator).to(self.device)
-        action, _ = self.algorithm.act(self.state.networks, scaled, noise.expand(self.size, *noise.shape))
+        noise = self._noise(scaled.shape[1], self.size, generator)
+        repeated = None if mask is None else np.repeat(mask, VALUE_SAMPLES, axis=1)
+        action, _ = self._act(self.state.networks, scaled, noise, repeated)
         q = self.algorithm.q_value(self.state.networks, scaled, action)
         return q.unflatten(1, (-1, VALUE_SAMPLES)).mean(-1).cpu().numpy()
 
-    def _networks(self, member: int | None) -> dict[str, dict[str, Tensor]]:
+    def _networks(self, member: int | None) -> Networks:
         networks = self.state.networks
         if member is None:
             return networks

@@ -1,7 +1,8 @@
 """Randomness with one generator per member, so that a member's draws do not depend on its company."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,11 +27,14 @@ class MemberRng:
         """(P, *shape) uniform on [low, high)."""
         return self._draw(shape, torch.float32, lambda out, g: out.uniform_(low, high, generator=g))
 
-    def integers(self, high: int, *shape: int) -> Tensor:
-        """(P, *shape) int64, uniform on 0 ... high - 1."""
-        return self._draw(shape, torch.int64, lambda out, g: out.random_(0, high, generator=g))
+    def integers(self, high: int | Sequence[int], *shape: int) -> Tensor:
+        """(P, *shape) int64, uniform on 0 ... high - 1; ``high`` may be one number per member."""
+        highs = iter([high] * len(self.generators) if isinstance(high, int) else high)
+        return self._draw(shape, torch.int64, lambda out, g: out.random_(0, next(highs), generator=g))
 
-    def _draw(self, shape, dtype, fill) -> Tensor:
+    def _draw(
+        self, shape: tuple[int, ...], dtype: torch.dtype, fill: Callable[[Tensor, torch.Generator], Any]
+    ) -> Tensor:
         out = torch.empty((len(self.generators), *shape), dtype=dtype, device=self.device)
         for member, generator in zip(out, self.generators, strict=True):
             fill(member, generator)

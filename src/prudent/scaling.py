@@ -16,8 +16,8 @@ class Scaling:
 
     observation_mean: Tensor  # (S,)
     observation_std: Tensor  # (S,), 1 where a feature is constant
-    action_center: Tensor  # (A,)
-    action_half_range: Tensor  # (A,)
+    action_center: Tensor  # (A,); nothing for discrete actions, which keep their numbers
+    action_half_range: Tensor  # (A,), likewise
 
     @classmethod
     def fit(cls, dataset: Dataset, normalize_observations: bool) -> "Scaling":
@@ -33,7 +33,9 @@ class Scaling:
             std = dataset.observation.std(0, dtype=np.float64)
             # A constant feature says nothing; dividing by its deviation would turn rounding into huge inputs.
             std = np.where(std > 1e-6 * np.maximum(1.0, np.abs(mean)), std, 1.0)
-        if spec.action_low is None or spec.action_high is None:
+        if spec.discrete:
+            low = high = np.zeros(0)
+        elif spec.action_low is None or spec.action_high is None:
             outside = np.flatnonzero((np.abs(dataset.action) > 1 + 1e-5).any(axis=1))
             if len(outside):
                 raise DataError(
@@ -59,9 +61,13 @@ class Scaling:
         return (observation - self.observation_mean) / self.observation_std
 
     def action(self, action: Tensor) -> Tensor:
-        """Actions of the log as the networks see them: within [-1, 1]."""
+        """Actions of the log as the networks see them: within [-1, 1], or the numbers of discrete ones."""
+        if not action.is_floating_point():
+            return action
         return ((action - self.action_center) / self.action_half_range).clamp(-1.0, 1.0)
 
     def unscale_action(self, action: Tensor) -> Tensor:
         """Actions of the networks in the units of the log."""
+        if not action.is_floating_point():
+            return action
         return action * self.action_half_range + self.action_center

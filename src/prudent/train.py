@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from prudent import checkpoint, envs, loggers, report, runs
+from prudent import algorithms, checkpoint, envs, loggers, report, runs
 from prudent.config import from_json
 from prudent.data import BUILTIN, Dataset, load_dataset
 from prudent.data.columns import check_bounds
@@ -60,8 +60,7 @@ def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], 
         ConfigError: the algorithm is not for these actions.
         DataError: actions lie outside -1 to 1 and no bounds are declared.
     """
-    if dataset.spec.discrete:
-        raise ConfigError(f"{algorithm} is for continuous actions; {dataset.name} declares discrete ones")
+    algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
     scaling = Scaling.fit(dataset, members[0].config.normalize_observations)
     return Population(algorithm, members, dataset.spec, scaling, device)
 

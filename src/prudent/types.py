@@ -49,9 +49,12 @@ class Spec:
 class Batch:
     """Transitions. Shapes inside the engine are (P, B, ...); :meth:`prudent.data.Dataset.batches` yields (B, ...).
 
-    ``dt`` is the number of time units the step took (the discount is ``gamma ** dt``); ``return_to_go`` is the
-    discounted Monte-Carlo return from this row on, where the algorithm asked for it. ``source`` is the dataset the
-    rows came from, so that an agent can set itself up from its first batch.
+    ``action`` of discrete data is int64, (P, B). ``dt`` is the number of time units the step took (the discount is
+    ``gamma ** dt``). ``mask`` and ``next_mask`` (P, B, A) bool say which discrete actions are allowed at s and at s';
+    None allows all. Where the algorithm asked for them, ``return_to_go`` is the discounted Monte-Carlo return from this
+    row on, and ``next_action`` the action that followed in the same episode: ``next_action_known`` is False on an
+    episode's last row. ``source`` is the dataset the rows came from, so that an agent can set itself up from its first
+    batch.
     """
 
     observation: Tensor
@@ -60,7 +63,11 @@ class Batch:
     next_observation: Tensor
     terminated: Tensor
     dt: Tensor | None = None
+    mask: Tensor | None = None
+    next_mask: Tensor | None = None
     return_to_go: Tensor | None = None
+    next_action: Tensor | None = None
+    next_action_known: Tensor | None = None
     source: Any = None
 
     def map(self, function) -> "Batch":

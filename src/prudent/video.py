@@ -133,7 +133,9 @@ def _frames(
             if not environments.active.any() or len(frames) == _MOST_FRAMES:
                 break
             everyone = np.repeat(observation[None], population.size, axis=0)
-            action = population.act(everyone, deterministic, generator)[member]
+            allowed = environments.allowed(population.spec.action_size)
+            mask = None if allowed is None else np.repeat(allowed[None], population.size, axis=0)
+            action = population.act(everyone, deterministic, generator, mask=mask)[member]
             if not np.isfinite(action).all():
                 raise PrudentError(f"{population.names[member]} has diverged: its action is not a number")
             observation, *_ = environments.step(action)

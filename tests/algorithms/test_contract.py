@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from helpers.cases import Case
-from prudent import algorithms
+from prudent import algorithms, nn
 from prudent.config import field_comments, from_json, to_json
 from prudent.errors import ConfigError
 
 NAMES = algorithms.names()
-EXPORTS = ("Config", "init", "draw", "update_critic", "update_actor", "update_target", "update", "act", "q_value")
+CONSTANTS = ("TITLE", "POLICY", "NEEDS")
+FUNCTIONS = ("Config", "init", "draw", "update_critic", "update_actor", "update_target", "update", "act")
 
 
 def snapshot(state) -> dict[str, torch.Tensor]:
@@ -46,11 +47,15 @@ def test_the_registry_finds_the_files():
 @pytest.mark.parametrize("name", NAMES)
 def test_it_exports_what_every_algorithm_exports(name):
     module = algorithms.get(name)
-    for export in EXPORTS:
+    for export in (*CONSTANTS, *FUNCTIONS, "q_value"):
         assert hasattr(module, export), f"{name} does not export {export}"
-        assert export == "q_value" or callable(getattr(module, export)), f"{name}.{export} cannot be called"
+    assert module.POLICY in ("gaussian", "deterministic", "categorical", "greedy"), f"{name}: policy {module.POLICY!r}"
+    assert set(module.NEEDS) <= {"return_to_go", "next_action"}, f"{name} needs {module.NEEDS}"
     assert module.__doc__, f"{name} has no docstring"
-    for export in set(EXPORTS) - {"q_value"}:
+    if module.q_value is not None:
+        assert inspect.getdoc(module.q_value), f"{name}.q_value has no docstring"
+    for export in FUNCTIONS:
+        assert callable(getattr(module, export)), f"{name}.{export} cannot be called"
         assert inspect.getdoc(getattr(module, export)), f"{name}.{export} has no docstring"
 
 
@@ -92,9 +97,9 @@ def test_one_update_changes_what_it_should_and_nothing_else(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_part_changes_its_own_networks(name):
     expected = {
-        "update_critic": {"critic"},
+        "update_critic": {"critic", "value"},
         "update_actor": {"actor", "temperature"},
-        "update_target": {"target_critic"},
+        "update_target": {"target_critic", "target_actor"},
     }
     for part, allowed in expected.items():
         case = Case(name, 12)
@@ -114,7 +119,8 @@ def test_the_supervised_step_fits_actor_and_critics_and_leaves_the_rest(name):
     before = snapshot(case.state)
     metrics = case.algorithm.update_supervised(case.state, case.batch, case.noise, case.hyper)
     touched = {key.removeprefix("optimizer.").split(".")[0] for key in changed(before, snapshot(case.state))}
-    assert touched == {"critic", "actor", "temperature"}, f"a supervised step changes {sorted(touched)}"
+    learns = set(case.networks) & {"critic", "value", "actor", "temperature"}
+    assert touched == learns, f"a supervised step changes {sorted(touched)}"
     assert case.state.step == 0, "a supervised step counts as a training step"
     assert all(v.isfinite().all() for v in metrics.values())
 
@@ -129,7 +135,11 @@ def test_the_parts_make_the_whole(name):
     assert not changed(snapshot(whole.state), snapshot(parts.state)), f"{name}: update is not critic, actor, target"
 
 
-@pytest.mark.parametrize("name", NAMES)
+CONTINUOUS = [n for n in NAMES if not algorithms.is_discrete(n)]
+DISCRETE = [n for n in NAMES if algorithms.is_discrete(n)]
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
 def test_acting(name):
     case = Case(name, 14, rows=4)
     act, networks, s = case.algorithm.act, case.networks, case.batch.observation
@@ -142,29 +152,63 @@ def test_acting(name):
         assert logp.shape == (2, 4)
         assert logp.isfinite().all()
     assert torch.equal(act(networks, s)[0], action), "the deterministic action changes from call to call"
-    assert not torch.equal(sampled, action), "noise makes no difference"
-    if case.algorithm.q_value is None:
-        assert "critic" not in networks, "a critic without q_value"
+    if case.algorithm.POLICY == "deterministic":
+        assert torch.equal(sampled, action), "a deterministic policy heeds noise"
+        assert (log_prob == 0).all(), "the only action has probability 1"
     else:
-        q = case.algorithm.q_value(networks, s, action)
-        assert q.shape == (2, 4)
-        lowest = [min(float(e) for e in row) for row in _each_critic(networks, s, action)]
-        assert torch.allclose(q.flatten(), torch.tensor(lowest, dtype=q.dtype), atol=1e-12), (
-            "q_value is not the minimum"
-        )
+        assert not torch.equal(sampled, action), "noise makes no difference"
+    _check_q_value(case, action, lambda: nn.critic(networks["critic"], s, action))
 
 
-def _each_critic(networks, s, action):
-    from prudent import nn
+@pytest.mark.parametrize("name", DISCRETE)
+def test_acting_with_discrete_actions(name):
+    case = Case(name, 14, rows=40, action_size=5, masked=True)
+    act, networks, s, mask = case.algorithm.act, case.networks, case.batch.observation, case.batch.mask
+    noise = torch.rand(2, 40, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    action, log_prob = act(networks, s, None, mask)
+    sampled, sampled_log_prob = act(networks, s, noise, mask)
+    for a, logp in ((action, log_prob), (sampled, sampled_log_prob)):
+        assert a.shape == logp.shape == (2, 40)
+        assert a.dtype == torch.int64
+        assert mask.gather(-1, a.unsqueeze(-1)).all(), "a forbidden action was taken"
+        assert (logp <= 0).all()
+        assert logp.isfinite().all()
+    free, _ = act(networks, s)
+    assert not mask.gather(-1, free.unsqueeze(-1)).all(), "masks change nothing here, so this test says nothing"
+    if case.algorithm.POLICY == "greedy":
+        assert torch.equal(sampled, action), "a greedy policy heeds noise"
+        assert (log_prob == 0).all(), "the only action has probability 1"
+    else:
+        assert not torch.equal(sampled, action), "noise makes no difference"
 
-    return nn.critic(networks["critic"], s, action).movedim(1, -1).flatten(0, 1)
+
+@pytest.mark.parametrize("name", [n for n in DISCRETE if algorithms.get(n).POLICY == "categorical"])
+def test_discrete_draws_have_the_frequencies_of_their_probabilities(name):
+    case = Case(name, 14, rows=1, members=1, action_size=4, masked=True)
+    s, mask = case.batch.observation.expand(1, 20_000, -1), case.batch.mask.expand(1, 20_000, -1)
+    noise = torch.rand(1, 20_000, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    action, log_prob = case.algorithm.act(case.networks, s, noise, mask)
+    for a in range(4):
+        taken = action == a
+        expected = float(log_prob[taken][0].exp()) if taken.any() else 0.0
+        assert abs(float(taken.double().mean()) - expected) < 0.02, f"action {a} of {name} is drawn too often or rarely"
+        assert taken.any() == mask[0, 0, a], f"action {a} of {name}: forbidden and drawn, or allowed and never drawn"
+
+
+def _check_q_value(case, action, each_critic):
+    if case.algorithm.q_value is None:
+        assert "critic" not in case.networks, "a critic without q_value"
+        return
+    q = case.algorithm.q_value(case.networks, case.batch.observation, action)
+    assert q.shape == action.shape[:2]
+    assert torch.allclose(q, each_critic().amin(1), atol=1e-12), "q_value is not the minimum over the critics"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_noise_depends_on_the_generators_alone(name):
     first, second, other = Case(name, 15), Case(name, 15), Case(name, 16)
     if first.noise is None:
-        assert name == "bc"
+        assert name in ("bc", "discrete_bc", "iql", "discrete_iql", "sparse_ql"), f"{name} draws nothing"
         return
     for key, value in vars(first.noise).items():
         if value is None:

@@ -507,7 +507,7 @@ def test_bootstrap_through_a_truncation(notices):
     def check():
         data = logged([False, False, False, True], [False, True, False, False])
         hyper = Hyper([cql.Config(batch_size=64, normalize_observations=False)])
-        batch = TrainingData(data, Scaling.fit(data, False), hyper, torch.device("cpu"), False).sample(
+        batch = TrainingData(data, Scaling.fit(data, False), hyper, torch.device("cpu"), ()).sample(
             MemberRng([0], "sample"), 64
         )
         row = batch.observation.squeeze()

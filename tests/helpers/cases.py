@@ -37,17 +37,19 @@ class Case:
         state_size=3,
         action_size=2,
         with_dt=False,
+        masked=False,
         noisy=True,
         **options,
     ):
         self.algorithm = algorithms.get(algorithm)
         options = {"hidden": (6, 5), **options}
-        if algorithm == "cql":
+        if "n_actions" in {f.name for f in fields(self.algorithm.Config)}:
             options = {"n_actions": 2, **options}
         per_member = [{k: v[p] if isinstance(v, list) else v for k, v in options.items()} for p in range(members)]
         self.configs = [self.algorithm.Config(batch_size=rows, **own) for own in per_member]
         self.hyper = hyper64(self.configs)
-        self.spec = Spec(state_size, action_size)
+        discrete = algorithms.is_discrete(algorithm)
+        self.spec = Spec(state_size, action_size, discrete=discrete)
         self.members = members
         seeds = [100 * seed + p for p in range(members)]
         self.state = self.algorithm.init(self.spec, self.hyper, MemberRng(seeds, "init"))
@@ -64,14 +66,23 @@ class Case:
                     self.state.optimizers[name][moments] = {k: v.double() for k, v in own.items()}
         terminated = torch.zeros(members, rows, dtype=torch.bool)
         terminated[:, 1::3] = True
+
+        def draw_action() -> Tensor:
+            return rng.integers(action_size, rows) if discrete else rng.uniform(-1, 1, rows, action_size)
+
+        observation, action = rng.normal(rows, state_size), draw_action()
         self.batch = Batch(
-            observation=rng.normal(rows, state_size),
-            action=rng.uniform(-1, 1, rows, action_size),
+            observation=observation,
+            action=action,
             reward=rng.normal(rows),
             next_observation=rng.normal(rows, state_size),
             terminated=terminated,
             dt=rng.uniform(0.5, 3, rows) if with_dt else None,
             return_to_go=rng.normal(rows),
+            next_action=draw_action(),
+            next_action_known=rng.uniform(0, 1, rows) < 0.7,
+            mask=_some_allowed(rng, action, action_size) if masked else None,
+            next_mask=_some_allowed(rng, rng.integers(action_size, rows), action_size) if masked else None,
         ).map(lambda t: t.double() if t.is_floating_point() else t)
         self.noise = doubled(self.algorithm.draw(self.spec, self.hyper, MemberRng(seeds, "noise")))
 
@@ -86,7 +97,7 @@ class Case:
         own = {
             name: {k: t[p].detach().numpy().copy() for k, t in params.items()} for name, params in self.networks.items()
         }
-        net = SimpleNamespace(actor=own["actor"])
+        net = SimpleNamespace(**{name: own[name] for name in ("actor", "target_actor", "value") if name in own})
         for name in ("critic", "target_critic"):
             if name in own:
                 ensemble = range(own[name]["w0"].shape[0])
@@ -101,12 +112,16 @@ class Case:
         return [
             SimpleNamespace(
                 observation=b.observation[p, i].numpy(),
-                action=b.action[p, i].numpy(),
+                action=int(b.action[p, i]) if self.spec.discrete else b.action[p, i].numpy(),
                 reward=float(b.reward[p, i]),
                 next_observation=b.next_observation[p, i].numpy(),
                 terminated=bool(b.terminated[p, i]),
                 dt=1.0 if b.dt is None else float(b.dt[p, i]),
                 return_to_go=float(b.return_to_go[p, i]),
+                next_action=int(b.next_action[p, i]) if self.spec.discrete else b.next_action[p, i].numpy(),
+                next_action_known=bool(b.next_action_known[p, i]),
+                mask=None if b.mask is None else b.mask[p, i].numpy(),
+                next_mask=None if b.next_mask is None else b.next_mask[p, i].numpy(),
             )
             for i in range(b.reward.shape[1])
         ]
@@ -123,11 +138,18 @@ class Case:
         return self.net(p), self.rows(p), self.noises(p), self.configs[p]
 
 
+def _some_allowed(rng: MemberRng, action: Tensor, action_size: int) -> Tensor:
+    """(P, B, A) bool: about half of the actions, ``action`` (P, B) always among them."""
+    mask = rng.uniform(0, 1, action.shape[-1], action_size) < 0.5
+    return mask.scatter(-1, action.unsqueeze(-1), True)
+
+
 def doubled(noise):
-    """Noise in float64."""
+    """Noise in float64; whole numbers stay what they are."""
     if noise is None:
         return None
-    return replace(noise, **{f.name: v.double() for f in fields(noise) if (v := getattr(noise, f.name)) is not None})
+    drawn = {f.name: getattr(noise, f.name) for f in fields(noise)}
+    return replace(noise, **{k: v.double() for k, v in drawn.items() if v is not None and v.is_floating_point()})
 
 
 # --- comparisons ------------------------------------------------------------------------------------------------------

@@ -2,12 +2,18 @@
 
 Each file exports
 
+- ``TITLE``: the algorithm's name as people write it; its letters and digits name the estimator (``TD3+BC``: ``TD3BC``);
+- ``POLICY``: ``gaussian`` (samples continuous actions), ``deterministic`` (takes one continuous action per state),
+  ``categorical`` (samples discrete actions) or ``greedy`` (takes one discrete action per state);
+- ``NEEDS``: the optional columns of a batch that its losses read (``return_to_go``, ``next_action``);
 - ``Config``: a frozen dataclass; fields annotated ``float`` may differ between members of a population;
 - ``init(spec, hyper, rng) -> State`` and ``draw(spec, hyper, rng) -> noise``;
 - ``update_critic(state, batch, noise, hyper)``, ``update_actor(...)``, ``update_target(state, hyper)`` and their
   composition ``update(state, batch, noise, hyper) -> Metrics``, the only functions that change a state;
-- ``act(networks, observation, noise=None) -> (action, log_prob)``;
-- ``q_value(networks, observation, action) -> (P, B)``, or None where there is no critic.
+- ``act(networks, observation, noise=None) -> (action, log_prob)``, the most likely action without noise; policies over
+  discrete actions also take ``mask``, the allowed ones; a policy that takes one action gives it log-probability 0;
+- ``q_value(networks, observation, action) -> (P, B)``, or None where there is no critic;
+- ``update_supervised``, like ``update``, where ``Config`` has ``value_init``: a step towards Monte-Carlo returns.
 """
 
 import importlib
@@ -34,3 +40,22 @@ def get(name: str) -> ModuleType:
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f"unknown algorithm {name!r}{hint} (there are {', '.join(names())})")
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def is_discrete(name: str) -> bool:
+    """Whether an algorithm is for discrete actions."""
+    return get(name).POLICY in ("categorical", "greedy")
+
+
+def check_actions(name: str, discrete: bool, dataset: str) -> None:
+    """Refuse an algorithm for the other kind of actions.
+
+    Raises:
+        ConfigError: it is; the line says which algorithms would do.
+    """
+    if is_discrete(name) != discrete:
+        kinds = {True: "discrete", False: "continuous"}
+        fitting = ", ".join(other for other in names() if is_discrete(other) == discrete)
+        raise ConfigError(
+            f"{name} is for {kinds[not discrete]} actions, {dataset} has {kinds[discrete]} ones: choose from {fitting}"
+        )

@@ -65,6 +65,26 @@ def init_critic(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
     return params
 
 
+def init_value(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
+    """A state-value network V: S -> hidden -> 1, its output bias at zero as that of the critics."""
+    params = nn.init_mlp(rng, (spec.observation_size, *hyper.hidden, 1), orthogonal=hyper.orthogonal_init)
+    params[f"b{len(hyper.hidden)}"].zero_()
+    return params
+
+
+def init_discrete_actor(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
+    """A categorical actor: S -> hidden -> a logit per action."""
+    return nn.init_mlp(rng, (spec.observation_size, *hyper.hidden, spec.action_size), orthogonal=hyper.orthogonal_init)
+
+
+def init_discrete_critic(spec: Spec, hyper: Hyper, rng: MemberRng, n_outputs: int = 1) -> Params:
+    """An ensemble of critics over discrete actions: S -> hidden -> A (times ``n_outputs``), the output bias at zero."""
+    sizes = (spec.observation_size, *hyper.hidden, spec.action_size * n_outputs)
+    params = nn.init_mlp(rng, sizes, hyper.n_critics, layer_norm=hyper.layer_norm, orthogonal=hyper.orthogonal_init)
+    params[f"b{len(hyper.hidden)}"].zero_()
+    return params
+
+
 def copy(params: Params) -> Params:
     """The same parameters in storage of their own: a target network."""
     return {name: p.clone() for name, p in params.items()}
@@ -77,6 +97,24 @@ def actor_action(networks: Networks, observation: Tensor, noise: Tensor | None =
     """
     mean, log_std = nn.tanh_gaussian(networks["actor"], observation)
     return nn.sample_tanh_gaussian(mean, log_std, torch.zeros_like(mean) if noise is None else noise)
+
+
+def categorical_action(
+    networks: Networks, observation: Tensor, noise: Tensor | None = None, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Discrete action (P, B) int64 and its log-probability (P, B) under a categorical actor.
+
+    ``noise`` (P, B, A) is uniform on [0, 1) for a sample; None gives the likeliest action. ``mask`` (P, B, A) bool says
+    which actions are allowed; the others have probability exactly 0.
+    """
+    log_prob_PBA = nn.log_prob_categorical(nn.mlp(networks["actor"], observation), mask)
+    action_PB = nn.sample_categorical(log_prob_PBA, noise)
+    return action_PB, nn.value_of(log_prob_PBA, action_PB)
+
+
+def state_value(networks: Networks, observation: Tensor) -> Tensor:
+    """V(s), (P, B)."""
+    return nn.mlp(networks["value"], observation).squeeze(-1)
 
 
 def q_min(networks: Networks, observation: Tensor, action: Tensor) -> Tensor:
@@ -102,6 +140,31 @@ def bootstrap(batch: Batch, value_PB: Tensor, hyper: Hyper) -> Tensor:
     discount_P1 = hyper.discount.unsqueeze(-1)
     discount_PB = discount_P1 if batch.dt is None else discount_P1**batch.dt
     return batch.reward + discount_PB * torch.where(batch.terminated, 0.0, value_PB)
+
+
+def td_loss(q_PEB: Tensor, y_PB: Tensor) -> tuple[Tensor, Metrics]:
+    """``sum_e mean (Q_e - y)^2``, (P,), and its metrics."""
+    td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
+    loss_P = td_PE.sum(-1)
+    return loss_P, {
+        "critic_loss": loss_P,
+        "td_error": td_PE.mean(-1),
+        "q_data": q_PEB.mean((-2, -1)),
+        "target": y_PB.mean(-1),
+    }
+
+
+def expectile_loss(q_PB: Tensor, v_PB: Tensor, expectile_P: Tensor) -> Tensor:
+    """``mean |expectile - 1[q < v]| (q - v)^2``, (P,): least at that expectile of q (IQL, 2110.06169, eq. 5)."""
+    difference_PB = q_PB - v_PB
+    weight_PB = torch.where(difference_PB < 0, 1 - expectile_P.unsqueeze(-1), expectile_P.unsqueeze(-1))
+    return (weight_PB * difference_PB.square()).mean(-1)
+
+
+def data_log_prob(networks: Networks, batch: Batch) -> Tensor:
+    """``log pi(a_data|s)`` under a tanh-Gaussian actor, (P, B)."""
+    mean, log_std = nn.tanh_gaussian(networks["actor"], batch.observation)
+    return nn.log_prob_tanh_gaussian(mean, log_std, batch.action)
 
 
 def soft_actor_loss(networks: Networks, batch: Batch, noise: Tensor, clone: bool) -> tuple[Tensor, Metrics]:
@@ -168,8 +231,10 @@ def actor_critic_step(state: State, batch: Batch, noise: Any, hyper: Hyper, upda
 
 
 def update_polyak(state: State, hyper: Hyper) -> None:
-    """The target critics move towards the critics."""
-    optim.polyak(state.networks["target_critic"], state.networks["critic"], hyper.polyak)
+    """Every target network moves towards the network it is named after."""
+    for name, params in state.networks.items():
+        if name.startswith("target_"):
+            optim.polyak(params, state.networks[name.removeprefix("target_")], hyper.polyak)
 
 
 # --- first values -----------------------------------------------------------------------------------------------------
@@ -181,7 +246,8 @@ def initialise_values(
     """Start the critics from Monte-Carlo returns instead of from zero (``value_init``).
 
     From zero, Q climbs with time constant ``1 / (polyak (1 - gamma))``: 20 000 steps at the defaults, so a shorter run
-    has learned no values. ``constant`` sets the output bias to ``mean_return_P`` (P,), the data's mean return-to-go.
+    has learned no values. ``constant`` sets the output bias of critics, and of a value network where there is one, to
+    ``mean_return_P`` (P,), the data's mean return-to-go.
     ``regression`` then takes ``value_init_steps`` supervised steps, each a call of an item of ``supervised_steps``: the
     algorithm's own critic loss with the return-to-go in the Bellman target's place, and an actor that clones, so that
     learning starts from the behaviour and its values (supervised pre-training of both: Jelley et al. 2024, "Efficient
@@ -189,14 +255,17 @@ def initialise_values(
     """
     if hyper.value_init == "zero":
         return {}
-    critic = state.networks["critic"]
-    bias = critic[f"b{len(hyper.hidden)}"]
-    bias += optim.per_member(mean_return_P, bias)
+    for name in ("critic", "value"):
+        if name in state.networks:
+            bias = state.networks[name][f"b{len(hyper.hidden)}"]
+            bias += optim.per_member(mean_return_P, bias)
     metrics: Metrics = {}
     if hyper.value_init == "regression":
         for _ in range(hyper.value_init_steps):
             metrics = next(supervised_steps)()
-    state.networks["target_critic"] = copy(critic)
+    for name in state.networks:
+        if name.startswith("target_"):
+            state.networks[name] = copy(state.networks[name.removeprefix("target_")])
     state.optimizers |= adam_states(state.networks, list(state.optimizers))
     return metrics
 

@@ -1,24 +1,27 @@
 """Behaviour cloning: the policy that the data already are, by maximum likelihood.
 
-The yardstick for everything else: a policy that does not beat it has learned nothing from the rewards.
+The yardstick for everything else: a policy that does not beat it has learned nothing from the rewards. With
+``top_fraction`` it is %BC, cloning of the best episodes alone (Chen et al. 2021, arXiv 2106.01345, section 4).
 """
 
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from prudent import nn
 from prudent.algorithms import _common
 from prudent.algorithms._common import Networks, State, descend
-from prudent.config import check_finite
+from prudent.config import check_finite, check_positive, check_within
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
+
+TITLE, POLICY, NEEDS = "BC", "gaussian", ()
 
 
 @dataclass(frozen=True)
 class Config:
     """Settings of behaviour cloning; float fields may differ between members of a population."""
 
+    top_fraction: float = 1.0  # learn from the best episodes that hold this share of the rows (%BC); 1 is all of them
     actor_lr: float = 1e-3  # Adam learning rate of the actor
     max_grad_norm: float | None = None  # clip the gradient to this norm
     hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
@@ -31,6 +34,8 @@ class Config:
 
     def __post_init__(self):
         _common.check_shared(self)
+        check_positive(self, "top_fraction")
+        check_within(self, 0, 1, "top_fraction")
         check_finite(self)
 
 
@@ -46,8 +51,7 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
 
 def actor_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
     """``-log pi(a_data | s)``, (P,)."""
-    mean, log_std = nn.tanh_gaussian(networks["actor"], batch.observation)
-    loss_P = -nn.log_prob_tanh_gaussian(mean, log_std, batch.action).mean(-1)
+    loss_P = -_common.data_log_prob(networks, batch).mean(-1)
     return loss_P, {"actor_loss": loss_P}
 
 

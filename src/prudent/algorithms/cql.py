@@ -20,6 +20,7 @@ from prudent.errors import ConfigError
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
+TITLE, POLICY, NEEDS = "CQL", "gaussian", ()
 BACKUPS = ("min", "entropy", "max", "soft")
 GRADIENTS = ("exact", "sampled")
 MULTIPLIER_MAX = 1e6

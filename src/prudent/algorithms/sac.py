@@ -17,6 +17,8 @@ from prudent.config import check_finite, check_positive
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
+TITLE, POLICY, NEEDS = "SAC", "gaussian", ()
+
 
 @dataclass(frozen=True)
 class Config:
@@ -87,15 +89,7 @@ def critic_loss(
     if y_PB is None:
         y_PB = target(networks, batch, noise, hyper)
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
-    td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
-    loss_P = td_PE.sum(-1)
-    metrics = {
-        "critic_loss": loss_P,
-        "td_error": td_PE.mean(-1),
-        "q_data": q_PEB.mean((-2, -1)),
-        "target": y_PB.mean(-1),
-    }
-    return loss_P, metrics
+    return _common.td_loss(q_PEB, y_PB)
 
 
 @torch.no_grad()

@@ -263,14 +263,21 @@ class Dataset:
 
     # --- use ------------------------------------------------------------------------------------------------
 
-    def batches(self, batch_size: int, steps: int | None = None, seed: int = 0) -> Iterator[Batch]:
-        """Batches (B, ...) drawn with replacement, in the units of the log; endless without ``steps``."""
+    def batches(
+        self, batch_size: int, steps: int | None = None, seed: int = 0, discount: float | None = None
+    ) -> Iterator[Batch]:
+        """Batches (B, ...) drawn with replacement, in the units of the log; endless without ``steps``.
+
+        With ``discount`` they carry returns-to-go, which Cal-QL learns from.
+        """
         if batch_size < 1:
             raise DataError(f"batch_size must be 1 or more, got {batch_size}")
+        to_go = None if discount is None else self.returns_to_go(discount)
         generator = np.random.default_rng(seed)
         done = 0
         while steps is None or done < steps:
             rows = generator.integers(len(self), size=batch_size)
+            goes_on = ~(self.terminated[rows] | self.truncated[rows])
             yield Batch(
                 observation=torch.from_numpy(self.observation[rows]),
                 action=torch.from_numpy(self.action[rows]),
@@ -278,6 +285,11 @@ class Dataset:
                 next_observation=torch.from_numpy(self.next_observation[rows]),
                 terminated=torch.from_numpy(self.terminated[rows]),
                 dt=torch.from_numpy(self.extra["dt"][rows].astype(np.float32)) if "dt" in self.extra else None,
+                mask=torch.from_numpy(self.extra["mask"][rows]) if "mask" in self.extra else None,
+                next_mask=torch.from_numpy(self.extra["next_mask"][rows]) if "next_mask" in self.extra else None,
+                return_to_go=None if to_go is None else torch.from_numpy(to_go[rows]),
+                next_action=torch.from_numpy(self.action[np.minimum(rows + 1, len(self) - 1)]),
+                next_action_known=torch.from_numpy(goes_on),
                 source=self,
             )
             done += 1
