@@ -1,0 +1,191 @@
+"""TD3+BC (Fujimoto & Gu 2021, arXiv 2106.06860): TD3 whose policy is also pulled towards the data's actions.
+
+The least that one can add to an online algorithm to make it work offline. The policy takes one action per state; the
+critics are valued at a perturbed one, so that no sharp peak of Q is exploited (TD3, Fujimoto et al. 2018, 1802.09477).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from prudent import nn
+from prudent.algorithms import _common
+from prudent.algorithms._common import Networks, State, descend, update_polyak
+from prudent.config import check_finite, check_positive, check_within
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Params, Spec
+
+TITLE, POLICY, NEEDS = "TD3+BC", "deterministic", ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of TD3+BC; float fields may differ between members of a population."""
+
+    alpha: float = 2.5  # weight of Q, which is divided by its mean size, against the squared error of the action
+    policy_noise: float = 0.2  # standard deviation of the noise on the target policy's actions
+    noise_clip: float = 0.5  # that noise is clipped to plus and minus this
+    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
+    value_init_steps: int = 2000  # regression steps before training, with value_init regression
+    discount: float = 0.99  # gamma, per unit of time
+    polyak: float = 0.005  # share of critics and actor that enters their targets at each target step
+    critic_lr: float = 3e-4  # Adam learning rate of the critics
+    actor_lr: float = 3e-4  # Adam learning rate of the actor
+    actor_period: int = 2  # critic steps per actor step
+    target_period: int = 2  # critic steps per target step
+    max_grad_norm: float | None = None  # clip each network's gradient to this norm
+    n_critics: int = 2  # critics in the ensemble
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor and critics
+    layer_norm: bool = False  # layer normalisation in the critics
+    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
+    batch_size: int = 256  # transitions per step, drawn with replacement
+    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
+    reward_scale: float = 1.0  # rewards are multiplied by this before learning
+    reward_shift: float = 0.0  # and this is then added
+
+    def __post_init__(self):
+        check_deterministic(self)
+        check_within(self, 0, math.inf, "alpha")
+        check_finite(self)
+
+
+def check_deterministic(config: Any) -> None:
+    """Ranges of the settings that every algorithm with this module's actor and critics has."""
+    _common.check_shared(config)
+    _common.check_critic(config)
+    check_positive(config, "actor_period", "value_init_steps")
+    check_within(config, 0, math.inf, "policy_noise", "noise_clip")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The draws of one step, standard normal (P, B, A)."""
+
+    next_action: Tensor
+
+
+def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
+    """Actor, critics and the targets of both, with their optimisers."""
+    sizes = (spec.observation_size, *hyper.hidden, spec.action_size)
+    actor = nn.init_mlp(rng, sizes, orthogonal=hyper.orthogonal_init)
+    critic = _common.init_critic(spec, hyper, rng)
+    networks: Networks = {
+        "actor": actor,
+        "target_actor": _common.copy(actor),
+        "critic": critic,
+        "target_critic": _common.copy(critic),
+    }
+    return State(networks, _common.adam_states(networks, ("actor", "critic")))
+
+
+def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
+    """Fresh noise for one step."""
+    return Noise(next_action=rng.normal(hyper.batch_size, spec.action_size))
+
+
+# --- the mathematics --------------------------------------------------------------------------------------------------
+
+
+def policy(actor: Params, observation: Tensor) -> Tensor:
+    """The one action per state, (P, B, A) in [-1, 1]."""
+    return nn.mlp(actor, observation).tanh()
+
+
+def act(networks: Networks, observation: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+    """The policy's action (P, B, A), whatever the noise, and the logarithm (P, B) of its probability: 0."""
+    action = policy(networks["actor"], observation)
+    return action, torch.zeros_like(action[..., 0])
+
+
+def smoothed_action(networks: Networks, observation: Tensor, noise: Noise, hyper: Hyper) -> Tensor:
+    """``clip(pi'(s') + clip(policy_noise eps, +-noise_clip), -1, 1)``, pi' the target policy (1802.09477, eq. 14)."""
+    limit_P11 = hyper.noise_clip.reshape(-1, 1, 1)
+    shift = (hyper.policy_noise.reshape(-1, 1, 1) * noise.next_action).clamp(-limit_P11, limit_P11)
+    return (policy(networks["target_actor"], observation) + shift).clamp(-1.0, 1.0)
+
+
+def critic_loss(
+    networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, y_PB: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
+    """``sum_e mean (Q_e(s, a) - y)^2``, y from :func:`target` unless it is given.
+
+    Returns the loss (P,) and metrics (P,).
+    """
+    if y_PB is None:
+        y_PB = target(networks, batch, noise, hyper)
+    return _common.td_loss(nn.critic(networks["critic"], batch.observation, batch.action), y_PB)
+
+
+@torch.no_grad()
+def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tensor:
+    """``r + gamma^dt (1 - terminated) min_e Qbar_e(s', a')``, a' from :func:`smoothed_action`, (P, B)."""
+    action = smoothed_action(networks, batch.next_observation, noise, hyper)
+    q_PB = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)
+    return _common.bootstrap(batch, q_PB, hyper)
+
+
+def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """``-alpha mean Q_1(s, pi(s)) / mean |Q_1| + mean (pi(s) - a)^2`` (eq. 3 and 5), (P,), the first critic's Q.
+
+    The squared error is a mean over rows and action features, as in the authors' code.
+    """
+    action = policy(networks["actor"], batch.observation)
+    first = {name: p[:, :1] for name, p in networks["critic"].items()}
+    q_PB = nn.critic(first, batch.observation, action).squeeze(1)
+    loss_P = mean_squared_error(action, batch.action) - hyper.alpha * relative(q_PB)
+    return loss_P, {"actor_loss": loss_P, "q_policy": q_PB.mean(-1)}
+
+
+def mean_squared_error(action: Tensor, data_action: Tensor) -> Tensor:
+    """``mean (pi(s) - a)^2`` over rows and action features, (P,)."""
+    return (action - data_action).square().mean(-1).mean(-1)
+
+
+def relative(q_PB: Tensor) -> Tensor:
+    """``mean Q / mean |Q|``, (P,), the divisor held fixed: one weight then suits rewards of every size."""
+    return q_PB.mean(-1) / q_PB.detach().abs().mean(-1)
+
+
+def clone_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
+    """The squared error of the action alone, (P,): cloning by a policy that has no density."""
+    loss_P = mean_squared_error(policy(networks["actor"], batch.observation), batch.action)
+    return loss_P, {"actor_loss": loss_P}
+
+
+# --- one step ---------------------------------------------------------------------------------------------------------
+
+
+def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step of the critics."""
+    return descend(state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper)
+
+
+def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
+    y_PB = batch.return_to_go
+    assert y_PB is not None, "a supervised step needs a batch with return_to_go"
+    metrics = descend(
+        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, y_PB), hyper.critic_lr, hyper
+    )
+    return metrics | descend(state, "actor", lambda networks: clone_loss(networks, batch), hyper.actor_lr, hyper)
+
+
+def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step of the actor."""
+    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
+
+
+def update_target(state: State, hyper: Hyper) -> None:
+    """The targets move towards actor and critics."""
+    update_polyak(state, hyper)
+
+
+def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """One training step: critics, actor with the updated critics, targets."""
+    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+
+
+q_value = _common.q_min
