@@ -208,7 +208,9 @@ def _check_q_value(case, action, each_critic):
 def test_noise_depends_on_the_generators_alone(name):
     first, second, other = Case(name, 15), Case(name, 15), Case(name, 16)
     if first.noise is None:
-        assert name in ("bc", "discrete_bc", "iql", "discrete_iql", "sparse_ql"), f"{name} draws nothing"
+        assert name in ("bc", "discrete_bc", "iql", "discrete_cql", "discrete_iql", "sparse_ql"), (
+            f"{name} draws nothing"
+        )
         return
     for key, value in vars(first.noise).items():
         if value is None:

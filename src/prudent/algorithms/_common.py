@@ -33,7 +33,7 @@ class State:
 
 def check_shared(config: Any) -> None:
     """Ranges of the settings that every algorithm has."""
-    check_positive(config, "actor_lr", "batch_size", "max_grad_norm")
+    check_positive(config, "batch_size", "max_grad_norm", *(("actor_lr",) if hasattr(config, "actor_lr") else ()))
     if not config.hidden or min(config.hidden) < 1:
         raise ConfigError(f"hidden must be one or more layer widths, got {config.hidden}")
 

@@ -1,0 +1,213 @@
+"""Discrete Conservative Q-Learning (Kumar, Zhou, Tucker & Levine 2020, arXiv 2006.04779): DQN with the CQL(H) gap.
+
+    loss = sum_e [ mean TD_e + alpha * mean gap_e ],  gap_e = LSE_a Q_e(s, a) - Q_e(s, a_data)
+
+The log-sum-exp runs over all allowed actions of a state, exactly: no proposals, no importance weights. Forbidden
+actions enter neither it nor the target's maximum nor the policy. TD_e is the Huber loss or, with ``n_quantiles``
+above 1, the quantile Huber loss of a distributional critic (Dabney et al. 2017, arXiv 1710.10044), whose mean is Q.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from prudent import nn
+from prudent.algorithms import _common
+from prudent.algorithms._common import Networks, State, descend, update_polyak
+from prudent.config import check_finite, check_positive
+from prudent.errors import ConfigError
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Params, Spec
+
+TITLE, POLICY, NEEDS = "Discrete CQL", "greedy", ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of discrete CQL; float fields may differ between members of a population."""
+
+    alpha: float = 1.0  # weight of the conservative gap; 0 is double DQN
+    n_quantiles: int = 1  # quantiles of each action's return; 1 learns its mean alone, 200 is the usual number
+    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
+    value_init_steps: int = 2000  # regression steps before training, with value_init regression
+    discount: float = 0.99  # gamma, per unit of time
+    polyak: float = 0.005  # share of the critic that enters the target at each target step
+    critic_lr: float = 3e-4  # Adam learning rate of the critics
+    target_period: int = 1  # critic steps per target step
+    max_grad_norm: float | None = None  # clip the critics' gradient to this norm
+    n_critics: int = 1  # critics in the ensemble; Q is their minimum
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of the critics
+    layer_norm: bool = False  # layer normalisation in the critics
+    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
+    batch_size: int = 256  # transitions per step, drawn with replacement
+    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
+    reward_scale: float = 1.0  # rewards are multiplied by this before learning
+    reward_shift: float = 0.0  # and this is then added
+
+    def __post_init__(self):
+        _common.check_shared(self)
+        _common.check_critic(self)
+        check_positive(self, "n_quantiles", "value_init_steps")
+        if self.alpha < 0:
+            raise ConfigError(f"alpha must be at least 0, got {self.alpha}")
+        check_finite(self)
+
+
+def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
+    """Critics, their targets and the critics' optimiser; the policy is greedy and has no network."""
+    critic = _common.init_discrete_critic(spec, hyper, rng, hyper.n_quantiles)
+    if hyper.n_quantiles > 1:
+        critic["quantile"] = torch.zeros_like(critic["b0"][..., :1]).repeat(1, 1, hyper.n_quantiles)
+    networks: Networks = {"critic": critic, "target_critic": _common.copy(critic)}
+    return State(networks, _common.adam_states(networks, ("critic",)))
+
+
+def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
+    """Nothing is sampled: log-sum-exp and maximum run over every allowed action."""
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def quantiles(critic: Params, observation: Tensor) -> Tensor:
+    """The quantiles of each action's return, (P, E, B, A, K), of which Q is the mean; K is 1 for a plain critic.
+
+    The network's A * K outputs have an offset (P, E, K) added, one per quantile for all actions together.
+    """
+    outputs = nn.mlp(critic, observation.unsqueeze(1))
+    if "quantile" not in critic:
+        return outputs.unsqueeze(-1)
+    offset = critic["quantile"]
+    return outputs.unflatten(-1, (-1, offset.shape[-1])) + offset[:, :, None, None]
+
+
+def q_all(networks: Networks, observation: Tensor) -> Tensor:
+    """The smallest Q over the ensemble of every action, (P, B, A)."""
+    return quantiles(networks["critic"], observation).mean(-1).amin(1)
+
+
+def q_value(networks: Networks, observation: Tensor, action: Tensor) -> Tensor:
+    """The smallest Q over the ensemble of each action (P, B) int64, (P, B)."""
+    return nn.value_of(q_all(networks, observation), action)
+
+
+def act(
+    networks: Networks,
+    observation: Tensor,
+    noise: Tensor | None = None,
+    mask: Tensor | None = None,  # noqa: ARG001
+) -> tuple[Tensor, Tensor]:
+    """The allowed action of the largest Q, (P, B) int64, and its log-probability 0, (P, B); ``noise`` is not heeded."""
+    action_PB = nn.allowed(q_all(networks, observation), mask).argmax(-1)
+    return action_PB, torch.zeros_like(observation[..., 0])
+
+
+def _of_action(z_PEBAK: Tensor, action_PB: Tensor) -> Tensor:
+    """The quantiles of each row's action, (P, E, B, K)."""
+    index = action_PB[:, None, :, None, None].expand(-1, z_PEBAK.shape[1], -1, 1, z_PEBAK.shape[-1])
+    return z_PEBAK.gather(3, index).squeeze(3)
+
+
+# --- critics ----------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def target(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
+    """``r + gamma^dt (1 - terminated) Zbar(s', a*)`` with ``a* = argmax_a min_e Q_e(s', a)``, (P, B, K).
+
+    Double DQN (van Hasselt et al. 2015, arXiv 1509.06461): the critics choose among the allowed actions, their targets
+    value the choice. Zbar are the quantiles of the target critic with the smallest mean there: ``min_e Qbar_e``.
+    """
+    action_PB, _ = act(networks, batch.next_observation, None, batch.next_mask)
+    z_PEBK = _of_action(quantiles(networks["target_critic"], batch.next_observation), action_PB)
+    lowest_PB = z_PEBK.mean(-1).argmin(1)
+    z_PBK = z_PEBK.gather(1, lowest_PB[:, None, :, None].expand(-1, -1, -1, z_PEBK.shape[-1])).squeeze(1)
+    # Quantiles first: the bootstrap broadcasts over what stands left of (P, B).
+    return _common.bootstrap(batch, z_PBK.movedim(-1, 0), hyper).movedim(0, -1)
+
+
+def conservative_gap(q_PEBA: Tensor, action_PB: Tensor, mask_PBA: Tensor | None) -> Tensor:
+    """``LSE_a Q_e(s, a) - Q_e(s, a_data)`` over the allowed actions (eq. 4 with all actions summed), (P, E, B)."""
+    mask = None if mask_PBA is None else mask_PBA.unsqueeze(1)
+    q_data_PEB = nn.value_of(q_PEBA, action_PB.unsqueeze(1).expand(q_PEBA.shape[:-1]))
+    return nn.allowed(q_PEBA, mask).logsumexp(-1) - q_data_PEB
+
+
+def huber(difference: Tensor) -> Tensor:
+    """``d^2 / 2`` up to ``|d| = 1``, ``|d| - 1/2`` beyond: the slope is the difference, clipped at 1."""
+    size = difference.abs()
+    clipped = size.clamp(max=1.0)
+    return clipped * (size - 0.5 * clipped)
+
+
+def td_loss(z_PEBK: Tensor, y_PBK: Tensor) -> Tensor:
+    """The Huber loss of Q or, for several quantiles, their quantile Huber loss, (P, E, B).
+
+    The latter is ``sum_i mean_j |tau_i - 1[y_j < z_i]| huber(y_j - z_i)`` with ``tau_i = (i - 1/2) / K`` (1710.10044,
+    eq. 10 and algorithm 1 with kappa 1).
+    """
+    count = z_PEBK.shape[-1]
+    if count == 1:
+        return huber(y_PBK.unsqueeze(1) - z_PEBK).mean(-1)
+    tau_K1 = ((torch.arange(count, dtype=z_PEBK.dtype, device=z_PEBK.device) + 0.5) / count).unsqueeze(-1)
+    difference = y_PBK[:, None, :, None, :] - z_PEBK.unsqueeze(-1)
+    weight = torch.where(difference < 0, 1 - tau_K1, tau_K1)
+    return (weight * huber(difference)).mean(-1).sum(-1)
+
+
+def critic_loss(networks: Networks, batch: Batch, hyper: Hyper, y_PBK: Tensor | None = None) -> tuple[Tensor, Metrics]:
+    """``sum_e [mean TD_e + alpha mean gap_e]``, y from :func:`target` unless it is given.
+
+    Returns the loss (P,) and metrics (P,).
+    """
+    if y_PBK is None:
+        y_PBK = target(networks, batch, hyper)
+    z_PEBAK = quantiles(networks["critic"], batch.observation)
+    z_data_PEBK = _of_action(z_PEBAK, batch.action)
+    td_PE = td_loss(z_data_PEBK, y_PBK).mean(-1)
+    gap_PE = conservative_gap(z_PEBAK.mean(-1), batch.action, batch.mask).mean(-1)
+    loss_P = (td_PE + hyper.alpha.unsqueeze(-1) * gap_PE).sum(-1)
+    return loss_P, {
+        "critic_loss": loss_P,
+        "td_error": td_PE.mean(-1),
+        "cql_gap": gap_PE.mean(-1),
+        "q_data": z_data_PEBK.mean((-3, -2, -1)),
+        "target": y_PBK.mean((-2, -1)),
+        "alpha": hyper.alpha,
+    }
+
+
+# --- updates ----------------------------------------------------------------------------------------------------------
+
+
+def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step of the critics."""
+    return descend(state, "critic", lambda networks: critic_loss(networks, batch, hyper), hyper.critic_lr, hyper)
+
+
+def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step before training (``value_init``): the critics' loss with the return-to-go for y."""
+    assert batch.return_to_go is not None, "a supervised step needs a batch with return_to_go"
+    y_PBK = batch.return_to_go.unsqueeze(-1)
+    return descend(state, "critic", lambda networks: critic_loss(networks, batch, hyper, y_PBK), hyper.critic_lr, hyper)
+
+
+def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """The policy is greedy: it has no network to train."""
+    return {}
+
+
+def update_target(state: State, hyper: Hyper) -> None:
+    """The target critics move towards the critics."""
+    update_polyak(state, hyper)
+
+
+def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
+    """One training step: critics, then targets by their period."""
+    metrics = update_critic(state, batch, noise, hyper)
+    if state.step % hyper.target_period == 0:
+        update_polyak(state, hyper)
+    state.step += 1
+    return metrics
