@@ -1,0 +1,143 @@
+"""ReBRAC (Tarasov et al. 2023, arXiv 2305.09836): TD3+BC with a penalty each for actor and critics, and LayerNorm.
+
+The critics' target pays for the distance of the target policy's next action from the one that the data took there.
+
+Defaults: architecture (three layers, LayerNorm in the critics), noise and periods are the paper's. The paper's batch is
+1024 with learning rates of 1e-3 (antmaze: 256); here they are the 256 and 3e-4 of the other algorithms, four times less
+arithmetic a step. Observations are standardised, there they are not. The paper tunes both penalties for each dataset:
+see :class:`Config`.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from prudent import nn
+from prudent.algorithms import _common, td3_bc
+from prudent.algorithms._common import Networks, State, descend, update_polyak
+from prudent.config import check_finite, check_within
+from prudent.types import Batch, Hyper, Metrics
+
+TITLE, POLICY, NEEDS = "ReBRAC", "deterministic", ("next_action",)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of ReBRAC; float fields may differ between members of a population."""
+
+    # Penalties in the authors' configurations, actor's and critics': halfcheetah-medium 0.001 and 0.01, hopper-medium
+    # 0.01 and 0.01, walker2d-medium 0.05 and 0.1, hopper-medium-expert 0.1 and 0.01, antmaze-large-play 0.002, 0.001.
+    actor_penalty: float = 0.01  # weight of the squared distance of the policy's action from the data's: tune it first
+    critic_penalty: float = 0.01  # what the squared distance of the next action from the data's costs in the target
+    policy_noise: float = 0.2  # standard deviation of the noise on the target policy's actions
+    noise_clip: float = 0.5  # that noise is clipped to plus and minus this
+    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
+    value_init_steps: int = 2000  # regression steps before training, with value_init regression
+    discount: float = 0.99  # gamma, per unit of time
+    polyak: float = 0.005  # share of critics and actor that enters their targets at each target step
+    critic_lr: float = 3e-4  # Adam learning rate of the critics
+    actor_lr: float = 3e-4  # Adam learning rate of the actor
+    actor_period: int = 2  # critic steps per actor step
+    target_period: int = 2  # critic steps per target step
+    max_grad_norm: float | None = None  # clip each network's gradient to this norm
+    n_critics: int = 2  # critics in the ensemble
+    hidden: tuple[int, ...] = (256, 256, 256)  # widths of the hidden layers of actor and critics
+    layer_norm: bool = True  # layer normalisation in the critics
+    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
+    batch_size: int = 256  # transitions per step, drawn with replacement
+    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
+    reward_scale: float = 1.0  # rewards are multiplied by this before learning
+    reward_shift: float = 0.0  # and this is then added
+
+    def __post_init__(self):
+        td3_bc.check_deterministic(self)
+        check_within(self, 0, math.inf, "actor_penalty", "critic_penalty")
+        check_finite(self)
+
+
+# --- the mathematics --------------------------------------------------------------------------------------------------
+
+
+def critic_loss(
+    networks: Networks, batch: Batch, noise: td3_bc.Noise, hyper: Hyper, y_PB: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
+    """``sum_e mean (Q_e(s, a) - y)^2``, y from :func:`target` unless it is given.
+
+    Returns the loss (P,) and metrics (P,).
+    """
+    if y_PB is None:
+        y_PB = target(networks, batch, noise, hyper)
+    return _common.td_loss(nn.critic(networks["critic"], batch.observation, batch.action), y_PB)
+
+
+@torch.no_grad()
+def target(networks: Networks, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Tensor:
+    """``r + gamma^dt (1 - terminated) (min_e Qbar_e(s', a') - critic_penalty |a' - a'_data|^2)`` (eq. 4), (P, B).
+
+    a' is the target policy's action with clipped noise. A row whose next action is not known pays no penalty.
+    """
+    assert batch.next_action is not None, "the critics' penalty needs a batch with next_action"
+    assert batch.next_action_known is not None, "the critics' penalty needs a batch with next_action_known"
+    action = td3_bc.smoothed_action(networks, batch.next_observation, noise, hyper)
+    q_PB = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)
+    distance_PB = known_distance(action, batch.next_action, batch.next_action_known)
+    return _common.bootstrap(batch, q_PB - hyper.critic_penalty.unsqueeze(-1) * distance_PB, hyper)
+
+
+def squared_distance(action: Tensor, data_action: Tensor) -> Tensor:
+    """``|a - a_data|^2``, summed over action features, (P, B)."""
+    return (action - data_action).square().sum(-1)
+
+
+def known_distance(action: Tensor, data_action: Tensor, known_PB: Tensor) -> Tensor:
+    """The squared distance (P, B), 0 where there is no data action to be near to."""
+    return torch.where(known_PB, squared_distance(action, data_action), 0.0)
+
+
+def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """``mean [ actor_penalty |pi(s) - a|^2 - Q / mean |Q| ]``, Q = min_e Q_e(s, pi(s)), (P,) (eq. 3).
+
+    The smallest of the critics, and the divisor held fixed, as in the authors' code; the paper's equation leaves the
+    ensemble open. TD3+BC has the first critic in its place and a mean over action features.
+    """
+    action = td3_bc.policy(networks["actor"], batch.observation)
+    q_PB = nn.critic(networks["critic"], batch.observation, action).amin(1)
+    distance_P = squared_distance(action, batch.action).mean(-1)
+    loss_P = hyper.actor_penalty * distance_P - td3_bc.relative(q_PB)
+    return loss_P, {"actor_loss": loss_P, "q_policy": q_PB.mean(-1)}
+
+
+# --- one step ---------------------------------------------------------------------------------------------------------
+
+
+def update_critic(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Metrics:
+    """A step of the critics."""
+    return descend(state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper)
+
+
+def update_actor(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step of the actor."""
+    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
+
+
+def update_target(state: State, hyper: Hyper) -> None:
+    """The targets move towards actor and critics."""
+    update_polyak(state, hyper)
+
+
+def update(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Metrics:
+    """One training step: critics, actor with the updated critics, targets."""
+    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+
+
+# With the return-to-go for y there is no next action and nothing to penalise: the supervised step is TD3+BC's.
+init, draw, act, q_value, update_supervised = (
+    td3_bc.init,
+    td3_bc.draw,
+    td3_bc.act,
+    td3_bc.q_value,
+    td3_bc.update_supervised,
+)
