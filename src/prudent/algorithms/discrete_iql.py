@@ -1,0 +1,179 @@
+"""Discrete Implicit Q-Learning (Kostrikov, Nair & Levine 2021, arXiv 2110.06169): IQL with a categorical policy.
+
+V is an expectile of the critics over the log's own actions, the critics learn from V, and the policy clones the log,
+weighted by the exponential of the advantage. No action outside the log is ever valued, so masks concern the policy
+alone: a forbidden action has probability exactly 0.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from prudent import nn
+from prudent.algorithms import _common
+from prudent.algorithms._common import Networks, State, descend, update_polyak
+from prudent.config import check_finite, check_positive
+from prudent.errors import ConfigError
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Params, Spec
+
+TITLE, POLICY, NEEDS = "Discrete IQL", "categorical", ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of discrete IQL; float fields may differ between members of a population."""
+
+    expectile: float = 0.7  # which expectile of Q over the log's actions V is: 0.5 their mean, towards 1 their maximum
+    beta: float = 3.0  # inverse temperature of the cloning weights exp(beta * advantage): 0 clones all alike
+    max_weight: float = 100.0  # largest cloning weight
+    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q and V start: see docs/algorithms.md
+    value_init_steps: int = 2000  # regression steps before training, with value_init regression
+    discount: float = 0.99  # gamma, per unit of time
+    polyak: float = 0.005  # share of the critic that enters the target at each target step
+    value_lr: float = 3e-4  # Adam learning rate of V
+    critic_lr: float = 3e-4  # Adam learning rate of the critics
+    actor_lr: float = 3e-4  # Adam learning rate of the actor
+    actor_period: int = 1  # critic steps per actor step
+    target_period: int = 1  # critic steps per target step
+    max_grad_norm: float | None = None  # clip each network's gradient to this norm
+    n_critics: int = 2  # critics in the ensemble
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor, critics and V
+    layer_norm: bool = False  # layer normalisation in the critics
+    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
+    batch_size: int = 256  # transitions per step, drawn with replacement
+    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
+    reward_scale: float = 1.0  # rewards are multiplied by this before learning
+    reward_shift: float = 0.0  # and this is then added
+
+    def __post_init__(self):
+        _common.check_shared(self)
+        _common.check_critic(self)
+        check_positive(self, "max_weight", "value_lr", "actor_period", "value_init_steps")
+        check_finite(self)
+        if not 0 < self.expectile < 1:
+            raise ConfigError(f"expectile must lie between 0 and 1, both excluded, got {self.expectile}")
+        if self.beta < 0:
+            raise ConfigError(f"beta must be at least 0, got {self.beta}")
+
+
+def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
+    """Actor, critics and their targets, state value, with their optimisers."""
+    critic = _common.init_discrete_critic(spec, hyper, rng)
+    networks: Networks = {
+        "actor": _common.init_discrete_actor(spec, hyper, rng),
+        "critic": critic,
+        "target_critic": _common.copy(critic),
+        "value": _common.init_value(spec, hyper, rng),
+    }
+    return State(networks, _common.adam_states(networks, ("actor", "critic", "value")))
+
+
+def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
+    """Discrete IQL samples no actions: it needs no noise."""
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def q_each(critic: Params, observation: Tensor, action: Tensor) -> Tensor:
+    """Q of each critic at one action (P, B) int64 per row, (P, E, B)."""
+    q_PEBA = nn.mlp(critic, observation.unsqueeze(1))
+    return nn.value_of(q_PEBA, action.unsqueeze(1).expand(q_PEBA.shape[:-1]))
+
+
+def q_value(networks: Networks, observation: Tensor, action: Tensor) -> Tensor:
+    """The smallest Q over the ensemble of each action (P, B) int64, (P, B)."""
+    return q_each(networks["critic"], observation, action).amin(1)
+
+
+@torch.no_grad()
+def logged_q(networks: Networks, batch: Batch) -> Tensor:
+    """``min_e Qbar_e(s, a)`` of the logged actions, (P, B)."""
+    return q_each(networks["target_critic"], batch.observation, batch.action).amin(1)
+
+
+@torch.no_grad()
+def target(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
+    """``r + gamma^dt (1 - terminated) V(s')``, (P, B)."""
+    return _common.bootstrap(batch, _common.state_value(networks, batch.next_observation), hyper)
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
+
+
+def value_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """Expectile regression of V(s) towards ``min_e Qbar_e(s, a)`` (eq. 5); loss (P,) and metrics (P,)."""
+    v_PB = _common.state_value(networks, batch.observation)
+    loss_P = _common.expectile_loss(logged_q(networks, batch), v_PB, hyper.expectile)
+    return loss_P, {"value_loss": loss_P, "value": v_PB.mean(-1)}
+
+
+def critic_loss(networks: Networks, batch: Batch, hyper: Hyper, y_PB: Tensor | None = None) -> tuple[Tensor, Metrics]:
+    """``sum_e mean (Q_e(s, a) - y)^2`` (eq. 6), y from :func:`target` unless it is given; loss (P,), metrics (P,)."""
+    if y_PB is None:
+        y_PB = target(networks, batch, hyper)
+    return _common.td_loss(q_each(networks["critic"], batch.observation, batch.action), y_PB)
+
+
+@torch.no_grad()
+def cloning_weight(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
+    """``min(exp(beta (min_e Qbar_e(s, a) - V(s))), max_weight)``, (P, B)."""
+    advantage_PB = logged_q(networks, batch) - _common.state_value(networks, batch.observation)
+    return (hyper.beta.unsqueeze(-1) * advantage_PB).exp().minimum(hyper.max_weight.unsqueeze(-1))
+
+
+def actor_loss(networks: Networks, batch: Batch, weight_PB: Tensor | float) -> tuple[Tensor, Metrics]:
+    """``-mean weight log pi(a|s)`` among the allowed actions (eq. 7); loss (P,) and metrics (P,)."""
+    log_prob_PBA = nn.log_prob_categorical(nn.mlp(networks["actor"], batch.observation), batch.mask)
+    loss_P = -(weight_PB * nn.value_of(log_prob_PBA, batch.action)).mean(-1)
+    return loss_P, {"actor_loss": loss_P}
+
+
+# --- updates ----------------------------------------------------------------------------------------------------------
+
+
+def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step of V, then one of the critics with the updated V."""
+    metrics = descend(state, "value", lambda networks: value_loss(networks, batch, hyper), hyper.value_lr, hyper)
+    return metrics | descend(
+        state, "critic", lambda networks: critic_loss(networks, batch, hyper), hyper.critic_lr, hyper
+    )
+
+
+def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step of the actor."""
+    weight_PB = cloning_weight(state.networks, batch, hyper)
+    return descend(state, "actor", lambda networks: actor_loss(networks, batch, weight_PB), hyper.actor_lr, hyper)
+
+
+def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
+    y_PB = batch.return_to_go
+    assert y_PB is not None, "a supervised step needs a batch with return_to_go"
+
+    def regress_value(networks: Networks) -> tuple[Tensor, Metrics]:
+        v_PB = _common.state_value(networks, batch.observation)
+        loss_P = (v_PB - y_PB).square().mean(-1)
+        return loss_P, {"value_loss": loss_P, "value": v_PB.mean(-1)}
+
+    metrics = descend(state, "value", regress_value, hyper.value_lr, hyper)
+    metrics |= descend(
+        state, "critic", lambda networks: critic_loss(networks, batch, hyper, y_PB), hyper.critic_lr, hyper
+    )
+    return metrics | descend(state, "actor", lambda networks: actor_loss(networks, batch, 1.0), hyper.actor_lr, hyper)
+
+
+def update_target(state: State, hyper: Hyper) -> None:
+    """The target critics move towards the critics."""
+    update_polyak(state, hyper)
+
+
+def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
+    """One training step: V, critics with the updated V, actor, targets."""
+    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+
+
+act = _common.categorical_action
