@@ -102,7 +102,7 @@ def test_each_part_changes_its_own_networks(name):
         "update_target": {"target_critic", "target_actor"},
     }
     for part, allowed in expected.items():
-        case = Case(name, 12)
+        case = Case(name, 13)
         before = snapshot(case.state)
         if part == "update_target":
             case.algorithm.update_target(case.state, case.hyper)

@@ -1,0 +1,164 @@
+"""Conservative implicit Q-learning: IQL's values, a clamped penalty on unlogged actions, softmax-weighted cloning.
+
+V is an expectile of the critics over the log's own actions, as in IQL (Kostrikov, Nair & Levine 2021, arXiv
+2110.06169). On top of the temporal-difference error the critics pay where negatives, actions that the log did not take
+in that state, are valued above the logged ones on average.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from prudent import nn
+from prudent.algorithms import _common, _implicit
+from prudent.algorithms._common import Networks, State, descend, update_polyak
+from prudent.algorithms._implicit import supervised_step
+from prudent.config import check_choice, check_positive, check_within
+from prudent.errors import ConfigError
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Spec
+
+TITLE, POLICY, NEEDS = "CIQL", "gaussian", ()
+
+NEGATIVES = ("uniform", "dataset")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of CIQL; float fields may differ between members of a population."""
+
+    alpha: float = 1.0  # weight of the penalty on negatives valued above the log's actions; 0 leaves the TD loss
+    n_negatives: int = 10  # negative actions per state
+    negatives: Literal["uniform", "dataset"] = "uniform"  # drawn from the action box, or from other rows of the batch
+    expectile: float = 0.8  # which expectile of Q over the log's actions V is: 0.5 their mean, towards 1 their maximum
+    beta: float = 1.0  # the cloning weights are a softmax over the batch of beta * max(advantage, 0)
+    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q and V start: see docs/algorithms.md
+    value_init_steps: int = 2000  # regression steps before training, with value_init regression
+    discount: float = 0.99  # gamma, per unit of time
+    polyak: float = 0.005  # share of the critic that enters the target at each target step
+    value_lr: float = 3e-4  # Adam learning rate of V
+    critic_lr: float = 3e-4  # Adam learning rate of the critics
+    actor_lr: float = 3e-4  # Adam learning rate of the actor
+    actor_period: int = 1  # critic steps per actor step
+    target_period: int = 1  # critic steps per target step
+    max_grad_norm: float | None = None  # clip each network's gradient to this norm
+    n_critics: int = 2  # critics in the ensemble
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor, critics and V
+    layer_norm: bool = False  # layer normalisation in the critics
+    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
+    batch_size: int = 256  # transitions per step, drawn with replacement
+    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
+    reward_scale: float = 1.0  # rewards are multiplied by this before learning
+    reward_shift: float = 0.0  # and this is then added
+
+    def __post_init__(self):
+        _implicit.check(self)
+        _implicit.check_expectile(self)
+        check_positive(self, "n_negatives")
+        check_within(self, 0, math.inf, "alpha", "beta")
+        check_choice(self, "negatives", NEGATIVES)
+        if self.negatives == "dataset" and self.batch_size < 2:
+            raise ConfigError("negatives dataset takes actions of other rows: batch_size must be 2 or more")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The draws of one step: ``uniform`` actions (P, N, B, A), or which ``row`` (P, N, B) to take each action from."""
+
+    uniform: Tensor | None
+    row: Tensor | None
+
+
+def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
+    """Actor, critics and their targets, state value, with their optimisers."""
+    return _implicit.init(spec, hyper, rng)
+
+
+def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
+    """Fresh noise for one step."""
+    n, rows = hyper.n_negatives, hyper.batch_size
+    if hyper.negatives == "uniform":
+        return Noise(rng.uniform(-1, 1, n, rows, spec.action_size), None)
+    # A distance of 1 to B - 1 rows, around the end: never the row itself.
+    distance_PNB = rng.integers(rows - 1, n, rows) + 1
+    return Noise(None, (distance_PNB + torch.arange(rows, device=distance_PNB.device)) % rows)
+
+
+def negative_actions(batch: Batch, noise: Noise) -> Tensor:
+    """N actions per state that the log did not take there, (P, N, B, A)."""
+    if noise.uniform is not None:
+        return noise.uniform
+    assert noise.row is not None
+    index_PRA = noise.row.flatten(1).unsqueeze(-1).expand(-1, -1, batch.action.shape[-1])
+    return batch.action.gather(1, index_PRA).unflatten(1, noise.row.shape[1:])
+
+
+def penalty(networks: Networks, batch: Batch, noise: Noise, q_PEB: Tensor) -> Tensor:
+    """``max(mean_{B,N} Q_e(s, a_neg) - mean_B Q_e(s, a), 0)``, (P, E); ``q_PEB`` are the logged actions' values.
+
+    The means are over batch and negatives, inside the clamp: nothing is paid once the log's actions are valued as high
+    as the negatives on average, though single states may differ.
+    """
+    q_PENB = nn.critic(networks["critic"], batch.observation, negative_actions(batch, noise))
+    return (q_PENB.mean((-2, -1)) - q_PEB.mean(-1)).clamp(min=0)
+
+
+def critic_loss(
+    networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, y_PB: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
+    """``sum_e [ mean (Q_e(s, a) - y)^2 + alpha penalty_e ]``, y from V unless it is given; loss (P,), metrics (P,)."""
+    if y_PB is None:
+        y_PB = _implicit.target(networks, batch, hyper)
+    q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
+    td_P, metrics = _common.td_loss(q_PEB, y_PB)
+    penalty_PE = penalty(networks, batch, noise, q_PEB)
+    loss_P = td_P + hyper.alpha * penalty_PE.sum(-1)
+    return loss_P, metrics | {"critic_loss": loss_P, "penalty": penalty_PE.mean(-1)}
+
+
+def value_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """Expectile regression of V(s) towards ``min_e Qbar_e(s, a)``; loss (P,) and metrics (P,)."""
+    v_PB = _common.state_value(networks, batch.observation)
+    loss_P = _common.expectile_loss(_implicit.logged_q(networks, batch), v_PB, hyper.expectile)
+    return loss_P, {"value_loss": loss_P, "value": v_PB.mean(-1)}
+
+
+def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """``-sum_B w log pi(a|s)``, w the softmax over the batch of ``beta max(advantage, 0)``; loss (P,), metrics (P,)."""
+    positive_PB = _implicit.advantage(networks, batch).clamp(min=0)
+    return _implicit.weighted_cloning(networks, batch, (hyper.beta.unsqueeze(-1) * positive_PB).softmax(-1))
+
+
+def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step of V, then one of the critics with the updated V."""
+    metrics = descend(state, "value", lambda networks: value_loss(networks, batch, hyper), hyper.value_lr, hyper)
+    return metrics | descend(
+        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper
+    )
+
+
+def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step of the actor."""
+    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
+
+
+def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
+    return supervised_step(state, batch, hyper, lambda networks, y_PB: critic_loss(networks, batch, noise, hyper, y_PB))
+
+
+def update_target(state: State, hyper: Hyper) -> None:
+    """The target critics move towards the critics."""
+    update_polyak(state, hyper)
+
+
+def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """One training step: V, critics with the updated V, actor, targets."""
+    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+
+
+act = _common.actor_action
+q_value = _common.q_min

@@ -1,0 +1,112 @@
+"""Implicit Q-Learning (Kostrikov, Nair & Levine 2021, arXiv 2110.06169).
+
+V is an expectile of the critics over the log's own actions, the critics learn from V, and the policy clones the log
+with weights that grow exponentially with the advantage. No action outside the log is ever valued.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from prudent.algorithms import _common, _implicit
+from prudent.algorithms._common import Networks, State, descend, update_polyak
+from prudent.algorithms._implicit import supervised_step
+from prudent.config import check_positive, check_within
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Spec
+
+TITLE, POLICY, NEEDS = "IQL", "gaussian", ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of IQL; float fields may differ between members of a population."""
+
+    expectile: float = 0.7  # which expectile of Q over the log's actions V is: 0.5 their mean, towards 1 their maximum
+    beta: float = 3.0  # inverse temperature of the cloning weights exp(beta * advantage): 0 clones all alike
+    max_weight: float = 100.0  # largest cloning weight
+    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q and V start: see docs/algorithms.md
+    value_init_steps: int = 2000  # regression steps before training, with value_init regression
+    discount: float = 0.99  # gamma, per unit of time
+    polyak: float = 0.005  # share of the critic that enters the target at each target step
+    value_lr: float = 3e-4  # Adam learning rate of V
+    critic_lr: float = 3e-4  # Adam learning rate of the critics
+    actor_lr: float = 3e-4  # Adam learning rate of the actor
+    actor_period: int = 1  # critic steps per actor step
+    target_period: int = 1  # critic steps per target step
+    max_grad_norm: float | None = None  # clip each network's gradient to this norm
+    n_critics: int = 2  # critics in the ensemble
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor, critics and V
+    layer_norm: bool = False  # layer normalisation in the critics
+    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
+    batch_size: int = 256  # transitions per step, drawn with replacement
+    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
+    reward_scale: float = 1.0  # rewards are multiplied by this before learning
+    reward_shift: float = 0.0  # and this is then added
+
+    def __post_init__(self):
+        _implicit.check(self)
+        _implicit.check_expectile(self)
+        check_positive(self, "max_weight")
+        check_within(self, 0, math.inf, "beta")
+
+
+def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
+    """Actor, critics and their targets, state value, with their optimisers."""
+    return _implicit.init(spec, hyper, rng)
+
+
+def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
+    """IQL samples no actions: it needs no noise."""
+
+
+def value_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """Expectile regression of V(s) towards ``min_e Qbar_e(s, a)`` (eq. 5); loss (P,) and metrics (P,)."""
+    v_PB = _common.state_value(networks, batch.observation)
+    loss_P = _common.expectile_loss(_implicit.logged_q(networks, batch), v_PB, hyper.expectile)
+    return loss_P, {"value_loss": loss_P, "value": v_PB.mean(-1)}
+
+
+def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """``-mean min(exp(beta (min_e Qbar_e(s, a) - V(s))), max_weight) log pi(a|s)`` (eq. 7); loss (P,), metrics (P,)."""
+    scaled_PB = hyper.beta.unsqueeze(-1) * _implicit.advantage(networks, batch)
+    weight_PB = scaled_PB.exp().minimum(hyper.max_weight.unsqueeze(-1))
+    return _implicit.weighted_cloning(networks, batch, weight_PB / weight_PB.shape[-1])
+
+
+def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step of V, then one of the critics with the updated V (eq. 6).
+
+    The authors' code moves V, policy, critics, targets in this order. As the policy looks at the target critics, moving
+    it after the critics makes the same step.
+    """
+    metrics = descend(state, "value", lambda networks: value_loss(networks, batch, hyper), hyper.value_lr, hyper)
+    return metrics | descend(
+        state, "critic", lambda networks: _implicit.td_loss(networks, batch, hyper), hyper.critic_lr, hyper
+    )
+
+
+def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step of the actor."""
+    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
+
+
+def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
+    return supervised_step(state, batch, hyper, lambda networks, y_PB: _implicit.td_loss(networks, batch, hyper, y_PB))
+
+
+def update_target(state: State, hyper: Hyper) -> None:
+    """The target critics move towards the critics."""
+    update_polyak(state, hyper)
+
+
+def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
+    """One training step: V, critics with the updated V, actor, targets."""
+    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+
+
+act = _common.actor_action
+q_value = _common.q_min

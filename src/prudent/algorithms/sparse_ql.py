@@ -1,0 +1,109 @@
+"""Sparse Q-learning (Xu et al. 2023, arXiv 2303.15810): implicit value regularisation with a chi-square penalty.
+
+V solves ``E max((q - V) / (2 alpha) + 1, 0) = 1`` over the log's own actions: actions worth less than ``V - 2 alpha``
+do not count at all. The policy clones the actions that are better than V, in proportion to their advantage.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from prudent.algorithms import _common, _implicit
+from prudent.algorithms._common import Networks, State, descend, update_polyak
+from prudent.algorithms._implicit import supervised_step
+from prudent.config import check_positive
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Spec
+
+TITLE, POLICY, NEEDS = "Sparse QL", "gaussian", ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of sparse Q-learning; float fields may differ between members of a population."""
+
+    alpha: float = 1.0  # strength of the regularisation, in units of Q: small takes the best actions, large the mean
+    max_weight: float = 100.0  # largest cloning weight
+    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q and V start: see docs/algorithms.md
+    value_init_steps: int = 2000  # regression steps before training, with value_init regression
+    discount: float = 0.99  # gamma, per unit of time
+    polyak: float = 0.005  # share of the critic that enters the target at each target step
+    value_lr: float = 3e-4  # Adam learning rate of V
+    critic_lr: float = 3e-4  # Adam learning rate of the critics
+    actor_lr: float = 3e-4  # Adam learning rate of the actor
+    actor_period: int = 1  # critic steps per actor step
+    target_period: int = 1  # critic steps per target step
+    max_grad_norm: float | None = None  # clip each network's gradient to this norm
+    n_critics: int = 2  # critics in the ensemble
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor, critics and V
+    layer_norm: bool = False  # layer normalisation in the critics
+    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
+    batch_size: int = 256  # transitions per step, drawn with replacement
+    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
+    reward_scale: float = 1.0  # rewards are multiplied by this before learning
+    reward_shift: float = 0.0  # and this is then added
+
+    def __post_init__(self):
+        _implicit.check(self)
+        check_positive(self, "alpha", "max_weight")
+
+
+def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
+    """Actor, critics and their targets, state value, with their optimisers."""
+    return _implicit.init(spec, hyper, rng)
+
+
+def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
+    """Sparse Q-learning samples no actions: it needs no noise."""
+
+
+def value_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """``mean (1[z > 0] z^2 + V / alpha)``, ``z = (min_e Qbar_e(s, a) - V(s)) / (2 alpha) + 1``; (P,) and metrics."""
+    v_PB = _common.state_value(networks, batch.observation)
+    alpha_P1 = hyper.alpha.unsqueeze(-1)
+    z_PB = (_implicit.logged_q(networks, batch) - v_PB) / (2 * alpha_P1) + 1
+    loss_P = (z_PB.clamp(min=0).square() + v_PB / alpha_P1).mean(-1)
+    return loss_P, {"value_loss": loss_P, "value": v_PB.mean(-1)}
+
+
+def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """``-mean clip(min_e Qbar_e(s, a) - V(s), 0, max_weight) log pi(a|s)``; loss (P,) and metrics (P,)."""
+    weight_PB = _implicit.advantage(networks, batch).clamp(min=0).minimum(hyper.max_weight.unsqueeze(-1))
+    return _implicit.weighted_cloning(networks, batch, weight_PB / weight_PB.shape[-1])
+
+
+def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step of V, then one of the critics with the updated V.
+
+    The authors' code moves V, policy, critics, targets in this order; as the policy looks at the target critics, moving
+    it after the critics makes the same step.
+    """
+    metrics = descend(state, "value", lambda networks: value_loss(networks, batch, hyper), hyper.value_lr, hyper)
+    return metrics | descend(
+        state, "critic", lambda networks: _implicit.td_loss(networks, batch, hyper), hyper.critic_lr, hyper
+    )
+
+
+def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step of the actor."""
+    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
+
+
+def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+    """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
+    return supervised_step(state, batch, hyper, lambda networks, y_PB: _implicit.td_loss(networks, batch, hyper, y_PB))
+
+
+def update_target(state: State, hyper: Hyper) -> None:
+    """The target critics move towards the critics."""
+    update_polyak(state, hyper)
+
+
+def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
+    """One training step: V, critics with the updated V, actor, targets."""
+    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+
+
+act = _common.actor_action
+q_value = _common.q_min
