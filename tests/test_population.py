@@ -9,7 +9,8 @@ import torch
 
 from helpers.threads import one_thread  # noqa: F401
 from oracles import optimisers as oracle
-from prudent.algorithms import bc, cql, sac
+from prudent import ReBRAC
+from prudent.algorithms import bc, cql, rebrac, sac, td3_bc
 from prudent.data import Dataset
 from prudent.errors import ConfigError, DataError
 from prudent.population import Member, Population, grid, split_settings
@@ -18,7 +19,7 @@ from prudent.scaling import Scaling
 from prudent.training_data import TrainingData
 from prudent.types import Batch, Hyper
 
-MODULES = {"bc": bc, "cql": cql, "sac": sac}
+MODULES = {"bc": bc, "cql": cql, "rebrac": rebrac, "sac": sac, "td3_bc": td3_bc}
 
 
 def logged(rows=400, state_size=3, action_size=2, seed=0, **columns) -> Dataset:
@@ -64,6 +65,9 @@ VARIANTS = {
     "cql, rates": ("cql", {"reward_shift": -1.0}, {"critic_lr": [1e-4, 1e-2], "reward_scale": [1.0, 10.0]}),
     "sac": ("sac", {}, {"temperature": [0.1, 1.0]}),
     "bc": ("bc", {}, {"actor_lr": [1e-4, 1e-2]}),
+    "td3_bc": ("td3_bc", {}, {"alpha": [0.5, 5.0]}),
+    "td3_bc, supervised start": ("td3_bc", {"value_init": "regression", "value_init_steps": 20}, {"alpha": [0.5, 5.0]}),
+    "rebrac": ("rebrac", {}, {"critic_penalty": [0.0, 1.0]}),
 }
 
 
@@ -500,3 +504,76 @@ def test_the_multiplier_comes_back_from_its_bound():
     assert float(population.state.networks["lagrange"]["log"]) < math.log(cql.MULTIPLIER_MAX), (
         "it is stuck at the bound"
     )
+
+
+# --- next actions -----------------------------------------------------------------------------------------------------
+
+
+def numbered(rows=120) -> Dataset:
+    """Rows whose action and observation say which row they are; episodes of 20, ended in turn by either flag."""
+    number = np.arange(rows, dtype=np.float32)
+    return logged(
+        rows,
+        1,
+        1,
+        observation=number[:, None],
+        next_observation=number[:, None] + 0.5,
+        action=(number[:, None] / rows).astype(np.float32),
+    )
+
+
+def assert_next_actions_follow(batch, data):
+    """Each known next action is that of the next row, in the same episode; unknown ones are just the last rows'."""
+    rows = batch.observation[..., 0].round().long().flatten().numpy()
+    known, following = batch.next_action_known.flatten().numpy(), batch.next_action.flatten().numpy()
+    last = np.append(data.episode_of_row[1:] != data.episode_of_row[:-1], True)
+    np.testing.assert_array_equal(known, ~last[rows], err_msg="a next action is taken across an episode's end")
+    np.testing.assert_array_equal(data.episode_of_row[rows[known]], data.episode_of_row[rows[known] + 1])
+    np.testing.assert_array_equal(following[known], data.action[rows[known] + 1, 0], err_msg="not the next row's")
+    assert known.any()
+    assert set(np.flatnonzero(last)) <= set(rows), "this batch misses an episode's end"
+
+
+def test_next_actions_come_from_the_same_episode():
+    data = numbered()
+    assert data.terminated.any()
+    assert data.truncated.any()
+    source = training(data, rebrac.Config(), rebrac.Config(), needs=rebrac.NEEDS, normalize=False)
+    assert_next_actions_follow(source.sample(MemberRng([0, 1], "sample"), 1000), data)
+    assert_next_actions_follow(next(data.batches(1000)), data)
+    source.goes_on = torch.ones_like(source.goes_on)
+    with pytest.raises(AssertionError, match="across an episode's end"):
+        assert_next_actions_follow(source.sample(MemberRng([0, 1], "sample"), 1000), data)
+
+
+def test_next_actions_are_not_prepared_where_nobody_reads_them():
+    batch = training(numbered(), cql.Config()).sample(MemberRng([0], "sample"), 5)
+    assert batch.next_action is None
+    assert batch.next_action_known is None
+
+
+def test_an_agent_learns_from_own_batches_with_next_actions():
+    """An agent's step on a batch of the log is the population's step on the same rows."""
+    data = logged(action_low=-4.0, action_high=4.0)
+    agent = ReBRAC(seeds=[0, 1], hidden=(8,), batch_size=6, actor_period=1)
+    batch = next(data.batches(6))
+    metrics = agent.update(batch)
+    assert all(np.isfinite(value).all() for value in metrics.values())
+    config = rebrac.Config(hidden=(8,), batch_size=6, actor_period=1)
+    twin = Population("rebrac", grid(config, {}, [0, 1]), data.spec, Scaling.fit(data, True))
+    placed = twin.network_batch(batch)
+    np.testing.assert_allclose(placed.next_action[1], batch.next_action / 4, rtol=1e-6)
+    expected = twin.update(placed)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(metrics[name], value.numpy(), err_msg=f"{name} differs from the population's")
+
+
+@pytest.mark.parametrize("name", ["next_action", "next_action_known"])
+def test_a_batch_without_its_next_actions_is_refused(name):
+    data = logged()
+    config = rebrac.Config(hidden=(8,), batch_size=5)
+    population = Population("rebrac", grid(config, {}, [0]), data.spec, Scaling.fit(data, True))
+    with pytest.raises(DataError, match=f"the batch has no {name}, which rebrac learns from"):
+        population.network_batch(replace(next(data.batches(5)), **{name: None}))
+    with pytest.raises(DataError, match=f"the batch's {name} has shape"):
+        population.network_batch(replace(next(data.batches(5)), **{name: torch.ones(4)}))

@@ -157,16 +157,18 @@ class Population:
             raise DataError(
                 f"the batch has {len(batch.reward)} rows, the agent's batch_size is {self.hyper.batch_size}"
             )
+        self._check_needs(batch)
         rows, features = self.hyper.batch_size, (self.hyper.batch_size, self.spec.observation_size)
         actions = (rows,) if self.spec.discrete else (rows, self.spec.action_size)
         wanted = {"observation": features, "next_observation": features, "action": actions}
         if batch.mask is not None or batch.next_mask is not None:
             wanted |= dict.fromkeys(("mask", "next_mask"), (rows, self.spec.action_size))
+        if "next_action" in self.algorithm.NEEDS:
+            wanted |= {"next_action": actions, "next_action_known": (rows,)}
         for name, shape in wanted.items():
             found = None if getattr(batch, name) is None else tuple(getattr(batch, name).shape)
             if found != shape:
                 raise DataError(f"the batch's {name} has shape {found}, expected {shape}")
-        self._check_needs(batch)
         placed = batch.map(lambda t: t.to(self.device))
         scaled = replace(
             placed,
@@ -181,7 +183,8 @@ class Population:
         return replace(stacked, reward=stacked.reward * scale_P1 + shift_P1, return_to_go=to_go)
 
     def _check_needs(self, batch: Batch) -> None:
-        missing = [name for name in self.algorithm.NEEDS if getattr(batch, name) is None]
+        together = ("next_action_known",) if "next_action" in self.algorithm.NEEDS else ()
+        missing = [name for name in (*self.algorithm.NEEDS, *together) if getattr(batch, name) is None]
         if missing:
             hint = "; take it from Dataset.batches(..., discount=...)" if missing == ["return_to_go"] else ""
             raise DataError(f"the batch has no {missing[0]}, which {self.algorithm_name} learns from{hint}")
