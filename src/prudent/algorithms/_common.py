@@ -122,6 +122,10 @@ def q_min(networks: Networks, observation: Tensor, action: Tensor) -> Tensor:
     return nn.critic(networks["critic"], observation, action).amin(1)
 
 
+Value = Callable[[Networks, Tensor, Tensor], Tensor]
+"""What an actor maximises: networks, observation (P, B, S), action (P, B, A) -> (P, B)."""
+
+
 # --- pieces of losses -------------------------------------------------------------------------------------------------
 
 
@@ -167,17 +171,20 @@ def data_log_prob(networks: Networks, batch: Batch) -> Tensor:
     return nn.log_prob_tanh_gaussian(mean, log_std, batch.action)
 
 
-def soft_actor_loss(networks: Networks, batch: Batch, noise: Tensor, clone: bool) -> tuple[Tensor, Metrics]:
+def soft_actor_loss(
+    networks: Networks, batch: Batch, noise: Tensor, clone: bool, value: Value = q_min
+) -> tuple[Tensor, Metrics]:
     """``tau log pi(a|s) - min_E Q(s, a)``, a ~ pi(.|s) (SAC, 1812.05905, eq. 7); loss (P,).
 
-    With ``clone`` the critic's term gives way to ``-log pi(a_data|s)``: behaviour cloning for a warm-up.
+    ``value`` may combine the critics otherwise. With ``clone`` the critic's term gives way to ``-log pi(a_data|s)``:
+    behaviour cloning for a warm-up.
     """
     mean, log_std = nn.tanh_gaussian(networks["actor"], batch.observation)
     action, log_prob_PB = nn.sample_tanh_gaussian(mean, log_std, noise)
     if clone:
         score_PB = nn.log_prob_tanh_gaussian(mean, log_std, batch.action)
     else:
-        score_PB = q_min(networks, batch.observation, action)
+        score_PB = value(networks, batch.observation, action)
     tau_P1 = temperature(networks).detach().unsqueeze(-1)
     loss_P = (tau_P1 * log_prob_PB - score_PB).mean(-1)
     return loss_P, {"actor_loss": loss_P, "entropy": -log_prob_PB.mean(-1)}
@@ -201,10 +208,12 @@ def descend(
     return metrics
 
 
-def update_soft_actor(state: State, batch: Batch, noise: Tensor, hyper: Hyper, clone: bool = False) -> Metrics:
+def update_soft_actor(
+    state: State, batch: Batch, noise: Tensor, hyper: Hyper, clone: bool = False, value: Value = q_min
+) -> Metrics:
     """A step of the actor, then one of the temperature where it is learned."""
     metrics = descend(
-        state, "actor", lambda networks: soft_actor_loss(networks, batch, noise, clone), hyper.actor_lr, hyper
+        state, "actor", lambda networks: soft_actor_loss(networks, batch, noise, clone, value), hyper.actor_lr, hyper
     )
     if hyper.learn_temperature:
         target = -float(batch.action.shape[-1]) if hyper.target_entropy is None else hyper.target_entropy

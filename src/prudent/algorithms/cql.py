@@ -6,8 +6,9 @@ they give the learned policy does not exceed what the data support. Shapes follo
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -137,13 +138,19 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
 def critic_loss(
     networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, step: int = 0, y_PB: Tensor | None = None
 ) -> tuple[Tensor, Metrics]:
-    """``sum_e [ mean (Q_e - y)^2 + weight * mean gap_e ]``, CQL(H), eq. 4 of the paper with the data term's one-half
-    absorbed in alpha. Returns the loss (P,) and metrics (P,)."""
+    """:func:`conservative_loss` with y from :func:`target`, unless it is given, and actions from :func:`propose`."""
     if y_PB is None:
         y_PB = target(networks, batch, noise, hyper)
+    return conservative_loss(networks, batch, y_PB, *propose(networks, batch, noise, hyper), hyper, step)
+
+
+def conservative_loss(
+    networks: Networks, batch: Batch, y_PB: Tensor, q_PENB: Tensor, log_density_PNB: Tensor, hyper: Hyper, step: int
+) -> tuple[Tensor, Metrics]:
+    """``sum_e [ mean (Q_e - y)^2 + weight * mean gap_e ]``, CQL(H), eq. 4 of the paper with the data term's one-half
+    absorbed in alpha. Returns the loss (P,) and metrics (P,)."""
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
-    q_PENB, log_density_PNB = propose(networks, batch, noise, hyper)
     gap_PEB, normalized_PEB = conservative_gap(q_PEB, q_PENB, log_density_PNB, hyper)
     weight_P = penalty_weight(networks, hyper, step)
     threshold_P = hyper.target_gap if hyper.lagrange else torch.zeros_like(weight_P)
@@ -278,13 +285,21 @@ def lagrange_loss(networks: Networks, gap_P: Tensor, hyper: Hyper, step: int = 0
     return loss_P, {"lagrange_loss": loss_P}
 
 
+CriticLoss = Callable[[Networks, Batch, Any, Hyper, int, Tensor | None], tuple[Tensor, Metrics]]
+"""A critics' loss with the arguments of :func:`critic_loss`: what CQL's extensions put in its place."""
+
+
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
-def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper, loss: CriticLoss | None = None) -> Metrics:
     """A step of the critics, and of the Lagrange multiplier where it is learned, from the gap the critics had."""
     metrics = descend(
-        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, state.step), hyper.critic_lr, hyper
+        state,
+        "critic",
+        lambda networks: (loss or critic_loss)(networks, batch, noise, hyper, state.step, None),
+        hyper.critic_lr,
+        hyper,
     )
     if hyper.lagrange:
         gap_P = metrics["cql_gap_normalized"]
@@ -300,12 +315,18 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
     return metrics
 
 
-def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+def update_supervised(
+    state: State, batch: Batch, noise: Noise, hyper: Hyper, loss: CriticLoss | None = None
+) -> Metrics:
     """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
     y_PB = batch.return_to_go
     assert y_PB is not None, "a supervised step needs a batch with return_to_go"
     metrics = descend(
-        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, 0, y_PB), hyper.critic_lr, hyper
+        state,
+        "critic",
+        lambda networks: (loss or critic_loss)(networks, batch, noise, hyper, 0, y_PB),
+        hyper.critic_lr,
+        hyper,
     )
     return metrics | update_soft_actor(state, batch, noise.actor, hyper, clone=True)
 

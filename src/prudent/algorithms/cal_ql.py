@@ -1,0 +1,78 @@
+"""Calibrated Q-learning (Nakamoto et al. 2023, arXiv 2303.05479): CQL that never pushes below what the data earned.
+
+CQL's values may end far below any real policy's; when training goes on online, the first honest return then looks like
+a great discovery and the policy unlearns what it knew. Here the values of the policy's actions count as at least the
+return that the logged behaviour had from there on, so that they are pushed down to it and no further.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prudent.algorithms import _common, cql
+from prudent.algorithms._common import Networks, State
+from prudent.types import Batch, Hyper, Metrics
+
+TITLE, POLICY, NEEDS = "Cal-QL", "gaussian", ("return_to_go",)
+
+
+@dataclass(frozen=True)
+class Config(cql.Config):
+    """Settings of CQL; float fields may differ between members of a population."""
+
+
+init, draw = cql.init, cql.draw
+
+
+def critic_loss(
+    networks: Networks, batch: Batch, noise: cql.Noise, hyper: Hyper, step: int = 0, y_PB: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
+    """CQL's loss with :func:`calibrated` values of the proposals (eq. 4.1 of the paper): (P,) and metrics (P,).
+
+    ``bound_rate`` is the share of the policy's proposals whose value lay below the return-to-go.
+    """
+    if y_PB is None:
+        y_PB = cql.target(networks, batch, noise, hyper)
+    q_PENB, log_density_PNB = cql.propose(networks, batch, noise, hyper)
+    calibrated_PENB, bound_rate_P = calibrated(q_PENB, batch.return_to_go, hyper)
+    loss_P, metrics = cql.conservative_loss(networks, batch, y_PB, calibrated_PENB, log_density_PNB, hyper, step)
+    return loss_P, metrics | {"bound_rate": bound_rate_P}
+
+
+def calibrated(q_PENB: Tensor, return_PB: Tensor | None, hyper: Hyper) -> tuple[Tensor, Tensor]:
+    """``max(Q, G)`` for the proposals drawn from the policy, Q for the uniform ones; and the rate (P,) at which G won.
+
+    G is the return-to-go of the batch row (P, B), the value of the behaviour. The maximum is taken before the
+    importance weight. A truncated episode is taken to go on as it ended, so a failed episode of a task that pays
+    r_min in every step has the return r_min / (1 - gamma), as the paper sets it.
+    """
+    assert return_PB is not None, "Cal-QL needs a batch with return_to_go"
+    sources = cql.ordered(hyper.proposals)
+    q_PEKNB = q_PENB.unflatten(2, (len(sources), -1))
+    from_policy_K11 = torch.tensor([s != "uniform" for s in sources], device=q_PENB.device).reshape(-1, 1, 1)
+    floor_P111B = return_PB.unflatten(1, (1, 1, 1, -1))
+    below_PEKNB = from_policy_K11 & (q_PEKNB < floor_P111B)
+    rate_P = below_PEKNB.to(q_PENB.dtype).mean((1, 2, 3, 4)) * len(sources) / from_policy_K11.sum().clamp(min=1)
+    return torch.where(below_PEKNB, floor_P111B, q_PEKNB).flatten(2, 3), rate_P
+
+
+def update_critic(state: State, batch: Batch, noise: cql.Noise, hyper: Hyper) -> Metrics:
+    """A step of the critics, and of the Lagrange multiplier where it is learned."""
+    return cql.update_critic(state, batch, noise, hyper, critic_loss)
+
+
+def update_supervised(state: State, batch: Batch, noise: cql.Noise, hyper: Hyper) -> Metrics:
+    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
+    return cql.update_supervised(state, batch, noise, hyper, critic_loss)
+
+
+update_actor, update_target = cql.update_actor, cql.update_target
+
+
+def update(state: State, batch: Batch, noise: cql.Noise, hyper: Hyper) -> Metrics:
+    """One training step: critics, actor with the updated critics, temperature, targets."""
+    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+
+
+act, q_value = cql.act, cql.q_value

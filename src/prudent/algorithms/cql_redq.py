@@ -1,0 +1,126 @@
+"""CQL with a randomised ensemble (REDQ: Chen, Wang, Zhou & Ross 2021, arXiv 2101.05982).
+
+Ten critics with layer normalisation. The target is the minimum of a random few, the conservative penalty falls on
+another random few, every critic learns from the target, and the actor follows their mean: less noise in the target
+than a minimum over all, at the price of wider products.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from prudent import nn
+from prudent.algorithms import _common, cql
+from prudent.algorithms._common import Networks, State, update_soft_actor
+from prudent.errors import ConfigError
+from prudent.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Params, Spec
+
+TITLE, POLICY, NEEDS = "CQL-REDQ", "gaussian", ()
+
+
+@dataclass(frozen=True)
+class Config(cql.Config):
+    """Settings of CQL and the subset's size; float fields may differ between members of a population."""
+
+    n_critics: int = 10  # critics in the ensemble
+    subset_size: int = 2  # critics drawn for each target, and as many, anew, for the penalty
+    layer_norm: bool = True  # layer normalisation in the critics
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 1 <= self.subset_size <= self.n_critics:
+            raise ConfigError(f"subset_size must be 1 to n_critics ({self.n_critics}), got {self.subset_size}")
+
+
+@dataclass(frozen=True)
+class Noise(cql.Noise):
+    """CQL's draws, and which critics make the target and bear the penalty: int64 (P, subset_size), all different."""
+
+    target_subset: Tensor | None = None
+    penalty_subset: Tensor | None = None
+
+
+init = cql.init
+
+
+def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
+    """Fresh noise for one step."""
+    drawn = cql.draw(spec, hyper, rng)
+    target_subset, penalty_subset = (
+        rng.uniform(0.0, 1.0, hyper.n_critics).argsort(-1)[:, : hyper.subset_size] for _ in range(2)
+    )
+    own = {f.name: getattr(drawn, f.name) for f in fields(drawn)}
+    return Noise(**own, target_subset=target_subset, penalty_subset=penalty_subset)
+
+
+def critic_loss(
+    networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, step: int = 0, y_PB: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
+    """``mean_e (Q_e - y)^2 + weight * mean gap_e``, e over all critics in the first, a random few in the second term.
+
+    Returns the loss (P,) and metrics (P,).
+    """
+    assert noise.target_subset is not None
+    assert noise.penalty_subset is not None
+    if y_PB is None:
+        chosen = subset(networks["target_critic"], noise.target_subset)
+        y_PB = cql.target({**networks, "target_critic": chosen}, batch, noise, hyper)
+    q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
+    td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
+    penalised = {**networks, "critic": subset(networks["critic"], noise.penalty_subset)}
+    own_noise = noise if noise.choice is None else replace(noise, choice=noise.choice[:, : hyper.subset_size])
+    q_PeNB, log_density_PNB = cql.propose(penalised, batch, own_noise, hyper)
+    q_PeB = subset({"q": q_PEB}, noise.penalty_subset)["q"]
+    gap_PeB, normalized_PeB = cql.conservative_gap(q_PeB, q_PeNB, log_density_PNB, hyper)
+    weight_P = cql.penalty_weight(networks, hyper, step)
+    penalised_P = normalized_PeB.mean((-2, -1)) - hyper.target_gap if hyper.lagrange else gap_PeB.mean((-2, -1))
+    loss_P = td_PE.mean(-1) + weight_P * penalised_P
+    return loss_P, {
+        "critic_loss": loss_P,
+        "td_error": td_PE.mean(-1),
+        "cql_gap": gap_PeB.mean((-2, -1)),
+        "cql_gap_normalized": normalized_PeB.mean((-2, -1)),
+        "alpha": weight_P,
+        "q_data": q_PEB.mean((-2, -1)),
+        "target": y_PB.mean(-1),
+    }
+
+
+def subset(params: Params, index_Pe: Tensor) -> Params:
+    """Each member's own choice of critics: parameters (P, E, ...) at ``index_Pe`` (P, e)."""
+    rows_P1 = torch.arange(len(index_Pe), device=index_Pe.device).unsqueeze(-1)
+    return {name: value[rows_P1, index_Pe] for name, value in params.items()}
+
+
+def q_mean(networks: Networks, observation: Tensor, action: Tensor) -> Tensor:
+    """The mean Q over the ensemble, (P, B): what the actor follows."""
+    return nn.critic(networks["critic"], observation, action).mean(1)
+
+
+def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step of the critics, and of the Lagrange multiplier where it is learned."""
+    return cql.update_critic(state, batch, noise, hyper, critic_loss)
+
+
+def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
+    return cql.update_supervised(state, batch, noise, hyper, critic_loss)
+
+
+def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """A step of the actor along the mean of the critics (cloning the data during the warm-up), then the temperature."""
+    clone = state.step < hyper.bc_warmup_steps
+    return update_soft_actor(state, batch, noise.actor, hyper, clone=clone, value=q_mean)
+
+
+update_target = cql.update_target
+
+
+def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+    """One training step: critics, actor with the updated critics, temperature, targets."""
+    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+
+
+act, q_value = cql.act, cql.q_value
