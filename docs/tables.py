@@ -67,6 +67,20 @@ def config(argument: str) -> str:
     return flags(algorithms.get(argument).Config, several=True)
 
 
+def extends(argument: str) -> str:
+    """The settings in which an algorithm differs from the one it extends."""
+    from prudent import algorithms
+    from prudent.config import field_comments
+
+    own, plain = (algorithms.get(name).Config for name in argument.split())
+    defaults = {f.name: f.default for f in fields(plain)}
+    changed = [f for f in fields(own) if defaults.get(f.name, f) != f.default]
+    comments = field_comments(own)
+    return table(
+        ["setting", "default", "meaning"], [[f"`{f.name}`", shown(f.default), comments[f.name]] for f in changed]
+    )
+
+
 def options(_: str) -> str:
     """The settings of the training loop."""
     from prudent import loop
@@ -159,6 +173,7 @@ def source(argument: str) -> str:
 
 KINDS: dict[str, Callable[[str], str]] = {
     "config": config,
+    "extends": extends,
     "options": options,
     "fields": settings_of,
     "presets": presets,

@@ -294,12 +294,9 @@ CriticLoss = Callable[[Networks, Batch, Any, Hyper, int, Tensor | None], tuple[T
 
 def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper, loss: CriticLoss | None = None) -> Metrics:
     """A step of the critics, and of the Lagrange multiplier where it is learned, from the gap the critics had."""
+    chosen = loss or critic_loss
     metrics = descend(
-        state,
-        "critic",
-        lambda networks: (loss or critic_loss)(networks, batch, noise, hyper, state.step, None),
-        hyper.critic_lr,
-        hyper,
+        state, "critic", lambda nets: chosen(nets, batch, noise, hyper, state.step, None), hyper.critic_lr, hyper
     )
     if hyper.lagrange:
         gap_P = metrics["cql_gap_normalized"]
@@ -321,13 +318,8 @@ def update_supervised(
     """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
     y_PB = batch.return_to_go
     assert y_PB is not None, "a supervised step needs a batch with return_to_go"
-    metrics = descend(
-        state,
-        "critic",
-        lambda networks: (loss or critic_loss)(networks, batch, noise, hyper, 0, y_PB),
-        hyper.critic_lr,
-        hyper,
-    )
+    chosen = loss or critic_loss
+    metrics = descend(state, "critic", lambda nets: chosen(nets, batch, noise, hyper, 0, y_PB), hyper.critic_lr, hyper)
     return metrics | update_soft_actor(state, batch, noise.actor, hyper, clone=True)
 
 

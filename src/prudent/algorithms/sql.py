@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prudent.algorithms import cql
+from prudent.config import check_choice
 
 TITLE, POLICY, NEEDS = "SQL", "gaussian", ()
 
@@ -18,6 +19,10 @@ class Config(cql.Config):
     """Settings of CQL, with the soft backup; float fields may differ between members of a population."""
 
     backup: Literal["soft"] = "soft"  # value of the next state in the target: always the soft one here
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice(self, "backup", ("soft",))
 
 
 init, draw = cql.init, cql.draw
