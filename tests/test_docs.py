@@ -37,8 +37,15 @@ def test_generated_parts_are_fresh(page):
 def test_every_setting_is_documented():
     page = text("docs/algorithms.md")
     for name in algorithms.names():
-        section = page.partition(f"<!-- generated: config {name} -->")[2].partition("<!-- end -->")[0]
-        missing = [f.name for f in fields(algorithms.get(name).Config) if f"| `{f.name}` |" not in section]
+        own = algorithms.get(name).Config
+        extended = {t: n for n in algorithms.names() if (t := algorithms.get(n).Config) is not own}.get(own.__base__)
+        # What extends another algorithm shows where it differs; the rest stands in that one's section.
+        shared = {} if extended is None else {f.name: f.default for f in fields(own.__base__)}
+        differing = [f.name for f in fields(own) if shared.get(f.name, fields) != f.default]
+        marker = f"config {name}" if extended is None else f"extends {name} {extended}"
+        section = page.partition(f"<!-- generated: {marker} -->")[2].partition("<!-- end -->")[0]
+        missing = [setting for setting in differing if f"| `{setting}` |" not in section]
+        assert f"`{name}`" in page, f"{name}: not in docs/algorithms.md"
         assert not missing, f"{name}: not in docs/algorithms.md"
     for f in fields(loop.Options):
         assert f"| `{f.name}` |" in text("docs/training.md")

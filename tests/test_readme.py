@@ -82,5 +82,5 @@ def test_the_excerpt_is_the_source():
         GENERATED.search((ROOT / "README.md").read_text(encoding="utf-8"))[0],
         flags=re.DOTALL,
     )
-    assert excerpt in inspect.getsource(cql.critic_loss)
+    assert excerpt in inspect.getsource(cql.conservative_loss)
     assert len(excerpt.splitlines()) <= 25, "one screen"
