@@ -96,8 +96,8 @@ def q_value(networks: Networks, observation: Tensor, action: Tensor) -> Tensor:
 def act(
     networks: Networks,
     observation: Tensor,
-    noise: Tensor | None = None,
-    mask: Tensor | None = None,  # noqa: ARG001
+    noise: Tensor | None = None,  # noqa: ARG001
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The allowed action of the largest Q, (P, B) int64, and its log-probability 0, (P, B); ``noise`` is not heeded."""
     action_PB = nn.allowed(q_all(networks, observation), mask).argmax(-1)
