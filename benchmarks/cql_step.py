@@ -26,7 +26,8 @@ import torch
 from prudent import loop, runs
 from prudent.algorithms import cql
 from prudent.data import Dataset
-from prudent.population import Population, grid
+from prudent.members import grid
+from prudent.population import Population
 from prudent.scaling import Scaling
 
 OBSERVATION, ACTION, ROWS = 17, 6, 20_000

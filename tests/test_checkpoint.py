@@ -12,7 +12,7 @@ from helpers.runs import TINY, flags, prudent, tree, write_log
 from prudent import algorithms, checkpoint, loop, train
 from prudent.data import load_dataset
 from prudent.errors import PrudentError
-from prudent.population import grid
+from prudent.members import grid
 
 pytest_plugins = ["helpers.run_fixtures"]
 

@@ -97,7 +97,8 @@ def another(hint, default):
     if hint is bool:
         return not default
     if typing.get_origin(hint) is typing.Literal:
-        return next(choice for choice in typing.get_args(hint) if choice != default)
+        # SQL's backup has one choice only.
+        return next((choice for choice in typing.get_args(hint) if choice != default), default)
     if typing.get_origin(hint) is tuple:
         inner = typing.get_args(hint)[0]
         return {int: (5, 6), str: ("uniform",), float: (-1.5, 2.5)}[inner]

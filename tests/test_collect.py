@@ -11,7 +11,8 @@ from helpers.runs import flags, prudent, tree, write_log
 from prudent import algorithms, checkpoint, runs
 from prudent.collect import Plan, collect, roll_out
 from prudent.data import load_dataset
-from prudent.population import Member, Population
+from prudent.members import Member
+from prudent.population import Population
 from test_apprentice import FAST, QUICK
 
 pytest_plugins = ["helpers.run_fixtures"]

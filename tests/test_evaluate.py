@@ -311,7 +311,8 @@ def test_discrete_actions():
 
 def test_a_population_is_evaluated_member_by_member_as_alone():
     from prudent import algorithms, envs
-    from prudent.population import Population, grid
+    from prudent.members import grid
+    from prudent.population import Population
     from prudent.scaling import Scaling
 
     spec = envs.spec_of("Pendulum-v1")

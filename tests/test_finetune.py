@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.runs import TINY, flags, metrics_of, prudent, tree, write_log
+from helpers.runs import flags, metrics_of, prudent, tree, write_log
 from helpers.toys import TOY_SPEC
 from prudent import algorithms, checkpoint, finetune
 from prudent.errors import ConfigError
 from prudent.finetune import Mixture, Settings
 from prudent.loggers import read_metrics
+from prudent.members import Member
 from prudent.online import ReplayBuffer, Transition
-from prudent.population import Member, Population
+from prudent.population import Population
 from prudent.recorder import Recorder
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling
@@ -31,7 +32,7 @@ def trained(folder, algorithm="sac", seeds=(0, 1)):
     log = folder / "log.npz"
     if not log.exists():
         write_log(log)
-    settings = flags(algorithm) if algorithm in TINY else ["--algo", algorithm, "--hidden", 8, "--batch-size", 16]
+    settings = flags(algorithm)
     words = ["train", log, *settings, "--seeds", *seeds, "--steps", 4, "--eval-episodes", 1, "--env", ENV]
     assert prudent(*words, "--out", folder / algorithm) == 0
     return folder / algorithm

@@ -11,8 +11,9 @@ from helpers.toys import TOY_SPEC
 from prudent import algorithms
 from prudent.data import Dataset
 from prudent.errors import ConfigError, PrudentError
+from prudent.members import Member
 from prudent.online import Explorer, Interaction, ReplayBuffer, Transition, Uniform
-from prudent.population import Member, Population
+from prudent.population import Population
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling
 from prudent.types import Spec

@@ -13,7 +13,8 @@ from prudent import ReBRAC
 from prudent.algorithms import bc, cql, rebrac, sac, td3_bc
 from prudent.data import Dataset
 from prudent.errors import ConfigError, DataError
-from prudent.population import Member, Population, grid, split_settings
+from prudent.members import Member, grid, split_settings
+from prudent.population import Population
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling
 from prudent.training_data import TrainingData

@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from helpers.runs import TINY, flags, prudent
+from helpers.runs import TINY, flags, prudent, task_of, write_log
 from prudent import algorithms, loop, runs, train
 from prudent.data import load_dataset
 from prudent.errors import ConfigError, PrudentError
-from prudent.population import grid
+from prudent.members import grid
 
 pytest_plugins = ["helpers.run_fixtures"]
 
@@ -71,11 +71,11 @@ def test_a_run_folder_holds_what_is_documented(log, tmp_path):
 
 
 @pytest.mark.parametrize("algorithm", algorithms.names())
-def test_members_come_back_from_config_json(log, algorithm):
+def test_members_come_back_from_config_json(tmp_path, algorithm):
     settings = {"cql": {"gap_clip": (-200.0, math.inf), "proposals": ("uniform",)}}.get(algorithm, {})
     config = algorithms.get(algorithm).Config(**TINY[algorithm], **settings)
-    members = grid(config, {"actor_lr": [1e-3, 3e-4]}, [3, 4])
-    dataset = load_dataset(log)
+    members = grid(config, {"discount": [0.9, 0.95]}, [3, 4])
+    dataset = load_dataset(write_log(tmp_path / "log.npz", **task_of(algorithm)[1]))
     population = train.new_population(dataset, algorithm, members, "cpu")
     described = runs.describe(population, dataset, {"env": None})
     assert runs.members(json.loads(json.dumps(described, allow_nan=False))) == members

@@ -11,8 +11,9 @@ from prudent import envs
 from prudent.algorithms import sac
 from prudent.errors import ConfigError, PrudentError
 from prudent.evaluate import evaluate
+from prudent.members import Member
 from prudent.online import Explorer, Interaction, ReplayBuffer, Transition, Uniform
-from prudent.population import Member, Population
+from prudent.population import Population
 from prudent.progress import Progress
 from prudent.scaling import Scaling
 from prudent.types import Spec

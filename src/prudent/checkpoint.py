@@ -23,7 +23,8 @@ from torch import Tensor
 from prudent import algorithms
 from prudent.config import from_json, to_json
 from prudent.errors import PrudentError
-from prudent.population import Member, Population
+from prudent.members import Member
+from prudent.population import Population
 from prudent.scaling import Scaling
 from prudent.types import Spec
 from prudent.version import __version__

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from prudent import population, report, runs, train
+from prudent import members, report, runs, train
 from prudent.algorithms import bc, cql
 from prudent.data import load_dataset
 from prudent.loop import Options
@@ -41,8 +41,7 @@ def demo(out: Path, steps: int | None = None) -> None:
     began = time.perf_counter()
     for name, config in (("bc", BC), ("cql", CQL)):
         print(f"\n{name.upper()}, {len(SEEDS)} seeds as one population")
-        members = population.grid(config, {}, SEEDS)
-        train.train(dataset, name, members, options, out / name, {"source": DATA})
+        train.train(dataset, name, members.grid(config, {}, SEEDS), options, out / name, {"source": DATA})
         overall = runs.read_json(out / name / "evaluation.json")["overall"]
         rows.append([name.upper(), *(cell(key, overall[key]) for key in SHOWN)])
     path = report.write_report(out / "cql", {"BC": out / "bc"})

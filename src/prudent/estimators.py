@@ -19,7 +19,8 @@ from prudent.config import check_names, from_json, to_json
 from prudent.data import Dataset
 from prudent.errors import ConfigError, PrudentError
 from prudent.evaluate import evaluate_both
-from prudent.population import Member, Population, grid, split_settings
+from prudent.members import Member, grid, split_settings
+from prudent.population import Population
 from prudent.types import Batch
 
 

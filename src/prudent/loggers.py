@@ -15,6 +15,11 @@ name                            meaning (mean over the steps since the last even
 ``train/q_policy``              Q of the policy's actions
 ``train/q_random``              Q of uniform actions
 ``train/q_next_policy``         Q of the actions the policy would take in the next state
+``train/bound_rate``            share of the policy's proposals whose Q lay below the logged return (Cal-QL)
+``train/penalty``               how far negatives are valued above the logged actions, at least 0 (CIQL)
+``train/value``                 V of the logged states
+``train/value_loss``            what the value network minimises
+``train/effective_share``       effective number of cloned rows over the batch's rows, by their weights (0 to 1)
 ``train/target``                what the critics are fitted to: reward plus discounted next value
 ``train/actor_loss``            what the policy minimises
 ``train/lagrange_loss``         loss of the learned multiplier of alpha

@@ -15,7 +15,8 @@ from prudent import algorithms, envs
 from prudent.config import from_json, to_json
 from prudent.data import Dataset
 from prudent.errors import ConfigError, PrudentError
-from prudent.population import Member, Population
+from prudent.members import Member
+from prudent.population import Population
 from prudent.version import __version__
 
 

@@ -15,7 +15,8 @@ from prudent.data import BUILTIN, Dataset, load_dataset
 from prudent.data.columns import check_bounds
 from prudent.errors import ConfigError
 from prudent.loop import Options, fit, prepare_process
-from prudent.population import Member, Population
+from prudent.members import Member
+from prudent.population import Population
 from prudent.progress import Progress
 from prudent.recorder import Interrupted, Recorder
 from prudent.scaling import Scaling

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from prudent import checkpoint, cli
+from prudent import algorithms, checkpoint, cli
+from prudent.algorithms import cql
 from prudent.loggers import read_metrics
 
 TINY = {
-    "cql": {"hidden": (8, 8), "n_actions": 2, "batch_size": 16, "value_init": "regression", "value_init_steps": 20},
-    "sac": {"hidden": (8, 8), "batch_size": 16},
-    "bc": {"hidden": (8, 8), "batch_size": 16},
+    name: {"hidden": (8, 8), "batch_size": 16}
+    | ({"n_actions": 2} if issubclass(algorithms.get(name).Config, cql.Config) else {})
+    | ({"value_init": "regression", "value_init_steps": 20} if name == "cql" else {})
+    for name in algorithms.names()
 }
 """Settings of networks that train a thousand steps in a second or two."""
 
@@ -43,9 +45,25 @@ def columns(rows: int = 240) -> dict[str, np.ndarray]:
     }
 
 
+def discrete_columns(rows: int = 240) -> dict[str, np.ndarray]:
+    """A log with the spaces of CartPole-v1, otherwise as :func:`columns`."""
+    found = columns(rows)
+    for name in ("observations", "next_observations"):
+        found[name] = np.concatenate([found[name], found[name][:, :1]], axis=1)
+    found |= {"actions": np.random.default_rng(1).integers(2, size=rows), "n_actions": np.int64(2)}
+    return {name: column for name, column in found.items() if name not in ("action_low", "action_high")}
+
+
+def task_of(algorithm: str) -> tuple[str, dict[str, np.ndarray]]:
+    """An environment for the algorithm's kind of actions, and the columns of a log with its spaces."""
+    if algorithms.is_discrete(algorithm):
+        return "CartPole-v1", discrete_columns()
+    return "Pendulum-v1", columns()
+
+
 def write_log(path: Path, **changes) -> Path:
     """The log as a file; a column given as None is left out."""
-    found = {**columns(), **changes}
+    found = {**columns(), **changes} if "actions" not in changes or "n_actions" not in changes else changes
     np.savez(path, **{name: value for name, value in found.items() if value is not None})
     return path
 

@@ -9,7 +9,8 @@ import pytest
 
 from prudent.algorithms import rebrac, td3_bc
 from prudent.data import Dataset
-from prudent.population import Population, grid
+from prudent.members import grid
+from prudent.population import Population
 from prudent.scaling import Scaling
 
 SMALL = {

@@ -19,7 +19,8 @@ from helpers.cases import hyper64
 from prudent import nn, optim
 from prudent.algorithms import _common, discrete_bc, discrete_cql, discrete_iql
 from prudent.data import Dataset
-from prudent.population import Population, grid
+from prudent.members import grid
+from prudent.population import Population
 from prudent.scaling import Scaling
 from prudent.types import Batch
 

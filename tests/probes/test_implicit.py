@@ -5,7 +5,8 @@ import pytest
 
 from prudent import algorithms, nn
 from prudent.data import Dataset
-from prudent.population import Population, grid
+from prudent.members import grid
+from prudent.population import Population
 from prudent.scaling import Scaling
 
 QUICK = {

@@ -10,7 +10,8 @@ import torch
 
 from prudent.algorithms import cql, sac
 from prudent.data import Dataset
-from prudent.population import Population, grid
+from prudent.members import grid
+from prudent.population import Population
 from prudent.scaling import Scaling
 
 SMALL = {

@@ -14,7 +14,7 @@ from prudent.config import from_json
 from prudent.data import BUILTIN
 from prudent.errors import ConfigError
 from prudent.loop import Options
-from prudent.population import Member, grid, split_settings
+from prudent.members import Member, grid, split_settings
 
 ALL = "all"
 """In place of a list of algorithms: all that are for the environment's kind of actions."""

@@ -51,7 +51,7 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
     from prudent import algorithms, loop, presets, runs, train
     from prudent.data import load_dataset
     from prudent.flags import Parser, add_flags
-    from prudent.population import grid, split_settings
+    from prudent.members import grid, split_settings
 
     preset = presets.get(preset_name) if preset_name else None
     name = algorithm or (preset.algorithm if preset else "cql")

@@ -1,0 +1,73 @@
+"""Who trains together: seeds x hyperparameters, each member with its own settings and name."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from prudent.config import check_names, from_json, member_fields
+from prudent.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member: its settings, its seed, and a name that says in what it differs from the others."""
+
+    name: str
+    seed: int
+    config: Any
+
+
+def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> list[Member]:
+    """Every combination of the varied hyperparameters and the seeds, seeds fastest.
+
+    Raises:
+        ConfigError: a varied setting does not exist or cannot differ between members, or a seed or value is repeated.
+    """
+    check_names(type(config), varied)
+    fixed = [name for name in varied if name not in member_fields(type(config))]
+    if fixed:
+        raise ConfigError(f"{fixed[0]} decides shapes or branches: give one value, and start a run for each")
+    for name, values in {**varied, "seeds": seeds}.items():
+        if any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+            raise ConfigError(f"{name} takes one value or a list of numbers, got {list(values)}")
+        if name == "seeds" and any(v != int(v) for v in values):
+            raise ConfigError(f"seeds must be whole numbers, got {list(values)}")
+        if len(values) == 0 or len(set(values)) != len(values):
+            raise ConfigError(f"{name} must be one or more different values, got {list(values)}")
+    members = []
+    for values in itertools.product(*varied.values()):
+        chosen = dict(zip(varied, values, strict=True))
+        label = [f"{name}={value:.15g}" for name, value in chosen.items()]
+        own = replace(config, **chosen)
+        members.extend(Member(",".join([*label, f"seed={seed}"]), seed, own) for seed in seeds)
+    return members
+
+
+def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, list[float]]]:
+    """``base`` with single values applied, and the settings for which several values were given.
+
+    A list or tuple for a ``float`` field is several values; for any other field it is the value. A varied setting
+    enters the config with its first value, so that settings checked against each other are checked at all.
+
+    Raises:
+        ConfigError: a setting does not exist, or a value is of the wrong type or out of its range.
+    """
+    varying = member_fields(type(base))
+    lists: dict[str, list[float]] = {}
+    single: dict[str, Any] = {}
+    check_names(type(base), settings)
+    for name, given in settings.items():
+        # Numbers out of NumPy arrays are numbers too.
+        value = given.item() if isinstance(given, np.generic) else given
+        several = isinstance(value, list | tuple)
+        if name in varying and several and len(value) > 1:
+            lists[name] = list(value)
+            single[name] = value[0]
+        elif several:
+            single[name] = value[0] if name in varying and value else tuple(value)
+        else:
+            single[name] = value
+    return from_json(type(base), {f.name: getattr(base, f.name) for f in fields(base)} | single), lists
