@@ -55,3 +55,10 @@ def test_a_stream_is_pinned():
     """Numbers must not change from release to release: a seed in a paper names a run."""
     found = MemberRng([0], "noise").integers(1_000_000, 3)
     assert found.tolist() == [[482414, 217422, 633448]], "seed 0 of stream noise draws other numbers than it used to"
+
+
+def test_a_range_for_each_member():
+    drawn = MemberRng([3, 4], "sample").integers([5, 1000], 200)
+    assert drawn[0].max() < 5
+    assert drawn[1].max() > 100, "the second member draws from the first one's range"
+    assert torch.equal(drawn[1], MemberRng([4], "sample").integers(1000, 200)[0]), "company changes a member's draws"
