@@ -7,8 +7,9 @@ import torch
 import prudent
 from helpers.runs import TINY, task_of, write_log
 from prudent import algorithms
-from prudent.errors import DataError, PrudentError
+from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.estimators import AGENTS, class_name
+from prudent.evaluate import evaluate
 
 NAMES = algorithms.names()
 
@@ -93,3 +94,24 @@ def test_continuous_agents_take_no_mask(tmp_path):
     agent, dataset = fitted("bc", tmp_path)
     with pytest.raises(PrudentError, match="actions are continuous"):
         agent.predict(dataset.observation[:3], mask=np.ones((3, 1), dtype=bool))
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if algorithms.is_discrete(n)])
+def test_a_diverged_member_takes_no_action_and_has_no_return(name, tmp_path):
+    agent, dataset = fitted(name, tmp_path)
+    for params in agent.population.state.networks.values():
+        for value in params.values():
+            value[1] = torch.nan
+    mask = np.array([[False, True]] * 3)
+    assert agent.predict(dataset.observation[:3], member=0, mask=mask).tolist() == [1, 1, 1]
+    assert agent.predict(dataset.observation[:3], member=1, mask=mask).tolist() == [-1, -1, -1]
+    found = evaluate(agent.population, "CartPole-v1", episodes=2, deterministic=False)
+    assert found.diverged == ["seed=1"]
+    assert np.isfinite(found.returns[0]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rewards_are_never_scaled_away_or_reversed_and_the_discount_is_below_1(name):
+    for setting, wrong in (("reward_scale", 0.0), ("reward_scale", -1.0), ("discount", 1.0), ("discount", -0.1)):
+        with pytest.raises(ConfigError, match=setting):
+            algorithms.get(name).Config(**{setting: wrong})

@@ -31,7 +31,8 @@ def logged(rows=400, state_size=3, action_size=2, seed=0, **columns) -> Dataset:
         "observation": observation,
         "action": rng.uniform(-1, 1, size=(rows, action_size)).astype(np.float32),
         "reward": rng.normal(size=rows).astype(np.float32),
-        "next_observation": observation + 0.1,
+        # Rows follow each other within an episode; behind its end stands a state of its own.
+        "next_observation": np.where(ends[:, None], observation + 0.1, np.roll(observation, -1, axis=0)),
         "terminated": ends & (np.arange(rows) % 40 == 39),
         "truncated": ends & (np.arange(rows) % 40 == 19),
     }
@@ -518,7 +519,7 @@ def numbered(rows=120) -> Dataset:
         1,
         1,
         observation=number[:, None],
-        next_observation=number[:, None] + 0.5,
+        next_observation=number[:, None] + 1.0,
         action=(number[:, None] / rows).astype(np.float32),
     )
 

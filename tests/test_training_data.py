@@ -6,7 +6,7 @@ import torch
 
 from prudent import algorithms
 from prudent.data import Dataset
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, DataError
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling
 from prudent.training_data import TrainingData, best_rows
@@ -24,7 +24,7 @@ def episodes(**changes) -> Dataset:
         "observation": np.arange(rows)[:, None],
         "action": np.linspace(-1, 1, rows)[:, None],
         "reward": reward,
-        "next_observation": np.arange(rows)[:, None] + 0.5,
+        "next_observation": np.arange(rows)[:, None] + 1.0,
         "terminated": ends,
         "truncated": np.zeros(rows, dtype=bool),
     }
@@ -91,3 +91,30 @@ def test_masks_belong_to_their_rows():
     assert torch.equal(batch.action[0], row % 3)
     assert torch.equal(batch.mask[0], torch.from_numpy(mask)[row])
     assert torch.equal(batch.next_mask[0], torch.from_numpy(after)[row])
+
+
+def test_rows_in_no_order_of_time_are_refused_where_order_matters():
+    shuffled = np.random.default_rng(0).permutation(30)
+    ends = np.isin(shuffled, (9, 19, 29))
+    data = episodes(
+        observation=shuffled[:, None],
+        next_observation=shuffled[:, None] + 1.0,
+        action=np.zeros((30, 1)),
+        reward=np.ones(30),
+        terminated=ends,
+        truncated=np.zeros(30, dtype=bool),
+    )
+    scaling = Scaling.fit(data, False)
+    TrainingData(data, scaling, hyper(1.0), torch.device("cpu"), ())
+    for settings, needs in ((hyper(1.0), ("next_action",)), (hyper(1.0), ("return_to_go",)), (hyper(0.5), ())):
+        with pytest.raises(DataError, match="rows do not lead to the next one"):
+            TrainingData(data, scaling, settings, torch.device("cpu"), needs)
+
+
+def test_a_gap_within_an_episode_has_no_next_action():
+    observation = np.arange(10.0)[:, None]
+    observation[7] = 70.0
+    data = episodes(observation=observation, next_observation=np.arange(1.0, 11.0)[:, None])
+    known = data.followed
+    assert not known[6], "the row before a gap does not know what came next"
+    assert known[7], "from there on rows follow each other again"

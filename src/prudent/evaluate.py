@@ -65,7 +65,8 @@ class Acting(Protocol):
     ) -> np.ndarray:
         """(P, B, S) raw observations -> (P, B, A) actions in environment units (discrete: (P, B) int64).
 
-        ``mask`` (P, B, A) bool says which discrete actions are allowed; None allows all.
+        ``mask`` (P, B, A) bool says which discrete actions are allowed; None allows all. What has diverged takes NaN,
+        or -1 of discrete actions.
         """
         ...
 
@@ -323,7 +324,8 @@ def _rollout(
         mask = _mask(population, environments, shape)
         action = population.act(observation, deterministic, generator, mask=mask)
         # NaN never reaches the simulator: a diverged member ends here, and must not end the others.
-        lost = environments.active.reshape(shape) & ~np.isfinite(action.reshape(*shape, -1)).all(axis=-1)
+        known = action >= 0 if population.spec.discrete else np.isfinite(action).all(axis=-1)
+        lost = environments.active.reshape(shape) & ~known
         diverged |= lost
         environments.active &= ~lost.ravel()
         lengths += environments.active.reshape(shape)

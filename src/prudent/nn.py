@@ -137,7 +137,8 @@ def log_prob_tanh_gaussian(mean: Tensor, log_std: Tensor, action: Tensor) -> Ten
 
 def log_prob_categorical(logits: Tensor, mask: Tensor | None) -> Tensor:
     """Log-probabilities (..., A) of all discrete actions; minus infinity, probability exactly 0, off the ``mask``."""
-    return allowed(logits, mask).log_softmax(-1)
+    # Once more afterwards: NaN logits of a diverged network would otherwise spread over the forbidden actions.
+    return allowed(allowed(logits, mask).log_softmax(-1), mask)
 
 
 def allowed(scores: Tensor, mask: Tensor | None) -> Tensor:

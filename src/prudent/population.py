@@ -168,11 +168,14 @@ class Population:
         ``observation`` (P, B, S); with ``member`` only that one acts, and P is 1. Every member samples with the same
         noise, so that members are compared on equal luck and a member acts alone as it does in company. Discrete
         actions are (P, B) int64 with log-probabilities; ``mask`` (P, B, A) bool says which are allowed. A policy that
-        takes one action per state takes it with log-probability 0.
+        takes one action per state takes it with log-probability 0; a member that has diverged takes NaN, or -1 of
+        discrete actions.
         """
         scaled = self._scaled(observation)
         noise = None if deterministic else self._noise(scaled.shape[1], len(scaled), generator)
         action, log_prob = self._act(self._networks(member), scaled, noise, mask)
+        if self.spec.discrete:
+            action = torch.where(log_prob.isnan(), -1, action)
         if self.algorithm.POLICY == "gaussian":
             log_prob = log_prob - self.scaling.action_half_range.log().sum()
         return self.scaling.unscale_action(action).cpu().numpy(), log_prob.cpu().numpy()

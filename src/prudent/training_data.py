@@ -32,9 +32,11 @@ class TrainingData:
         def place(column: np.ndarray) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(column)).to(device)
 
+        self.pools = [place(pool) for pool in best_rows(dataset, hyper)]
+        if needs or self.pools:
+            dataset.check_order()
         scaling = scaling.to(device)
         self.rows = len(dataset)
-        self.pools = [place(pool) for pool in best_rows(dataset, hyper)]
         self.observation = scaling.observation(place(dataset.observation))
         self.next_observation = scaling.observation(place(dataset.next_observation))
         self.action = scaling.action(place(dataset.action))
@@ -54,8 +56,7 @@ class TrainingData:
                     "only value_init zero fits it, and no cal_ql"
                 )
             self.return_to_go_PR = torch.stack([place(r) for r in returns_to_go(dataset, hyper)])
-        # An episode's last row has no next action; what stands in the row behind it is another episode's.
-        self.goes_on = place(~(dataset.terminated | dataset.truncated)) if "next_action" in needs else None
+        self.goes_on = place(dataset.followed) if "next_action" in needs else None
 
     def sample(self, rng: MemberRng, batch_size: int) -> Batch:
         """A batch (P, B, ...)."""

@@ -37,7 +37,7 @@ def critic_loss(
     q_PENB, log_density_PNB = cql.propose(networks, batch, noise, hyper)
     calibrated_PENB, bound_rate_P = calibrated(q_PENB, batch.return_to_go, hyper)
     loss_P, metrics = cql.conservative_loss(networks, batch, y_PB, calibrated_PENB, log_density_PNB, hyper, step)
-    return loss_P, metrics | {"bound_rate": bound_rate_P}
+    return loss_P, metrics | cql.proposal_values(q_PENB, hyper) | {"bound_rate": bound_rate_P}
 
 
 def calibrated(q_PENB: Tensor, return_PB: Tensor | None, hyper: Hyper) -> tuple[Tensor, Tensor]:

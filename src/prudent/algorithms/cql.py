@@ -165,8 +165,13 @@ def conservative_loss(
         "q_data": q_PEB.mean((-2, -1)),
         "target": y_PB.mean(-1),
     }
+    return loss_P, metrics | proposal_values(q_PENB, hyper)
+
+
+def proposal_values(q_PENB: Tensor, hyper: Hyper) -> Metrics:
+    """The mean Q (P,) of the proposals of each source."""
     by_source = q_PENB.unflatten(2, (-1, hyper.n_actions)).mean((1, -2, -1))
-    return loss_P, metrics | {Q_METRICS[source]: by_source[:, k] for k, source in enumerate(ordered(hyper.proposals))}
+    return {Q_METRICS[source]: by_source[:, k] for k, source in enumerate(ordered(hyper.proposals))}
 
 
 @torch.no_grad()

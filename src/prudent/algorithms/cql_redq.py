@@ -77,7 +77,7 @@ def critic_loss(
     weight_P = cql.penalty_weight(networks, hyper, step)
     penalised_P = normalized_PeB.mean((-2, -1)) - hyper.target_gap if hyper.lagrange else gap_PeB.mean((-2, -1))
     loss_P = td_PE.mean(-1) + weight_P * penalised_P
-    return loss_P, {
+    metrics = {
         "critic_loss": loss_P,
         "td_error": td_PE.mean(-1),
         "cql_gap": gap_PeB.mean((-2, -1)),
@@ -86,6 +86,7 @@ def critic_loss(
         "q_data": q_PEB.mean((-2, -1)),
         "target": y_PB.mean(-1),
     }
+    return loss_P, metrics | cql.proposal_values(q_PeNB, hyper)
 
 
 def subset(params: Params, index_Pe: Tensor) -> Params:

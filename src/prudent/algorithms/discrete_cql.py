@@ -99,9 +99,13 @@ def act(
     noise: Tensor | None = None,  # noqa: ARG001
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The allowed action of the largest Q, (P, B) int64, and its log-probability 0, (P, B); ``noise`` is not heeded."""
-    action_PB = nn.allowed(q_all(networks, observation), mask).argmax(-1)
-    return action_PB, torch.zeros_like(observation[..., 0])
+    """The allowed action of the largest Q, (P, B) int64, and its log-probability 0, (P, B); ``noise`` is not heeded.
+
+    Where Q is not a number there is no such action, and the log-probability is NaN.
+    """
+    q_PBA = nn.allowed(q_all(networks, observation), mask)
+    action_PB = q_PBA.argmax(-1)
+    return action_PB, torch.where(nn.value_of(q_PBA, action_PB).isnan(), torch.nan, 0.0)
 
 
 def _of_action(z_PEBAK: Tensor, action_PB: Tensor) -> Tensor:

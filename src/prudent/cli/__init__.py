@@ -1,4 +1,4 @@
-"""``prudent``: demo, train, evaluate, report, bench, data.
+"""``prudent``: demo, train, finetune, evaluate, report, bench, data.
 
 User mistakes end in one line on standard error and exit code 2, without having written anything. Heavy imports wait
 until a verb needs them, so that ``prudent --help`` answers at once.
@@ -32,7 +32,8 @@ verbs:
   data collect            make a dataset: a random policy, a run's, or SAC trained to a stated level
 
 Each verb explains itself with --help. DATA is a file (.npz, .hdf5), a Minari dataset (minari:NAME), a D4RL name
-(hopper-medium-expert-v2, looked up in $PRUDENT_DATA), or the built-in pendulum-mixed; several files join into one."""
+(hopper-medium-expert-v2, looked up in $PRUDENT_DATA), or built-in: pendulum-mixed, cartpole-mixed, lunarlander-mixed.
+Several files join into one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -153,6 +153,27 @@ class Dataset:
         """(rows,) int64."""
         return np.repeat(np.arange(self.n_episodes), self.episode_lengths)
 
+    @cached_property
+    def followed(self) -> np.ndarray:
+        """(rows,) bool: where the next row goes on in the same episode, from the state this one led to."""
+        goes_on = ~(self.terminated | self.truncated)
+        goes_on[:-1] &= ~columns.differing_rows(self.next_observation[:-1], self.observation[1:])
+        return goes_on
+
+    def check_order(self) -> None:
+        """Refuse rows that stand in no order of time, out of which nothing can be said of what came next.
+
+        Raises:
+            DataError: most rows do not lead to the next one of their episode.
+        """
+        inside = ~(self.terminated | self.truncated)
+        if inside.any() and self.followed[inside].mean() < 0.5:
+            broken = np.flatnonzero(inside & ~self.followed)
+            raise DataError(
+                f"{self.name}: {len(broken)} of {int(inside.sum())} rows do not lead to the next one (the first is "
+                f"row {broken[0]}): rows in no order of time have no next actions, returns or best episodes"
+            )
+
     def returns_to_go(self, discount: float, reward: np.ndarray | None = None) -> np.ndarray:
         """Discounted return from each row on, (rows,) float32.
 
@@ -277,7 +298,6 @@ class Dataset:
         done = 0
         while steps is None or done < steps:
             rows = generator.integers(len(self), size=batch_size)
-            goes_on = ~(self.terminated[rows] | self.truncated[rows])
             yield Batch(
                 observation=torch.from_numpy(self.observation[rows]),
                 action=torch.from_numpy(self.action[rows]),
@@ -289,7 +309,7 @@ class Dataset:
                 next_mask=torch.from_numpy(self.extra["next_mask"][rows]) if "next_mask" in self.extra else None,
                 return_to_go=None if to_go is None else torch.from_numpy(to_go[rows]),
                 next_action=torch.from_numpy(self.action[np.minimum(rows + 1, len(self) - 1)]),
-                next_action_known=torch.from_numpy(goes_on),
+                next_action_known=torch.from_numpy(self.followed[rows]),
                 source=self,
             )
             done += 1
