@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from prudent import members, report, runs, train
+from prudent import algorithms, members, report, runs, train
 from prudent.algorithms import bc, cql
 from prudent.data import load_dataset
 from prudent.loop import Options
@@ -40,10 +40,11 @@ def demo(out: Path, steps: int | None = None) -> None:
     rows = [["the data", f"{dataset.episode_returns.mean():.1f}", *[""] * (len(SHOWN) - 1)]]
     began = time.perf_counter()
     for name, config in (("bc", BC), ("cql", CQL)):
-        print(f"\n{name.upper()}, {len(SEEDS)} seeds as one population")
+        title = algorithms.get(name).TITLE
+        print(f"\n{title}, {len(SEEDS)} seeds as one population")
         train.train(dataset, name, members.grid(config, {}, SEEDS), options, out / name, {"source": DATA})
         overall = runs.read_json(out / name / "evaluation.json")["overall"]
-        rows.append([name.upper(), *(cell(key, overall[key]) for key in SHOWN)])
+        rows.append([title, *(cell(key, overall[key]) for key in SHOWN)])
     path = report.write_report(out / "cql", {"BC": out / "bc"})
     print(f"\n{text_table(['policy', *(COLUMNS[key] for key in SHOWN)], rows)}")
     print("\nreturn: of the most likely action; predicted and realised: discounted, of the policy that samples")

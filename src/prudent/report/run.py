@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prudent import algorithms
 from prudent.errors import DataError
 from prudent.evaluate import ALL_SEEDS, settings_of
 from prudent.loggers import read_metrics
@@ -67,7 +68,9 @@ class Run:
     @property
     def algorithm(self) -> str:
         """``CQL``, as it is written in a heading."""
-        return str(self.config.get("algorithm") or "run").upper()
+        name = str(self.config.get("algorithm") or "run")
+        # A run of another version may have an algorithm that is not here.
+        return algorithms.get(name).TITLE if name in algorithms.names() else name
 
     @property
     def dataset(self) -> dict[str, Any]:
