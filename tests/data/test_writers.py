@@ -69,6 +69,28 @@ def test_hdf5_reads_back_the_same(place, kind):
     assert_same(load_dataset(path), written)
 
 
+def test_a_cut_episode_whose_successor_starts_the_next_keeps_its_last_row(place):
+    """One-hot states meet again, so a true successor equals the next episode's first observation."""
+    states, path = np.eye(3, dtype=np.float32), place / "cells.hdf5"
+    ends = np.array([False, True, False, True, False, True])
+    written = Dataset.from_columns(
+        observation=states[[0, 1, 2, 1, 0, 1]],
+        action=np.array([0, 1, 0, 1, 0, 1]),
+        reward=np.arange(6.0),
+        next_observation=states[[1, 2, 1, 0, 1, 2]],
+        terminated=ends & (np.arange(6) == 3),
+        truncated=ends,
+        discrete=True,
+    )
+    writers.write(written, str(path), {})
+    found = load_dataset(path)
+    assert len(found) == 6, f"rows were dropped: {found.notes}"
+    assert_same(found, written)
+    with h5py.File(path, "a") as file:
+        del file["metadata/true_successors"]
+    assert len(load_dataset(path)) == 5, "without the mark such a row may have been borrowed"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_minari_reads_back_the_same(place, kind):
     pytest.importorskip("minari")

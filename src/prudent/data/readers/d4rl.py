@@ -35,8 +35,9 @@ def read(
     Without ``next_observations (N, S)`` the following row is the successor, except at an episode's end.
     Without ``timeouts`` (d4rl-pybullet) episodes end at ``terminals``, at ``horizon`` steps, or where the
     observation jumps; ``dones="truncated"`` then says that the terminals only end the recording. Everything
-    inferred or dropped is in ``notes``. Few files declare ``metadata/action_low`` and ``action_high``; give the
-    bounds if you know them. Discrete actions are declared by ``discrete`` or ``n_actions``, here or in the file
+    inferred or dropped is in ``notes``. With ``metadata/true_successors``, as files written here have it, flags and
+    ``next_observations`` are taken as they are. Few files declare ``metadata/action_low`` and ``action_high``; give
+    the bounds if you know them. Discrete actions are declared by ``discrete`` or ``n_actions``, here or in the file
     (an attribute, or under ``metadata``), and may have ``action_masks next_action_masks (N, n_actions)``.
 
     Raises:
@@ -47,6 +48,7 @@ def read(
         budget = Budget()
         table = _hdf5.columns(file, KEYS, path.name, budget)
         horizon = horizon or _declared(file, "max_episode_steps", path.name)
+        true_successors = _declared(file, "true_successors", path.name, least=0)
         filed_n = _declared(file, "n_actions", path.name)
         filed = _declared(file, "discrete", path.name, least=0)
         filed_low, filed_high = (_bound(file, key, path.name) for key in ("action_low", "action_high"))
@@ -61,6 +63,7 @@ def read(
         action_high=filed_high if action_high is None else action_high,
         discrete=discrete,
         n_actions=n_actions,
+        true_successors=bool(true_successors),
     )
 
 
@@ -74,6 +77,7 @@ def assemble(
     action_high: Bound | None = None,
     discrete: bool | None = None,
     n_actions: int | None = None,
+    true_successors: bool = False,
 ) -> Dataset:
     """A dataset of the raw columns of a D4RL file; see :func:`read`."""
     for key in REQUIRED:
@@ -99,6 +103,12 @@ def assemble(
         name=name,
         extra=masks.from_file(table, name),
     )
+    whole = {"next_observations", "terminals", "timeouts"} | (
+        {"next_action_masks"} if "action_masks" in table else set()
+    )
+    if true_successors and truncated is not None and whole <= table.keys():
+        # A successor that equals the next episode's first row is no sign here that it was borrowed from there.
+        return raw
     settled = settle(
         raw.observation,
         terminated,

@@ -38,6 +38,8 @@ def check_target(path: Path) -> None:
 def write(dataset: Dataset, path: Path, about: Mapping[str, Any]) -> None:
     """Write ``path``: the columns, masks of discrete actions, and under ``metadata/`` bounds, ``n_actions``, ``about``.
 
+    ``metadata/true_successors`` says that ``next_observations`` holds what followed, at the end of an episode too.
+
     Columns are those of :data:`COLUMNS`, (N, ...) float32, flags (N,) bool, discrete actions (N,) int64;
     ``metadata/action_low`` and ``action_high`` are (A,).
 
@@ -67,11 +69,11 @@ def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
 
 def _metadata(dataset: Dataset, about: Mapping[str, Any]) -> dict[str, Any]:
     spec = dataset.spec
-    own: dict[str, Any] = {"n_actions": spec.action_size} if spec.discrete else {}
+    own: dict[str, Any] = {"true_successors": 1} | ({"n_actions": spec.action_size} if spec.discrete else {})
     if spec.action_low is not None and spec.action_high is not None:
         own |= {"action_low": np.array(spec.action_low), "action_high": np.array(spec.action_high)}
     taken = own.keys() & about.keys()
     if taken:
-        raise DataError(f"metadata/{sorted(taken)[0]} says what the actions are like: call yours something else")
+        raise DataError(f"metadata/{sorted(taken)[0]} is what the file says of itself: call yours something else")
     plain = (str, int, float, bool)
     return own | {key: value if isinstance(value, plain) else json.dumps(value) for key, value in about.items()}
