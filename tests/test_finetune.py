@@ -1,6 +1,7 @@
 """Going on online: both halves of a batch, the run folder that is left, and what is refused."""
 
 import json
+import signal
 from dataclasses import fields
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from helpers.runs import flags, metrics_of, prudent, tree, write_log
 from helpers.toys import TOY_SPEC
-from prudent import algorithms, checkpoint, finetune
+from prudent import algorithms, checkpoint, finetune, online
 from prudent.errors import ConfigError
 from prudent.finetune import Mixture, Settings
 from prudent.loggers import read_metrics
@@ -227,6 +228,23 @@ def test_interrupted_it_saves_its_policy_and_is_not_resumed(run, tmp_path, monke
     assert tree(out) == before
 
 
+def test_a_signal_counts_before_the_first_gradient_step_too(run, tmp_path, monkeypatch):
+    taken = []
+    add = online.ReplayBuffer.add
+
+    def stop(self, stepped):
+        taken.append(1)
+        add(self, stepped)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(online.ReplayBuffer, "add", stop)
+    out = tmp_path / "on"
+    assert prudent("finetune", run, *QUICK, "--out", out) == 130
+    assert len(taken) == 1, "the run went on after the signal"
+    assert json.loads((out / "status.json").read_text())["state"] == "interrupted"
+    assert checkpoint.load(out)[0].state.step == 4
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -237,7 +255,8 @@ def test_interrupted_it_saves_its_policy_and_is_not_resumed(run, tmp_path, monke
         ("{run} --env Nowhere-v0", "not known to Gymnasium"),
         ("{run} --env prudent/Toy-v0", "does not fit"),
         ("{run} --data other.npz", "fingerprint differs"),
-        ("{run} --steps 0", "must be 1 or more"),
+        ("{run} --steps 0", "must be 2 or more"),
+        ("{run} --steps 1", "must be 2 or more"),
         ("{run} --steps 10 --start-after 10", "start_after must lie between 1 and 9"),
         ("{run} --mix 1.5", "mix must lie within"),
         ("{run} --noise -1", "noise must lie within"),

@@ -49,8 +49,10 @@ class Settings:
     threads: int | None = None  # CPU threads; none leaves it to PyTorch
 
     def __post_init__(self):
-        if self.steps < 1 or self.updates_per_step < 1:
-            raise ConfigError("finetune: steps and updates_per_step must be 1 or more")
+        if self.steps < 2:
+            raise ConfigError(f"finetune: steps must be 2 or more, as exploring comes first, got {self.steps}")
+        if self.updates_per_step < 1:
+            raise ConfigError(f"finetune: updates_per_step must be 1 or more, got {self.updates_per_step}")
         if not 0 <= self.mix <= 1:
             raise ConfigError(f"finetune: mix must lie within [0, 1], got {self.mix:g}")
         if self.noise is not None and not 0 <= self.noise <= 1:
@@ -172,6 +174,7 @@ def _learn(population: Population, dataset: Dataset, settings: Settings, env: st
     with Interaction(env, seeds) as interaction:
         for step in range(1, settings.steps + 1):
             buffer.add(interaction.step(explorer))
+            recorder.heed_requests(population.state.step)
             if step > settings.waits:
                 for _ in range(settings.updates_per_step):
                     metrics = population.step(mixture)

@@ -74,7 +74,16 @@ class Recorder(Observer):
                 is_best = self.evaluate(step, options.env)
             if last or is_best or step % options.checkpoint_every == 0:
                 self.save()
-        if self.requests and not last:
+        if not last:
+            self.heed_requests(step)
+
+    def heed_requests(self, step: int) -> None:
+        """Stop where a signal asked for it.
+
+        Raises:
+            Interrupted: one did.
+        """
+        if self.requests:
             raise Interrupted(f"stopped by {signal.Signals(self.requests[0]).name} at step {step}")
 
     def flush(self, step: int) -> None:
