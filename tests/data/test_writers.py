@@ -1,6 +1,7 @@
 """What is written reads back the same, and only whole files appear."""
 
 import os
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -124,6 +125,71 @@ def test_minari_refuses_rows_in_no_order(place):
     with pytest.raises(DataError, match="episode 0"):
         writers.write(disordered, "minari:mine/log-v0", {})
     assert list(place.iterdir()) == []
+
+
+def test_minari_refuses_masks_in_no_order(place):
+    pytest.importorskip("minari")
+    disordered = log(discrete=True, masks=True)
+    disordered.extra["mask"][1] = True
+    with pytest.raises(DataError, match="episode 0 a next mask"):
+        writers.write(disordered, "minari:mine/log-v0", {})
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["log.hdf5", "minari:mine/log-v0"])
+def test_a_column_without_a_place_is_not_dropped_silently(place, monkeypatch, target):
+    if target.startswith("minari:"):
+        pytest.importorskip("minari")
+    monkeypatch.chdir(place)
+    timed = replace(log(), extra={"dt": np.ones(12, np.float32)})
+    with pytest.raises(DataError, match="no place for dt"):
+        writers.write(timed, target, {})
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appeared_meanwhile_stays(place, monkeypatch, links):
+    path, link = place / "log.hdf5", os.link
+
+    def late(source, target):
+        path.write_text("theirs")
+        if not links:
+            raise OSError(95, "Operation not supported")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(DataError, match="exists"):
+        writers.write(log(), str(path), {})
+    assert path.read_text() == "theirs"
+    assert list(place.iterdir()) == [path], "something was left beside it"
+
+
+def test_a_file_system_without_links(place, monkeypatch):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    writers.write(log(), str(place / "log.hdf5"), {})
+    assert_same(load_dataset(place / "log.hdf5"), log())
+    assert list(place.iterdir()) == [place / "log.hdf5"]
+
+
+def test_two_writers_of_one_name_do_not_share_a_file(place, monkeypatch):
+    """The second finishes while the first still writes: its file stays whole, the first is refused."""
+    link, path = os.link, place / "log.hdf5"
+    asides = []
+
+    def record(source, target):
+        asides.append(source)
+        if len(asides) == 1:
+            writers.write(log(rows=20), str(path), {})
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", record)
+    with pytest.raises(DataError, match="exists"):
+        writers.write(log(), str(path), {})
+    assert len(set(asides)) == 2
+    assert_same(load_dataset(path), log(rows=20))
 
 
 def test_hdf5_says_how_it_was_made(place):

@@ -9,6 +9,8 @@ from prudent.errors import DataError
 
 HDF5 = (".hdf5", ".h5")
 MINARI = "minari:"
+HELD = ("mask", "next_mask")
+"""Columns of ``Dataset.extra`` that both formats have a place for."""
 
 
 def check_target(target: str) -> None:
@@ -36,9 +38,14 @@ def write(dataset: Dataset, target: str, about: Mapping[str, Any], env_id: str |
     under its name when it is whole.
 
     Raises:
-        DataError: see :func:`check_target`.
+        DataError: see :func:`check_target`, or the dataset has a column that the format has no place for.
     """
     check_target(target)
+    lost = sorted(dataset.extra.keys() - set(HELD))
+    if lost:
+        raise DataError(
+            f"{dataset.name}: {target} has no place for {', '.join(lost)}: keep it in the file it came from"
+        )
     if target.startswith(MINARI):
         from prudent.data.writers import minari
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,16 +51,35 @@ def write(dataset: Dataset, path: Path, about: Mapping[str, Any]) -> None:
 
     check_target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
+    # A name of its own: two processes may be writing towards the same one.
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with h5py.File(os.fspath(aside), "w") as file:
             for key, column in _columns(dataset).items():
                 file.create_dataset(key, data=column)
             for key, value in _metadata(dataset, about).items():
                 file.create_dataset(f"metadata/{key}", data=value)
-        os.replace(aside, path)
+        _publish(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _publish(aside: Path, path: Path) -> None:
+    """Give a whole file its name, unless another has got it by now: ``aside`` may stay for the caller to remove.
+
+    Raises:
+        DataError: there is one of that name.
+    """
+    try:
+        # Unlike a rename, a link never replaces what another process has put there meanwhile.
+        os.link(aside, path)
+    except FileExistsError:
+        check_target(path)
+        raise
+    except OSError:
+        # Some file systems have no links.
+        check_target(path)
+        os.rename(aside, path)
 
 
 def _columns(dataset: Dataset) -> dict[str, np.ndarray]:

@@ -42,8 +42,8 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
     Masks of discrete actions are the infos' ``action_mask``, T + 1 rows per episode as observations are.
 
     Raises:
-        DataError: see :func:`check_target`, or a row's successor is not the next row of its episode, which Minari
-            cannot hold.
+        DataError: see :func:`check_target`, or a row's successor or its mask is not the next row's of its episode,
+            which Minari cannot hold.
     """
     check_target(identifier)
     import minari
@@ -96,8 +96,10 @@ def _episode(dataset: Dataset, index: int) -> dict[str, Any]:
         "truncations": dataset.truncated[rows],
     }
     if "mask" in dataset.extra:
-        masks = [dataset.extra["mask"][rows], dataset.extra["next_mask"][rows][-1:]]
-        parts["infos"] = {"action_mask": np.concatenate(masks)}
+        mask, next_mask = dataset.extra["mask"][rows], dataset.extra["next_mask"][rows]
+        if not np.array_equal(mask[1:], next_mask[:-1]):
+            raise DataError(f"{dataset.name}: in episode {index} a next mask is not the next row's, Minari needs it so")
+        parts["infos"] = {"action_mask": np.concatenate([mask, next_mask[-1:]])}
     return parts
 
 
