@@ -142,6 +142,22 @@ def test_a_greedy_policy_explores_where_it_is_told_to():
     assert len(kinds(noisy)) == 4
 
 
+@pytest.mark.parametrize("state", ["running", "interrupted"])
+def test_a_run_that_did_not_finish(run, tmp_path, capsys, state):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "checkpoints").symlink_to(run / "checkpoints")
+    runs.write_status(copy, state, 3, 4)
+    words = ["--env", PENDULUM, "--policy", copy, "--member", 0, "--steps", 5, "--out", tmp_path / "log.hdf5"]
+    assert prudent("data", "collect", *words) == (2 if state == "running" else 0)
+    said = capsys.readouterr()
+    if state == "running":
+        assert "is still training or was killed: resume it first" in said.err
+        assert not (tmp_path / "log.hdf5").exists()
+    else:
+        assert f"{copy} did not finish: interrupted at step 3 of 4" in said.out
+
+
 # --- sac --------------------------------------------------------------------------------------------------------------
 
 
@@ -169,6 +185,31 @@ def test_medium_expert_is_half_of_each():
     assert second["return_asked"] == 34.0
     assert second["trained_steps"] >= first["trained_steps"]
     assert found.truncated[49] != found.terminated[49]
+
+
+def test_levels_act_with_noise_of_their_own(monkeypatch):
+    """Levels reached at once, so that the policy is the same: what differs is the noise."""
+    from prudent import collect as collecting
+
+    recorded, _ = collect(Plan(TOY, steps=5), "any")
+    noise, learner = [], []
+
+    def draw(env_id, actor, seed, steps, name):
+        del env_id, seed, name
+        noise.append(actor.rng.normal(steps).flatten().tolist())
+        return recorded
+
+    def reach(self, target):
+        if not learner:
+            learner.extend(self.explorer.rng.normal(5).flatten().tolist())
+        return target
+
+    monkeypatch.setattr(collecting, "roll_out", draw)
+    monkeypatch.setattr(collecting.Apprentice, "reach", reach)
+    collect(Plan(TOY, ("sac",), steps=10, level="medium-expert", reference=(6.0, 34.0), learning=_learning()), "both")
+    assert len(noise) == 2
+    assert noise[0] != noise[1], "both halves act with the same noise"
+    assert learner not in noise, "a half acts with the noise of the learner"
 
 
 def test_medium_replay_is_all_that_was_seen():

@@ -1,6 +1,7 @@
 """Going on online: both halves of a batch, the run folder that is left, and what is refused."""
 
 import json
+import shutil
 import signal
 from dataclasses import fields
 
@@ -10,7 +11,7 @@ import torch
 
 from helpers.runs import flags, metrics_of, prudent, tree, write_log
 from helpers.toys import TOY_SPEC
-from prudent import algorithms, checkpoint, finetune, online
+from prudent import algorithms, checkpoint, finetune, online, runs
 from prudent.errors import ConfigError
 from prudent.finetune import Mixture, Settings
 from prudent.loggers import read_metrics
@@ -277,6 +278,14 @@ def test_a_mistake_is_one_line_and_leaves_nothing(run, tmp_path, monkeypatch, ca
     assert errors.count("\n") == 1
     assert tree(tmp_path) == before
     assert not (tmp_path / "new").exists()
+
+
+def test_a_run_that_still_trains_is_refused(run, tmp_path, capsys):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    runs.write_status(copy, "running", 3, 4)
+    assert prudent("finetune", copy, *QUICK, "--out", tmp_path / "on") == 2
+    assert "is still training or was killed: resume it first" in capsys.readouterr().err
+    assert not (tmp_path / "on").exists()
 
 
 def test_cloning_has_nothing_to_learn_online(tmp_path):

@@ -13,6 +13,7 @@ from prudent import checkpoint, envs, runs
 from prudent.apprentice import Apprentice, Learning, check_continuous
 from prudent.data import Dataset
 from prudent.data.scores import reference
+from prudent.ended import check_ended
 from prudent.errors import ConfigError, PrudentError
 from prudent.online import Actor, Explorer, Interaction, Transition, Uniform
 from prudent.population import Population
@@ -230,9 +231,10 @@ def _from_sac(plan: Plan, seed: int, steps: int) -> list[tuple[Dataset, dict[str
             }
             if replay is not None:
                 return [(replay.dataset("sac"), about)]
-            actor = Explorer(apprentice.population, [seed], plan.noise, plan.deterministic)
-            # Start states that training has not begun in.
-            found.append((roll_out(plan.env, actor, seed + 1 + len(found), share, "sac"), about))
+            # Start states and noise that neither training nor another level has had.
+            own = seed + 1 + len(found)
+            actor = Explorer(apprentice.population, [own], plan.noise, plan.deterministic)
+            found.append((roll_out(plan.env, actor, own, share, "sac"), about))
     return found
 
 
@@ -241,6 +243,7 @@ def _load(policy: str, plan: Plan) -> tuple[Population, dict[str, Any]]:
     path = Path(policy)
     if not path.is_dir():
         raise ConfigError(f"collect: no policy is called {policy!r}: random, sac, or a run folder")
+    check_ended(path)
     population, _, skipped = checkpoint.load(path)
     for reason in skipped:
         print(f"skipped a checkpoint: {reason}")

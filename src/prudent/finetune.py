@@ -13,6 +13,7 @@ from torch import Tensor
 
 from prudent import checkpoint, envs, runs
 from prudent.data import Dataset
+from prudent.ended import check_ended
 from prudent.errors import ConfigError
 from prudent.loop import Options, prepare_process
 from prudent.online import Explorer, Interaction, ReplayBuffer
@@ -117,13 +118,14 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
 
     Raises:
         ConfigError: the folder is taken, the algorithm learns nothing from rewards, or environment, data and run do
-            not fit each other.
+            not fit each other, or the run has not ended.
         PrudentError: ``run`` is no run folder.
         Interrupted: a signal stopped it, after saving.
     """
     run, folder = Path(run), Path(out)
     runs.check_free(folder, f"choose another folder; {folder} is not overwritten")
     stored = runs.read_run(run)
+    check_ended(run)
     population, _, skipped = checkpoint.load(run, str(prepare_process(settings.options(0, ""))))
     for reason in skipped:
         print(f"skipped a checkpoint: {reason}")

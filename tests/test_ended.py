@@ -1,0 +1,30 @@
+"""What is said of runs that have not finished."""
+
+import pytest
+
+from prudent import runs
+from prudent.ended import check_ended
+from prudent.errors import ConfigError
+
+
+@pytest.mark.parametrize("state", ["interrupted", "failed"])
+def test_one_line_for_a_run_that_stopped_early(tmp_path, capsys, state):
+    runs.write_status(tmp_path, state, 7, 20, "a message")
+    check_ended(tmp_path)
+    assert capsys.readouterr().out == f"{tmp_path} did not finish: {state} at step 7 of 20\n"
+
+
+def test_silence_for_one_that_finished_and_for_a_checkpoint(tmp_path, capsys):
+    check_ended(tmp_path)
+    runs.write_status(tmp_path, "finished", 20, 20)
+    check_ended(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_run_that_still_trains_is_refused(tmp_path):
+    runs.write_status(tmp_path, "running", 7, 20)
+    with pytest.raises(ConfigError, match="still training or was killed: resume it first: prudent train --resume"):
+        check_ended(tmp_path)
+    runs.write_json(tmp_path / "config.json", {"finetuned_from": {}})
+    with pytest.raises(ConfigError, match="fine-tune anew"):
+        check_ended(tmp_path)
