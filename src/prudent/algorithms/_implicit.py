@@ -63,6 +63,13 @@ def advantage(networks: Networks, batch: Batch) -> Tensor:
     return logged_q(networks, batch) - _common.state_value(networks, batch.observation)
 
 
+def expectile_value_loss(networks: Networks, batch: Batch, q_PB: Tensor, hyper: Hyper) -> tuple[Tensor, Metrics]:
+    """Expectile regression of V(s) towards ``q_PB``, the values of the logged actions; loss (P,) and metrics (P,)."""
+    v_PB = _common.state_value(networks, batch.observation)
+    loss_P = _common.expectile_loss(q_PB, v_PB, hyper.expectile)
+    return loss_P, {"value_loss": loss_P, "value": v_PB.mean(-1)}
+
+
 def td_loss(networks: Networks, batch: Batch, hyper: Hyper, y_PB: Tensor | None = None) -> tuple[Tensor, Metrics]:
     """``sum_e mean (Q_e(s, a) - y)^2``, y from :func:`target` unless it is given; loss (P,) and metrics (P,)."""
     if y_PB is None:
@@ -98,11 +105,19 @@ def clone(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
 
 
 def supervised_step(
-    state: State, batch: Batch, hyper: Hyper, critic_loss: Callable[[Networks, Tensor], tuple[Tensor, Metrics]]
+    state: State,
+    batch: Batch,
+    hyper: Hyper,
+    critic_loss: Callable[[Networks, Tensor], tuple[Tensor, Metrics]],
+    clone_loss: Callable[[Networks], tuple[Tensor, Metrics]] | None = None,
 ) -> Metrics:
-    """A step before training (``value_init``): V and ``critic_loss(networks, y)`` on returns-to-go, and cloning."""
+    """A step before training (``value_init``): V and ``critic_loss(networks, y)`` on returns-to-go, and cloning.
+
+    ``clone_loss(networks)`` is :func:`clone` unless the policy is of another kind.
+    """
     y_PB = batch.return_to_go
     assert y_PB is not None, "a supervised step needs a batch with return_to_go"
+    cloning = clone_loss or (lambda networks: clone(networks, batch))
     metrics = descend(state, "value", lambda networks: regress_value(networks, batch, y_PB), hyper.value_lr, hyper)
     metrics |= descend(state, "critic", lambda networks: critic_loss(networks, y_PB), hyper.critic_lr, hyper)
-    return metrics | descend(state, "actor", lambda networks: clone(networks, batch), hyper.actor_lr, hyper)
+    return metrics | descend(state, "actor", cloning, hyper.actor_lr, hyper)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common
+from prudent.algorithms import _common, _implicit
 from prudent.algorithms._common import Networks, State, descend, update_polyak
-from prudent.config import check_finite, check_positive
+from prudent.config import check_positive
 from prudent.errors import ConfigError
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
@@ -49,12 +49,9 @@ class Config:
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        _common.check_shared(self)
-        _common.check_critic(self)
-        check_positive(self, "max_weight", "value_lr", "actor_period", "value_init_steps")
-        check_finite(self)
-        if not 0 < self.expectile < 1:
-            raise ConfigError(f"expectile must lie between 0 and 1, both excluded, got {self.expectile}")
+        _implicit.check(self)
+        _implicit.check_expectile(self)
+        check_positive(self, "max_weight")
         if self.beta < 0:
             raise ConfigError(f"beta must be at least 0, got {self.beta}")
 
@@ -95,10 +92,7 @@ def logged_q(networks: Networks, batch: Batch) -> Tensor:
     return q_each(networks["target_critic"], batch.observation, batch.action).amin(1)
 
 
-@torch.no_grad()
-def target(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
-    """``r + gamma^dt (1 - terminated) V(s')``, (P, B)."""
-    return _common.bootstrap(batch, _common.state_value(networks, batch.next_observation), hyper)
+target = _implicit.target
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
@@ -106,9 +100,7 @@ def target(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
 
 def value_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
     """Expectile regression of V(s) towards ``min_e Qbar_e(s, a)`` (eq. 5); loss (P,) and metrics (P,)."""
-    v_PB = _common.state_value(networks, batch.observation)
-    loss_P = _common.expectile_loss(logged_q(networks, batch), v_PB, hyper.expectile)
-    return loss_P, {"value_loss": loss_P, "value": v_PB.mean(-1)}
+    return _implicit.expectile_value_loss(networks, batch, logged_q(networks, batch), hyper)
 
 
 def critic_loss(networks: Networks, batch: Batch, hyper: Hyper, y_PB: Tensor | None = None) -> tuple[Tensor, Metrics]:
@@ -151,19 +143,13 @@ def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metri
 
 def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    y_PB = batch.return_to_go
-    assert y_PB is not None, "a supervised step needs a batch with return_to_go"
-
-    def regress_value(networks: Networks) -> tuple[Tensor, Metrics]:
-        v_PB = _common.state_value(networks, batch.observation)
-        loss_P = (v_PB - y_PB).square().mean(-1)
-        return loss_P, {"value_loss": loss_P, "value": v_PB.mean(-1)}
-
-    metrics = descend(state, "value", regress_value, hyper.value_lr, hyper)
-    metrics |= descend(
-        state, "critic", lambda networks: critic_loss(networks, batch, hyper, y_PB), hyper.critic_lr, hyper
+    return _implicit.supervised_step(
+        state,
+        batch,
+        hyper,
+        lambda networks, y_PB: critic_loss(networks, batch, hyper, y_PB),
+        lambda networks: actor_loss(networks, batch, 1.0),
     )
-    return metrics | descend(state, "actor", lambda networks: actor_loss(networks, batch, 1.0), hyper.actor_lr, hyper)
 
 
 def update_target(state: State, hyper: Hyper) -> None:

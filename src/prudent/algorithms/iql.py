@@ -64,9 +64,7 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
 
 def value_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
     """Expectile regression of V(s) towards ``min_e Qbar_e(s, a)`` (eq. 5); loss (P,) and metrics (P,)."""
-    v_PB = _common.state_value(networks, batch.observation)
-    loss_P = _common.expectile_loss(_implicit.logged_q(networks, batch), v_PB, hyper.expectile)
-    return loss_P, {"value_loss": loss_P, "value": v_PB.mean(-1)}
+    return _implicit.expectile_value_loss(networks, batch, _implicit.logged_q(networks, batch), hyper)
 
 
 def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
