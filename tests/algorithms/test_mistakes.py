@@ -15,7 +15,7 @@ import torch
 from helpers.cases import Case, assert_values, hyper64
 from oracles import losses as oracle
 from prudent import nn, optim
-from prudent.algorithms import _common, cql, sac
+from prudent.algorithms import _common, _lagrange, cql, sac
 from prudent.data import Dataset
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling
@@ -362,9 +362,9 @@ def test_log_3n_is_subtracted_in_one_convention_and_not_in_the_other(notices):
 def lagrange_acts():
     """The multiplier follows the gap in both directions, and the critics feel it."""
     case = Case("cql", 29, lagrange=True, target_gap=[-50.0, 50.0])
-    before = cql.multiplier(case.networks).clone()
+    before = _lagrange.multiplier(case.networks).clone()
     cql.update_critic(case.state, case.batch, case.noise, case.hyper)
-    after = cql.multiplier(case.networks)
+    after = _lagrange.multiplier(case.networks)
     assert after[0] > before[0], "the gap exceeds its target and the multiplier does not grow"
     assert after[1] < before[1], "the gap lies under its target and the multiplier does not shrink"
     small, large = Case("cql", 29, lagrange=True), Case("cql", 29, lagrange=True)
@@ -374,8 +374,8 @@ def lagrange_acts():
 
 
 def test_lagrange_is_not_accepted_and_ignored(notices):
-    notices(lagrange_acts, cql, "lagrange_loss", lambda networks, *_: (0.0 * networks["lagrange"]["log"], {}))
-    notices(lagrange_acts, cql, "penalty_weight", lambda _n, hyper, _s: hyper.alpha)
+    notices(lagrange_acts, _lagrange, "lagrange_loss", lambda networks, *_: (0.0 * networks["lagrange"]["log"], {}))
+    notices(lagrange_acts, _lagrange, "penalty_weight", lambda _n, hyper, _s: hyper.alpha)
 
 
 def test_without_lagrange_the_multiplier_rests():
@@ -400,15 +400,15 @@ def both_losses_mean_the_same_threshold():
 
 def test_the_threshold_is_applied_alike_in_both_places(notices):
     def threshold_outside(networks, gap_P, hyper, step):
-        loss = -cql.multiplier(networks) * (cql.annealed_alpha(hyper, step) * gap_P - hyper.target_gap)
+        loss = -_lagrange.multiplier(networks) * (_lagrange.annealed_alpha(hyper, step) * gap_P - hyper.target_gap)
         return loss, {"lagrange_loss": loss}
 
     def alpha_where_it_started(networks, gap_P, hyper, step):  # noqa: ARG001
-        loss = -cql.multiplier(networks) * hyper.alpha * (gap_P - hyper.target_gap)
+        loss = -_lagrange.multiplier(networks) * hyper.alpha * (gap_P - hyper.target_gap)
         return loss, {"lagrange_loss": loss}
 
-    notices(both_losses_mean_the_same_threshold, cql, "lagrange_loss", threshold_outside)
-    notices(both_losses_mean_the_same_threshold, cql, "lagrange_loss", alpha_where_it_started)
+    notices(both_losses_mean_the_same_threshold, _lagrange, "lagrange_loss", threshold_outside)
+    notices(both_losses_mean_the_same_threshold, _lagrange, "lagrange_loss", alpha_where_it_started)
 
 
 def test_the_multiplier_takes_no_part_in_the_critics_gradient(notices):
@@ -420,7 +420,7 @@ def test_the_multiplier_takes_no_part_in_the_critics_gradient(notices):
         loss.sum().backward()
         assert leaf.grad is None, "the critics' loss moves the multiplier"
 
-    notices(check, cql, "penalty_weight", lambda networks, hyper, _: hyper.alpha * cql.multiplier(networks))
+    notices(check, _lagrange, "penalty_weight", lambda networks, hyper, _: hyper.alpha * _lagrange.multiplier(networks))
 
 
 # --- the target -------------------------------------------------------------------------------------------------------
@@ -803,11 +803,13 @@ def test_annealing_moves_from_alpha_to_alpha_final(notices):
     def check():
         case = Case("cql", 44, alpha=[5.0, 0.0], alpha_final=[1.0, 4.0], alpha_anneal_steps=100)
         for step, expected in ((0, [5.0, 0.0]), (25, [4.0, 1.0]), (100, [1.0, 4.0]), (1000, [1.0, 4.0])):
-            assert_values(cql.penalty_weight(case.networks, case.hyper, step), expected, f"alpha at step {step}", 1e-6)
+            assert_values(
+                _lagrange.penalty_weight(case.networks, case.hyper, step), expected, f"alpha at step {step}", 1e-6
+            )
         case.state.step = 50
         metrics = cql.update(case.state, case.batch, case.noise, case.hyper)
         assert_values(metrics["alpha"], [3.0, 2.0], "alpha used by an update at step 50", 1e-6)
 
-    notices(check, cql, "penalty_weight", lambda _n, hyper, _s: hyper.alpha)
+    notices(check, _lagrange, "penalty_weight", lambda _n, hyper, _s: hyper.alpha)
     original = cql.critic_loss
     notices(check, cql, "critic_loss", lambda *arguments: original(*arguments[:4]))

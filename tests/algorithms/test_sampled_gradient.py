@@ -7,7 +7,7 @@ import torch
 
 from helpers.cases import Case
 from prudent import nn, optim
-from prudent.algorithms import cql
+from prudent.algorithms import _sampled_gradient, cql
 from prudent.types import Hyper
 
 OPTIONS = {
@@ -103,6 +103,6 @@ def test_a_draw_at_the_end_of_the_range_is_of_no_term_without_probability():
     log_density = torch.zeros(1, 30, 64)
     log_density[:, -1] = 500.0
     choice = torch.full((1, 2, 1, 64), 1 - 2**-24)  # the largest number that uniform draws can give
-    q = cql.sampled_values(single, batch, action, log_density, choice, Hyper(case.configs))
+    q = _sampled_gradient.sampled_values(single, batch, action, log_density, choice, Hyper(case.configs))
     assert q.isfinite().all(), "a term of probability 0 was drawn: its weight is infinite"
     assert torch.equal(q, nn.critic(single["critic"], batch.observation, action))

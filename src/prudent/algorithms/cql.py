@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common
+from prudent.algorithms import _common, _lagrange
 from prudent.algorithms._common import Networks, State, descend, update_polyak, update_soft_actor
+from prudent.algorithms._sampled_gradient import sampled_values
 from prudent.config import check_choice, check_finite, check_positive, check_within
 from prudent.errors import ConfigError
 from prudent.rng import MemberRng
@@ -24,7 +25,6 @@ from prudent.types import Batch, Hyper, Metrics, Spec
 TITLE, POLICY, NEEDS = "CQL", "gaussian", ()
 BACKUPS = ("min", "entropy", "max", "soft")
 GRADIENTS = ("exact", "sampled")
-MULTIPLIER_MAX = 1e6
 PROPOSALS = ("uniform", "policy", "next_policy")
 
 
@@ -42,9 +42,7 @@ class Config:
     proposals: tuple[str, ...] = PROPOSALS  # which distributions propose actions: uniform, policy, next_policy
     importance_sampling: bool = True  # subtract each proposal's log-density: CQL(H); off is the CQL(rho)-style term
     cql_temperature: float = 1.0  # T of the log-sum-exp and of the soft backup
-    gap_clip: tuple[float, float] | None = (
-        None  # clip each state's gap (first convention of conservative_gap) to (min, max)
-    )
+    gap_clip: tuple[float, float] | None = None  # clip each state's gap (in its first convention) to (min, max)
     gradient: Literal["exact", "sampled"] = "exact"  # through all proposals, or through a few drawn without bias
     gradient_samples: int = 4  # proposals per state and critic that the sampled gradient goes through
     backup: Literal["min", "entropy", "max", "soft"] = "min"  # value of the next state in the target
@@ -152,7 +150,7 @@ def conservative_loss(
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
     gap_PEB, normalized_PEB = conservative_gap(q_PEB, q_PENB, log_density_PNB, hyper)
-    weight_P = penalty_weight(networks, hyper, step)
+    weight_P = _lagrange.penalty_weight(networks, hyper, step)
     threshold_P = hyper.target_gap if hyper.lagrange else torch.zeros_like(weight_P)
     penalised_PE = (normalized_PEB if hyper.lagrange else gap_PEB).mean(-1) - threshold_P.unsqueeze(-1)
     loss_P = (td_PE + weight_P.unsqueeze(-1) * penalised_PE).sum(-1)
@@ -218,32 +216,6 @@ def propose(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> tup
     return sampled_values(networks, batch, action_PNBA, log_density_PNB, noise.choice, hyper), log_density_PNB
 
 
-def sampled_values(
-    networks: Networks, batch: Batch, action_PNBA: Tensor, log_density_PNB: Tensor, choice: Tensor, hyper: Hyper
-) -> Tensor:
-    """Q of all proposals, (P, E, N, B): exact in value, with a gradient that goes through only a few of them.
-
-    The gradient of a log-sum-exp is an average of the terms' gradients under their softmax p. So draw N' terms from p
-    and back-propagate through those alone, each divided by ``N' p_j``: the gradient of any function of the values is
-    right on average over the draws, at about half the arithmetic.
-    """
-    with torch.no_grad():
-        q_PENB = nn.critic(networks["critic"], batch.observation, action_PNBA)
-        logits_PENB = q_PENB / hyper.cql_temperature.reshape(-1, 1, 1, 1)
-        if hyper.importance_sampling:
-            logits_PENB = logits_PENB - log_density_PNB.unsqueeze(1)
-        p_PENB = logits_PENB.softmax(dim=2)
-        # Times the rounded total: a draw beyond it would take the last term, whose p may be 0 and its weight infinite.
-        cumulative = p_PENB.cumsum(dim=2)
-        below = cumulative.unsqueeze(3) <= (choice * cumulative[:, :, -1:]).unsqueeze(2)  # (P, E, N, N', B)
-        drawn = below.sum(dim=2).clamp(max=q_PENB.shape[2] - 1)  # (P, E, N', B): index of each drawn term
-        index = drawn.unsqueeze(-1).expand(*drawn.shape, action_PNBA.shape[-1])
-        action = action_PNBA.unsqueeze(1).expand(-1, drawn.shape[1], -1, -1, -1).gather(2, index)
-        weight = 1 / (drawn.shape[2] * p_PENB.gather(2, drawn))
-    q_drawn = nn.critic(networks["critic"], batch.observation, action)
-    return q_PENB.scatter_add(2, drawn, (q_drawn - q_drawn.detach()) * weight)
-
-
 def conservative_gap(q_PEB: Tensor, q_PENB: Tensor, log_density_PNB: Tensor, hyper: Hyper) -> tuple[Tensor, Tensor]:
     """``T LSE_j(Q_e(s, a_j) / T - log p_j) - Q_e(s, a_data)`` per critic and state, (P, E, B), in two conventions.
 
@@ -263,33 +235,6 @@ def conservative_gap(q_PEB: Tensor, q_PENB: Tensor, log_density_PNB: Tensor, hyp
     return gap_PEB, gap_PEB - t_P11 * math.log(logits_PENB.shape[2])
 
 
-def penalty_weight(networks: Networks, hyper: Hyper, step: int) -> Tensor:
-    """The gap's weight (P,): alpha, annealed, times the Lagrange multiplier where it is learned."""
-    weight_P = annealed_alpha(hyper, step)
-    return weight_P * multiplier(networks).detach() if hyper.lagrange else weight_P
-
-
-def annealed_alpha(hyper: Hyper, step: int) -> Tensor:
-    """Alpha on its straight way to ``alpha_final``, (P,)."""
-    if hyper.alpha_final is None:
-        return hyper.alpha
-    return torch.lerp(hyper.alpha, hyper.alpha_final, min(step / hyper.alpha_anneal_steps, 1.0))
-
-
-def multiplier(networks: Networks) -> Tensor:
-    """``exp(log_alpha)`` within [0, MULTIPLIER_MAX], (P,)."""
-    return networks["lagrange"]["log"].exp().clamp(0.0, MULTIPLIER_MAX)
-
-
-def lagrange_loss(networks: Networks, gap_P: Tensor, hyper: Hyper, step: int = 0) -> tuple[Tensor, Metrics]:
-    """``-exp(log_alpha) alpha (gap - target_gap)``, (P,), with ``alpha (gap - target_gap)`` as in the critics' loss.
-
-    The multiplier grows while the normalised gap, averaged over critics, exceeds its target.
-    """
-    loss_P = -multiplier(networks) * annealed_alpha(hyper, step) * (gap_P - hyper.target_gap)
-    return loss_P, {"lagrange_loss": loss_P}
-
-
 CriticLoss = Callable[[Networks, Batch, Any, Hyper, int, Tensor | None], tuple[Tensor, Metrics]]
 """A critics' loss with the arguments of :func:`critic_loss`: what CQL's extensions put in its place."""
 
@@ -304,16 +249,7 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper, loss: 
         state, "critic", lambda nets: chosen(nets, batch, noise, hyper, state.step, None), hyper.critic_lr, hyper
     )
     if hyper.lagrange:
-        gap_P = metrics["cql_gap_normalized"]
-        metrics |= descend(
-            state,
-            "lagrange",
-            lambda networks: lagrange_loss(networks, gap_P, hyper, state.step),
-            hyper.lagrange_lr,
-            hyper,
-        )
-        # The logarithm keeps to the bound too: beyond the clamp it would have no gradient to come back by.
-        state.networks["lagrange"]["log"].clamp_(max=math.log(MULTIPLIER_MAX))
+        metrics |= _lagrange.update_multiplier(state, metrics["cql_gap_normalized"], hyper)
     return metrics
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common, cql
+from prudent.algorithms import _common, _lagrange, cql
 from prudent.algorithms._common import Networks, State, update_soft_actor
 from prudent.errors import ConfigError
 from prudent.rng import MemberRng
@@ -74,7 +74,7 @@ def critic_loss(
     q_PeNB, log_density_PNB = cql.propose(penalised, batch, own_noise, hyper)
     q_PeB = subset({"q": q_PEB}, noise.penalty_subset)["q"]
     gap_PeB, normalized_PeB = cql.conservative_gap(q_PeB, q_PeNB, log_density_PNB, hyper)
-    weight_P = cql.penalty_weight(networks, hyper, step)
+    weight_P = _lagrange.penalty_weight(networks, hyper, step)
     penalised_P = normalized_PeB.mean((-2, -1)) - hyper.target_gap if hyper.lagrange else gap_PeB.mean((-2, -1))
     loss_P = td_PE.mean(-1) + weight_P * penalised_P
     metrics = {
