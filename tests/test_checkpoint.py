@@ -9,7 +9,7 @@ import torch
 
 import prudent as package
 from helpers.runs import TINY, flags, prudent, tree, write_log
-from prudent import algorithms, checkpoint, loop, train
+from prudent import algorithms, checkpoint, files, loop, train
 from prudent.data import load_dataset
 from prudent.errors import PrudentError
 from prudent.members import grid
@@ -176,8 +176,8 @@ def deadly(monkeypatch, after):
         return counted
 
     for place, name in [
-        (checkpoint, "write_durably"),
-        (checkpoint.os, "fsync"),
+        (files, "write"),
+        (files.os, "fsync"),
         (checkpoint.Path, "rename"),
         (checkpoint.Path, "mkdir"),
         (checkpoint.shutil, "rmtree"),
@@ -226,7 +226,7 @@ def test_a_failed_write_leaves_nothing_behind(run, trained, monkeypatch):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "write_durably", full)
+    monkeypatch.setattr(files, "write", full)
     with pytest.raises(OSError, match="No space"):
         checkpoint.save(run, population, {}, keep=1)
     assert tree(run) == before

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from helpers.runs import TINY, assert_same_weights, flags, metrics_of, prudent, task_of, write_log
-from prudent import algorithms, checkpoint, loop, recorder, runs, train
+from prudent import algorithms, checkpoint, files, loop, recorder, runs, train
 from prudent.data import load_dataset
 from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.loggers import METRIC_NAMES, read_metrics
@@ -123,7 +123,7 @@ def test_a_killed_run_ends_the_same(log, tmp_path, whole, checkpoint_every, caps
 
 
 def test_a_full_disk_ends_in_one_line_and_the_run_can_go_on(log, tmp_path, whole, monkeypatch, capsys):
-    run, real = tmp_path / "run", checkpoint.write_durably
+    run, real = tmp_path / "run", files.write
     every = ["--log-every", 250, "--checkpoint-every", 250, "--threads", 1]
 
     def full(path, content):
@@ -132,14 +132,14 @@ def test_a_full_disk_ends_in_one_line_and_the_run_can_go_on(log, tmp_path, whole
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         real(path, content)
 
-    monkeypatch.setattr(checkpoint, "write_durably", full)
+    monkeypatch.setattr(files, "write", full)
     assert prudent("train", log, *flags("cql"), "--seeds", 0, 1, "--steps", 1000, *every, "--out", run) == 2
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
     assert "No space left" in errors
     assert [f.name for f in (run / "checkpoints").iterdir()] == ["step_250"]
     assert runs.read_json(run / "status.json")["state"] == "failed"
-    monkeypatch.setattr(checkpoint, "write_durably", real)
+    monkeypatch.setattr(files, "write", real)
     assert prudent("train", "--resume", run) == 0
     assert_same_weights(run, whole("cql"))
     assert metrics_of(run) == metrics_of(whole("cql"))

@@ -106,12 +106,10 @@ def test_a_failed_write_leaves_the_old_picture(tmp_path, monkeypatch, caplog):
     path = tmp_path / "a.gif"
     path.write_bytes(b"old")
 
-    def fail(frames, rate, partial):
-        del frames, rate
-        partial.write_bytes(b"half")
+    def fail(_aside, _path):
         raise OSError("disk full")
 
-    monkeypatch.setattr(video, "_save", fail)
+    monkeypatch.setattr(video.files.os, "replace", fail)
     assert video.record(Constants([0.0]), TOY, path) is None
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.gif"]

@@ -7,7 +7,6 @@ newest one whose manifest verifies, because safetensors loads a flipped bit in s
 
 import hashlib
 import json
-import os
 import platform
 import shutil
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from prudent import algorithms
+from prudent import algorithms, files
 from prudent.config import from_json, to_json
 from prudent.errors import PrudentError
 from prudent.members import Member
@@ -80,10 +79,11 @@ def _commit(folder: Path, contents: dict[str, bytes]) -> None:
     aside = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        aside.mkdir(parents=True)
+        files.make_folder(folder.parent)
+        aside.mkdir()
         for name, content in contents.items():
-            write_durably(aside / name, content)
-        _sync_folder(aside)
+            files.write(aside / name, content)
+        files.sync_folder(aside)
     except OSError:
         # A full disk is not left fuller.
         shutil.rmtree(aside, ignore_errors=True)
@@ -94,24 +94,8 @@ def _commit(folder: Path, contents: dict[str, bytes]) -> None:
         shutil.rmtree(replaced, ignore_errors=True)
         folder.rename(replaced)
     aside.rename(folder)
-    _sync_folder(folder.parent)
+    files.sync_folder(folder.parent)
     shutil.rmtree(replaced, ignore_errors=True)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a file and wait until the disk has it."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _prune(run: Path, keep: int, protected: set[int | None]) -> None:

@@ -51,6 +51,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from prudent import files
 from prudent.errors import ConfigError, DataError
 
 METRIC_NAMES: tuple[str, ...] = tuple(re.findall(r"^``(\S+/\S+)``", __doc__ or "", flags=re.MULTILINE))
@@ -182,12 +183,7 @@ def _cut_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [line + "\n" for line in _whole_lines(path) if json.loads(line)["step"] <= step]
-    aside = path.with_name(path.name + ".tmp")
-    with aside.open("w", encoding="utf-8", newline="\n") as file:
-        file.write("".join(kept))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    files.replace(path, "".join(kept).encode())
 
 
 class TensorBoardLogger(Logger):

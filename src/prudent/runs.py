@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from prudent import algorithms, envs
+from prudent import algorithms, envs, files
 from prudent.config import from_json, to_json
 from prudent.data import Dataset
 from prudent.errors import ConfigError, PrudentError
@@ -43,10 +43,9 @@ def create(path: Path) -> Path:
         ConfigError: the folder cannot be made.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        return files.make_folder(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be created: {error.strerror}") from error
-    return path
 
 
 @contextmanager
@@ -74,17 +73,16 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any], durable: bool = True) -> None:
     """Write a JSON file so that a reader sees the old one or the new one, never half of it."""
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    files.replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), durable)
 
 
 def write_status(run: Path, state: str, step: int, steps: int, message: str = "") -> None:
     """``status.json``: running, finished, interrupted or failed, and one line a person can read."""
     text = message or f"{state}, step {step} of {steps}"
-    write_json(run / "status.json", {"state": state, "step": step, "steps": steps, "message": text})
+    content = {"state": state, "step": step, "steps": steps, "message": text}
+    write_json(run / "status.json", content, durable=False)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from prudent import algorithms, checkpoint, envs, loggers, report, runs
+from prudent import algorithms, checkpoint, envs, files, loggers, report, runs
 from prudent.config import from_json
 from prudent.data import BUILTIN, Dataset, load_dataset
 from prudent.data.columns import check_bounds
@@ -121,6 +121,7 @@ def resume(
     options = replace(asked, **{name: v for name, v in changed.items() if v is not None})
     chosen = prepare_process(options)
     with runs.locked(folder):
+        files.clear_leftovers(folder)
         population, extra, start = None, {}, None
         if checkpoint.steps(folder):
             population, extra, skipped = checkpoint.load(folder, str(chosen))

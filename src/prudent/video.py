@@ -6,6 +6,7 @@ A picture is never worth a training run: whatever fails here is said in one line
 from __future__ import annotations
 
 import functools
+import io
 import logging
 import os
 import subprocess
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prudent import envs
+from prudent import envs, files
 from prudent.errors import PrudentError
 
 if TYPE_CHECKING:
@@ -173,20 +174,14 @@ def _picture(frame: object, size: int) -> Image:
 
 def _write(frames: list[Image], rate: float, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        while True:
-            _save(frames, rate, partial)
-            if partial.stat().st_size <= _MOST_BYTES or len(frames) < 20:
-                break
-            frames, rate = frames[::2], rate / 2
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    content = _gif(frames, rate)
+    while len(content) > _MOST_BYTES and len(frames) >= 20:
+        frames, rate = frames[::2], rate / 2
+        content = _gif(frames, rate)
+    return files.replace(path, content, durable=False)
 
 
-def _save(frames: list[Image], rate: float, path: Path) -> None:
+def _gif(frames: list[Image], rate: float) -> bytes:
     """One palette for all frames, no dithering: flicker-free, and half the size."""
     from PIL import Image
 
@@ -200,4 +195,6 @@ def _save(frames: list[Image], rate: float, path: Path) -> None:
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     # GIF counts in hundredths of a second, and viewers slow down what is faster than 2 of them.
     duration = max(20, round(100 / rate) * 10)
-    small[0].save(path, format="GIF", save_all=True, append_images=small[1:], duration=duration, loop=0)
+    content = io.BytesIO()
+    small[0].save(content, format="GIF", save_all=True, append_images=small[1:], duration=duration, loop=0)
+    return content.getvalue()

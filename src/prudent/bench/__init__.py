@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prudent import runs
+from prudent import files, runs
 from prudent.bench import results
 from prudent.bench.cells import COMPLETE, FAILED, Datasets, Standing, complete, standing
 from prudent.bench.suite import Cell, Suite, load, parse, shipped
 from prudent.errors import ConfigError
 from prudent.recorder import Interrupted
 from prudent.report.comparison import draw
-from prudent.report.run import replace_file
 from prudent.tables import text_table
 
 __all__ = ["Suite", "load", "parse", "plan", "render", "run", "shipped"]
@@ -71,7 +70,7 @@ def render(suite: Suite, out: Path, standings: dict[str, Standing] | None = None
     found = results.collect(suite, out, standings or _standings(suite, out))
     runs.create(out)
     runs.write_json(out / "results.json", found)
-    replace_file(out / "table.md", results.markdown(found).encode())
+    files.replace(out / "table.md", results.markdown(found).encode(), durable=False)
     written: list[Any] = [out / "table.md", out / "results.json", draw(found, out / "comparison.png")]
     return f"{results.text(found)}\n\nwritten: {', '.join(str(path) for path in written if path is not None)}"
 

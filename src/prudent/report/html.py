@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 import prudent
+from prudent.files import replace
 from prudent.report.figures import draw_figures
-from prudent.report.run import NOTHING, Run, latest_videos, read_run, replace_file
+from prudent.report.run import NOTHING, Run, latest_videos, read_run
 from prudent.report.verdict import judge, tables
 
 MOST_VIDEOS = 6
@@ -54,7 +55,7 @@ def write_report(run_folder: Path | str, compare: Mapping[str, Path | str] | Non
     run = read_run(run_folder)
     others = {name: read_run(folder) for name, folder in (compare or {}).items()}
     pictures = draw_figures(run, others)
-    return replace_file(run.folder / "report.html", _render(run, others, pictures).encode("utf-8"))
+    return replace(run.folder / "report.html", _render(run, others, pictures).encode("utf-8"), durable=False)
 
 
 def _render(run: Run, others: Mapping[str, Run], pictures: Mapping[str, Path]) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -241,14 +240,6 @@ def latest_videos(folder: Path) -> list[tuple[str, Path]]:
 
 def _video_label(kind: str, step: int) -> str:
     return ", ".join(part for part in (kind, f"step {step:,}" if step >= 0 else "") if part)
-
-
-def replace_file(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader finds the old one or the new one, never half of it."""
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_bytes(content)
-    os.replace(aside, path)
-    return path
 
 
 def span(figures: Sequence[float]) -> tuple[float, float, float] | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prudent.report.run import replace_file
+from prudent import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,4 +111,4 @@ def save_png(figure: "Figure", path: Path, dpi: int = 130) -> Path:
     with Image.open(raw) as picture:
         flat = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     flat.save(small, format="PNG", optimize=True)
-    return replace_file(path, small.getvalue())
+    return files.replace(path, small.getvalue(), durable=False)
