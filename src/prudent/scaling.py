@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from prudent.data import Dataset
+from prudent.data.columns import rows_outside
 from prudent.errors import DataError
 
 
@@ -29,14 +30,13 @@ class Scaling:
         spec, size = dataset.spec, dataset.spec.observation_size
         mean, std = np.zeros(size, np.float32), np.ones(size, np.float32)
         if normalize_observations:
-            mean = dataset.observation.mean(0, dtype=np.float64)
-            std = dataset.observation.std(0, dtype=np.float64)
+            mean, std = dataset.observation_moments
             # A constant feature says nothing; dividing by its deviation would turn rounding into huge inputs.
             std = np.where(std > 1e-6 * np.maximum(1.0, np.abs(mean)), std, 1.0)
         if spec.discrete:
             low = high = np.zeros(0)
         elif spec.action_low is None or spec.action_high is None:
-            outside = np.flatnonzero((np.abs(dataset.action) > 1 + 1e-5).any(axis=1))
+            outside = rows_outside(dataset.action, -1 - 1e-5, 1 + 1e-5)
             if len(outside):
                 raise DataError(
                     f"{dataset.name}: no action bounds are declared and {len(outside)} actions lie outside -1 to 1, "

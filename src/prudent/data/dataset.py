@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,8 @@ from prudent.data.columns import Bound
 from prudent.errors import DataError
 from prudent.types import Batch, Spec
 
+KNOWN = ("episode_bounds", "episode_returns", "followed", "observation_moments", "fingerprint")
+"""Figures that follow from the rows alone."""
 COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
 
 
@@ -146,7 +150,14 @@ class Dataset:
     @cached_property
     def episode_returns(self) -> np.ndarray:
         """(episodes,) float64: undiscounted sum of rewards."""
-        return np.add.reduceat(self.reward.astype(np.float64), self.episode_bounds[:-1])
+        starts, rows = self.episode_bounds[:-1], len(self)
+        # Whole episodes together, about a block of rows at a time.
+        cuts = np.unique([*np.searchsorted(starts, range(0, rows, columns.BLOCK)), len(starts)])
+        parts = []
+        for first, last in pairwise(cuts.tolist()):
+            begin, end = self.episode_bounds[[first, last]]
+            parts.append(np.add.reduceat(self.reward[begin:end].astype(np.float64), starts[first:last] - begin))
+        return np.concatenate(parts)
 
     @cached_property
     def episode_of_row(self) -> np.ndarray:
@@ -159,6 +170,11 @@ class Dataset:
         goes_on = ~(self.terminated | self.truncated)
         goes_on[:-1] &= ~columns.differing_rows(self.next_observation[:-1], self.observation[1:])
         return goes_on
+
+    @cached_property
+    def observation_moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of every observation feature, (S,) float64."""
+        return columns.moments(self.observation)
 
     def check_order(self) -> None:
         """Refuse rows that stand in no order of time, out of which nothing can be said of what came next.
@@ -182,25 +198,49 @@ class Dataset:
         the agent its future; leaving such episodes out would leave nothing of halfcheetah. ``reward``
         replaces the dataset's own (rows,), for transformed rewards.
         """
-        reward = np.asarray(self.reward if reward is None else reward, dtype=np.float64)
+        reward = self.reward if reward is None else np.asarray(reward)
         if reward.shape != (len(self),):
             raise DataError(f"{self.name}: reward has shape {reward.shape}, expected ({len(self)},)")
         if not 0 <= discount <= 1:
             raise DataError(f"{self.name}: discount must lie in [0, 1], got {discount}")
         window = max(1, round(1 / (1 - discount))) if discount < 1 else None
-        tail = dict.fromkeys((self.episode_bounds[1:] - 1).tolist(), 0.0)
-        for start, end in zip(self.episode_bounds[:-1], self.episode_bounds[1:], strict=True):
-            if window is not None and not self.terminated[end - 1]:
-                tail[int(end) - 1] = float(reward[max(start, end - window) : end].mean() / (1 - discount))
-        # Plain floats: the recurrence is sequential, and indexing NumPy arrays one by one is ten times
-        # slower.
-        values = reward.tolist()
+        found = np.empty(len(self), dtype=np.float32)
         value = 0.0
-        for row in range(len(values) - 1, -1, -1):
-            value = tail.get(row, value)
-            value = values[row] + discount * value
-            values[row] = value
-        return np.asarray(values, dtype=np.float32)
+        for block in reversed(list(columns.blocks(len(self)))):
+            tail = self._tails(reward, block, discount, window)
+            # Plain floats: the recurrence is sequential, and indexing NumPy arrays one by one is ten times
+            # slower.
+            values = reward[block].astype(np.float64).tolist()
+            for row in range(len(values) - 1, -1, -1):
+                value = tail.get(row, value)
+                value = values[row] + discount * value
+                values[row] = value
+            found[block] = values
+        return found
+
+    def _tails(self, reward: np.ndarray, block: slice, discount: float, window: int | None) -> dict[int, float]:
+        """What follows the episodes that end within a block, by the row of their end, counted within the block."""
+        bounds = self.episode_bounds
+        first, last = np.searchsorted(bounds[1:], (block.start, block.stop), side="right")
+        tail = dict.fromkeys((bounds[first + 1 : last + 1] - 1 - block.start).tolist(), 0.0)
+        for start, end in zip(bounds[first:last].tolist(), bounds[first + 1 : last + 1].tolist(), strict=True):
+            if window is not None and not self.terminated[end - 1]:
+                recent = reward[max(start, end - window) : end].astype(np.float64)
+                tail[end - 1 - block.start] = float(recent.mean() / (1 - discount))
+        return tail
+
+    def knowing(self, **figures: Any) -> "Dataset":
+        """The same dataset, told figures (of :data:`KNOWN`) that it would otherwise have to read all rows for."""
+        return replace(self)._told(figures)
+
+    def relabelled(self, **changes: Any) -> "Dataset":
+        """The same rows under another ``name``, ``spec`` or ``notes``; what is known of the rows stays known."""
+        return replace(self, **changes)._told({key: vars(self)[key] for key in KNOWN if key in vars(self)})
+
+    def _told(self, figures: Mapping[str, Any]) -> "Dataset":
+        # Where cached properties keep what they have found.
+        vars(self).update(figures)
+        return self
 
     # --- pieces ---------------------------------------------------------------------------------------------
 
@@ -318,12 +358,9 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over the columns, 16 hexadecimal digits: two datasets with equal content have the same."""
         digest = hashlib.sha256()
-        for key in COLUMNS:
-            column = np.ascontiguousarray(getattr(self, key))
+        table = {key: getattr(self, key) for key in COLUMNS} | {key: self.extra[key] for key in sorted(self.extra)}
+        for key, column in table.items():
             digest.update(f"{key}{column.dtype}{column.shape}".encode())
-            digest.update(column.data)
-        for key in sorted(self.extra):
-            column = np.ascontiguousarray(self.extra[key])
-            digest.update(f"{key}{column.dtype}{column.shape}".encode())
-            digest.update(column.data)
+            for block in columns.blocks(len(self)):
+                digest.update(np.ascontiguousarray(column[block]).data)
         return digest.hexdigest()[:16]
