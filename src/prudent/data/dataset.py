@@ -31,7 +31,7 @@ class Dataset:
     Shapes: ``observation`` and ``next_observation`` (rows, S) float32, ``action`` (rows, A) float32 in the
     units of the log (discrete: (rows,) int64), ``reward`` (rows,) float32, ``terminated`` and ``truncated``
     (rows,) bool. ``extra`` holds optional columns of the same length (``dt``, ``group``,
-    ``behaviour_log_prob``, ...): ``mask`` and ``next_mask`` (rows, n_actions) bool, both or neither, say which
+    ``step``, ``behavior_log_prob``, ...): ``mask`` and ``next_mask`` (rows, n_actions) bool, both or neither, say which
     discrete actions were allowed at ``observation`` and at ``next_observation``. ``notes`` holds what the reader
     inferred or dropped, one line each.
     """
@@ -306,7 +306,7 @@ class Dataset:
             if same != spec:
                 raise DataError(f"{other.name} does not fit {first.name}: {other.spec} against {first.spec}")
         if len(datasets) == 1:
-            return first if name is None else replace(first, name=name)
+            return first if name is None else first.relabelled(name=name)
         datasets, filled = masks.join(datasets, spec.action_size)
         shared = set.intersection(*(set(d.extra) for d in datasets))
         dropped = sorted(set().union(*(set(d.extra) for d in datasets)) - shared)

@@ -1,10 +1,11 @@
 """Where episodes end, and which rows have a successor: what every flat log leaves partly unsaid."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from prudent.data.columns import counted, differing_rows
+from prudent.data.columns import blocks, counted, differing_rows
 from prudent.errors import DataError
 
 COMMON_HORIZON = 1000
@@ -17,6 +18,49 @@ COMMON_HORIZON = 1000
 JUMP = 2.0
 _JUMP_CAP = 100.0
 _SAMPLE = 50_000
+
+
+class Rows(Protocol):
+    """A column (rows, features) that gives float32 blocks of its rows: an array, or one that is still on disk."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, block: slice, /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What becomes of every row of a file; arrays are (rows,) bool.
+
+    ``keep`` are the rows that have a successor: the following row, or the one that the file states where it
+    ``states`` them, or its own observation where ``own`` is set, behind which there is no value.
+    """
+
+    terminated: np.ndarray
+    truncated: np.ndarray
+    keep: np.ndarray
+    own: np.ndarray
+    states: bool
+    notes: tuple[str, ...]
+
+    def successors(self, observation: Rows, next_observation: Rows, block: slice) -> np.ndarray:
+        """What follows a block of rows, (rows, features)."""
+        found = next_observation[block] if self.states else _following(observation, block)
+        own = self.own[block]
+        if own.any():
+            found = np.where(own[:, None], observation[block], found)
+        return found
+
+    def next_masks(self, mask: Rows, block: slice) -> np.ndarray:
+        """Masks of what follows a block of rows, where the file has only those of the rows themselves."""
+        # Of the rows kept, only terminal ones are not followed by a row of their own episode.
+        return _following(mask, block) | self.terminated[block, None]
+
+
+def _following(column: Rows, block: slice) -> np.ndarray:
+    """The rows behind those of a block; the last one of all is followed by itself."""
+    found = column[slice(block.start + 1, block.stop + 1)]
+    return found if block.stop < len(column) else np.concatenate([found, column[slice(len(column) - 1, len(column))]])
 
 
 @dataclass(frozen=True)
@@ -43,12 +87,42 @@ def settle(
     mask: np.ndarray | None = None,
     name: str = "the file",
 ) -> Settled:
-    """Decide where episodes end and drop the rows whose successor the file does not hold.
+    """Decide where episodes end and drop the rows whose successor the file does not hold: :func:`decide` in memory.
+
+    ``mask`` (rows, A) bool is given where the file has action masks but not those of what follows: they are then the
+    following row's.
+    """
+    found = decide(
+        observation,
+        terminated,
+        truncated,
+        next_observation,
+        horizon,
+        fallback_horizon,
+        masks_follow=mask is not None,
+        name=name,
+    )
+    every = slice(0, len(observation))
+    following = found.successors(observation, observation if next_observation is None else next_observation, every)
+    next_mask = None if mask is None else found.next_masks(mask, every)
+    return Settled(following, found.truncated, found.keep, found.notes, next_mask)
+
+
+def decide(
+    observation: Rows,
+    terminated: np.ndarray,
+    truncated: np.ndarray | None,
+    next_observation: Rows | None = None,
+    horizon: int | None = None,
+    fallback_horizon: int | None = None,
+    masks_follow: bool = False,
+    name: str = "the file",
+) -> Decided:
+    """Decide where episodes end and which rows have a successor, reading observations block by block.
 
     ``truncated`` None means that the file has no such flags; they are then inferred. ``horizon`` is a time
-    limit known to hold, ``fallback_horizon`` one assumed for stretches that nothing else divides. ``mask`` is
-    given where the file has action masks but not those of what follows: they are then the following row's.
-    Shapes: observations (rows, S), flags (rows,) bool, masks (rows, A) bool.
+    limit known to hold, ``fallback_horizon`` one assumed for stretches that nothing else divides. ``masks_follow``
+    where action masks of what follows are to be the following row's. Shapes: observations (rows, S), flags (rows,) bool.
 
     Raises:
         DataError: masks are to follow from the order of the rows, and the rows stand in none.
@@ -60,7 +134,7 @@ def settle(
         gaps = _jumps(observation) if next_observation is None else _mismatches(observation, next_observation)
     if exact and gaps.mean() > 0.5:
         notes.append("next_observations is not the following row: rows stand in no order of time, flags are used as is")
-        if mask is not None:
+        if masks_follow:
             raise DataError(
                 f"{name}: rows stand in no order of time, so action_masks needs next_action_masks beside it"
             )
@@ -70,14 +144,8 @@ def settle(
     else:
         truncated = _align(terminated, truncated & ~terminated, gaps, exact, notes)
     if next_observation is None:
-        settled = _next_rows(observation, terminated, truncated, notes)
-    else:
-        settled = _given_rows(observation, next_observation, terminated, truncated, notes, mask is not None)
-    if mask is None:
-        return settled
-    # Of the rows kept, only terminal ones are not followed by a row of their own episode.
-    follower = np.concatenate([mask[1:], mask[-1:]]) | terminated[:, None]
-    return replace(settled, next_mask=follower)
+        return _next_rows(terminated, truncated, notes)
+    return _given_rows(observation, next_observation, terminated, truncated, notes, masks_follow)
 
 
 def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:
@@ -91,28 +159,35 @@ def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:
     ]
 
 
-def _mismatches(observation: np.ndarray, next_observation: np.ndarray) -> np.ndarray:
+def _mismatches(observation: Rows, next_observation: Rows) -> np.ndarray:
     """Rows whose stated successor is not the row that follows; never the last one."""
     gaps = np.zeros(len(observation), dtype=bool)
-    gaps[:-1] = differing_rows(next_observation[:-1], observation[1:])
+    for block in blocks(len(observation) - 1):
+        gaps[block] = differing_rows(next_observation[block], observation[slice(block.start + 1, block.stop + 1)])
     return gaps
 
 
-def _jumps(observation: np.ndarray) -> np.ndarray:
+def _jumps(observation: Rows) -> np.ndarray:
     """Rows after which the observation moves far more than it usually does; never the last one."""
-    gaps = np.zeros(len(observation), dtype=bool)
-    if len(observation) < 3:
+    rows = len(observation) - 1
+    gaps = np.zeros(rows + 1, dtype=bool)
+    if rows < 2:
         return gaps
-    # A sample tells what is usual, and blocks keep the memory small: logs reach gigabytes.
-    sample = np.linspace(0, len(observation) - 2, min(len(observation) - 1, _SAMPLE)).astype(np.int64)
-    usual = np.quantile(np.abs(observation[sample + 1] - observation[sample]), 0.95, axis=0)
+    # A sample tells what is usual, and blocks keep the memory small: logs may be larger than it.
+    sample = np.linspace(0, rows - 1, min(rows, _SAMPLE)).astype(np.int64)
+    changes = []
+    for block in blocks(rows):
+        here = sample[np.searchsorted(sample, block.start) : np.searchsorted(sample, block.stop)] - block.start
+        values = observation[slice(block.start, block.stop + 1)]
+        changes.append(np.abs(values[here + 1] - values[here]))
+    usual = np.quantile(np.concatenate(changes), 0.95, axis=0)
     moving = usual > 0
     if not moving.any():
         return gaps
-    for start in range(0, len(observation) - 1, _SAMPLE):
-        block = observation[start : start + _SAMPLE + 1][:, moving]
-        change = np.abs(np.diff(block, axis=0)) / usual[moving]
-        gaps[start : start + len(change)] = np.minimum(change, _JUMP_CAP).mean(axis=1) > JUMP
+    for block in blocks(rows):
+        values = observation[slice(block.start, block.stop + 1)][:, moving]
+        change = np.abs(np.diff(values, axis=0)) / usual[moving]
+        gaps[block] = np.minimum(change, _JUMP_CAP).mean(axis=1) > JUMP
     return gaps
 
 
@@ -178,62 +253,65 @@ def _align(
     return truncated
 
 
-def _next_rows(observation: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, notes: list[str]) -> Settled:
+def _next_rows(terminated: np.ndarray, truncated: np.ndarray, notes: list[str]) -> Decided:
     """Successors taken from the following row."""
-    follower = np.concatenate([observation[1:], observation[-1:]])
-    # Value ends at a termination, so its successor is never used; the row after it belongs to another
-    # episode.
-    follower[terminated] = observation[terminated]
     orphan = truncated.copy()
     if not terminated[-1] and not truncated[-1]:
         orphan[-1] = True
         notes.append("the rows after the last flag are kept as a truncated episode")
-    return _without(orphan, follower, terminated, truncated, notes)
+    # Value ends at a termination, so its successor is never used; the row after it belongs to another
+    # episode.
+    return _without(orphan, terminated, terminated, truncated, False, notes)
 
 
 def _given_rows(
-    observation: np.ndarray,
-    next_observation: np.ndarray,
+    observation: Rows,
+    next_observation: Rows,
     terminated: np.ndarray,
     truncated: np.ndarray,
     notes: list[str],
     needs_row: bool,
-) -> Settled:
+) -> Decided:
     """Successors stated by the file, except those that belong to the next episode.
 
     With ``needs_row`` something else is to come from the row that follows, so it has to be there.
     """
     borrowed = np.zeros(len(observation), dtype=bool)
+    ends = np.flatnonzero((terminated | truncated)[:-1])
     with np.errstate(over="ignore"):
-        same = ~_mismatches(observation, next_observation)[:-1]
-    stayed = (next_observation[:-1] == observation[:-1]).all(axis=1)
-    borrowed[:-1] = same & ~stayed & (terminated | truncated)[:-1]
-    follower = next_observation
-    if (borrowed & terminated).any():
-        follower = next_observation.copy()
-        follower[borrowed & terminated] = observation[borrowed & terminated]
+        for block in blocks(len(observation) - 1):
+            here = ends[np.searchsorted(ends, block.start) : np.searchsorted(ends, block.stop)] - block.start
+            if not len(here):
+                continue
+            values, stated = observation[slice(block.start, block.stop + 1)], next_observation[block]
+            same = ~differing_rows(stated[here], values[here + 1])
+            stayed = (stated[here] == values[here]).all(axis=1)
+            borrowed[here + block.start] = same & ~stayed
+    own = borrowed & terminated
+    if own.any():
         notes.append(
-            f"{counted((borrowed & terminated).sum(), 'terminal row')} with the next episode's first row as next "
+            f"{counted(own.sum(), 'terminal row')} with the next episode's first row as next "
             "observation; replaced by the row's own, which no value depends on"
         )
     if not (terminated | truncated)[-1]:
         notes.append("the rows after the last flag are kept as a truncated episode")
     orphan = borrowed & ~terminated
     if not needs_row:
-        return _without(orphan, follower, terminated, truncated, notes)
+        return _without(orphan, own, terminated, truncated, True, notes)
     orphan |= truncated
     orphan[-1] |= not terminated[-1]
-    return _without(orphan, follower, terminated, truncated, notes, "next_action_masks")
+    return _without(orphan, own, terminated, truncated, True, notes, "next_action_masks")
 
 
 def _without(
     orphan: np.ndarray,
-    follower: np.ndarray,
+    own: np.ndarray,
     terminated: np.ndarray,
     truncated: np.ndarray,
+    states: bool,
     notes: list[str],
     lacking: str = "successor",
-) -> Settled:
+) -> Decided:
     """Drop the rows without a successor; the row before each, if of the same episode, is truncated then."""
     truncated = truncated.copy()
     if orphan.any():
@@ -244,4 +322,4 @@ def _without(
         notes.append(
             f"{counted(orphan.sum(), 'row')} dropped: the last step of a truncated episode has no {lacking} in the file"
         )
-    return Settled(follower, truncated, ~orphan, tuple(notes))
+    return Decided(terminated, truncated, ~orphan, own, states, tuple(notes))
