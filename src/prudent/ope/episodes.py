@@ -1,0 +1,119 @@
+"""The log as episodes in time: what the estimators may be asked to estimate from, and the clock of the discount.
+
+One convention for what was cut off: a truncated episode goes on. Its sum of discounted rewards ends with the fitted
+value of the state in which the recording stopped, ``gamma ** t * V(s_t)``; a terminated one ends with nothing. The
+undiscounted return per episode is the other thing that people mean: what the recording holds, where a truncation ends
+the sum.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from prudent.data import Dataset
+from prudent.data.columns import counted
+from prudent.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Episodes:
+    """A checked dataset with a discount; (E, T) arrays have a column per step and one for what a cut episode is worth.
+
+    Make one with :func:`lay_out`.
+    """
+
+    dataset: Dataset
+    discount: float
+
+    def __len__(self) -> int:
+        return self.dataset.n_episodes
+
+    @property
+    def first(self) -> np.ndarray:
+        """(E,) rows in which the episodes start."""
+        return self.dataset.episode_bounds[:-1]
+
+    @property
+    def last(self) -> np.ndarray:
+        """(E,) their last rows."""
+        return self.dataset.episode_bounds[1:] - 1
+
+    @property
+    def cut(self) -> np.ndarray:
+        """(E,) bool: truncated, so that there is a future which the log does not show."""
+        return ~self.dataset.terminated[self.last]
+
+    @cached_property
+    def step(self) -> np.ndarray:
+        """(rows,) int64: number of decisions before this one in its episode."""
+        return np.arange(len(self.dataset)) - self.first[self.dataset.episode_of_row]
+
+    @cached_property
+    def dt(self) -> np.ndarray:
+        """(rows,) float64: units of time that each step took."""
+        column = self.dataset.extra.get("dt")
+        return np.ones(len(self.dataset)) if column is None else column.astype(np.float64)
+
+    @cached_property
+    def time(self) -> np.ndarray:
+        """(rows,) float64: time since the start of the episode."""
+        passed = np.cumsum(self.dt)
+        before = passed - self.dt
+        return before - before[self.first][self.dataset.episode_of_row]
+
+    def pad(self, values: np.ndarray, ending: np.ndarray | None = None) -> np.ndarray:
+        """(rows,) as (E, T) float64, zero behind the end; ``ending`` (E,) stands in the column behind the last step."""
+        table = np.zeros((len(self), int(self.dataset.episode_lengths.max()) + 1))
+        table[self.dataset.episode_of_row, self.step] = values
+        if ending is not None:
+            table[np.arange(len(self)), self.dataset.episode_lengths] = ending
+        return table
+
+    @property
+    def end_weight(self) -> np.ndarray:
+        """(E,) ``gamma ** t`` at the end of each episode."""
+        return self.discount ** (self.time[self.last] + self.dt[self.last])
+
+    @property
+    def tail_weight(self) -> float:
+        """Mean over episodes of ``gamma ** t`` where the recording stopped, 0 where the task ended."""
+        return float((self.end_weight * self.cut).mean())
+
+
+def going_on(dataset: Dataset) -> np.ndarray:
+    """(rows,) bool: whether there is a value behind each row: yes after a truncation, no after a termination."""
+    return ~dataset.terminated
+
+
+def lay_out(dataset: Dataset, discount: float, least: int = 2) -> Episodes:
+    """Check that values can be estimated from the dataset and lay it out.
+
+    Raises:
+        ConfigError: the discount is out of range, or 1 where episodes do not end.
+        DataError: there are fewer than ``least`` episodes, or rows of an episode do not follow each other.
+    """
+    if not 0 <= discount <= 1:
+        raise ConfigError(f"discount must lie within [0, 1], got {discount}")
+    inside = ~(dataset.terminated | dataset.truncated)
+    broken = np.flatnonzero(inside & ~dataset.followed)
+    if len(broken):
+        raise DataError(
+            f"{dataset.name}: {counted(len(broken), 'row')} inside episodes do not lead to the next one, the first is "
+            f"row {broken[0]}: truncation flags are missing there, or rows stand in no order of time"
+        )
+    if dataset.n_episodes < least:
+        raise DataError(
+            f"{dataset.name}: {counted(dataset.n_episodes, 'episode')}, off-policy evaluation needs {least} or more: "
+            "it resamples and splits whole episodes; flag where they end, or collect more"
+        )
+    endless = int((~dataset.terminated[dataset.episode_bounds[1:] - 1]).sum())
+    if discount == 1 and endless:
+        raise ConfigError(
+            f"{dataset.name}: {counted(endless, 'episode')} of {dataset.n_episodes} do not terminate, so values "
+            "without a discount have no bound: give a discount below 1"
+        )
+    dt = dataset.extra.get("dt")
+    if dt is not None and not (np.isfinite(dt).all() and (dt > 0).all()):
+        raise DataError(f"{dataset.name}: dt must be above 0 in every row, row {np.flatnonzero(~(dt > 0))[0]} is not")
+    return Episodes(dataset, discount)

@@ -1,0 +1,359 @@
+"""All estimators of one policy on one log, each with its interval or the reason why it has none."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from prudent.data import Dataset
+from prudent.errors import ConfigError
+from prudent.ope import behaviour, doubly_robust, episodes, fqe, importance, interval
+from prudent.ope import policy as policies
+from prudent.ope.behaviour import Behaviour, Calibration
+from prudent.ope.importance import Weights
+from prudent.ope.interval import Estimate
+from prudent.ope.policy import Policy
+from prudent.ope.settings import Settings
+
+TAIL = 1e-3
+"""Mean discount at the ends of recordings below which what follows is left out: it moves no figure."""
+
+
+@dataclass(frozen=True)
+class Support:
+    """How much of the policy the log shows.
+
+    Attributes:
+        episodes: in the log.
+        effective_sample_size: how many episodes of the policy's own they are worth (see
+            :meth:`prudent.ope.importance.Weights.effective_sample_size`); None for a policy without a density.
+        outside: share of the policy's actions, at the log's states, that the behaviour model holds for rarer than 99 %
+            of the logged ones; 0.01 for the behaviour itself.
+    """
+
+    episodes: int
+    effective_sample_size: float | None
+    outside: float
+
+
+@dataclass(frozen=True, eq=False)
+class OffPolicyValue:
+    """What a policy is worth, from a log alone. Values are raw reward units, from the log's start states.
+
+    Attributes:
+        name: the policy.
+        discount: gamma of the discounted values.
+        fqe, pdwis, wdr: discounted value of the policy by each estimator.
+        behaviour: discounted value of what made the log, by Monte Carlo.
+        undiscounted: sum of rewards per episode as recorded (a truncation ends it): ``pdwis`` and ``behaviour``.
+        support, calibration: how much to trust it.
+        behaviour_source: ``logged`` where the log has the probabilities of its actions, else ``fitted``.
+        tail_weight: mean discount at the end of a recording: how much of the future was not watched.
+        notes: what to know, one line each.
+    """
+
+    name: str
+    discount: float
+    fqe: Estimate
+    pdwis: Estimate
+    wdr: Estimate
+    behaviour: Estimate
+    undiscounted: dict[str, Estimate]
+    support: Support
+    calibration: Calibration
+    behaviour_source: str
+    tail_weight: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def improvement(self) -> dict[str, Estimate]:
+        """``fqe``, ``pdwis`` and ``wdr`` less the behaviour, paired by episode or resample."""
+        return {e.name: interval.difference(e, self.behaviour) for e in (self.fqe, self.pdwis, self.wdr)}
+
+    def summary(self) -> dict[str, Any]:
+        """Ready for JSON; None stands for what has no value."""
+        estimates = {e.name: e.summary() for e in (self.fqe, self.pdwis, self.wdr, self.behaviour)}
+        return {
+            "policy": self.name,
+            "discount": self.discount,
+            **estimates,
+            "improvement": {name: e.summary() for name, e in self.improvement.items()},
+            "undiscounted": {name: e.summary() for name, e in self.undiscounted.items()},
+            "support": dict(vars(self.support)),
+            "behaviour_model": {"source": self.behaviour_source, **self.calibration.summary()},
+            "tail_weight": self.tail_weight,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        effective = self.support.effective_sample_size
+        lines = [f"{self.name}: value at discount {self.discount:g} from the log's start states"]
+        lines += [f"  {e.name:<10} {e}" for e in (self.fqe, self.wdr, self.pdwis, self.behaviour)]
+        lines += [f"  {name:<10} {e} (sum of rewards per episode)" for name, e in self.undiscounted.items()]
+        shown = "no density" if effective is None else f"{effective:.1f}"
+        lines += [
+            f"  effective episodes {shown} of {self.support.episodes}, {self.support.outside:.1%} of actions outside"
+        ]
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+
+class Evaluator:
+    """A log prepared once, for any number of policies: folds, resamples, behaviour model and behaviour value.
+
+    Policies evaluated by the same one share resamples, so that :func:`prudent.ope.difference` of them is paired.
+
+    Raises:
+        ConfigError, DataError: see :func:`prudent.ope.episodes.lay_out` and
+            :func:`prudent.ope.behaviour.logged_log_prob`.
+    """
+
+    def __init__(self, dataset: Dataset, discount: float, settings: Settings | None = None, seed: int = 0):
+        self.settings = Settings() if settings is None else settings
+        self.seed = seed
+        self.episodes = episodes.lay_out(dataset, discount, least=2 * self.settings.folds)
+        rng = np.random.default_rng([seed, 11])
+        count = len(self.episodes)
+        self.fold_E = rng.permutation(count) % self.settings.folds
+        self.counts = [self._resample(rng) for _ in range(self.settings.n_bootstrap)]
+        self.behaviour: Behaviour = behaviour.fit(dataset, self.fold_E, self.settings, seed)
+
+    def _resample(self, rng: np.random.Generator) -> np.ndarray:
+        """How often a resample holds each episode, (episodes,); some of them outside every fold."""
+        while True:
+            counts = np.bincount(rng.integers(len(self.fold_E), size=len(self.fold_E)), minlength=len(self.fold_E))
+            if all(counts[self.fold_E != k].any() for k in range(self.settings.folds)):
+                return counts
+
+    @cached_property
+    def behaviour_value(self) -> Estimate:
+        """Discounted value of the behaviour: Monte Carlo, and the fitted value of the behaviour behind a truncation."""
+        log, s = self.episodes, self.settings
+        ends = np.zeros((1 + s.n_bootstrap, len(log)))
+        if log.tail_weight >= TAIL:
+            everything = np.ones(len(log), dtype=np.int64)
+            pools = [fqe.rows_of(log, counts) for counts in [*[everything] * s.members, *self.counts]]
+            fitted = fqe.fit(fqe.behaviour_decisions(log), pools, s, self.seed + 1)
+            values = fitted.ahead(range(len(pools)), log.last)
+            ends = np.concatenate([fqe.combine(values[: s.members])[None], values[s.members :]])
+        returns = importance.monte_carlo(log, ends[0])
+        value = float(returns.mean())
+        if not s.n_bootstrap:
+            return interval.from_influence("behaviour", value, returns)
+        resampled = [
+            float(np.average(importance.monte_carlo(log, end), weights=counts))
+            for end, counts in zip(ends[1:], self.counts, strict=True)
+        ]
+        return interval.from_replicates("behaviour", value, np.array(resampled))
+
+    def evaluate(self, agent: Any, member: int = 0) -> OffPolicyValue:
+        """What a policy (as in :func:`prudent.ope.evaluate_policy`) is worth.
+
+        Raises:
+            ConfigError: it is for other spaces, or has diverged.
+        """
+        policy = policies.of(agent, member)
+        log, s = self.episodes, self.settings
+        policies.check(policy, log.dataset)
+        problem = fqe.decisions(log, policy, s, self.seed)
+        unscaled = self.behaviour.fitted.scaling.unscale_action(problem.here) if not problem.discrete else problem.here
+        outside = float(self.behaviour.outside(unscaled.numpy()).mean())
+        weights, lacking = self._weights(policy, outside)
+        effective = None if weights is None else weights.effective_sample_size()
+        if lacking is None and effective is not None and effective < s.min_effective:
+            lacking = f"effective sample size {effective:.1f} of {len(log)} episodes, below {s.min_effective:g}"
+        fits = _Fits(self, problem, cross=lacking is None)
+        support = Support(len(log), effective, outside)
+        found = OffPolicyValue(
+            name=policy.name,
+            discount=log.discount,
+            fqe=self._fqe(fits, outside),
+            pdwis=self._weighted("pdwis", fits, weights, lacking, effective),
+            wdr=self._weighted("wdr", fits, weights, lacking, effective),
+            behaviour=self.behaviour_value,
+            undiscounted=self._undiscounted(weights, lacking),
+            support=support,
+            calibration=self.behaviour.calibration,
+            behaviour_source=self.behaviour.source,
+            tail_weight=log.tail_weight,
+        )
+        notes = self._notes(found, fits)
+        return OffPolicyValue(**{**vars(found), "notes": notes})
+
+    # --- the estimators -----------------------------------------------------------------------------------------------
+
+    def _weights(self, policy: Policy, outside: float) -> tuple[Weights | None, str | None]:
+        """Weights of histories, and why importance sampling cannot speak of this policy, if so."""
+        log_prob = policies.log_probs(policy, self.episodes.dataset)
+        if log_prob is None:
+            return None, "it takes one action per state, which has no density to compare with the behaviour's"
+        weights = importance.of(self.episodes, log_prob - self.behaviour.log_prob)
+        return weights, self._left(outside)
+
+    def _left(self, outside: float) -> str | None:
+        if outside <= self.settings.max_outside:
+            return None
+        limit = self.settings.max_outside
+        return f"{outside:.0%} of its actions are rarer in the log than 99 % of the logged ones (limit {limit:.0%})"
+
+    def _fqe(self, fits: "_Fits", outside: float) -> Estimate:
+        left = self._left(outside)
+        if left is not None:
+            return interval.unsupported("fqe", left)
+        start_ME = fits.start
+        highest = float(np.abs(self.episodes.dataset.reward).max()) / max(1 - self.episodes.discount, 1e-6)
+        if not np.isfinite(start_ME).all() or np.abs(start_ME).max() > 10 * highest + 1e-6:
+            return interval.unsupported("fqe", "the fitted values have diverged")
+        combined_E = fqe.combine(start_ME)
+        if not self.counts:
+            return interval.from_starts("fqe", start_ME.mean(1), combined_E)
+        resampled = [np.average(v, weights=c) for v, c in zip(fits.start_resampled, self.counts, strict=True)]
+        return interval.from_replicates("fqe", float(combined_E.mean()), np.array(resampled))
+
+    def _weighted(
+        self, name: str, fits: "_Fits", weights: Weights | None, lacking: str | None, effective: float | None
+    ) -> Estimate:
+        if weights is None or lacking is not None:
+            return interval.unsupported(name, lacking or "no weights")
+
+        def once(crossed: "_Crossed", counts: np.ndarray | None) -> tuple[float, np.ndarray]:
+            if name == "pdwis":
+                return importance.pdwis(weights, crossed.end, counts)
+            return doubly_robust.wdr(weights, crossed.q, crossed.value, crossed.end, counts)
+
+        value, influence = once(fits.crossed, None)
+        if not self.counts:
+            return interval.from_influence(name, value, influence, effective)
+        resampled = [once(c, counts)[0] for c, counts in zip(fits.crossed_resampled, self.counts, strict=True)]
+        return interval.from_replicates(name, value, np.array(resampled))
+
+    def _undiscounted(self, weights: Weights | None, lacking: str | None) -> dict[str, Estimate]:
+        """Sum of rewards per episode as recorded; the discount is 1 and a truncation ends it, in both."""
+        log = episodes.Episodes(self.episodes.dataset, 1.0)
+        nothing = np.zeros(len(log))
+        returns = importance.monte_carlo(log, nothing)
+        found = {"behaviour": interval.from_influence("behaviour", float(returns.mean()), returns)}
+        if weights is None or lacking is not None:
+            return {"pdwis": interval.unsupported("pdwis", lacking or "no weights"), **found}
+        whole = Weights(log, weights.log_rho)
+        effective, least = whole.effective_sample_size(), self.settings.min_effective
+        if effective < least:
+            reason = f"effective sample size {effective:.1f} of {len(log)} whole episodes, below {least:g}"
+            return {"pdwis": interval.unsupported("pdwis", reason), **found}
+        value, influence = importance.pdwis(whole, nothing)
+        return {"pdwis": interval.from_influence("pdwis", value, influence, effective), **found}
+
+    def _notes(self, found: OffPolicyValue, fits: "_Fits") -> tuple[str, ...]:
+        notes = []
+        reward = self.episodes.dataset.reward
+        if np.ptp(reward) == 0:
+            notes.append(f"every reward is {reward[0]:g}: policies differ at most by how long episodes last")
+        drift, error = float(fits.fitted.drift[: self.settings.members].mean()), found.fqe.standard_error
+        if error is not None and drift > max(error, 1e-9):
+            notes.append(f"fitted values still moved by {drift:.3g} over the last tenth of the steps: raise steps")
+        logged = found.calibration.logged_log_likelihood
+        if logged is not None and found.calibration.log_likelihood > logged + 0.2:
+            notes.append(
+                f"the log's own probabilities make its actions less likely (mean {logged:.2f}) than a model learned "
+                f"from them ({found.calibration.log_likelihood:.2f}): check their units"
+            )
+        if found.fqe.supported and found.wdr.supported:
+            apart = interval.difference(found.fqe, found.wdr)
+            if apart.interval is not None and not apart.interval[0] <= 0 <= apart.interval[1]:
+                notes.append("fqe and wdr disagree by more than their intervals allow: trust neither to the last digit")
+        return tuple(notes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Crossed:
+    """Values of every row and episode's end by critics that did not see its fold."""
+
+    q: np.ndarray
+    value: np.ndarray
+    end: np.ndarray
+
+
+class _Fits:
+    """All critics of one policy as one population: members, folds, resamples, folds of resamples, in this order."""
+
+    def __init__(self, evaluator: Evaluator, problem: fqe.Decisions, cross: bool):
+        self.log, self.settings, self.fold_E = evaluator.episodes, evaluator.settings, evaluator.fold_E
+        everything = np.ones(len(self.log), dtype=np.int64)
+        complements = [(self.fold_E != k).astype(np.int64) for k in range(self.settings.folds)] if cross else []
+        counts = [everything] * self.settings.members
+        counts += complements + evaluator.counts
+        counts += [own * other for own in evaluator.counts for other in complements]
+        cache: dict[int, torch.Tensor] = {}
+        pools = [cache.setdefault(id(c), fqe.rows_of(self.log, c)) for c in counts]
+        self.fitted = fqe.fit(problem, pools, self.settings, evaluator.seed)
+
+    @cached_property
+    def start(self) -> np.ndarray:
+        """V of the start states, (members, episodes)."""
+        return self.fitted.here(range(self.settings.members), self.log.first)
+
+    @cached_property
+    def start_resampled(self) -> np.ndarray:
+        """The same by the critics of each resample, (n_bootstrap, episodes)."""
+        begin = self.settings.members + self._folds
+        return self.fitted.here(range(begin, begin + self.settings.n_bootstrap), self.log.first)
+
+    @property
+    def _folds(self) -> int:
+        total, s = len(self.fitted.params["w0"]), self.settings
+        return s.folds if total > s.members + s.n_bootstrap else 0
+
+    @cached_property
+    def crossed(self) -> _Crossed:
+        """By the folds of the whole log."""
+        return self._cross(self.settings.members)
+
+    @cached_property
+    def crossed_resampled(self) -> list[_Crossed]:
+        """By the folds of each resample."""
+        begin = self.settings.members + self._folds + self.settings.n_bootstrap
+        return [self._cross(begin + b * self._folds) for b in range(self.settings.n_bootstrap)]
+
+    def _cross(self, begin: int) -> _Crossed:
+        fold_R, rows = self.fold_E[self.log.dataset.episode_of_row], len(self.log.dataset)
+        found = _Crossed(np.empty(rows), np.empty(rows), np.empty(len(self.log)))
+        for k in range(self._folds):
+            own, ended = np.flatnonzero(fold_R == k), np.flatnonzero(self.fold_E == k)
+            found.q[own] = self.fitted.logged([begin + k], own)[0]
+            found.value[own] = self.fitted.here([begin + k], own)[0]
+            found.end[ended] = self.fitted.ahead([begin + k], self.log.last[ended])[0]
+        return found
+
+
+def evaluate_policy(
+    agent: Any,
+    dataset: Dataset,
+    *,
+    member: int = 0,
+    discount: float | None = None,
+    settings: Settings | None = None,
+    seed: int = 0,
+) -> OffPolicyValue:
+    """What a policy would earn where ``dataset`` was recorded, estimated from that dataset alone.
+
+    Args:
+        agent: a fitted agent, a population, or a :data:`prudent.ope.Policy`.
+        dataset: episodes in order of time. Fit the policy to other episodes: on its own training data it looks better
+            than it is.
+        member: which member of the agent.
+        discount: gamma; None takes the policy's own.
+        settings: see :class:`prudent.ope.Settings`.
+        seed: equal seeds give equal figures.
+
+    Raises:
+        ConfigError: the policy is for other spaces, is not fitted or has diverged; no discount is known, or it is 1
+            where episodes do not terminate.
+        DataError: too few episodes, rows in no order, or logged probabilities that are none.
+    """
+    policy = policies.of(agent, member)
+    gamma = policy.discount if discount is None else discount
+    if gamma is None:
+        raise ConfigError(f"{policy.name} has no discount of its own: give one")
+    policies.check(policy, dataset)
+    return Evaluator(dataset, gamma, settings, seed).evaluate(policy)

@@ -1,0 +1,95 @@
+"""Importance sampling: the log's rewards, weighted by how much likelier the policy would have made them.
+
+Per-decision weighted importance sampling (PDWIS; Precup, Sutton & Singh 2000, section 3; Thomas 2015, section 3.7):
+
+    V = sum_t sum_i gamma^t w_it r_it,   w_it = rho_it / sum_j rho_jt,   rho_it = prod_{k <= t} pi(a_k|s_k) / b(a_k|s_k)
+
+The reward of step t carries the ratios up to and with the action that earned it. Weights are normalised over the
+episodes at each step; an episode that has ended stays in the sum with the ratio it ended with, since the policy might
+have ended it too. The bias of normalising falls with the number of episodes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prudent.ope.episodes import Episodes
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Ratios of whole histories, in logarithms: ``log_rho`` (E, T), constant behind an episode's end."""
+
+    episodes: Episodes
+    log_rho: np.ndarray
+
+    def effective_sample_size(self) -> float:
+        """How many episodes of the policy's own the weighted ones are worth.
+
+        Kish's ``(sum rho)^2 / sum rho^2`` at each step, averaged harmonically over steps (as variances add) with
+        weights ``gamma^t`` times the share of episodes still running, which is what a step counts for.
+        """
+        w_ET = normalized(self.log_rho)
+        squares_T = (w_ET**2).sum(0)
+        running_T = self.episodes.pad(self.episodes.discount**self.episodes.time).sum(0)
+        kish_T = np.divide(1.0, squares_T, out=np.zeros_like(squares_T), where=squares_T > 0)
+        if (kish_T[running_T > 0] == 0).any():
+            return 0.0
+        counts = running_T > 0
+        return float(running_T[counts].sum() / (running_T[counts] / kish_T[counts]).sum())
+
+
+def of(episodes: Episodes, log_ratio: np.ndarray) -> Weights:
+    """The weights of histories out of the log-ratio (rows,) of each action."""
+    return Weights(episodes, history(episodes.pad(log_ratio)))
+
+
+def history(log_ratio_ET: np.ndarray) -> np.ndarray:
+    """Log-ratio of all actions up to and with each step, (E, T)."""
+    return np.cumsum(log_ratio_ET, axis=1)
+
+
+def normalized(log_rho_ET: np.ndarray, counts_E: np.ndarray | None = None) -> np.ndarray:
+    """Weights (E, T) that sum to 1 over the episodes at each step; all 0 where no history is possible.
+
+    ``counts_E`` is how often a resample holds each episode: the weight is then that of all its copies together.
+    """
+    highest_T = log_rho_ET.max(axis=0)
+    rho_ET = np.exp(log_rho_ET - np.where(np.isfinite(highest_T), highest_T, 0.0))
+    if counts_E is not None:
+        rho_ET = rho_ET * counts_E[:, None]
+    total_T = rho_ET.sum(axis=0)
+    return np.divide(rho_ET, total_T, out=np.zeros_like(rho_ET), where=total_T > 0)
+
+
+def weighted_sum(w_ET: np.ndarray, gain_ET: np.ndarray, base_E: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    """``mean base + sum_t sum_i w_it gain_it`` and each episode's influence (E,), whose mean is that value.
+
+    The influence is that of a ratio of means: ``n w_it (gain_it - theta_t)`` around the step's own ``theta_t = sum_i
+    w_it gain_it``.
+    """
+    count = len(w_ET)
+    theta_T = (w_ET * gain_ET).sum(axis=0)
+    base = np.zeros(count) if base_E is None else base_E
+    influence = base + theta_T.sum() + count * (w_ET * (gain_ET - theta_T)).sum(axis=1)
+    return float(base.mean() + theta_T.sum()), influence
+
+
+def rewards(episodes: Episodes, end_value: np.ndarray) -> np.ndarray:
+    """Discounted rewards (E, T) and, behind a cut episode, the discounted value ``end_value`` (E,) it goes on with."""
+    row_weight = episodes.discount**episodes.time
+    ending = np.where(episodes.cut, episodes.end_weight * end_value, 0.0)
+    return episodes.pad(row_weight * episodes.dataset.reward, ending)
+
+
+def pdwis(weights: Weights, end_value: np.ndarray, counts: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    """Value and influence (E,); of a resample (``counts`` as in :func:`normalized`) only the value means anything.
+
+    ``end_value`` (E,) is the value of the state in which each episode was cut.
+    """
+    return weighted_sum(normalized(weights.log_rho, counts), rewards(weights.episodes, end_value))
+
+
+def monte_carlo(episodes: Episodes, end_value: np.ndarray) -> np.ndarray:
+    """The behaviour's own discounted return of each episode, (E,)."""
+    return rewards(episodes, end_value).sum(axis=1)

@@ -1,0 +1,177 @@
+"""The policy under evaluation: what the estimators ask of it, in the units of the log.
+
+A policy is a few functions of observations; :func:`of` makes one from a member of a trained population, which brings
+its own scaling with it. Any other is written down directly, such as the known ones of :mod:`prudent.ope.known`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from prudent import nn
+from prudent.data import Dataset
+from prudent.errors import ConfigError
+from prudent.population import Population
+from prudent.types import Spec
+
+ROWS = 8192
+"""Observations that a policy is asked about at once."""
+
+
+@dataclass(frozen=True)
+class DiscretePolicy:
+    """``probability(observation (R, S), mask (R, A) bool or None) -> (R, A)``, each row summing to 1."""
+
+    spec: Spec
+    probability: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    name: str = "policy"
+    discount: float | None = None
+
+
+@dataclass(frozen=True)
+class ContinuousPolicy:
+    """``draw(observation (R, S), generator) -> (R, A)``, one draw per row in the units of the log.
+
+    ``log_prob(observation (R, S), action (R, A)) -> (R,)`` is its log-density in those units; None where it takes one
+    action per state, which has no density.
+    """
+
+    spec: Spec
+    draw: Callable[[np.ndarray, torch.Generator], np.ndarray]
+    log_prob: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
+    name: str = "policy"
+    discount: float | None = None
+
+
+Policy = DiscretePolicy | ContinuousPolicy
+
+
+def of(agent: Any, member: int = 0) -> Policy:
+    """The policy of one member of a population, or of an agent that holds one; a policy is returned as it is.
+
+    A policy that samples is taken as it samples, since that is what was trained and what its values speak of.
+
+    Raises:
+        ConfigError: the agent is not fitted, is nothing that acts, or has no such member.
+    """
+    if isinstance(agent, DiscretePolicy | ContinuousPolicy):
+        return agent
+    population = getattr(agent, "population", agent)
+    if population is None:
+        raise ConfigError("the agent has not been fitted: there is no policy to evaluate yet")
+    if not isinstance(population, Population):
+        raise ConfigError(f"a policy to evaluate is a population, an agent or a Policy, got {type(agent).__name__}")
+    if not 0 <= member < population.size:
+        raise ConfigError(f"member must lie within 0 to {population.size - 1}, got {member}")
+    solo = population.member(member)
+    known = {"spec": solo.spec, "name": solo.names[0], "discount": float(solo.discount[0])}
+    if solo.spec.discrete:
+        return DiscretePolicy(probability=lambda observation, mask: _probability(solo, observation, mask), **known)
+    kind = solo.algorithm.POLICY
+    log_prob = None if kind == "deterministic" else lambda observation, action: _log_prob(solo, observation, action)
+    return ContinuousPolicy(draw=lambda observation, rng: _draw(solo, observation, rng), log_prob=log_prob, **known)
+
+
+@torch.no_grad()
+def _probability(solo: Population, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    stacked = None if mask is None else mask[None]
+    if solo.algorithm.POLICY == "greedy":
+        action = solo.act(observation[None], mask=stacked)[0]
+        # A network that has diverged takes action -1: no action, which check() then reports.
+        return np.where(action[:, None] < 0, np.nan, np.arange(solo.spec.action_size) == action[:, None])
+    scaled = solo.scaling.observation(_tensor(observation, solo).unsqueeze(0))
+    allowed = None if stacked is None else torch.from_numpy(stacked).to(solo.device)
+    logits = nn.mlp(solo.state.networks["actor"], scaled)
+    return nn.log_prob_categorical(logits, allowed)[0].double().exp().cpu().numpy()
+
+
+def _draw(solo: Population, observation: np.ndarray, generator: torch.Generator) -> np.ndarray:
+    return solo.act(observation[None], deterministic=False, generator=generator)[0]
+
+
+@torch.no_grad()
+def _log_prob(solo: Population, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
+    scaled = solo.scaling.observation(_tensor(observation, solo).unsqueeze(0))
+    mean, log_std = nn.tanh_gaussian(solo.state.networks["actor"], scaled)
+    inside = solo.scaling.action(_tensor(action, solo).unsqueeze(0))
+    log_prob = nn.log_prob_tanh_gaussian(mean, log_std, inside)[0]
+    return (log_prob - solo.scaling.action_half_range.log().sum()).double().cpu().numpy()
+
+
+def _tensor(values: np.ndarray, solo: Population) -> torch.Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.float32)).to(solo.device)
+
+
+# --- asking it --------------------------------------------------------------------------------------------------------
+
+
+def check(policy: Policy, dataset: Dataset) -> None:
+    """Refuse a policy for other spaces than those of the data.
+
+    Raises:
+        ConfigError: kinds, sizes or declared bounds differ.
+    """
+    own, logged = policy.spec, dataset.spec
+    for f in fields(Spec):
+        mine, theirs = getattr(own, f.name), getattr(logged, f.name)
+        undeclared = f.name in ("action_low", "action_high") and (mine is None or theirs is None)
+        if mine != theirs and not undeclared:
+            raise ConfigError(
+                f"{policy.name} is a policy for other spaces than {dataset.name}: its {f.name} is {mine}, "
+                f"that of the data {theirs}"
+            )
+
+
+def probabilities(policy: DiscretePolicy, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Probability of each action, (R, A) float32.
+
+    Raises:
+        ConfigError: they are not probabilities: the policy has diverged.
+    """
+    parts = [
+        policy.probability(observation[own], None if mask is None else mask[own]) for own in _slices(len(observation))
+    ]
+    found = np.concatenate(parts)
+    wrong = ~np.isfinite(found).all(axis=1) | (np.abs(found.sum(axis=1) - 1) > 1e-3) | (found < 0).any(axis=1)
+    if wrong.any():
+        raise ConfigError(f"{policy.name} gives no probabilities in {int(wrong.sum())} rows: it has diverged")
+    return found.astype(np.float32)
+
+
+def draws(policy: ContinuousPolicy, observation: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """``count`` actions per row out of the policy, (R, N, A) float32 in the units of the log.
+
+    Raises:
+        ConfigError: an action is not a number: the policy has diverged.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    parts = [
+        np.stack([policy.draw(observation[own], generator) for _ in range(count)], axis=1).astype(np.float32)
+        for own in _slices(len(observation))
+    ]
+    found = np.concatenate(parts)
+    wrong = ~np.isfinite(found).all(axis=(1, 2))
+    if wrong.any():
+        raise ConfigError(
+            f"{policy.name} takes actions that are no numbers in {int(wrong.sum())} rows: it has diverged"
+        )
+    return found
+
+
+def log_probs(policy: Policy, dataset: Dataset) -> np.ndarray | None:
+    """Log-probability, or log-density in the units of the log, of each logged action, (R,); None without a density."""
+    if isinstance(policy, DiscretePolicy):
+        found = probabilities(policy, dataset.observation, dataset.extra.get("mask"))
+        with np.errstate(divide="ignore"):
+            return np.log(found[np.arange(len(dataset)), dataset.action].astype(np.float64))
+    if policy.log_prob is None:
+        return None
+    parts = [policy.log_prob(dataset.observation[own], dataset.action[own]) for own in _slices(len(dataset))]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _slices(rows: int) -> list[slice]:
+    return [slice(start, start + ROWS) for start in range(0, rows, ROWS)]
