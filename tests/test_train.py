@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def launch(log, run, *more):
     raise AssertionError(process.communicate()[1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_the_resumed_run_ends_the_same(log, tmp_path, whole, number, capsys):
     run = tmp_path / "run"
     process = launch(log, run, "--checkpoint-every", 250)
@@ -104,6 +105,72 @@ def test_a_signal_saves_and_the_resumed_run_ends_the_same(log, tmp_path, whole, 
     assert "<html" in (run / "report.html").read_text()
     assert prudent("train", "--resume", run) == 0
     assert "may differ" not in capsys.readouterr().out
+    assert_same_weights(run, whole("cql"))
+    assert metrics_of(run) == metrics_of(whole("cql"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_second_signal_ends_a_run_at_once(log, tmp_path, number):
+    """Also one that is busy for a minute: here its first step after the first signal."""
+    script = """
+import sys, time
+from prudent import cli
+from prudent.population import Population
+
+def busy(self, data, real=Population.step):
+    if self.state.step == 20:
+        print("busy", flush=True)
+        time.sleep(60)
+    return real(self, data)
+
+Population.step = busy
+cli.main(sys.argv[1:])
+"""
+    words = ["train", log, *flags("bc"), "--steps", 1000, "--checkpoint-every", 10, "--threads", 1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, words), "--out", str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("busy"):
+            break
+    process.send_signal(signal.SIGINT)
+    # The first one is heard when Python gets to it; until then a second of its kind would be the same one.
+    deadline = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == -number, errors
+    assert checkpoint.steps(tmp_path / "run")[-1][0] == 20
+
+
+def test_the_time_limit_saves_and_the_resumed_run_ends_the_same(log, tmp_path, whole, monkeypatch, capsys):
+    run, real = tmp_path / "run", time.monotonic
+    ahead = 0.0
+
+    def step(self, data, real=Population.step):
+        nonlocal ahead
+        if self.state.step == 300:
+            ahead = 90 * 60
+        return real(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Population, "step", step)
+        patch.setattr(recorder.time, "monotonic", lambda: real() + ahead)
+        every = [word for name, value in EVERY.items() for word in ("--" + name.replace("_", "-"), value)]
+        words = [*flags("cql"), "--seeds", 0, 1, "--steps", 1000, *every, "--max-minutes", 60, "--out", run]
+        assert prudent("train", log, *words) == 130
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert "stopped at step 301, after the 60 minutes of max_minutes" in errors
+    assert f"prudent train --resume {run}" in errors
+    assert runs.read_json(run / "status.json")["state"] == "interrupted"
+    assert prudent("train", "--resume", run, "--max-minutes", 1e-9) == 130
+    assert checkpoint.steps(run)[-1][0] == 302
+    assert prudent("train", "--resume", run) == 0
     assert_same_weights(run, whole("cql"))
     assert metrics_of(run) == metrics_of(whole("cql"))
 
@@ -397,7 +464,9 @@ def test_devices_that_are_not_there():
             loop.choose_device(name)
 
 
-@pytest.mark.parametrize("bad", [{"steps": 0}, {"steps": 1.5}, {"keep": -1}, {"threads": 0}, {"video": True}])
+@pytest.mark.parametrize(
+    "bad", [{"steps": 0}, {"steps": 1.5}, {"keep": -1}, {"threads": 0}, {"video": True}, {"max_minutes": 0}]
+)
 def test_options_are_checked(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         Options(**bad)

@@ -45,6 +45,7 @@ class Settings:
     eval_episodes: int = 10  # episodes per evaluation and member
     checkpoint_every: int = 5_000  # steps between checkpoints; the best evaluation so far saves one too
     keep: int = 3  # newest checkpoints to keep; the one with the best evaluation stays too
+    max_minutes: float | None = None  # save and stop after this time; none never stops
     video: bool = False  # record a GIF of the first member at each evaluation
     device: str = "auto"  # auto, cpu, cuda or mps
     threads: int | None = None  # CPU threads; none leaves it to PyTorch

@@ -26,6 +26,7 @@ class Options:
     eval_episodes: int = 10  # episodes per evaluation and member
     checkpoint_every: int = 5_000  # steps between checkpoints; the best evaluation so far saves one too
     keep: int = 3  # newest checkpoints to keep; the one with the best evaluation stays too
+    max_minutes: float | None = None  # save and stop after this time, to be resumed; none never stops
     video: bool = False  # record a GIF of the first member at each evaluation
     device: str = "auto"  # auto, cpu, cuda or mps
     threads: int | None = None  # CPU threads; none leaves it to PyTorch
@@ -37,6 +38,8 @@ class Options:
                 continue
             if not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name} must be a whole number, 1 or more, got {value!r}")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise ConfigError(f"max_minutes must be above 0, got {self.max_minutes:g}")
         if self.video and self.env is None:
             raise ConfigError("video needs an environment to film: give env")
 

@@ -20,13 +20,13 @@ from prudent.types import Metrics
 
 
 class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
-    """A signal asked the run to stop; it saves first."""
+    """A signal or the time limit asked the run to stop; it saves first."""
 
 
 class Recorder(Observer):
     """Logs, evaluates and saves at the intervals asked for, and at the last step whatever the intervals.
 
-    A number put into ``requests`` (of a signal) stops the run after the step under way.
+    A number put into ``requests`` (of a signal) stops the run after the step under way, and so do ``max_minutes``.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Recorder(Observer):
         super().__init__()
         self.population, self.options, self.folder = population, options, folder
         self.log, self.progress, self.requests = log, progress, requests
-        self.clock = _Clock()
+        self.clock, self.began_at = _Clock(), time.monotonic()
         self.settings = evaluate.settings_of(population.names)
         self.best: tuple[float, int, int] | None = None  # mean return, step, index of the setting
         self.diverged: set[int] = set()
@@ -59,7 +59,7 @@ class Recorder(Observer):
         """Whatever is due.
 
         Raises:
-            Interrupted: a signal arrived.
+            Interrupted: a signal arrived, or the time is up.
             PrudentError: no member has finite losses any more.
         """
         super().stepped(step, metrics)
@@ -78,13 +78,16 @@ class Recorder(Observer):
             self.heed_requests(step)
 
     def heed_requests(self, step: int) -> None:
-        """Stop where a signal asked for it.
+        """Stop where a signal or the time limit asks for it.
 
         Raises:
-            Interrupted: one did.
+            Interrupted: one does.
         """
         if self.requests:
             raise Interrupted(f"stopped by {signal.Signals(self.requests[0]).name} at step {step}")
+        limit = self.options.max_minutes
+        if limit is not None and time.monotonic() - self.began_at >= 60 * limit:
+            raise Interrupted(f"stopped at step {step}, after the {limit:g} minutes of max_minutes")
 
     def flush(self, step: int) -> None:
         """Write the means of the metrics since the last time."""

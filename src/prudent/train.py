@@ -21,6 +21,9 @@ from prudent.progress import Progress
 from prudent.recorder import Interrupted, Recorder
 from prudent.scaling import Scaling
 
+STOPPED_BY = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+"""Ctrl-C, and what schedulers send before they take a machine away (SIGUSR1 by arrangement; Windows has none)."""
+
 
 def train(
     dataset: Dataset,
@@ -37,7 +40,7 @@ def train(
 
     Raises:
         ConfigError: the folder is taken, or data, settings and environment do not fit each other.
-        Interrupted: a signal stopped the run, after saving.
+        Interrupted: a signal or the time limit stopped the run, after saving.
     """
     folder = Path(out)
     runs.check_free(folder)
@@ -99,15 +102,16 @@ def resume(
     device: str | None = None,
     threads: int | None = None,
     env: str | None = None,
+    max_minutes: float | None = None,
 ) -> Population:
     """Go on with the run in ``folder`` from its newest checkpoint that verifies, up to ``steps`` in all.
 
     A run that was killed before its first checkpoint starts over; one that has nothing left to do says so. Without
-    ``dataset`` it is found again where it was; ``device``, ``threads`` and ``env`` replace those the run began with.
+    ``dataset`` it is found again where it was; ``device``, ``threads``, ``env`` and ``max_minutes`` replace those the run began with.
 
     Raises:
         PrudentError: the folder holds no run, no checkpoint verifies, or the dataset is not the one it was trained on.
-        Interrupted: a signal stopped the run, after saving.
+        Interrupted: a signal or the time limit stopped the run, after saving.
     """
     folder = Path(folder)
     stored = runs.read_run(folder)
@@ -116,7 +120,7 @@ def resume(
         raise ConfigError(f"{folder} was fine-tuned online and cannot be resumed; anew: prudent finetune {begun}")
     settings = dict(stored["train"])
     sources = settings.pop("sources", None)
-    changed = {"steps": steps, "device": device, "threads": threads, "env": env}
+    changed = {"steps": steps, "device": device, "threads": threads, "env": env, "max_minutes": max_minutes}
     asked = from_json(Options, settings)
     options = replace(asked, **{name: v for name, v in changed.items() if v is not None})
     chosen = prepare_process(options)
@@ -199,13 +203,13 @@ def record(
     extra: Mapping[str, Tensor] | None = None,
     resume_at: int | None = None,
 ) -> Population:
-    """``learn`` with everything around it: logs, status, report, and a policy saved where a signal stops it.
+    """``learn`` with everything around it: logs, status, report, and a policy saved where a signal or the time limit stops it.
 
     ``advice`` tells the user who stopped it how to go on, ``extra`` is what an earlier recorder saved, ``resume_at``
     the step after which earlier metrics are cut.
 
     Raises:
-        Interrupted: a signal stopped it, after saving.
+        Interrupted: a signal or the time limit stopped it, after saving.
     """
     with ExitStack() as stack:
         requests = stack.enter_context(_stop_requests())
@@ -240,7 +244,7 @@ def _report_if_possible(folder: Path) -> None:
 
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """Collects the first SIGINT or SIGTERM; the second one acts as it always did."""
+    """Collects the first of the signals in :data:`STOPPED_BY`; a second one acts as it always did: at once."""
     received: list[int] = []
     previous: dict[int, Any] = {}
 
@@ -253,7 +257,7 @@ def _stop_requests() -> Iterator[list[int]]:
         restore()
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPED_BY:
             previous[number] = signal.signal(number, handle)
     except ValueError:
         # Only the main thread may set handlers; a run in another thread is stopped by its owner.

@@ -13,7 +13,7 @@ from typing import NoReturn
 from prudent.errors import ConfigError, PrudentError
 
 INTERRUPTED = 130
-"""Exit code of a run that a signal stopped, after saving."""
+"""Exit code of a run that a signal or its time limit stopped, after saving."""
 
 USAGE = """usage: prudent VERB ...
 
@@ -29,18 +29,19 @@ verbs:
   report RUN              write the run's pictures and report.html again, beside other runs if wanted
   bench SUITE             train algorithms x datasets x seeds of a suite; one table, one figure
   data describe DATA      sizes, returns, action ranges, problems with row numbers, a suggested alpha
+  data import TABLE       a CSV or Parquet table, its columns mapped to roles by --map FILE, to HDF5 or Minari
   data collect            make a dataset: a random policy, a run's, or SAC trained to a stated level
 
-Each verb explains itself with --help. DATA is a file (.npz, .hdf5), a Minari dataset (minari:NAME), a D4RL name
-(hopper-medium-expert-v2, looked up in $PRUDENT_DATA), or built-in: pendulum-mixed, cartpole-mixed, lunarlander-mixed.
-Several files join into one."""
+Each verb explains itself with --help. DATA is a file (.npz, .hdf5; .parquet, .csv with --map), a Minari dataset
+(minari:NAME), a D4RL name (hopper-medium-expert-v2, looked up in $PRUDENT_DATA), or built-in: pendulum-mixed,
+cartpole-mixed, lunarlander-mixed. Several files join into one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     The exit code is 0, 2 for what a user can mend (one line on standard error says what), or 130 for a run that a
-    signal stopped, after saving; ``bench`` alone also knows 1, for cells that failed.
+    signal or its time limit stopped, after saving; ``bench`` alone also knows 1, for cells that failed.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -110,6 +111,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "report": _verb("run", "report"),
     "bench": _verb("bench", "bench"),
     "data describe": _verb("data", "describe"),
+    "data import": _verb("data", "import_"),
     "data collect": _verb("data", "collect"),
 }
 GROUPS = {verb.split()[0] for verb in VERBS if " " in verb}

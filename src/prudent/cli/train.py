@@ -26,7 +26,8 @@ def _resume(words: list[str]) -> None:
 
     parser = Parser(
         prog="prudent train --resume",
-        usage="prudent train --resume RUN [DATA ...] [--steps N] [--device NAME] [--threads N] [--env ID]",
+        usage="prudent train --resume RUN [DATA ...] [--steps N] [--device NAME] [--threads N] [--env ID]"
+        " [--max-minutes X]",
         description="Go on with a run, with the settings it has.",
     )
     parser.add_argument("data", nargs="*", help="where its dataset is now, if it has moved")
@@ -35,13 +36,14 @@ def _resume(words: list[str]) -> None:
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or mps, if another than before")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads, if others than before")
     parser.add_argument("--env", metavar="ID", help="environment, if another than before or one that imports a module")
+    parser.add_argument("--max-minutes", type=float, metavar="X", help="save and stop after this time, if another")
     add_data_flags(parser)
     try:
         found = parser.parse_strict(words)
     except ConfigError as error:
         raise ConfigError(f"{error}; all other settings stay those of the run") from error
     dataset = load_dataset(found.data, **data_options(vars(found))) if found.data else None
-    train.resume(found.resume, found.steps, dataset, found.device, found.threads, found.env)
+    train.resume(found.resume, found.steps, dataset, found.device, found.threads, found.env, found.max_minutes)
     print(f"finished: {found.resume / 'report.html'}")
 
 
