@@ -86,6 +86,13 @@ def init_discrete_critic(spec: Spec, hyper: Hyper, rng: MemberRng, n_outputs: in
     return params
 
 
+def init_actor_critic(spec: Spec, hyper: Hyper, rng: MemberRng) -> Networks:
+    """Actor, critics and the critics' target, for continuous or for discrete actions, whichever the data have."""
+    critic = init_discrete_critic(spec, hyper, rng) if spec.discrete else init_critic(spec, hyper, rng)
+    actor = init_discrete_actor(spec, hyper, rng) if spec.discrete else init_actor(spec, hyper, rng)
+    return {"actor": actor, "critic": critic, "target_critic": copy(critic)}
+
+
 def copy(params: Params) -> Params:
     """The same parameters in storage of their own: a target network."""
     return {name: p.clone() for name, p in params.items()}
@@ -157,6 +164,26 @@ def td_loss(q_PEB: Tensor, y_PB: Tensor) -> tuple[Tensor, Metrics]:
         "q_data": q_PEB.mean((-2, -1)),
         "target": y_PB.mean(-1),
     }
+
+
+def bellman_loss(
+    target: Callable[[Networks, Batch, Any, Hyper], Tensor],
+    networks: Networks,
+    batch: Batch,
+    noise: Any,
+    hyper: Hyper,
+    y_PB: Tensor | None = None,
+) -> tuple[Tensor, Metrics]:
+    """:func:`td_loss` of the logged actions, y from the algorithm's ``target`` unless it is given."""
+    if y_PB is None:
+        y_PB = target(networks, batch, noise, hyper)
+    return td_loss(nn.critic(networks["critic"], batch.observation, batch.action), y_PB)
+
+
+def return_to_go(batch: Batch) -> Tensor:
+    """The returns-to-go (P, B), which take the Bellman target's place in a supervised step."""
+    assert batch.return_to_go is not None, "a supervised step needs a batch with return_to_go"
+    return batch.return_to_go
 
 
 def expectile_loss(q_PB: Tensor, v_PB: Tensor, expectile_P: Tensor) -> Tensor:

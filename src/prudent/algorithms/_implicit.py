@@ -5,7 +5,7 @@ actions. V and the policy look at the smallest of the *target* critics; the crit
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +17,16 @@ from prudent.config import check_finite, check_positive
 from prudent.errors import ConfigError
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
+
+Loss = Callable[[Networks, Batch, Hyper], tuple[Tensor, Metrics]]
+
+
+class CriticLoss(Protocol):
+    """A critics' loss (P,) and metrics (P,); y is the Bellman target unless it is given."""
+
+    def __call__(
+        self, networks: Networks, batch: Batch, hyper: Hyper, y_PB: Tensor | None = None, /
+    ) -> tuple[Tensor, Metrics]: ...
 
 
 def check(config: Any) -> None:
@@ -35,13 +45,7 @@ def check_expectile(config: Any) -> None:
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
     """Actor, critics and their targets, state value, with their optimisers."""
-    critic = _common.init_critic(spec, hyper, rng)
-    networks: Networks = {
-        "actor": _common.init_actor(spec, hyper, rng),
-        "critic": critic,
-        "target_critic": _common.copy(critic),
-        "value": _common.init_value(spec, hyper, rng),
-    }
+    networks = _common.init_actor_critic(spec, hyper, rng) | {"value": _common.init_value(spec, hyper, rng)}
     return State(networks, _common.adam_states(networks, ("actor", "critic", "value")))
 
 
@@ -104,20 +108,31 @@ def clone(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
     return loss_P, {"actor_loss": loss_P}
 
 
+def update_values(
+    state: State, batch: Batch, hyper: Hyper, value_loss: Loss, critic_loss: CriticLoss = td_loss
+) -> Metrics:
+    """A step of V, then one of the critics with the updated V.
+
+    The authors of IQL and of sparse Q-learning move V, policy, critics, targets in this order. As the policy looks at
+    the target critics, moving it after the critics makes the same step.
+    """
+    metrics = descend(state, "value", lambda networks: value_loss(networks, batch, hyper), hyper.value_lr, hyper)
+    return metrics | descend(
+        state, "critic", lambda networks: critic_loss(networks, batch, hyper), hyper.critic_lr, hyper
+    )
+
+
 def supervised_step(
     state: State,
     batch: Batch,
     hyper: Hyper,
-    critic_loss: Callable[[Networks, Tensor], tuple[Tensor, Metrics]],
-    clone_loss: Callable[[Networks], tuple[Tensor, Metrics]] | None = None,
+    critic_loss: CriticLoss = td_loss,
+    clone_loss: Callable[[Networks, Batch], tuple[Tensor, Metrics]] = clone,
 ) -> Metrics:
-    """A step before training (``value_init``): V and ``critic_loss(networks, y)`` on returns-to-go, and cloning.
-
-    ``clone_loss(networks)`` is :func:`clone` unless the policy is of another kind.
-    """
-    y_PB = batch.return_to_go
-    assert y_PB is not None, "a supervised step needs a batch with return_to_go"
-    cloning = clone_loss or (lambda networks: clone(networks, batch))
+    """A step before training (``value_init``): V and ``critic_loss`` on returns-to-go, and cloning."""
+    y_PB = _common.return_to_go(batch)
     metrics = descend(state, "value", lambda networks: regress_value(networks, batch, y_PB), hyper.value_lr, hyper)
-    metrics |= descend(state, "critic", lambda networks: critic_loss(networks, y_PB), hyper.critic_lr, hyper)
-    return metrics | descend(state, "actor", cloning, hyper.actor_lr, hyper)
+    metrics |= descend(
+        state, "critic", lambda networks: critic_loss(networks, batch, hyper, y_PB), hyper.critic_lr, hyper
+    )
+    return metrics | descend(state, "actor", lambda networks: clone_loss(networks, batch), hyper.actor_lr, hyper)

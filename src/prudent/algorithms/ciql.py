@@ -14,8 +14,7 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms import _common, _implicit
-from prudent.algorithms._common import Networks, State, descend, update_polyak
-from prudent.algorithms._implicit import supervised_step
+from prudent.algorithms._common import Networks, State, descend
 from prudent.config import check_choice, check_positive, check_within
 from prudent.errors import ConfigError
 from prudent.rng import MemberRng
@@ -72,9 +71,7 @@ class Noise:
     row: Tensor | None
 
 
-def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
-    """Actor, critics and their targets, state value, with their optimisers."""
-    return _implicit.init(spec, hyper, rng)
+init = _implicit.init
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
@@ -119,6 +116,11 @@ def critic_loss(
     return loss_P, metrics | {"critic_loss": loss_P, "penalty": penalty_PE.mean(-1)}
 
 
+def with_noise(noise: Noise) -> _implicit.CriticLoss:
+    """:func:`critic_loss` with its noise given, as the steps that the implicit algorithms share take it."""
+    return lambda networks, batch, hyper, y_PB=None: critic_loss(networks, batch, noise, hyper, y_PB)
+
+
 def value_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
     """Expectile regression of V(s) towards ``min_e Qbar_e(s, a)``; loss (P,) and metrics (P,)."""
     return _implicit.expectile_value_loss(networks, batch, _implicit.logged_q(networks, batch), hyper)
@@ -132,10 +134,7 @@ def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, 
 
 def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step of V, then one of the critics with the updated V."""
-    metrics = descend(state, "value", lambda networks: value_loss(networks, batch, hyper), hyper.value_lr, hyper)
-    return metrics | descend(
-        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper
-    )
+    return _implicit.update_values(state, batch, hyper, value_loss, with_noise(noise))
 
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:  # noqa: ARG001
@@ -145,12 +144,7 @@ def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metr
 
 def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return supervised_step(state, batch, hyper, lambda networks, y_PB: critic_loss(networks, batch, noise, hyper, y_PB))
-
-
-def update_target(state: State, hyper: Hyper) -> None:
-    """The target critics move towards the critics."""
-    update_polyak(state, hyper)
+    return _implicit.supervised_step(state, batch, hyper, with_noise(noise))
 
 
 def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
@@ -158,5 +152,4 @@ def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
-act = _common.actor_action
-q_value = _common.q_min
+act, q_value, update_target = _common.actor_action, _common.q_min, _common.update_polyak

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms import _common, _lagrange
-from prudent.algorithms._common import Networks, State, descend, update_polyak, update_soft_actor
+from prudent.algorithms._common import Networks, State, descend, update_soft_actor
 from prudent.algorithms._sampled_gradient import sampled_values
 from prudent.config import check_choice, check_finite, check_positive, check_within
 from prudent.errors import ConfigError
@@ -103,14 +103,9 @@ class Noise:
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
     """Actor, critics and their targets, temperature and the Lagrange multiplier, with their optimisers."""
-    critic = _common.init_critic(spec, hyper, rng)
-    networks: Networks = {
-        "actor": _common.init_actor(spec, hyper, rng),
-        "critic": critic,
-        "target_critic": _common.copy(critic),
-        "temperature": _common.init_temperature(hyper),
-        "lagrange": {"log": torch.zeros_like(hyper.alpha)},
-    }
+    networks = _common.init_actor_critic(spec, hyper, rng)
+    networks["temperature"] = _common.init_temperature(hyper)
+    networks["lagrange"] = {"log": torch.zeros_like(hyper.alpha)}
     return State(networks, _common.adam_states(networks, ("actor", "critic", "temperature", "lagrange")))
 
 
@@ -257,8 +252,7 @@ def update_supervised(
     state: State, batch: Batch, noise: Noise, hyper: Hyper, loss: CriticLoss | None = None
 ) -> Metrics:
     """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    y_PB = batch.return_to_go
-    assert y_PB is not None, "a supervised step needs a batch with return_to_go"
+    y_PB = _common.return_to_go(batch)
     chosen = loss or critic_loss
     metrics = descend(state, "critic", lambda nets: chosen(nets, batch, noise, hyper, 0, y_PB), hyper.critic_lr, hyper)
     return metrics | update_soft_actor(state, batch, noise.actor, hyper, clone=True)
@@ -267,11 +261,6 @@ def update_supervised(
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step of the actor (cloning the data during the warm-up), then of the temperature."""
     return update_soft_actor(state, batch, noise.actor, hyper, clone=state.step < hyper.bc_warmup_steps)
-
-
-def update_target(state: State, hyper: Hyper) -> None:
-    """The target critics move towards the critics."""
-    update_polyak(state, hyper)
 
 
 def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
@@ -285,5 +274,4 @@ def ordered(proposals: tuple[str, ...]) -> list[str]:
 
 
 Q_METRICS = {"uniform": "q_random", "policy": "q_policy", "next_policy": "q_next_policy"}
-act = _common.actor_action
-q_value = _common.q_min
+act, q_value, update_target = _common.actor_action, _common.q_min, _common.update_polyak

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common
+from prudent.algorithms import _common, bc
 from prudent.algorithms._common import Networks, State, descend
-from prudent.config import check_finite, check_positive, check_within
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
@@ -20,35 +19,14 @@ TITLE, POLICY, NEEDS = "Discrete BC", "categorical", ()
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(bc.Config):
     """Settings of behaviour cloning of discrete actions; float fields may differ between members of a population."""
-
-    top_fraction: float = 1.0  # learn from the best episodes that hold this share of the rows (%BC); 1 is all of them
-    actor_lr: float = 1e-3  # Adam learning rate of the actor
-    max_grad_norm: float | None = None  # clip the gradient to this norm
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    discount: float = 0.99  # gamma with which evaluation discounts returns; cloning itself does not use it
-    reward_scale: float = 1.0  # rewards are multiplied by this, in evaluation only
-    reward_shift: float = 0.0  # and this is then added
-
-    def __post_init__(self):
-        _common.check_shared(self)
-        check_positive(self, "top_fraction")
-        check_within(self, 0, 1, "top_fraction")
-        check_finite(self)
 
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
     """The actor and its optimiser."""
     networks: Networks = {"actor": _common.init_discrete_actor(spec, hyper, rng)}
     return State(networks, _common.adam_states(networks, ("actor",)))
-
-
-def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
-    """Cloning needs no noise."""
 
 
 def actor_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
@@ -58,18 +36,9 @@ def actor_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
     return loss_P, {"actor_loss": loss_P}
 
 
-def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """Cloning has no critic."""
-    return {}
-
-
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step of the actor."""
     return descend(state, "actor", lambda networks: actor_loss(networks, batch), hyper.actor_lr, hyper)
-
-
-def update_target(state: State, hyper: Hyper) -> None:
-    """Cloning has no target network."""
 
 
 def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
@@ -79,5 +48,5 @@ def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
     return metrics
 
 
-act = _common.categorical_action
-q_value = None
+draw, update_critic, update_target = bc.draw, bc.update_critic, bc.update_target
+act, q_value = _common.categorical_action, None

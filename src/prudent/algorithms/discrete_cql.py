@@ -193,19 +193,13 @@ def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metr
 
 def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step before training (``value_init``): the critics' loss with the return-to-go for y."""
-    assert batch.return_to_go is not None, "a supervised step needs a batch with return_to_go"
-    y_PBK = batch.return_to_go.unsqueeze(-1)
+    y_PBK = _common.return_to_go(batch).unsqueeze(-1)
     return descend(state, "critic", lambda networks: critic_loss(networks, batch, hyper, y_PBK), hyper.critic_lr, hyper)
 
 
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """The policy is greedy: it has no network to train."""
     return {}
-
-
-def update_target(state: State, hyper: Hyper) -> None:
-    """The target critics move towards the critics."""
-    update_polyak(state, hyper)
 
 
 def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
@@ -215,3 +209,6 @@ def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
         update_polyak(state, hyper)
     state.step += 1
     return metrics
+
+
+update_target = update_polyak

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms import _common, _implicit
-from prudent.algorithms._common import Networks, State, descend, update_polyak
+from prudent.algorithms._common import Networks, State, descend
 from prudent.config import check_positive
 from prudent.errors import ConfigError
 from prudent.rng import MemberRng
@@ -56,16 +56,7 @@ class Config:
             raise ConfigError(f"beta must be at least 0, got {self.beta}")
 
 
-def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
-    """Actor, critics and their targets, state value, with their optimisers."""
-    critic = _common.init_discrete_critic(spec, hyper, rng)
-    networks: Networks = {
-        "actor": _common.init_discrete_actor(spec, hyper, rng),
-        "critic": critic,
-        "target_critic": _common.copy(critic),
-        "value": _common.init_value(spec, hyper, rng),
-    }
-    return State(networks, _common.adam_states(networks, ("actor", "critic", "value")))
+init = _implicit.init
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
@@ -117,8 +108,8 @@ def cloning_weight(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
     return (hyper.beta.unsqueeze(-1) * advantage_PB).exp().minimum(hyper.max_weight.unsqueeze(-1))
 
 
-def actor_loss(networks: Networks, batch: Batch, weight_PB: Tensor | float) -> tuple[Tensor, Metrics]:
-    """``-mean weight log pi(a|s)`` among the allowed actions (eq. 7); loss (P,) and metrics (P,)."""
+def actor_loss(networks: Networks, batch: Batch, weight_PB: Tensor | float = 1.0) -> tuple[Tensor, Metrics]:
+    """``-mean weight log pi(a|s)`` among the allowed actions (eq. 7), plain cloning unless weights are given; (P,)."""
     log_prob_PBA = nn.log_prob_categorical(nn.mlp(networks["actor"], batch.observation), batch.mask)
     loss_P = -(weight_PB * nn.value_of(log_prob_PBA, batch.action)).mean(-1)
     return loss_P, {"actor_loss": loss_P}
@@ -129,10 +120,7 @@ def actor_loss(networks: Networks, batch: Batch, weight_PB: Tensor | float) -> t
 
 def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step of V, then one of the critics with the updated V."""
-    metrics = descend(state, "value", lambda networks: value_loss(networks, batch, hyper), hyper.value_lr, hyper)
-    return metrics | descend(
-        state, "critic", lambda networks: critic_loss(networks, batch, hyper), hyper.critic_lr, hyper
-    )
+    return _implicit.update_values(state, batch, hyper, value_loss, critic_loss)
 
 
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
@@ -143,18 +131,7 @@ def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metri
 
 def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return _implicit.supervised_step(
-        state,
-        batch,
-        hyper,
-        lambda networks, y_PB: critic_loss(networks, batch, hyper, y_PB),
-        lambda networks: actor_loss(networks, batch, 1.0),
-    )
-
-
-def update_target(state: State, hyper: Hyper) -> None:
-    """The target critics move towards the critics."""
-    update_polyak(state, hyper)
+    return _implicit.supervised_step(state, batch, hyper, critic_loss, actor_loss)
 
 
 def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
@@ -162,4 +139,4 @@ def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
     return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
-act = _common.categorical_action
+act, update_target = _common.categorical_action, _common.update_polyak

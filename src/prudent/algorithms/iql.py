@@ -11,8 +11,7 @@ from typing import Literal
 from torch import Tensor
 
 from prudent.algorithms import _common, _implicit
-from prudent.algorithms._common import Networks, State, descend, update_polyak
-from prudent.algorithms._implicit import supervised_step
+from prudent.algorithms._common import Networks, State, descend
 from prudent.config import check_positive, check_within
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -53,9 +52,7 @@ class Config:
         check_within(self, 0, math.inf, "beta")
 
 
-def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
-    """Actor, critics and their targets, state value, with their optimisers."""
-    return _implicit.init(spec, hyper, rng)
+init = _implicit.init
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
@@ -75,15 +72,8 @@ def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, 
 
 
 def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of V, then one of the critics with the updated V (eq. 6).
-
-    The authors' code moves V, policy, critics, targets in this order. As the policy looks at the target critics, moving
-    it after the critics makes the same step.
-    """
-    metrics = descend(state, "value", lambda networks: value_loss(networks, batch, hyper), hyper.value_lr, hyper)
-    return metrics | descend(
-        state, "critic", lambda networks: _implicit.td_loss(networks, batch, hyper), hyper.critic_lr, hyper
-    )
+    """A step of V, then one of the critics with the updated V (eq. 6)."""
+    return _implicit.update_values(state, batch, hyper, value_loss)
 
 
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
@@ -93,12 +83,7 @@ def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metri
 
 def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return supervised_step(state, batch, hyper, lambda networks, y_PB: _implicit.td_loss(networks, batch, hyper, y_PB))
-
-
-def update_target(state: State, hyper: Hyper) -> None:
-    """The target critics move towards the critics."""
-    update_polyak(state, hyper)
+    return _implicit.supervised_step(state, batch, hyper)
 
 
 def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
@@ -106,5 +91,4 @@ def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
     return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
-act = _common.actor_action
-q_value = _common.q_min
+act, q_value, update_target = _common.actor_action, _common.q_min, _common.update_polyak

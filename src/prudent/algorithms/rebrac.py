@@ -17,7 +17,7 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms import _common, td3_bc
-from prudent.algorithms._common import Networks, State, descend, update_polyak
+from prudent.algorithms._common import Networks, State, descend
 from prudent.config import check_finite, check_within
 from prudent.types import Batch, Hyper, Metrics
 
@@ -68,9 +68,7 @@ def critic_loss(
 
     Returns the loss (P,) and metrics (P,).
     """
-    if y_PB is None:
-        y_PB = target(networks, batch, noise, hyper)
-    return _common.td_loss(nn.critic(networks["critic"], batch.observation, batch.action), y_PB)
+    return _common.bellman_loss(target, networks, batch, noise, hyper, y_PB)
 
 
 @torch.no_grad()
@@ -123,21 +121,11 @@ def update_actor(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) 
     return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
 
 
-def update_target(state: State, hyper: Hyper) -> None:
-    """The targets move towards actor and critics."""
-    update_polyak(state, hyper)
-
-
 def update(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Metrics:
     """One training step: critics, actor with the updated critics, targets."""
     return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
 # With the return-to-go for y there is no next action and nothing to penalise: the supervised step is TD3+BC's.
-init, draw, act, q_value, update_supervised = (
-    td3_bc.init,
-    td3_bc.draw,
-    td3_bc.act,
-    td3_bc.q_value,
-    td3_bc.update_supervised,
-)
+update_supervised, update_target = td3_bc.update_supervised, td3_bc.update_target
+init, draw, act, q_value = td3_bc.init, td3_bc.draw, td3_bc.act, td3_bc.q_value

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms import _common
-from prudent.algorithms._common import Networks, State, descend, update_polyak, update_soft_actor
+from prudent.algorithms._common import Networks, State, descend, update_soft_actor
 from prudent.config import check_finite, check_positive
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -63,13 +63,7 @@ class Noise:
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
     """Actor, critics and their targets, temperature, with their optimisers."""
-    critic = _common.init_critic(spec, hyper, rng)
-    networks: Networks = {
-        "actor": _common.init_actor(spec, hyper, rng),
-        "critic": critic,
-        "target_critic": _common.copy(critic),
-        "temperature": _common.init_temperature(hyper),
-    }
+    networks = _common.init_actor_critic(spec, hyper, rng) | {"temperature": _common.init_temperature(hyper)}
     return State(networks, _common.adam_states(networks, ("actor", "critic", "temperature")))
 
 
@@ -86,10 +80,7 @@ def critic_loss(
 
     Returns the loss (P,) and metrics (P,).
     """
-    if y_PB is None:
-        y_PB = target(networks, batch, noise, hyper)
-    q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
-    return _common.td_loss(q_PEB, y_PB)
+    return _common.bellman_loss(target, networks, batch, noise, hyper, y_PB)
 
 
 @torch.no_grad()
@@ -107,8 +98,7 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
 
 def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    y_PB = batch.return_to_go
-    assert y_PB is not None, "a supervised step needs a batch with return_to_go"
+    y_PB = _common.return_to_go(batch)
     metrics = descend(
         state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, y_PB), hyper.critic_lr, hyper
     )
@@ -120,15 +110,9 @@ def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metr
     return update_soft_actor(state, batch, noise.actor, hyper)
 
 
-def update_target(state: State, hyper: Hyper) -> None:
-    """The target critics move towards the critics."""
-    update_polyak(state, hyper)
-
-
 def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """One training step: critics, actor with the updated critics, temperature, targets."""
     return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
-act = _common.actor_action
-q_value = _common.q_min
+act, q_value, update_target = _common.actor_action, _common.q_min, _common.update_polyak

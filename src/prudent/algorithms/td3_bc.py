@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms import _common
-from prudent.algorithms._common import Networks, State, descend, update_polyak
+from prudent.algorithms._common import Networks, State, descend
 from prudent.config import check_finite, check_positive, check_within
 from prudent.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
@@ -114,9 +114,7 @@ def critic_loss(
 
     Returns the loss (P,) and metrics (P,).
     """
-    if y_PB is None:
-        y_PB = target(networks, batch, noise, hyper)
-    return _common.td_loss(nn.critic(networks["critic"], batch.observation, batch.action), y_PB)
+    return _common.bellman_loss(target, networks, batch, noise, hyper, y_PB)
 
 
 @torch.no_grad()
@@ -165,8 +163,7 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
 
 def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    y_PB = batch.return_to_go
-    assert y_PB is not None, "a supervised step needs a batch with return_to_go"
+    y_PB = _common.return_to_go(batch)
     metrics = descend(
         state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, y_PB), hyper.critic_lr, hyper
     )
@@ -178,14 +175,9 @@ def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metr
     return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
 
 
-def update_target(state: State, hyper: Hyper) -> None:
-    """The targets move towards actor and critics."""
-    update_polyak(state, hyper)
-
-
 def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """One training step: critics, actor with the updated critics, targets."""
     return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
-q_value = _common.q_min
+q_value, update_target = _common.q_min, _common.update_polyak
