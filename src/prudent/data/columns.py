@@ -47,9 +47,7 @@ def floats(column: np.ndarray, key: str, name: str, ndim: int) -> np.ndarray:
         raise DataError(f"{name}: {key} holds {column.dtype}, not numbers")
     if ndim == 1 and column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
-    if column.ndim != ndim or 0 in column.shape[1:]:
-        wanted = "(rows,)" if ndim == 1 else "(rows, features)"
-        raise DataError(f"{name}: {key} has shape {column.shape}, expected {wanted}")
+    check_shape(column.shape, key, name, ndim)
     with np.errstate(over="ignore"):
         column = np.ascontiguousarray(column, dtype=np.float32)
     rows = not_finite_rows(column)
@@ -58,6 +56,13 @@ def floats(column: np.ndarray, key: str, name: str, ndim: int) -> np.ndarray:
             f"{name}: {key} has {counted(len(rows), 'row')} with NaN or infinity, the first is row {rows[0]}"
         )
     return column
+
+
+def check_shape(shape: tuple[int, ...], key: str, name: str, ndim: int) -> None:
+    """Refuse a column that has not ``ndim`` axes, or rows without features."""
+    if len(shape) != ndim or 0 in shape[1:]:
+        wanted = "(rows,)" if ndim == 1 else "(rows, features)"
+        raise DataError(f"{name}: {key} has shape {shape}, expected {wanted}")
 
 
 def not_finite_rows(column: np.ndarray) -> np.ndarray:
@@ -96,17 +101,19 @@ def ask_whether_discrete(action: np.ndarray, name: str) -> None:
     Raises:
         DataError: they are such; the line asks for a declaration.
     """
-    action = np.asarray(action)
     if action.ndim > 2 or (action.ndim == 2 and action.shape[1] != 1) or action.size == 0:
         return
-    whole = action.dtype.kind in "iub"
-    if action.dtype.kind == "f":
-        # A constant says nothing, it is as likely a motor at rest.
-        whole = bool(np.isfinite(action).all() and (action == np.floor(action)).all() and np.ptp(action) > 0)
-    if not whole or action.min() < 0:
+    low, high = np.inf, -np.inf
+    for block in blocks(len(action)):
+        part = np.asarray(action[block])
+        if part.dtype.kind not in "iubf" or not (np.isfinite(part).all() and (part == np.floor(part)).all()):
+            return
+        low, high = min(low, float(part.min())), max(high, float(part.max()))
+    # A constant says nothing, it is as likely a motor at rest.
+    if low < 0 or (action.dtype.kind == "f" and low == high):
         return
     raise DataError(
-        f"{name}: actions are whole numbers from {action.min():g} to {action.max():g}: choices, or amounts? "
+        f"{name}: actions are whole numbers from {low:g} to {high:g}: choices, or amounts? "
         "say discrete=True (with n_actions, if the log may lack some) or discrete=False; --discrete yes or no"
     )
 
@@ -215,3 +222,18 @@ def rows_outside(action: np.ndarray, low: np.ndarray | float, high: np.ndarray |
         if outside.any():
             found.append(np.flatnonzero(outside.any(axis=1)) + block.start)
     return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+
+def whole(column: np.ndarray, key: str, name: str) -> np.ndarray:
+    """The column of whole numbers as (rows,) int64.
+
+    Raises:
+        DataError: it has another shape, or a number is none, or too large to be told from its neighbours.
+    """
+    check_shape(column.shape, key, name, ndim=1)
+    if column.dtype.kind not in "fiub":
+        raise DataError(f"{name}: {key} holds {column.dtype}, not numbers")
+    wrong = np.flatnonzero((column != np.floor(column)) | ~(np.abs(column.astype(np.float64)) <= 2**53))
+    if len(wrong):
+        raise DataError(f"{name}: {key} must be whole numbers up to 2^53, row {wrong[0]} is {column[wrong[0]]}")
+    return column.astype(np.int64)

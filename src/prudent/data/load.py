@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from prudent.data import names
+from prudent.data import names, shards
 from prudent.data.builtin import BUILTIN
 from prudent.data.columns import Bound
 from prudent.data.dataset import Dataset
@@ -50,7 +50,8 @@ def load_dataset(
     """The dataset named by ``source``; several sources join into one, in the order given.
 
     A source is a built-in name (``pendulum-mixed``), a file (``.npz``, or ``.hdf5``/``.h5`` as written by
-    D4RL and d4rl-pybullet), a Minari dataset (``minari:namespace/name-vN`` or its folder), or a D4RL name
+    D4RL and d4rl-pybullet), a Minari dataset (``minari:namespace/name-vN`` or its folder), a folder that
+    :func:`prudent.data.convert` wrote, whose rows stay on disk, or a D4RL name
     such as ``hopper-medium-expert-v2``, looked up in ``$PRUDENT_DATA`` and the customary local folders.
 
     Args:
@@ -70,16 +71,28 @@ def load_dataset(
     Raises:
         DataError: one line naming the file, the key and the reason.
     """
-    if dones not in ("terminated", "truncated"):
-        raise DataError(f'dones must be "terminated" or "truncated", got {dones!r}')
-    if horizon is not None and horizon < 1:
-        raise DataError(f"horizon must be 1 or more steps, got {horizon}")
+    check_said(dones, horizon)
     options = _Options(dones, horizon, action_low, action_high, discrete, n_actions)
     if isinstance(source, str | Path):
         return _one(source, options, seed)
     if len(source) == 0:
         raise DataError("no dataset was named")
-    return Dataset.join([_one(item, options, seed) for item in source])
+    found = [_one(item, options, seed) for item in source]
+    if len(found) > 1 and any(shards.is_mapped(dataset) for dataset in found):
+        raise DataError("a converted folder is not joined in memory: convert all the sources into one folder")
+    return Dataset.join(found)
+
+
+def check_said(dones: str = "terminated", horizon: int | None = None, **_: Any) -> None:
+    """Refuse what no file could have meant.
+
+    Raises:
+        DataError: one line that names it.
+    """
+    if dones not in ("terminated", "truncated"):
+        raise DataError(f'dones must be "terminated" or "truncated", got {dones!r}')
+    if horizon is not None and horizon < 1:
+        raise DataError(f"horizon must be 1 or more steps, got {horizon}")
 
 
 def _one(source: Source, options: _Options, seed: int) -> Dataset:
@@ -91,23 +104,34 @@ def _one(source: Source, options: _Options, seed: int) -> Dataset:
         return _minari(text.removeprefix("minari:"), options)
     path = Path(source).expanduser()
     if path.is_dir():
-        return _minari(path, options)
+        return _columns(path, options) if shards.is_folder_of_columns(path) else _minari(path, options)
     if path.exists():
         return read_file(path, options)
     if path.suffix.lower() in _FORMAT:
         raise DataError(f"{source}: no such file")
     if _MINARI_ID.fullmatch(text):
         return _minari(text, options)
-    if isinstance(source, Path) or len(path.parts) != 1:
+    if not is_bare_name(source):
         raise DataError(f"{source}: no such file or folder")
     return _named(text, options)
 
 
+def read_from(files: Sequence[Path]) -> str:
+    """The note on a dataset that was found by its name."""
+    return f"read from {' and '.join(str(path) for path in files)}"
+
+
+def is_bare_name(source: Source) -> bool:
+    """Whether a source is looked up among the files of :func:`prudent.data.names.folders`."""
+    text, path = str(source), Path(source).expanduser()
+    said = text in BUILTIN or text.startswith("minari:") or path.suffix.lower() in _FORMAT
+    return isinstance(source, str) and not said and len(path.parts) == 1 and not path.exists()
+
+
 def _named(name: str, options: _Options) -> Dataset:
     files = names.find(name)
-    read = f"read from {' and '.join(str(path) for path in files)}"
     joined = Dataset.join([read_file(path, options) for path in files], name=name)
-    return replace(joined, notes=(read, *joined.notes))
+    return joined.relabelled(notes=(read_from(files), *joined.notes))
 
 
 def read_file(path: Path, options: _Options | None = None) -> Dataset:
@@ -121,7 +145,7 @@ def read_file(path: Path, options: _Options | None = None) -> Dataset:
     if kind is None:
         accepted = ", ".join(names.EXTENSIONS)
         raise DataError(f"{path.name}: {path.suffix or 'no extension'} is not a dataset format; accepted: {accepted}")
-    _check_magic(path, kind)
+    check_magic(path, kind)
     arguments: dict[str, Any] = {
         "dones": options.dones,
         "horizon": options.horizon,
@@ -139,7 +163,8 @@ def read_file(path: Path, options: _Options | None = None) -> Dataset:
     return d4rl.read(path, **arguments)
 
 
-def _check_magic(path: Path, kind: str) -> None:
+def check_magic(path: Path, kind: str) -> None:
+    """Raise DataError unless a file begins as one of its kind does."""
     if not path.is_file():
         raise DataError(f"{path.name}: not a regular file")
     try:
@@ -155,6 +180,11 @@ def _check_magic(path: Path, kind: str) -> None:
     if actual:
         raise DataError(f"{path.name}: named {path.suffix} but its content is {actual}")
     raise DataError(f"{path.name}: not a {kind} file, or a damaged one (its first bytes are {head[:4]!r})")
+
+
+def _columns(folder: Path, options: _Options) -> Dataset:
+    options.refuse(str(folder), ("dones", "horizon", "discrete", "n_actions"))
+    return shards.read(folder, options.action_low, options.action_high)
 
 
 def _minari(source: Source, options: _Options) -> Dataset:

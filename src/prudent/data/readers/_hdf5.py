@@ -74,11 +74,15 @@ def _check_storage(dataset: "h5py.Dataset", key: str, name: str) -> None:
 
 
 def columns(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -> dict[str, np.ndarray]:
-    """The numeric arrays among ``keys`` that exist, checked for type, size and row count before reading.
+    """The arrays of :func:`nodes`, read."""
+    return {key: node[()] for key, node in nodes(group, keys, name, budget).items()}
+
+
+def nodes(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -> "dict[str, h5py.Dataset]":
+    """The numeric arrays among ``keys`` that exist, checked for type, size and row count, to be read.
 
     Raises:
-        DataError: a key is a group, an object or text type, larger than the budget or its stored bytes allow,
-        or of
+        DataError: a key is a group, an object or text type, larger than the budget or its stored bytes allow, or of
             another length than the first.
     """
     import h5py
@@ -97,7 +101,7 @@ def columns(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget)
         first = next(iter(lengths))
         if rows != lengths[first]:
             raise DataError(f"{name}: {key} has {rows} rows, {first} has {lengths[first]}")
-    return {key: node[()] for key, node in found.items()}
+    return found
 
 
 def _check_array(dataset: "h5py.Dataset", key: str, name: str, budget: Budget) -> None:

@@ -1,12 +1,14 @@
 """D4RL HDF5: flat arrays, as written by D4RL (Fu et al. 2020) and by d4rl-pybullet."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import Bound, ask_whether_discrete, declared_discrete, flags
+from prudent.data.columns import Bound, ask_whether_discrete, declared_discrete, flags, floats, whole
 from prudent.data.dataset import Dataset
 from prudent.data.readers import _hdf5
 from prudent.data.readers._budget import Budget
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     import h5py
 
 KEYS = ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations", *masks.KEYS.values())
+EXTRA, EXTRA_COLUMNS = "extra", ("dt", "group", "step", "behavior_log_prob", "behaviour_log_prob")
+"""Group and names of optional columns (N,), in files written here."""
+EVERY = (*KEYS, *(f"{EXTRA}/{key}" for key in EXTRA_COLUMNS))
+"""All that is read."""
 REQUIRED = ("observations", "actions", "rewards")
 
 
@@ -45,49 +51,86 @@ def read(
     """
     path = Path(path)
     with _hdf5.opened(path) as file:
-        budget = Budget()
-        table = _hdf5.columns(file, KEYS, path.name, budget)
-        horizon = horizon or _declared(file, "max_episode_steps", path.name)
-        true_successors = _declared(file, "true_successors", path.name, least=0)
-        filed_n = _declared(file, "n_actions", path.name)
-        filed = _declared(file, "discrete", path.name, least=0)
-        filed_low, filed_high = (_bound(file, key, path.name) for key in ("action_low", "action_high"))
-    said = None if filed is None else bool(filed)
-    discrete, n_actions = declared_discrete(discrete, n_actions, said, filed_n, path.name)
-    return assemble(
-        table,
-        path.name,
-        dones=dones,
-        horizon=horizon,
-        action_low=filed_low if action_low is None else action_low,
-        action_high=filed_high if action_high is None else action_high,
-        discrete=discrete,
-        n_actions=n_actions,
-        true_successors=bool(true_successors),
-    )
+        table = _hdf5.columns(file, EVERY, path.name, Budget())
+        told = declared(
+            file,
+            path.name,
+            dones=dones,
+            horizon=horizon,
+            action_low=action_low,
+            action_high=action_high,
+            discrete=discrete,
+            n_actions=n_actions,
+        )
+    return assemble(table, path.name, told)
 
 
-def assemble(
-    table: dict[str, np.ndarray],
+@dataclass(frozen=True)
+class Declared:
+    """What the user says of a file, and where not, the file of itself; see :func:`read`."""
+
+    dones: Literal["terminated", "truncated"] = "terminated"
+    horizon: int | None = None
+    action_low: Bound | None = None
+    action_high: Bound | None = None
+    discrete: bool | None = None
+    n_actions: int | None = None
+    true_successors: bool = False
+
+    def trusts(self, keys: Collection[str], truncated: np.ndarray | None) -> bool:
+        """Whether flags and successors are taken as they are: a file with ``keys`` has to hold them all for that."""
+        needed = {"next_observations", "terminals", "timeouts"}
+        needed |= {"next_action_masks"} if "action_masks" in keys else set()
+        return self.true_successors and truncated is not None and needed <= set(keys)
+
+
+def declared(
+    file: "h5py.File",
     name: str,
     *,
-    dones: Literal["terminated", "truncated"],
-    horizon: int | None,
+    dones: Literal["terminated", "truncated"] = "terminated",
+    horizon: int | None = None,
     action_low: Bound | None = None,
     action_high: Bound | None = None,
     discrete: bool | None = None,
     n_actions: int | None = None,
-    true_successors: bool = False,
-) -> Dataset:
-    """A dataset of the raw columns of a D4RL file; see :func:`read`."""
+) -> Declared:
+    """The user's word where there is one, else the file's."""
+    horizon = horizon or _declared(file, "max_episode_steps", name)
+    true_successors = _declared(file, "true_successors", name, least=0)
+    filed_n = _declared(file, "n_actions", name)
+    filed = _declared(file, "discrete", name, least=0)
+    filed_low, filed_high = (_bound(file, key, name) for key in ("action_low", "action_high"))
+    discrete, n_actions = declared_discrete(discrete, n_actions, None if filed is None else bool(filed), filed_n, name)
+    return Declared(
+        dones,
+        horizon,
+        filed_low if action_low is None else action_low,
+        filed_high if action_high is None else action_high,
+        discrete,
+        n_actions,
+        bool(true_successors),
+    )
+
+
+def check_required(table: Mapping[str, Any], name: str, told: Declared) -> None:
+    """Refuse a file without what every one has, with no rows, or with actions that may be choices or amounts.
+
+    ``table`` holds its columns, read or not.
+    """
     for key in REQUIRED:
         if key not in table:
             raise DataError(f"{name}: no {key} in the file; a D4RL file has {', '.join(KEYS[:5])}")
     if len(table["rewards"]) == 0:
         raise DataError(f"{name}: the file has no rows")
-    if discrete is None and action_low is None:
+    if told.discrete is None and told.action_low is None:
         ask_whether_discrete(table["actions"], name)
-    terminated, truncated, notes = _flags(table, name, dones)
+
+
+def assemble(table: dict[str, np.ndarray], name: str, told: Declared) -> Dataset:
+    """A dataset of the raw columns of a D4RL file; see :func:`read`."""
+    check_required(table, name, told)
+    terminated, truncated, notes = end_flags(table, name, told.dones)
     # Checked before episodes are worked out, so that a NaN is reported by the row it has in the file.
     raw = Dataset.from_columns(
         observation=table["observations"],
@@ -96,17 +139,14 @@ def assemble(
         next_observation=table.get("next_observations", table["observations"]),
         terminated=terminated,
         truncated=np.zeros_like(terminated) if truncated is None else truncated,
-        action_low=action_low,
-        action_high=action_high,
-        discrete=bool(discrete),
-        n_actions=n_actions,
+        action_low=told.action_low,
+        action_high=told.action_high,
+        discrete=bool(told.discrete),
+        n_actions=told.n_actions,
         name=name,
-        extra=masks.from_file(table, name),
+        extra=masks.from_file(table, name) | others(table, name),
     )
-    whole = {"next_observations", "terminals", "timeouts"} | (
-        {"next_action_masks"} if "action_masks" in table else set()
-    )
-    if true_successors and truncated is not None and whole <= table.keys():
+    if told.trusts(table, truncated):
         # A successor that equals the next episode's first row is no sign here that it was borrowed from there.
         return raw
     settled = settle(
@@ -114,7 +154,7 @@ def assemble(
         terminated,
         truncated,
         raw.next_observation if "next_observations" in table else None,
-        horizon=horizon,
+        horizon=told.horizon,
         fallback_horizon=None if "next_observations" in table else COMMON_HORIZON,
         mask=None if "next_action_masks" in table else raw.extra.get("mask"),
         name=name,
@@ -126,10 +166,24 @@ def assemble(
     )
 
 
-def _flags(
-    table: dict[str, np.ndarray], name: str, dones: Literal["terminated", "truncated"]
+def others(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """The columns of :data:`EXTRA_COLUMNS` that the file has."""
+    found = {}
+    for key in EXTRA_COLUMNS:
+        column = table.get(f"{EXTRA}/{key}")
+        if column is not None and key in ("group", "step"):
+            found[key] = whole(column, key, name)
+        elif column is not None:
+            found[key] = floats(column, key, name, ndim=1)
+    if "dt" in found and (found["dt"] <= 0).any():
+        raise DataError(f"{name}: {EXTRA}/dt must be above 0, row {np.flatnonzero(found['dt'] <= 0)[0]} is not")
+    return found
+
+
+def end_flags(
+    table: Mapping[str, Any], name: str, dones: Literal["terminated", "truncated"]
 ) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """Terminations, truncations (None: unknown) and notes."""
+    """Terminations, truncations (None: unknown) and notes, of a table whose flags have been read."""
     rows = len(table["rewards"])
     notes: list[str] = []
     terminals = flags(table["terminals"], "terminals", name) if "terminals" in table else None

@@ -1,0 +1,159 @@
+"""Datasets block by block: what is converted need not fit into memory."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prudent.data import masks
+from prudent.data.columns import BLOCK, blocks, check_shape
+from prudent.data.dataset import COLUMNS, Dataset
+from prudent.data.readers import _hdf5, d4rl
+from prudent.data.readers._budget import Budget
+from prudent.data.readers._episodes import COMMON_HORIZON, Decided, decide
+from prudent.errors import DataError
+from prudent.types import Spec
+
+if TYPE_CHECKING:
+    import h5py
+
+Block = Mapping[str, np.ndarray]
+"""Some rows of every column of a dataset, those of ``extra`` beside the others."""
+
+_NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A dataset to be read once, in order.
+
+    ``blocks`` yields its rows with the spec that they show: of discrete actions a block may know fewer than another.
+    ``whole`` says that it was read into memory as a whole.
+    """
+
+    name: str
+    rows: int
+    notes: tuple[str, ...]
+    blocks: Callable[[], Iterator[tuple[Spec, Block]]]
+    whole: bool = False
+
+
+def of_dataset(dataset: Dataset) -> Stream:
+    """A dataset that has been loaded."""
+
+    def rows() -> Iterator[tuple[Spec, Block]]:
+        for block in blocks(len(dataset)):
+            yield dataset.spec, rows_of(dataset, block)
+
+    mapped = isinstance(dataset.observation, np.memmap)
+    return Stream(dataset.name, len(dataset), dataset.notes, rows, not mapped)
+
+
+def rows_of(dataset: Dataset, block: slice | np.ndarray) -> dict[str, np.ndarray]:
+    """Some rows of every column of a dataset."""
+    return {key: getattr(dataset, key)[block] for key in COLUMNS} | {k: c[block] for k, c in dataset.extra.items()}
+
+
+@contextmanager
+def of_hdf5(path: Path, options: Mapping[str, Any]) -> Iterator[Stream]:
+    """A D4RL file; it gives the rows of :func:`prudent.data.readers.d4rl.read` with the same ``options``.
+
+    In memory at any time are flags, a few bytes per row, and one block. How large a file may be is not limited.
+
+    Raises:
+        DataError: as when it is read; row numbers of single values are counted from the row that the line names.
+    """
+    name = path.name
+    with _hdf5.opened(path) as file:
+        nodes = _hdf5.nodes(file, d4rl.EVERY, name, Budget(_NO_LIMIT))
+        told = d4rl.declared(file, name, **options)
+        d4rl.check_required(nodes, name, told)
+        flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
+        terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, told.dones)
+        decided = _decide(nodes, terminated, truncated, told, name)
+        if not decided.keep.any():
+            raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
+        kept = int(decided.keep.sum())
+        yield Stream(name, kept, (*notes, *decided.notes), lambda: _blocks(nodes, decided, told, name))
+
+
+class _Column:
+    """A column of a file as a type, read where it is asked for."""
+
+    def __init__(self, node: "h5py.Dataset", dtype: type = np.float32):
+        self.node, self.dtype = node, dtype
+
+    def __len__(self) -> int:
+        return len(self.node)
+
+    def __getitem__(self, block: slice, /) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return self.node[block].astype(self.dtype, copy=False)
+
+
+def _decide(
+    nodes: "Mapping[str, h5py.Dataset]",
+    terminated: np.ndarray,
+    truncated: np.ndarray | None,
+    told: d4rl.Declared,
+    name: str,
+) -> Decided:
+    observation, following = nodes["observations"], nodes.get("next_observations")
+    check_shape(observation.shape, "observations", name, ndim=2)
+    if following is not None and following.shape != observation.shape:
+        raise DataError(f"{name}: next_observations has shape {following.shape}, observations {observation.shape}")
+    if told.trusts(nodes, truncated):
+        assert truncated is not None
+        every = np.ones_like(terminated)
+        decided = Decided(terminated, truncated & ~terminated, every, ~every, True, ())
+    else:
+        decided = decide(
+            _Column(observation),
+            terminated,
+            truncated,
+            None if following is None else _Column(following),
+            horizon=told.horizon,
+            fallback_horizon=None if following is not None else COMMON_HORIZON,
+            masks_follow="action_masks" in nodes and "next_action_masks" not in nodes,
+            name=name,
+        )
+    if decided.keep.any():
+        # The recording ends with the file: an episode still open there is truncated, not lost.
+        last = np.flatnonzero(decided.keep)[-1]
+        decided.truncated[last] |= not terminated[last]
+    return decided
+
+
+def _blocks(
+    nodes: "Mapping[str, h5py.Dataset]", decided: Decided, told: d4rl.Declared, name: str
+) -> Iterator[tuple[Spec, Block]]:
+    observation = _Column(nodes["observations"])
+    following = _Column(nodes["next_observations"]) if decided.states else observation
+    rows = len(observation)
+    for block in blocks(rows):
+        table = {key: node[block] for key, node in nodes.items()}
+        part = Dataset.from_columns(
+            observation=table["observations"],
+            action=table["actions"],
+            reward=table["rewards"],
+            next_observation=table.get("next_observations", table["observations"]),
+            terminated=decided.terminated[block],
+            truncated=decided.truncated[block],
+            action_low=told.action_low,
+            action_high=told.action_high,
+            discrete=bool(told.discrete),
+            n_actions=told.n_actions,
+            name=name if rows <= BLOCK else f"{name}, counted from row {block.start}",
+            extra=masks.from_file(table, name) | d4rl.others(table, name),
+        )
+        found = rows_of(part, slice(None)) | {
+            "next_observation": decided.successors(observation, following, block),
+            "truncated": decided.truncated[block] & ~decided.terminated[block],
+        }
+        if "mask" in found and "next_action_masks" not in nodes:
+            found["next_mask"] = decided.next_masks(_Column(nodes["action_masks"], bool), block)
+        keep = decided.keep[block]
+        yield part.spec, found if keep.all() else {key: column[keep] for key, column in found.items()}
