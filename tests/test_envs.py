@@ -11,8 +11,8 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 from helpers.toys import TOY_SPEC
-from prudent import envs, simulators
-from prudent.errors import ConfigError, PrudentError
+from prudent import envs, simulators, stepping
+from prudent.errors import ConfigError
 from prudent.types import Spec
 
 TOY = "prudent/Toy-v0"
@@ -37,7 +37,8 @@ for _kind in ("image", "from 1", "matrix", "unbounded", "broken"):
 
 
 def test_importing_loads_neither_gymnasium_nor_torch():
-    code = "import sys, prudent.envs; print([m for m in ('gymnasium', 'torch', 'mujoco') if m in sys.modules])"
+    heavy = ("gymnasium", "torch", "mujoco")
+    code = f"import sys, prudent.envs, prudent.stepping; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -149,123 +150,6 @@ def test_versions_name_what_decides_the_numbers():
             assert package not in found
 
 
-# --- many at once -----------------------------------------------------------------------------------------------------
-
-
-def test_episodes_end_apart_and_stay_ended():
-    with envs.Environments(TOY, 3) as several:
-        start = several.reset([1, 2, 1])
-        np.testing.assert_array_equal(start[0], start[2])
-        assert start[0, 0] != start[1, 0]
-        action = np.array([[0.0], [-0.5], [0.0]])
-        total = np.zeros(3)
-        for step in range(1, 21):
-            observation, reward, terminated, truncated = several.step(action)
-            total += reward
-            if not several.active[1]:
-                assert observation[1, 1] in (4, 7)
-                assert reward[1] == 0 or terminated[1]
-            assert truncated.tolist() == [step == 20, False, step == 20]
-        assert total.tolist() == [20.0, 0.5 * observation[1, 1], 20.0]
-        assert not several.active.any()
-        several.reset([1, 2, 3])
-        assert several.active.all()
-
-
-def test_actions_are_clipped_to_the_bounds():
-    with envs.Environments(TOY, 1) as one:
-        one.reset([0])
-        _, reward, _, _ = one.step(np.array([[1.0 + 1e-7]]))
-        assert reward[0] == 2.0
-        _, reward, _, _ = one.step(np.array([[50.0]]))
-        assert reward[0] == 2.0
-
-
-def test_results_are_copies():
-    with envs.Environments(TOY, 1) as one:
-        first = one.reset([0])
-        kept = first.copy()
-        one.step(np.array([[0.0]]))
-        np.testing.assert_array_equal(first, kept)
-
-
-@pytest.mark.parametrize("trouble", ["Raise", "Reward", "Observation"])
-def test_trouble_names_the_environment_and_the_step(trouble):
-    with envs.Environments(f"prudent/Toy{trouble}-v0", 2) as several:
-        several.reset([0, 1])
-        several.step(np.zeros((2, 1)))
-        several.step(np.zeros((2, 1)))
-        with pytest.raises(PrudentError, match=f"'prudent/Toy{trouble}-v0' at step 3") as caught:
-            several.step(np.zeros((2, 1)))
-        assert "\n" not in str(caught.value)
-
-
-def test_one_environment_is_restarted_and_the_others_go_on():
-    with envs.Environments(TOY, 2) as several:
-        several.reset([1, 2])
-        action = np.array([[-0.5], [0.0]])
-        while several.active[0]:
-            several.step(action)
-        time = several.step(action)[0][1, 1]
-        fresh = several.restart(0, 7)
-        assert fresh[1] == 0
-        assert several.active.all()
-        observation, reward, _, _ = several.step(action)
-        assert observation[:, 1].tolist() == [1, time + 1]
-        assert reward.tolist() == [0.5, 1.0]
-        np.testing.assert_array_equal(several.restart(1, 7), fresh)  # the seed decides, not what went before
-
-
-# --- masks ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_mask_belongs_to_the_observation():
-    with envs.Environments("prudent/Gates-v0", 3) as gates:
-        assert gates.mask is None
-        observation = gates.reset([0, 1, 2])
-        for _ in range(6):
-            expected = np.arange(3) != observation[:, :1]
-            np.testing.assert_array_equal(gates.mask, expected)
-            assert gates.mask.dtype == bool
-            observation, _, terminated, truncated = gates.step(np.where(observation[:, 0] == 1, 2, 1))
-        assert truncated.all()
-        np.testing.assert_array_equal(
-            gates.mask, np.arange(3) != observation[:, :1]
-        )  # value goes on behind a time limit
-        gates.reset([0, 1, 2])
-        _, _, terminated, _ = gates.step(np.array([0, 0, 0]))
-        assert terminated.all()
-        assert gates.mask.all()  # nothing is left to be chosen: nothing is forbidden
-        first = gates.restart(1, 5)
-        np.testing.assert_array_equal(gates.mask[1], np.arange(3) != first[0])
-
-
-def test_environments_without_masks_have_none():
-    for env_id in (TOY, "CartPole-v1"):
-        with envs.Environments(env_id, 2) as several:
-            several.reset([0, 1])
-            assert several.mask is None
-
-
-@pytest.mark.parametrize(
-    ("env_id", "says"),
-    [
-        ("prudent/GatesShut-v0", "at step 2 gave an action_mask that forbids every action, yet"),
-        ("prudent/GatesWide-v0", "at reset gave an action_mask of shape (4,), expected (3,)"),
-    ],
-)
-def test_masks_that_make_no_sense(env_id, says):
-    def walk(gates):
-        observation = gates.reset([0])
-        for _ in range(3):
-            observation, *_ = gates.step(np.where(observation[:, 0] == 1, 2, 1))
-
-    with envs.Environments(env_id, 1) as gates, pytest.raises(PrudentError) as caught:
-        walk(gates)
-    assert says in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 # --- simulators -------------------------------------------------------------------------------------------------------
 
 BULLET = {"HalfCheetah": (26, 6), "Hopper": (15, 3), "Walker2D": (22, 6), "Ant": (28, 8)}
@@ -294,7 +178,7 @@ def test_bullet_episodes_are_reproducible_by_seed(robot):
             rows.append(several.step(action)[0])
         return np.array(rows)
 
-    with envs.Environments(f"{robot}BulletEnv-v0", 2) as several:
+    with stepping.Environments(f"{robot}BulletEnv-v0", 2) as several:
         first = walk(several, [5, 6])
         again = walk(several, [6, 5])
     np.testing.assert_array_equal(first[:, 0], again[:, 1])
@@ -304,13 +188,13 @@ def test_bullet_episodes_are_reproducible_by_seed(robot):
 
 def test_bullet_episodes_end_apart():
     pytest.importorskip("pybullet_envs_gymnasium")
-    with envs.Environments("HalfCheetahBulletEnv-v0", 1) as runner:
+    with stepping.Environments("HalfCheetahBulletEnv-v0", 1) as runner:
         runner.reset([0])
         for step in range(1, 1001):
             *_, terminated, truncated = runner.step(np.zeros((1, 6)))
             assert not terminated[0]
             assert truncated[0] == (step == 1000)
-    with envs.Environments("HopperBulletEnv-v0", 1) as faller:
+    with stepping.Environments("HopperBulletEnv-v0", 1) as faller:
         faller.reset([0])
         while faller.active[0]:
             *_, terminated, truncated = faller.step(np.ones((1, 3)))
@@ -321,7 +205,8 @@ def test_bullet_episodes_end_apart():
 def test_bullet_is_quiet_and_warns_of_nothing():
     pytest.importorskip("pybullet_envs_gymnasium")
     code = (
-        "from prudent import envs; import os; e = envs.Environments('AntBulletEnv-v0', 2); e.reset([0, 1]); e.close();"
+        "from prudent.stepping import Environments; import os\n"
+        "with Environments('AntBulletEnv-v0', 2) as e: e.reset([0, 1])\n"
         "from prudent.simulators import without_idle_talk as w\nwith w(): os.write(1, b'argv[0]=\\n5\\n')"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
@@ -341,7 +226,7 @@ def test_mujoco_leaves_no_log_and_warns_once(tmp_path, monkeypatch, capfd, caplo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(simulators, "_told", set())
     # Making a HalfCheetah uses a deprecated attribute: nothing a user could do about.
-    with envs.Environments("HalfCheetah-v5", 2) as several:
+    with stepping.Environments("HalfCheetah-v5", 2) as several:
         for _ in range(2):
             several.reset([0, 1])
             for env in several.envs:

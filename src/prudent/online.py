@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prudent import envs
+from prudent import stepping
 from prudent.data import Dataset
 from prudent.errors import ConfigError, PrudentError
 from prudent.population import Population
@@ -115,7 +115,7 @@ class Interaction:
     """
 
     def __init__(self, env_id: str, seeds: Sequence[int]):
-        self.environments = envs.Environments(env_id, len(seeds))
+        self.environments = stepping.Environments(env_id, len(seeds))
         self.spec = self.environments.spec
         self._starts = [MemberRng([seed], "start") for seed in seeds]
         self.observation = self.environments.reset([self._seed(index) for index in range(len(seeds))])

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prudent import checkpoint, evaluate, loggers, runs, video
+from prudent import checkpoint, evaluate, evaluation, loggers, runs, video
 from prudent.errors import PrudentError
 from prudent.loop import Observer, Options
 from prudent.population import Population
@@ -42,7 +42,7 @@ class Recorder(Observer):
         self.population, self.options, self.folder = population, options, folder
         self.log, self.progress, self.requests = log, progress, requests
         self.clock, self.began_at = _Clock(), time.monotonic()
-        self.settings = evaluate.settings_of(population.names)
+        self.settings = evaluation.settings_of(population.names)
         self.best: tuple[float, int, int] | None = None  # mean return, step, index of the setting
         self.diverged: set[int] = set()
         self.no_pictures = False
@@ -204,7 +204,7 @@ class _Clock:
         return {"time/steps_per_second": self.steps / seconds, "time/ms_per_step": 1000 * seconds / max(self.steps, 1)}
 
 
-def evaluation_metrics(found: evaluate.BothEvaluations) -> dict[str, list[Any]]:
+def evaluation_metrics(found: evaluation.BothEvaluations) -> dict[str, list[Any]]:
     """The ``eval/`` metrics of an evaluation, one figure per member."""
     both = found.summary()
     deterministic, merged = both["deterministic"]["members"], both["members"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prudent import envs, files
+from prudent import envs, files, stepping
 from prudent.errors import PrudentError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _frames(
 
     generator = torch.Generator().manual_seed(seed)
     frames: list[Image] = []
-    with envs.Environments(env_id, 1, render_mode="rgb_array") as environments:
+    with stepping.Environments(env_id, 1, render_mode="rgb_array") as environments:
         env = environments.envs[0]
         _draw_fast(env)
         _follow(env)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from prudent import envs
+from prudent import envs, stepping
 from prudent.data import BUILTIN, controllers, load_dataset
 
 NAMES = list(BUILTIN)
@@ -93,7 +93,7 @@ def test_it_is_what_the_environment_does(made, name, state_of):
     ],
 )
 def test_what_the_controllers_alone_earn(env_id, controller, low, high):
-    with envs.Environments(env_id, 20) as several:
+    with stepping.Environments(env_id, 20) as several:
         observation, total = several.reset(range(20)), np.zeros(20)
         while several.active.any():
             observation, reward, *_ = several.step(np.array([controller(row) for row in observation]))

@@ -7,6 +7,8 @@ from gymnasium.spaces import Box, Discrete
 
 from prudent.types import Spec
 
+FIGURES = ["return_mean", "return_std", "normalized_score", "iqm", "ci95"]
+FIGURES += ["predicted_value", "realized_value", "lower_bound_share"]
 TOY_SPEC = Spec(2, 1, action_low=(-1.0,), action_high=(1.0,))
 
 

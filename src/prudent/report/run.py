@@ -10,7 +10,7 @@ from typing import Any
 
 from prudent import algorithms
 from prudent.errors import DataError
-from prudent.evaluate import ALL_SEEDS, settings_of
+from prudent.evaluation import ALL_SEEDS, settings_of
 from prudent.loggers import read_metrics
 
 Series = dict[int, float]
