@@ -40,7 +40,7 @@ def test_the_best_episodes_that_hold_a_share_of_the_rows():
     # By return: rows 5 (9.0), 6-9 (7.0), 0-1 (5.0), 2-4 (1.0), together 1, 5, 7 and 10 rows.
     pools = best_rows(episodes(), hyper(0.1, 0.2, 0.5, 0.51, 0.7, 0.9))
     best = [[5], [5, 6, 7, 8, 9], [5, 6, 7, 8, 9], [0, 1, 5, 6, 7, 8, 9], [0, 1, 5, 6, 7, 8, 9], list(range(10))]
-    assert [pool.tolist() for pool in pools] == best
+    assert [pool.rows(torch.arange(len(pool))).tolist() for pool in pools] == best
     assert best_rows(episodes(), hyper(1.0, 1.0)) == []
 
 

@@ -60,7 +60,7 @@ class Population:
             return data, {}
         assert data.return_to_go_PR is not None
         # Member by member: a reduction over (P, rows) at once would round differently for another P.
-        mean_return_P = torch.stack([member.mean() for member in data.return_to_go_PR])
+        mean_return_P = torch.stack([member.mean() for member in data.return_to_go_PR]).to(self.device)
         metrics = initialise_values(self.state, mean_return_P, self._supervised_steps(data), self.hyper)
         if "return_to_go" not in self.algorithm.NEEDS:
             data.return_to_go_PR = None

@@ -1,6 +1,10 @@
-"""A dataset on the device, from which every member draws its own batches."""
+"""A dataset, on the device where it fits, from which every member draws its own batches."""
 
-from collections.abc import Sequence
+import mmap
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,10 +12,20 @@ import torch
 from torch import Tensor
 
 from prudent.data import Dataset
+from prudent.data.readers._budget import human
+from prudent.data.shards import is_mapped
 from prudent.errors import ConfigError
+from prudent.prefetch import Prefetcher
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling
 from prudent.types import Batch, Hyper
+
+_SHARE = 0.8
+"""Of the free memory of a GPU that a dataset may take."""
+_RESIDENT = 256 << 20
+"""Bytes of mapped files that a process may have as its own before it lets go of them."""
+_AROUND = 64 << 10
+"""Bytes that the system maps around each that is read (Linux: ``fault_around_bytes``)."""
 
 
 class Source(Protocol):
@@ -23,31 +37,39 @@ class Source(Protocol):
 
 
 class TrainingData:
-    """A dataset on the device in the networks' units; every member draws rows of its own, with replacement.
+    """A dataset in the networks' units; every member draws rows of its own, with replacement.
 
-    ``needs`` names the optional columns to prepare: ``return_to_go``, ``next_action``.
+    ``needs`` names the optional columns to prepare: ``return_to_go``, ``next_action``. Its columns lie on the device,
+    unless they are too large for it, or mapped from files and the device is the CPU: then they stay where they are, in
+    the units of the log, and the rows of the next batch are fetched while a step is computed (``on_device`` is False).
+    The batches are the same.
     """
 
     def __init__(self, dataset: Dataset, scaling: Scaling, hyper: Hyper, device: torch.device, needs: Sequence[str]):
-        def place(column: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(column)).to(device)
-
-        self.pools = [place(pool) for pool in best_rows(dataset, hyper)]
+        self.pools = best_rows(dataset, hyper)
         if needs or self.pools:
             dataset.check_order()
-        scaling = scaling.to(device)
-        self.rows = len(dataset)
-        self.observation = scaling.observation(place(dataset.observation))
-        self.next_observation = scaling.observation(place(dataset.next_observation))
-        self.action = scaling.action(place(dataset.action))
+        self.device, self.rows = device, len(dataset)
+        self.scaling = scaling.to(device)
+        columns = _columns(dataset)
+        self.on_device = _fits(columns, device, is_mapped(dataset))
+        self.mapped = [c for c in columns.values() if isinstance(c, np.memmap)] if not self.on_device else []
+
+        def place(column: np.ndarray) -> Tensor:
+            tensor = as_tensor(column)
+            return tensor.to(device) if self.on_device else tensor
+
+        self.pools = [pool.to(device) for pool in self.pools]
+        placed = {name: place(column) for name, column in columns.items()}
+        if self.on_device:
+            placed["observation"] = self.scaling.observation(placed["observation"])
+            placed["next_observation"] = self.scaling.observation(placed["next_observation"])
+            placed["action"] = self.scaling.action(placed["action"])
+        self.observation, self.next_observation = placed["observation"], placed["next_observation"]
+        self.action, self.reward, self.terminated = placed["action"], placed["reward"], placed["terminated"]
+        self.dt, self.mask, self.next_mask = placed.get("dt"), placed.get("mask"), placed.get("next_mask")
         reward_P = torch.stack([hyper.reward_scale, hyper.reward_shift])
         self.reward_scale_P1, self.reward_shift_P1 = reward_P.unsqueeze(-1)
-        self.reward = place(dataset.reward)
-        self.terminated = place(dataset.terminated)
-        self.dt = place(dataset.extra["dt"].astype(np.float32)) if "dt" in dataset.extra else None
-        masked = dataset.spec.discrete and "mask" in dataset.extra
-        self.mask = place(dataset.extra["mask"]) if masked else None
-        self.next_mask = place(dataset.extra["next_mask"]) if masked else None
         self.return_to_go_PR: Tensor | None = None
         if "return_to_go" in needs:
             if self.dt is not None:
@@ -55,20 +77,53 @@ class TrainingData:
                     f"{dataset.name} has steps of different length (dt), over which returns-to-go are not defined: "
                     "only value_init zero fits it, and no cal_ql"
                 )
-            self.return_to_go_PR = torch.stack([place(r) for r in returns_to_go(dataset, hyper)])
+            found = returns_to_go(dataset, hyper)
+            # Members that agree share one column.
+            alone = all(column is found[0] for column in found)
+            placed_PR = [place(column) for column in (found[:1] if alone else found)]
+            self.return_to_go_PR = placed_PR[0].expand(len(found), -1) if alone else torch.stack(placed_PR)
         self.goes_on = place(dataset.followed) if "next_action" in needs else None
+        self._side = torch.cuda.Stream(device) if device.type == "cuda" and not self.on_device else None
+        self._prefetcher = None if self.on_device else Prefetcher(self._draw_aside, self._fetch)
+        self._touched = 0
+        # From here on rows are read in no order, so reading on behind them is in vain.
+        _advise(self.mapped, "MADV_RANDOM")
 
     def sample(self, rng: MemberRng, batch_size: int) -> Batch:
         """A batch (P, B, ...)."""
-        if self.pools:
-            index_PB = rng.integers([len(pool) for pool in self.pools], batch_size)
-            rows_PB = torch.stack([pool[index] for pool, index in zip(self.pools, index_PB, strict=True)])
-        else:
-            rows_PB = rng.integers(self.rows, batch_size)
+        if self._prefetcher is None:
+            return self._gather(self._draw(rng, batch_size))
+        batch = self._prefetcher.next(rng, batch_size)
+        if self._side is not None:
+            here = torch.cuda.current_stream(self.device)
+            here.wait_stream(self._side)
+            batch.map(lambda tensor: tensor.record_stream(here))
+        return batch
+
+    def memory(self) -> str:
+        """Where the columns lie, and how large they are, for people."""
+        columns = (self.observation, self.next_observation, self.action, self.reward, self.terminated)
+        others = (self.dt, self.mask, self.next_mask, self.return_to_go_PR, self.goes_on)
+        size = human(sum(c.untyped_storage().nbytes() for c in (*columns, *others) if c is not None))
+        if self.mapped:
+            return f"data {size}, mapped from files and read as needed"
+        if not self.on_device:
+            return f"data {size}, too large for {self.device}: kept in main memory, batches fetched ahead"
+        return f"data {size} on {self.device}"
+
+    def _draw(self, rng: MemberRng, batch_size: int) -> Tensor:
+        """Numbers of rows (P, B)."""
+        if not self.pools:
+            return rng.integers(self.rows, batch_size)
+        drawn_PB = rng.integers([len(pool) for pool in self.pools], batch_size)
+        return torch.stack([pool.rows(drawn) for pool, drawn in zip(self.pools, drawn_PB, strict=True)])
+
+    def _gather(self, rows_PB: Tensor) -> Batch:
+        """The rows' columns as they are stored, rewards transformed."""
         return Batch(
             observation=self.observation[rows_PB],
             action=self.action[rows_PB],
-            reward=self.reward[rows_PB] * self.reward_scale_P1 + self.reward_shift_P1,
+            reward=self._reward(self.reward[rows_PB]) if self.on_device else self.reward[rows_PB],
             next_observation=self.next_observation[rows_PB],
             terminated=self.terminated[rows_PB],
             dt=None if self.dt is None else self.dt[rows_PB],
@@ -79,8 +134,99 @@ class TrainingData:
             next_action_known=None if self.goes_on is None else self.goes_on[rows_PB],
         )
 
+    def _reward(self, reward_PB: Tensor) -> Tensor:
+        return reward_PB * self.reward_scale_P1 + self.reward_shift_P1
 
-def best_rows(dataset: Dataset, hyper: Hyper) -> list[np.ndarray]:
+    # --- columns that stay where they are -------------------------------------------------------------------------
+
+    def _draw_aside(self, rng: MemberRng, batch_size: int) -> Tensor:
+        # On a stream of its own, so that waiting for the numbers is not waiting for the step under way.
+        with self._aside():
+            return self._draw(rng, batch_size)
+
+    def _aside(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._side is None else torch.cuda.stream(self._side)
+
+    def _fetch(self, rows_PB: Tensor) -> Batch:
+        """The rows' columns on the device, in the networks' units."""
+        with self._aside():
+            found = self._gather(rows_PB.cpu())
+            self._release(rows_PB.numel())
+            if self._side is not None:
+                found = found.map(lambda tensor: tensor.pin_memory().to(self.device, non_blocking=True))
+            return replace(
+                found,
+                observation=self.scaling.observation(found.observation),
+                next_observation=self.scaling.observation(found.next_observation),
+                action=self.scaling.action(found.action),
+                next_action=None if found.next_action is None else self.scaling.action(found.next_action),
+                reward=self._reward(found.reward),
+            )
+
+    def _release(self, rows: int) -> None:
+        """Let go of pages touched, now and then: the system keeps them in its cache, but not as this process's own."""
+        self._touched += rows * len(self.mapped) * _AROUND
+        if self._touched > _RESIDENT:
+            self._touched = 0
+            _advise(self.mapped, "MADV_DONTNEED")
+
+
+class Pool:
+    """The rows of some episodes, numbered from 0 in their order."""
+
+    def __init__(self, starts: Tensor, lengths: Tensor):
+        self.starts, self.ends = starts, lengths.cumsum(0)  # (episodes,): first rows; numbers behind the last ones
+        self.size = int(self.ends[-1])
+
+    def __len__(self) -> int:
+        return self.size
+
+    def to(self, device: torch.device) -> "Pool":
+        """The same on another device."""
+        return Pool(self.starts.to(device), torch.diff(self.ends, prepend=self.ends.new_zeros(1)).to(device))
+
+    def rows(self, numbers: Tensor) -> Tensor:
+        """The rows (B,) that have these numbers (B,)."""
+        episode = torch.searchsorted(self.ends, numbers, right=True)
+        return self.starts[episode] + numbers - (self.ends[episode - 1] * (episode > 0))
+
+
+def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
+    """What every batch has, and where the dataset has them, lengths of steps and masks."""
+    names = ("observation", "next_observation", "action", "reward", "terminated")
+    found = {name: getattr(dataset, name) for name in names}
+    if "dt" in dataset.extra:
+        found["dt"] = dataset.extra["dt"].astype(np.float32, copy=False)
+    if dataset.spec.discrete and "mask" in dataset.extra:
+        found |= {name: dataset.extra[name] for name in ("mask", "next_mask")}
+    return found
+
+
+def _fits(columns: Mapping[str, np.ndarray], device: torch.device, mapped: bool) -> bool:
+    """Whether columns can lie on a device, with room for the rest of the training."""
+    if device.type == "cuda":
+        # While they are scaled, the largest is there three times.
+        needed = sum(c.nbytes for c in columns.values()) + 2 * max(c.nbytes for c in columns.values())
+        return needed < _SHARE * torch.cuda.mem_get_info(device)[0]
+    return not (mapped and device.type == "cpu")
+
+
+def as_tensor(column: np.ndarray) -> Tensor:
+    """A tensor on a column's memory, also where that may only be read."""
+    with warnings.catch_warnings():
+        # Nothing here writes to it.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(column))
+
+
+def _advise(columns: Sequence[np.ndarray], advice: str) -> None:
+    """Tell the system how the files behind mapped columns are read, where it can be told."""
+    for column in columns:
+        if isinstance(column.base, mmap.mmap) and hasattr(mmap, advice):
+            column.base.madvise(getattr(mmap, advice))
+
+
+def best_rows(dataset: Dataset, hyper: Hyper) -> list[Pool]:
     """Each member's rows of the best episodes by return, as many as make ``top_fraction`` of all rows.
 
     Nothing where no member has that setting below 1: then every row may be drawn.
@@ -94,9 +240,9 @@ def best_rows(dataset: Dataset, hyper: Hyper) -> list[np.ndarray]:
     for fraction in fractions:
         # The fewest episodes that hold the fraction, against rounding: 0.1 of 30 rows is 3, not 4.
         count = int(np.searchsorted(reached, fraction * len(dataset) * (1 - 1e-9))) + 1
-        chosen = np.zeros(dataset.n_episodes, dtype=bool)
-        chosen[order[:count]] = True
-        pools.append(np.flatnonzero(chosen[dataset.episode_of_row]))
+        chosen = np.sort(order[:count])
+        starts, lengths = dataset.episode_bounds[:-1][chosen], dataset.episode_lengths[chosen]
+        pools.append(Pool(torch.from_numpy(starts), torch.from_numpy(lengths)))
     return pools
 
 
