@@ -147,7 +147,11 @@ def test_a_missing_name_says_where_it_was_looked_for_and_how_to_get_it(tmp_path,
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("log.csv", b"a,b\n1,2\n", ".csv is not a dataset format; accepted: .hdf5, .h5, .npz"),
+        (
+            "log.txt",
+            b"a,b\n1,2\n",
+            ".txt is not a dataset format; accepted: .hdf5, .h5, .npz, .parquet, .pq, .csv, .csv.gz",
+        ),
         ("log", b"data", "no extension is not a dataset format"),
         ("log.npz", b"", "the file is empty"),
         ("log.hdf5", b"", "the file is empty"),

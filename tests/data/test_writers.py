@@ -141,8 +141,8 @@ def test_a_column_without_a_place_is_not_dropped_silently(place, monkeypatch, ta
     if target.startswith("minari:"):
         pytest.importorskip("minari")
     monkeypatch.chdir(place)
-    timed = replace(log(), extra={"dt": np.ones(12, np.float32)})
-    with pytest.raises(DataError, match="no place for dt"):
+    timed = replace(log(), extra={"speed": np.ones(12, np.float32)})
+    with pytest.raises(DataError, match="no place for speed"):
         writers.write(timed, target, {})
     assert list(place.iterdir()) == []
 

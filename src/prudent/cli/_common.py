@@ -22,16 +22,19 @@ def add_data_flags(parser: Any) -> None:
     )
     # Not --n-actions: that is a setting of CQL.
     group.add_argument("--action-count", type=int, metavar="N", help="how many discrete actions there are")
+    group.add_argument("--map", metavar="FILE", help="TOML file: which column of a CSV or Parquet table means what")
     group.add_argument("--horizon", type=int, metavar="N", help="time limit of the task, for files without timeouts")
 
 
 def data_options(given: dict[str, Any]) -> dict[str, Any]:
-    names = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon")
+    names = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon", "map")
     found = {name: given[name] for name in names if given.get(name) is not None}
     if "discrete" in found:
         found["discrete"] = found["discrete"] == "yes"
     if "action_count" in found:
         found["n_actions"] = found.pop("action_count")
+    if "map" in found:
+        found["mapping"] = found.pop("map")
     for name in ("action_low", "action_high"):
         if name in found and len(found[name]) == 1:
             found[name] = found[name][0]

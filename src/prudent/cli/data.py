@@ -21,6 +21,35 @@ def describe(words: list[str]) -> None:
     print(json.dumps(describe_dict(dataset), indent=1) if found.json else describe(dataset))
 
 
+def import_(words: list[str]) -> None:
+    from pathlib import Path
+
+    from prudent.flags import Parser
+
+    parser = Parser(
+        prog="prudent data import",
+        usage="prudent data import TABLE --map map.toml --out FILE [...]",
+        description="Write any dataset that can be read, a table above all, as D4RL HDF5 or as a Minari dataset.",
+    )
+    parser.add_argument("data", nargs="+", help="dataset: file, Minari id, D4RL name or built-in; several are joined")
+    parser.add_argument("--out", required=True, help=".hdf5 file to create, or minari:namespace/name-vN")
+    add_data_flags(parser)
+    found = parser.parse_strict(words)
+
+    from prudent.data import audit, load_dataset, writers
+
+    writers.check_target(found.out)
+    dataset = load_dataset(found.data, **data_options(vars(found)))
+    about = {"source": " ".join(Path(name).name for name in found.data), "notes": list(dataset.notes)}
+    writers.write(dataset, found.out, about)
+    for note in dataset.notes:
+        print(note)
+    problems = ", ".join(f"{finding.kind} ({finding.count:,})" for finding in audit(dataset))
+    if problems:
+        print(f"problems: {problems}; see prudent data describe {found.out}")
+    print(f"wrote {found.out}: {len(dataset)} transitions, fingerprint {dataset.fingerprint}")
+
+
 def collect(words: list[str]) -> None:
     from dataclasses import fields
     from pathlib import Path

@@ -1,7 +1,7 @@
 """From whatever names a dataset to the dataset."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,12 +10,22 @@ from prudent.data import names, shards
 from prudent.data.builtin import BUILTIN
 from prudent.data.columns import Bound
 from prudent.data.dataset import Dataset
+from prudent.data.readers.mapping import TableMap
 from prudent.errors import DataError
 
 Source = str | Path
 _MINARI_ID = re.compile(r"(?:[-\w]+/)+[-\w]+-v\d+")
-_MAGIC = {"HDF5": b"\x89HDF\r\n\x1a\n", "npz": b"PK\x03\x04"}
-_FORMAT = {".hdf5": "HDF5", ".h5": "HDF5", ".npz": "npz"}
+_MAGIC = {"HDF5": b"\x89HDF\r\n\x1a\n", "npz": b"PK\x03\x04", "Parquet": b"PAR1", "gzip": b"\x1f\x8b"}
+_FORMAT = {
+    ".hdf5": "HDF5",
+    ".h5": "HDF5",
+    ".npz": "npz",
+    ".parquet": "Parquet",
+    ".pq": "Parquet",
+    ".csv": "CSV",
+    ".csv.gz": "gzip",
+}
+_TABLES = ("Parquet", "CSV", "gzip")
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,7 @@ class _Options:
     action_high: Bound | None = None
     discrete: bool | None = None
     n_actions: int | None = None
+    mapping: TableMap | Mapping[str, Any] | str | Path | None = None
 
     def refuse(self, source: str, names: Sequence[str]) -> None:
         """Raise DataError for a named option that was given, because it would change nothing here."""
@@ -45,12 +56,14 @@ def load_dataset(
     discrete: bool | None = None,
     n_actions: int | None = None,
     horizon: int | None = None,
+    mapping: TableMap | Mapping[str, Any] | str | Path | None = None,
     seed: int = 0,
 ) -> Dataset:
     """The dataset named by ``source``; several sources join into one, in the order given.
 
-    A source is a built-in name (``pendulum-mixed``), a file (``.npz``, or ``.hdf5``/``.h5`` as written by
-    D4RL and d4rl-pybullet), a Minari dataset (``minari:namespace/name-vN`` or its folder), a folder that
+    A source is a built-in name (``pendulum-mixed``), a file (``.npz``, ``.hdf5``/``.h5`` as written by D4RL and
+    d4rl-pybullet, or with ``mapping`` a ``.parquet``, ``.csv`` or ``.csv.gz`` table), a Minari dataset
+    (``minari:namespace/name-vN`` or its folder), a folder that
     :func:`prudent.data.convert` wrote, whose rows stay on disk, or a D4RL name
     such as ``hopper-medium-expert-v2``, looked up in ``$PRUDENT_DATA`` and the customary local folders.
 
@@ -66,13 +79,15 @@ def load_dataset(
         n_actions: how many choices there are, so that those the log never took still count; says ``discrete``
             as well.
         horizon: the task's time limit in steps, used where a file has no truncation flags.
+        mapping: of tables, which column means what: a TOML file, or a dictionary of the same (see
+            :class:`prudent.data.readers.mapping.TableMap`).
         seed: for built-in datasets, which are made on the spot.
 
     Raises:
         DataError: one line naming the file, the key and the reason.
     """
     check_said(dones, horizon)
-    options = _Options(dones, horizon, action_low, action_high, discrete, n_actions)
+    options = _Options(dones, horizon, action_low, action_high, discrete, n_actions, mapping)
     if isinstance(source, str | Path):
         return _one(source, options, seed)
     if len(source) == 0:
@@ -98,7 +113,7 @@ def check_said(dones: str = "terminated", horizon: int | None = None, **_: Any) 
 def _one(source: Source, options: _Options, seed: int) -> Dataset:
     text = str(source)
     if text in BUILTIN:
-        options.refuse(text, ("dones", "horizon", "action_low", "action_high", "discrete", "n_actions"))
+        options.refuse(text, ("dones", "horizon", "action_low", "action_high", "discrete", "n_actions", "mapping"))
         return BUILTIN[text].make(seed)
     if text.startswith("minari:"):
         return _minari(text.removeprefix("minari:"), options)
@@ -107,7 +122,7 @@ def _one(source: Source, options: _Options, seed: int) -> Dataset:
         return _columns(path, options) if shards.is_folder_of_columns(path) else _minari(path, options)
     if path.exists():
         return read_file(path, options)
-    if path.suffix.lower() in _FORMAT:
+    if _extension(path) in _FORMAT:
         raise DataError(f"{source}: no such file")
     if _MINARI_ID.fullmatch(text):
         return _minari(text, options)
@@ -124,7 +139,7 @@ def read_from(files: Sequence[Path]) -> str:
 def is_bare_name(source: Source) -> bool:
     """Whether a source is looked up among the files of :func:`prudent.data.names.folders`."""
     text, path = str(source), Path(source).expanduser()
-    said = text in BUILTIN or text.startswith("minari:") or path.suffix.lower() in _FORMAT
+    said = text in BUILTIN or text.startswith("minari:") or _extension(path) in _FORMAT
     return isinstance(source, str) and not said and len(path.parts) == 1 and not path.exists()
 
 
@@ -141,11 +156,15 @@ def read_file(path: Path, options: _Options | None = None) -> Dataset:
         DataError: the file is empty, of another kind than its name says, or its reader refuses it.
     """
     options = options or _Options()
-    kind = _FORMAT.get(path.suffix.lower())
+    extension = _extension(path)
+    kind = _FORMAT.get(extension)
     if kind is None:
-        accepted = ", ".join(names.EXTENSIONS)
-        raise DataError(f"{path.name}: {path.suffix or 'no extension'} is not a dataset format; accepted: {accepted}")
+        accepted = ", ".join(_FORMAT)
+        raise DataError(f"{path.name}: {extension or 'no extension'} is not a dataset format; accepted: {accepted}")
     check_magic(path, kind)
+    if kind in _TABLES:
+        return _table(path, options)
+    options.refuse(path.name, ("mapping",))
     arguments: dict[str, Any] = {
         "dones": options.dones,
         "horizon": options.horizon,
@@ -163,6 +182,31 @@ def read_file(path: Path, options: _Options | None = None) -> Dataset:
     return d4rl.read(path, **arguments)
 
 
+def _extension(path: Path) -> str:
+    """The last ending in small letters; of a compressed file the last two."""
+    last = path.suffix.lower()
+    return "".join(path.suffixes[-2:]).lower() if last == ".gz" else last
+
+
+def _table(path: Path, options: _Options) -> Dataset:
+    from prudent.data.readers import table
+
+    options.refuse(path.name, ("dones", "horizon"))
+    if options.mapping is None:
+        raise DataError(
+            f"{path.name}: which column means what? Say so with --map map.toml, mapping= in Python; "
+            f"its columns are {table.columns_of(path)}"
+        )
+    return table.read(
+        path,
+        options.mapping,
+        action_low=options.action_low,
+        action_high=options.action_high,
+        discrete=options.discrete,
+        n_actions=options.n_actions,
+    )
+
+
 def check_magic(path: Path, kind: str) -> None:
     """Raise DataError unless a file begins as one of its kind does."""
     if not path.is_file():
@@ -174,11 +218,13 @@ def check_magic(path: Path, kind: str) -> None:
         raise DataError(f"{path.name}: cannot be opened ({error.strerror})") from error
     if not head:
         raise DataError(f"{path.name}: the file is empty")
-    if head.startswith(_MAGIC[kind]):
+    if kind in _MAGIC and head.startswith(_MAGIC[kind]):
         return
     actual = next((other for other, magic in _MAGIC.items() if head.startswith(magic)), None)
     if actual:
         raise DataError(f"{path.name}: named {path.suffix} but its content is {actual}")
+    if kind not in _MAGIC:  # text
+        return
     raise DataError(f"{path.name}: not a {kind} file, or a damaged one (its first bytes are {head[:4]!r})")
 
 
@@ -190,5 +236,5 @@ def _columns(folder: Path, options: _Options) -> Dataset:
 def _minari(source: Source, options: _Options) -> Dataset:
     from prudent.data.readers import minari
 
-    options.refuse(str(source), ("dones", "horizon", "discrete", "n_actions"))
+    options.refuse(str(source), ("dones", "horizon", "discrete", "n_actions", "mapping"))
     return minari.read(source, action_low=options.action_low, action_high=options.action_high)

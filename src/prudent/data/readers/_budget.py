@@ -11,12 +11,18 @@ DEFAULT_BYTES = 4 << 30
 MAX_RATIO = 1100
 FLOOR_BYTES = 16 << 20
 
+# Logs of measurements shrink by less than ten; what shrinks by more than this was made to grow in memory.
+SUSPICIOUS_RATIO = 250
+SUSPICIOUS_BYTES = 64 << 20
+
 
 class Budget:
     """Counts the bytes a file declares, before any of them is read."""
 
     def __init__(self, limit: int | None = None):
-        self.limit = int(os.environ.get("PRUDENT_MAX_BYTES", DEFAULT_BYTES)) if limit is None else limit
+        said = os.environ.get("PRUDENT_MAX_BYTES")
+        self.asked = limit is not None or said is not None
+        self.limit = limit if limit is not None else DEFAULT_BYTES if said is None else _number(said)
         self.spent = 0
 
     def spend(self, declared: int, *, stored: int, key: str, name: str) -> None:
@@ -33,6 +39,24 @@ class Budget:
                 f"{name}: {key} brings the file to {human(self.spent)} in memory, above the limit of "
                 f"{human(self.limit)}; set PRUDENT_MAX_BYTES to allow more"
             )
+
+    def proportion(self, declared: int, stored: int, name: str) -> None:
+        """Refuse a small file that grows out of proportion, unless the user has set a limit.
+
+        Raises:
+            DataError: it does.
+        """
+        if not self.asked and declared > SUSPICIOUS_BYTES and declared > SUSPICIOUS_RATIO * stored:
+            raise DataError(
+                f"{name}: the file's {human(stored)} declare {human(declared)}, out of all proportion for a log; "
+                "if it is sound all the same, set PRUDENT_MAX_BYTES to what it may take"
+            )
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise DataError(f"PRUDENT_MAX_BYTES must be a whole number of bytes, got {text!r}")
+    return int(text)
 
 
 def human(count: float) -> str:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from prudent.data.dataset import Dataset
+from prudent.data.readers.d4rl import EXTRA_COLUMNS
 from prudent.errors import DataError
 
 HDF5 = (".hdf5", ".h5")
 MINARI = "minari:"
-HELD = ("mask", "next_mask")
+MASKS = ("mask", "next_mask")
 """Columns of ``Dataset.extra`` that both formats have a place for."""
 
 
@@ -41,7 +42,8 @@ def write(dataset: Dataset, target: str, about: Mapping[str, Any], env_id: str |
         DataError: see :func:`check_target`, or the dataset has a column that the format has no place for.
     """
     check_target(target)
-    lost = sorted(dataset.extra.keys() - set(HELD))
+    held = MASKS if target.startswith(MINARI) else (*MASKS, *EXTRA_COLUMNS)
+    lost = sorted(dataset.extra.keys() - set(held))
     if lost:
         raise DataError(
             f"{dataset.name}: {target} has no place for {', '.join(lost)}: keep it in the file it came from"

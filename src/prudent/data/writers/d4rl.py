@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from prudent.data.dataset import Dataset
+from prudent.data.readers.d4rl import EXTRA, EXTRA_COLUMNS
 from prudent.errors import DataError
 
 COLUMNS = {
@@ -38,6 +39,8 @@ def check_target(path: Path) -> None:
 
 def write(dataset: Dataset, path: Path, about: Mapping[str, Any]) -> None:
     """Write ``path``: the columns, masks of discrete actions, and under ``metadata/`` bounds, ``n_actions``, ``about``.
+
+    ``dt``, ``group``, ``step`` and the behaviour's log-probability of ``Dataset.extra`` stand under ``extra/``.
 
     ``metadata/true_successors`` says that ``next_observations`` holds what followed, at the end of an episode too.
 
@@ -84,7 +87,8 @@ def _publish(aside: Path, path: Path) -> None:
 
 def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
     found = {key: getattr(dataset, name) for key, name in COLUMNS.items()}
-    return found | {key: dataset.extra[name] for key, name in MASKS.items() if name in dataset.extra}
+    found |= {key: dataset.extra[name] for key, name in MASKS.items() if name in dataset.extra}
+    return found | {f"{EXTRA}/{name}": dataset.extra[name] for name in EXTRA_COLUMNS if name in dataset.extra}
 
 
 def _metadata(dataset: Dataset, about: Mapping[str, Any]) -> dict[str, Any]:

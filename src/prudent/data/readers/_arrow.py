@@ -1,0 +1,168 @@
+"""Columns of CSV and Parquet files that someone else wrote, read with pyarrow under a budget."""
+
+import csv
+import gzip
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from prudent.data.readers import _parquet
+from prudent.data.readers._budget import Budget
+from prudent.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kind = Literal["number", "flag", "label", "time"]
+"""What a column is read as: numbers, true/false, names or numbers of something, or points in time."""
+
+PARQUET = (".parquet", ".pq")
+MOST_COLUMNS = 16_384
+_HEADER_BYTES = 1 << 20
+_BLOCK = 4 << 20
+# What tables of numbers never reach; deflate itself goes up to 1032.
+_GZIP_RATIO, _GZIP_FLOOR = 200, 64 << 20
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns that a table declares.
+
+    Raises:
+        DataError: the file is damaged, has none or too many, or one of them twice.
+    """
+    names = _parquet.names(path) if path.suffix.lower() in PARQUET else _header(path)
+    if len(names) > MOST_COLUMNS:
+        raise DataError(f"{path.name}: {len(names)} columns, {MOST_COLUMNS} are the most")
+    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise DataError(f"{path.name}: column {shown(twice)} is there twice")
+    return names
+
+
+def read_columns(path: Path, kinds: Mapping[str, Kind]) -> "pa.Table":
+    """The named columns as an arrow table, the bytes they take counted before (Parquet) or while (CSV) reading.
+
+    Raises:
+        DataError: the file is damaged, a column is of another kind, or they take more memory than allowed.
+    """
+    budget = Budget()
+    if path.suffix.lower() in PARQUET:
+        return guarded(path.name, lambda: _parquet.read(path, kinds, budget))
+    return guarded(path.name, lambda: _csv(path, kinds, budget))
+
+
+def guarded(name: str, action: Callable[[], Any]) -> Any:
+    """What ``action`` returns, with everything that damaged content raises as one line."""
+    import pyarrow as pa
+
+    try:
+        return action()
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, EOFError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{name}: a damaged table, or not what it is named ({reason})") from error
+    except Exception as error:
+        if type(error).__module__ == "zlib":
+            raise DataError(f"{name}: a damaged gzip file ({error})") from error
+        raise
+
+
+def shown(text: object) -> str:
+    """A name out of a file, short and without control characters."""
+    full = repr(text)
+    return full if len(full) <= 60 else f"{full[:56]}...'"
+
+
+# --- CSV ----------------------------------------------------------------------------------------------------
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _header(path: Path) -> list[str]:
+    def first_row() -> list[str]:
+        with _opened(path) as file:
+            line = file.readline(_HEADER_BYTES + 1)
+        if len(line) > _HEADER_BYTES:
+            raise DataError(f"{path.name}: its first line is longer than {_HEADER_BYTES} bytes, expected column names")
+        if b"\0" in line:
+            raise DataError(f"{path.name}: its first line is not text, expected column names")
+        try:
+            return next(csv.reader([line.decode("utf-8-sig").rstrip("\r\n")]), [])
+        except csv.Error as error:
+            raise DataError(f"{path.name}: its first line holds no column names ({error})") from error
+
+    names = guarded(path.name, first_row)
+    if not names:
+        raise DataError(f"{path.name}: its first line is empty, expected column names")
+    return names
+
+
+def _csv(path: Path, kinds: Mapping[str, Kind], budget: Budget) -> "pa.Table":
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    labels = pa.dictionary(pa.int32(), pa.string())
+    types: dict[str, Any] = {"number": pa.float64(), "flag": labels, "label": labels}
+    wanted = {name: types[kind] for name, kind in kinds.items() if kind in types}
+    for name, kind in kinds.items():
+        if kind == "time":
+            wanted[name] = _type_of_time(path, name)
+    with _opened(path) as raw:
+        watched = _Watched(raw, path, budget)
+        reader = arrow_csv.open_csv(
+            pa.PythonFile(watched, mode="r"),
+            read_options=arrow_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=False),
+            convert_options=arrow_csv.ConvertOptions(column_types=wanted, include_columns=list(kinds)),
+        )
+        batches = []
+        for batch in reader:
+            budget.spend(batch.nbytes, stored=batch.nbytes, key="the rows so far", name=path.name)
+            batches.append(batch)
+        return pa.Table.from_batches(batches, reader.schema)
+
+
+def _type_of_time(path: Path, name: str) -> Any:
+    """Numbers or timestamps: what the first rows look like."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    with _opened(path) as raw:
+        reader = arrow_csv.open_csv(
+            pa.PythonFile(raw, mode="r"),
+            read_options=arrow_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
+            convert_options=arrow_csv.ConvertOptions(include_columns=[name]),
+        )
+        found = reader.schema.field(name).type
+    if pa.types.is_timestamp(found):
+        return pa.timestamp("ns", found.tz)
+    if pa.types.is_date(found):
+        return pa.timestamp("s")
+    return pa.float64()
+
+
+class _Watched(io.RawIOBase):
+    """A stream that stops where a gzip file grows out of proportion."""
+
+    def __init__(self, inner: io.BufferedIOBase, path: Path, budget: Budget):
+        self._inner, self._name, self._limit = inner, path.name, budget.limit
+        self._stored = path.stat().st_size
+        self._gzipped = path.suffix.lower() == ".gz"
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to ``size`` bytes, one block where nothing is said."""
+        content = self._inner.read(_BLOCK if size is None or size < 0 else min(size, _BLOCK))
+        self._count += len(content)
+        if self._gzipped and self._count > _GZIP_FLOOR and self._count > _GZIP_RATIO * self._stored:
+            raise DataError(
+                f"{self._name}: its {self._stored} bytes inflate to more than {self._count}, which no table does"
+            )
+        return content

@@ -1,0 +1,186 @@
+"""Rows of a table brought into the order of their episodes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prudent.data.columns import counted
+from prudent.errors import DataError
+
+Labels = tuple[np.ndarray, list]
+"""Numbers from 0, (rows,) int64, and what each stands for."""
+
+_REGULAR = 0.75
+
+
+@dataclass(frozen=True)
+class Order:
+    """Arrays of the file's length. ``terminated``, ``step`` and ``dt`` stand in the file's order; ``truncated`` and
+    ``keep`` in the order of ``rows``, which puts episodes one after another.
+    """
+
+    rows: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    keep: np.ndarray
+    step: np.ndarray | None
+    dt: np.ndarray | None
+    notes: tuple[str, ...]
+
+
+def arrange(
+    count: int,
+    name: str,
+    *,
+    episode: Labels | None,
+    step: np.ndarray | None,
+    time: np.ndarray | None,
+    terminated: np.ndarray | None,
+    truncated: np.ndarray | None,
+    needs_row: bool,
+    time_unit: float | None,
+) -> Order:
+    """Order ``count`` rows: by episode (in order of first appearance), in it by ``step``, else by ``time``.
+
+    ``needs_row`` says that a successor has to be the next row, so the last row of an episode that did not terminate is
+    not kept. Without ``episode`` the flags divide the rows as they stand.
+
+    Raises:
+        DataError: a step or moment is there twice in an episode, or a flag stands inside one.
+    """
+    notes: list[str] = []
+    ended = terminated if terminated is not None else np.zeros(count, dtype=bool)
+    cut = (truncated if truncated is not None else np.zeros(count, dtype=bool)) & ~ended
+    rows, last = _sorted(count, name, episode, step if step is not None else time, step is not None, notes)
+    if episode is None:
+        last = (ended | cut)[rows]
+        last[-1] = True
+    else:
+        _check_flags(ended[rows], cut[rows], last, rows, episode, name)
+    _tell_flags(terminated, truncated, int((last & ~(ended | cut)[rows]).sum()), notes)
+    gaps = np.zeros(count, dtype=bool) if step is None else _gaps(step[rows], last, rows, notes)
+    stops = last | gaps
+    dt = None if time is None else _dt(time, rows, stops, step is not None, time_unit, name, notes)
+    keep = np.ones(count, dtype=bool)
+    closing = stops & ~ended[rows]
+    if needs_row and closing.any():
+        keep[closing] = False
+        stops = stops.copy()
+        stops[:-1] |= closing[1:]
+        notes.append(
+            f"{counted(int(closing.sum()), 'row')} dropped: the last step of an episode that did not terminate "
+            "has no successor in the file"
+        )
+    return Order(rows, ended, stops & ~ended[rows], keep, step, dt, tuple(notes))
+
+
+def _sorted(
+    count: int, name: str, episode: Labels | None, key: np.ndarray | None, by_step: bool, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers in order, and which of them are the last of their episode."""
+    rows = np.arange(count)
+    if episode is None:
+        return rows, np.zeros(count, dtype=bool)
+    codes = episode[0]
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    appearance = np.empty(len(first), dtype=np.int64)
+    appearance[np.argsort(first)] = np.arange(len(first))
+    place = appearance[inverse]
+    rows = np.lexsort((rows, place) if key is None else (rows, key, place))
+    last = np.ones(count, dtype=bool)
+    last[:-1] = place[rows][1:] != place[rows][:-1]
+    if key is not None:
+        what = "step" if by_step else "time"
+        same = ~last[:-1] & (key[rows][1:] == key[rows][:-1])
+        if same.any():
+            at = int(np.flatnonzero(same)[0])
+            raise DataError(
+                f"{name}: {counted(int(same.sum()), 'row')} with a {what} that their episode has already, the first is "
+                f"row {rows[at + 1]} ({what} {key[rows[at]]:g}, as row {rows[at]}): which of them happened?"
+            )
+        by_appearance = np.lexsort((np.arange(count), place))
+        fell = (np.diff(key[by_appearance]) < 0) & (np.diff(place[by_appearance]) == 0)
+        if fell.any():
+            where = by_appearance[1:][fell]
+            notes.append(f"{counted(len(where), 'row')} out of order of {what}, the first is row {where.min()}: sorted")
+    return rows, last
+
+
+def _check_flags(
+    ended: np.ndarray, cut: np.ndarray, last: np.ndarray, rows: np.ndarray, episode: Labels, name: str
+) -> None:
+    for flag, what in ((ended, "terminated"), (cut, "truncated")):
+        inside = np.flatnonzero(flag & ~last)
+        if len(inside):
+            row = rows[inside[0]]
+            label = str(episode[1][episode[0][row]])[:40]
+            raise DataError(
+                f"{name}: {what} is set in {counted(len(inside), 'row')} after which the episode goes on, the first is "
+                f"row {row} in episode {label!r}: number episodes anew, or mend the flag"
+            )
+
+
+def _tell_flags(terminated: np.ndarray | None, truncated: np.ndarray | None, unflagged: int, notes: list[str]) -> None:
+    if terminated is None:
+        notes.append("no terminated column is named: no episode is taken to end in a termination")
+    if truncated is None and unflagged:
+        notes.append(
+            f"no truncated column is named: {counted(unflagged, 'episode')} without a termination, read as truncated"
+        )
+    elif truncated is not None and unflagged:
+        notes.append(f"{counted(unflagged, 'episode')} without a flag at the end, read as truncated")
+
+
+def _gaps(step: np.ndarray, last: np.ndarray, rows: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Rows after which steps are missing, where steps are otherwise regular; the episode is cut there."""
+    gaps = np.zeros(len(step), dtype=bool)
+    difference = np.diff(step)[~last[:-1]]
+    if len(difference) == 0:
+        return gaps
+    usual = int(np.median(difference))
+    if (difference == usual).mean() < _REGULAR:
+        notes.append("steps rise by different amounts: no gaps are looked for")
+        return gaps
+    gaps[:-1] = ~last[:-1] & (np.diff(step) > usual)
+    if gaps.any():
+        at = int(np.flatnonzero(gaps)[0])
+        notes.append(
+            f"{counted(int(gaps.sum()), 'gap')} in the steps, the first after row {rows[at]} (step {step[at]}, then "
+            f"{step[at + 1]}): episodes are cut there, as truncated"
+        )
+    return gaps
+
+
+def _dt(
+    time: np.ndarray,
+    rows: np.ndarray,
+    stops: np.ndarray,
+    by_step: bool,
+    unit: float | None,
+    name: str,
+    notes: list[str],
+) -> np.ndarray:
+    """Time to the next row in units of ``unit``, else of the median, (rows,) float32 in the file's order."""
+    dt = np.zeros(len(time))
+    with np.errstate(over="ignore"):
+        dt[:-1] = np.diff(time[rows])
+    inside = ~stops
+    inside[-1] = False
+    if by_step and (dt[inside] <= 0).any():
+        at = int(np.flatnonzero(inside & (dt <= 0))[0])
+        raise DataError(f"{name}: time does not rise from row {rows[at]} to row {rows[at + 1]}, though step does")
+    median = float(np.median(dt[inside])) if inside.any() else 1.0
+    whole = unit if unit is not None else median
+    # Behind an end nothing is discounted; the median keeps the column plausible.
+    dt[~inside] = median
+    if unit is None:
+        notes.append(f"dt is in units of the median time between rows, {median:g}; time_unit sets another")
+    with np.errstate(over="ignore", under="ignore"):
+        scaled = (dt / whole).astype(np.float32)
+    if not (np.isfinite(scaled).all() and (scaled > 0).all()):
+        raise DataError(
+            f"{name}: times between rows range from {dt.min():g} to {dt.max():g}, too far apart to reckon with"
+        )
+    found = np.empty(len(time), dtype=np.float32)
+    found[rows] = scaled
+    return found
