@@ -330,9 +330,14 @@ class Dataset:
         """Batches (B, ...) drawn with replacement, in the units of the log; endless without ``steps``.
 
         With ``discount`` they carry returns-to-go, which Cal-QL learns from.
+
+        Raises:
+            DataError: ``batch_size`` is no count; with ``discount``: rows stand in no order of time.
         """
         if batch_size < 1:
             raise DataError(f"batch_size must be 1 or more, got {batch_size}")
+        if discount is not None:
+            self.check_order()
         to_go = None if discount is None else self.returns_to_go(discount)
         generator = np.random.default_rng(seed)
         done = 0
