@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_batches_of_rows_in_no_order_of_time_have_no_returns():
     order = np.random.default_rng(0).permutation(12)
     kept = dataset()
     names = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
-    data = dataset(**{name: getattr(kept, name)[order] for name in names})
+    data = replace(kept, **{name: getattr(kept, name)[order] for name in names})
     assert "rows do not lead to the next one" in complaint(next, data.batches(4, discount=0.9))
     assert next(data.batches(4)).return_to_go is None
     assert next(kept.batches(4, discount=0.9)).return_to_go is not None
