@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prudent import statistics
 from prudent.data import Dataset
 from prudent.data.columns import rows_outside
 from prudent.errors import DataError
@@ -31,8 +32,7 @@ class Scaling:
         mean, std = np.zeros(size, np.float32), np.ones(size, np.float32)
         if normalize_observations:
             mean, std = dataset.observation_moments
-            # A constant feature says nothing; dividing by its deviation would turn rounding into huge inputs.
-            std = np.where(std > 1e-6 * np.maximum(1.0, np.abs(mean)), std, 1.0)
+            std = statistics.divisor(mean, std)
         if spec.discrete:
             low = high = np.zeros(0)
         elif spec.action_low is None or spec.action_high is None:

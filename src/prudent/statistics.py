@@ -20,6 +20,14 @@ def iqm(values: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.take(ordered, np.arange(cut, count - cut), axis=axis).mean(axis)
 
 
+def divisor(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """What to divide features by that have this mean and standard deviation, each (F,): the deviation, or 1.
+
+    A constant feature says nothing; dividing by its deviation would turn rounding into huge figures.
+    """
+    return np.where(std > 1e-6 * np.maximum(1.0, np.abs(mean)), std, 1.0)
+
+
 def mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     """The mean, in the form :func:`interval` wants."""
     return np.asarray(values, dtype=np.float64).mean(axis)

@@ -14,6 +14,8 @@ COLUMNS = {
     "lower_bound_share": "bound held",
 }
 
+_MANY = 12
+
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their content, the first to the left, the others to the right."""
@@ -54,3 +56,61 @@ def cell(key: str, value: Any) -> str:
     if key == "ci95":
         return f"{value[0]:.1f} to {value[1]:.1f}"
     return f"{value:.0%}" if key == "lower_bound_share" else f"{value:.1f}"
+
+
+def support_table(figures: Mapping[str, Any]) -> str:
+    """What :meth:`prudent.support_result.SupportResult.to_json` holds: shares outside, actions, and what they mean."""
+    rows = dict(figures["members"])
+    if len(rows) > 1:
+        rows["all"] = figures["overall"]
+    heads = [
+        "member",
+        "outside",
+        "its 95 % interval",
+        "beyond 99 %",
+        "states",
+        "actions",
+        "worst 1 %",
+        "leaves the data",
+    ]
+    body = [[name, *_support_cells(row)] for name, row in rows.items()]
+    body.append(["the log itself", _percent(figures["thresholds"]["decision"]["fresh_outside"]), *[""] * 6])
+    sentences = [f"- {sentence}" for sentence in figures["reading"]]
+    return "\n\n".join([text_table(heads, body), _action_table(figures["actions"]), "\n".join(sentences)])
+
+
+def _support_cells(row: Mapping[str, Any]) -> list[str]:
+    if row["outside"] is None:
+        return ["diverged", *["-"] * 6]
+    ends, times = row["interval"], row["worst"]["times_threshold"]
+    return [
+        _percent(row["outside"]),
+        "-" if ends is None else f"{ends[0]:.1%} to {ends[1]:.1%}",
+        _percent(row["outside_strict"]),
+        _percent(row["state_outside"]),
+        _percent(row["action_outside"]),
+        "-" if times is None else f"{times:.1f} x",
+        "yes" if row["leaves_data"] else "no",
+    ]
+
+
+def _action_table(actions: Sequence[Mapping[str, Any]]) -> str:
+    """The first dozen features or actions; the others are in the JSON."""
+    if "feature" in actions[0]:
+        heads = ["action feature", "log: 0.5 %", "50 %", "99.5 %", "policy: 0.5 %", "50 %", "99.5 %", "outside"]
+        body = [
+            [str(row["feature"]), *(f"{v:.3f}" for v in (*row["logged"], *row["taken"])), _percent(row["outside"])]
+            for row in actions
+        ]
+    else:
+        heads = ["action", "logged", "share", "taken", "share"]
+        body = [
+            [str(row["action"]), f"{row['logged']:,}", _percent(row["logged_share"]), f"{row['taken']:,}"]
+            + [_percent(row["taken_share"])]
+            for row in actions
+        ]
+    return text_table(heads, body[:_MANY]) + (f"\n... and {len(body) - _MANY} more" if len(body) > _MANY else "")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"

@@ -1,0 +1,77 @@
+"""``prudent support``: which decisions of a run's policies lie outside the data."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from prudent.cli._common import add_data_flags, data_options
+from prudent.errors import ConfigError
+
+
+def support(words: list[str]) -> None:
+    from dataclasses import fields
+
+    from prudent.flags import Parser, add_flags
+    from prudent.supported import Settings
+
+    parser = Parser(
+        prog="prudent support",
+        usage="prudent support RUN [--data DATA ...] [--at DATA ...] [--neighbours N] [--level X] ...",
+        description="Which decisions of a run's policies lie outside the data. Needs no environment.",
+    )
+    parser.add_argument("run", type=Path, help="run folder, or one checkpoint in it")
+    parser.add_argument(
+        "--data", nargs="+", dest="logged", metavar="DATA", help="the log to compare with (default: the run's own)"
+    )
+    parser.add_argument(
+        "--at", nargs="+", metavar="DATA", help="decide at the states of these rollouts (default: at those of the log)"
+    )
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the scores into a PNG file")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    add_data_flags(parser)
+    add_flags(parser.add_argument_group("support"), Settings)
+    given = vars(parser.parse_strict(words))
+    settings = {f.name: given[f.name] for f in fields(Settings) if f.name in given}
+    Settings(**settings)
+    if not given["run"].is_dir():
+        raise ConfigError(f"{given['run']}: no such folder")
+
+    from prudent import checkpoint
+    from prudent.data import load_dataset
+    from prudent.supported import support
+
+    population, _, skipped = checkpoint.load(given["run"])
+    for reason in skipped:
+        print(f"skipped a checkpoint: {reason}", file=sys.stderr)
+    options = data_options(given)
+    dataset = load_dataset(given["logged"], **options) if given["logged"] else _own_dataset(given["run"])
+    at = load_dataset(given["at"], **options) if given["at"] else None
+    figures = {"step": population.state.step, **support(population, dataset, at=at, **settings).to_json()}
+    if given["picture"]:
+        from prudent.report.support import draw_support
+
+        draw_support(figures, given["picture"])
+    if given["json"]:
+        print(json.dumps(figures, indent=1, allow_nan=False))
+        return
+
+    from prudent.tables import support_table
+
+    rows = figures["rows"]
+    print(
+        f"{given['run']}, step {figures['step']}: {rows['decisions']:,} decisions per member at states of "
+        f"{figures['states']}, each held against {rows['reference']:,} of {figures['dataset']}"
+    )
+    print(support_table(figures))
+
+
+def _own_dataset(path: Path) -> Any:
+    """What the run, or the run of a checkpoint, was trained on."""
+    from prudent import runs
+    from prudent.train import dataset_of
+
+    folder = next((place for place in (path, path.parent.parent) if (place / "config.json").is_file()), None)
+    if folder is None:
+        raise ConfigError(f"{path} does not say what it was trained on: name the log with --data")
+    return dataset_of(folder, runs.read_run(folder), None)
