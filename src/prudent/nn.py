@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from prudent.kernels import cpu
 from prudent.rng import MemberRng
 from prudent.types import Params
 
@@ -78,6 +79,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def mlp(params: Params, x: Tensor) -> Tensor:
     """x (..., rows, in) -> (..., rows, out)."""
+    return cpu.mlp(params, x) if cpu.covers(params, x.shape[-2]) else plain_mlp(params, x)
+
+
+def plain_mlp(params: Params, x: Tensor) -> Tensor:
+    """What :func:`mlp` computes, in so many words."""
     return _from_first_layer(params, linear(x, params["w0"], params["b0"]))
 
 
@@ -98,9 +104,14 @@ def critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
     """Q-values of every critic in the ensemble.
 
     ``observation`` (P, B, S). With ``action`` (P, B, A) the result is (P, E, B); with ``action`` (P, N, B, A), N
-    actions per state, it is (P, E, N, B); with (P, E, N, B, A) each critic has actions of its own. The state's half of
-    the first layer is computed once per state.
+    actions per state, it is (P, E, N, B); with (P, E, N, B, A) each critic has actions of its own.
     """
+    covered = cpu.covers(params, math.prod(action.shape[-3:-1] if action.dim() > 3 else action.shape[-2:-1]))
+    return (cpu.critic if covered else plain_critic)(params, observation, action)
+
+
+def plain_critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
+    """What :func:`critic` computes, in so many words; the state's half of the first layer once per state."""
     state_size = observation.shape[-1]
     from_state_PEBH = linear(observation.unsqueeze(1), params["w0"][..., :state_size, :], params["b0"])
     rows = action.flatten(2, 3) if action.dim() == 5 else action.flatten(1, -2).unsqueeze(1)
