@@ -17,6 +17,7 @@ CLEARLY = 2.0
 """A policy leaves the data when it is outside this many times as often as the behaviour, chance allowed for."""
 
 BINS, SAMPLES = 40, 1000
+"""Bins of the histogram, about; bootstrap samples of the intervals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +191,8 @@ class SupportResult:
         measure = self.measures["decision"]
         taken = np.delete(measure.policy, self.diverged, axis=0).ravel()
         finite = [values[np.isfinite(values)] for values in (measure.logged, taken)]
-        top = max([measure.threshold, *(float(np.quantile(values, 0.99)) for values in finite if len(values))]) * 1.1
-        edges = np.linspace(0, top or 1.0, BINS + 1)
+        ends = [float(np.quantile(values, 0.99)) for values in finite if len(values)]
+        edges = _bins(measure.threshold, 1.1 * max(measure.threshold, measure.strict or 0.0, *ends))
         shares = {
             name: (np.histogram(np.minimum(values, edges[-1]), edges)[0] / len(values)).tolist()
             for name, values in (("logged", measure.logged), ("policy", taken))
@@ -206,14 +207,16 @@ class SupportResult:
         fresh = self.measures["decision"].fresh_outside
         if not nominal / CLEARLY <= fresh <= nominal * CLEARLY:
             sentences.append(
-                f"Of new decisions of the behaviour {fresh:.1%} would lie outside instead of {nominal:.0%}: the log's "
-                "episodes differ much, or are few, and the threshold is rough."
+                f"Of new decisions of the behaviour {_percent(fresh)} would lie outside instead of {_percent(nominal, 0)}: "
+                "the log's episodes differ much, or are few, and the threshold is rough."
             )
         if len(self.names) - len(self.diverged) > 1:
             shares = {name: self.figures(member)["outside"] for member, name in enumerate(self.names)}
             known = {name: share for name, share in shares.items() if share is not None}
             furthest = max(known, key=known.__getitem__)
-            sentences.append(f"Furthest out of the {len(known)} members is {furthest} with {known[furthest]:.1%}.")
+            sentences.append(
+                f"Furthest out of the {len(known)} members is {furthest} with {_percent(known[furthest])}."
+            )
         sentences += [
             f"{self.names[member]} takes actions that are no numbers: it has diverged." for member in self.diverged
         ]
@@ -221,8 +224,9 @@ class SupportResult:
 
     def _verdict(self, found: dict[str, Any], nominal: float) -> str:
         share, interval = found["outside"], found["interval"]
-        about = "" if interval is None else f" (95 % interval {interval[0]:.1%} to {interval[1]:.1%})"
-        told = f"{share:.1%}{about} of the decisions lie outside the data, where {nominal:.0%} of the log's own would: "
+        about = "" if interval is None else f" (95 % interval {_percent(interval[0])} to {_percent(interval[1])})"
+        told = f"{_percent(share)}{about} of the decisions lie outside the data, "
+        told += f"where {_percent(nominal, 0)} of the log's own would: "
         if found["leaves_data"]:
             return told + "the policy leaves the data, and what is predicted of it there is extrapolated."
         if share > CLEARLY * nominal:
@@ -254,10 +258,10 @@ def _because(outside: np.ndarray, odd_state: np.ndarray, odd_action: np.ndarray)
 def _because_sentence(found: dict[str, Any]) -> str:
     if found["because"] is None:
         return ""
-    shares = found["because"]
+    action, state, neither = (_percent(found["because"][name], 0) for name in ("action", "state", "neither"))
     return (
-        f"Of those outside, {shares['action']:.0%} are unusual actions in usual states, {shares['state']:.0%} are in "
-        f"unusual states, and {shares['neither']:.0%} are unusual only as state and action together."
+        f"Of those outside, {action} are unusual actions in usual states, {state} are in unusual states, and {neither} are "
+        "unusual only as state and action together."
     )
 
 
@@ -267,8 +271,20 @@ def _worst_sentence(found: dict[str, Any], place: str) -> str:
         far = "are actions that the log hardly has" if worst["mean_score"] is None else "are those furthest out"
     else:
         far = f"lie {worst['times_threshold']:.1f} times as far out as the threshold"
-    return f"The worst {WORST:.0%} {far}; the furthest is row {worst['rows'][0]} of {place}."
+    return f"The worst {_percent(WORST, 0)} {far}; the furthest is row {worst['rows'][0]} of {place}."
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _bins(threshold: float, top: float) -> np.ndarray:
+    """Edges of equal bins from 0 to ``top`` or as far as makes sense, one of them the threshold."""
+    if threshold <= 0:
+        return np.linspace(0, top or 1.0, BINS + 1)
+    below = min(max(round(BINS * threshold / top), 4), BINS)
+    return threshold / below * np.arange(min(max(math.ceil(top / threshold * below), below + 1), 2 * BINS) + 1)
+
+
+def _percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f} %"

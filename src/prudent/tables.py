@@ -74,7 +74,8 @@ def support_table(figures: Mapping[str, Any]) -> str:
         "leaves the data",
     ]
     body = [[name, *_support_cells(row)] for name, row in rows.items()]
-    body.append(["the log itself", _percent(figures["thresholds"]["decision"]["fresh_outside"]), *[""] * 6])
+    fresh = {name: _percent(row["fresh_outside"]) for name, row in figures["thresholds"].items()}
+    body.append(["the log itself", fresh["decision"], "-", "-", fresh["state"], fresh["action"], "-", "-"])
     sentences = [f"- {sentence}" for sentence in figures["reading"]]
     return "\n\n".join([text_table(heads, body), _action_table(figures["actions"]), "\n".join(sentences)])
 
@@ -98,18 +99,17 @@ def _action_table(actions: Sequence[Mapping[str, Any]]) -> str:
     """The first dozen features or actions; the others are in the JSON."""
     if "feature" in actions[0]:
         heads = ["action feature", "log: 0.5 %", "50 %", "99.5 %", "policy: 0.5 %", "50 %", "99.5 %", "outside"]
-        body = [
-            [str(row["feature"]), *(f"{v:.3f}" for v in (*row["logged"], *row["taken"])), _percent(row["outside"])]
-            for row in actions
-        ]
     else:
         heads = ["action", "logged", "share", "taken", "share"]
-        body = [
-            [str(row["action"]), f"{row['logged']:,}", _percent(row["logged_share"]), f"{row['taken']:,}"]
-            + [_percent(row["taken_share"])]
-            for row in actions
-        ]
+    body = [_action_cells(row) for row in actions]
     return text_table(heads, body[:_MANY]) + (f"\n... and {len(body) - _MANY} more" if len(body) > _MANY else "")
+
+
+def _action_cells(row: Mapping[str, Any]) -> list[str]:
+    if "feature" in row:
+        return [str(row["feature"]), *(f"{v:.3f}" for v in (*row["logged"], *row["taken"])), _percent(row["outside"])]
+    cells = ((f"{row[key]:,}", _percent(row[f"{key}_share"])) for key in ("logged", "taken"))
+    return [str(row["action"]), *(cell for pair in cells for cell in pair)]
 
 
 def _percent(value: float | None) -> str:

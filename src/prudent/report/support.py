@@ -1,12 +1,14 @@
 """The picture of support: how far the log's decisions lie from other episodes, and how far the policy's do."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prudent.report import style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -23,44 +25,59 @@ def support_picture(figures: Mapping[str, Any]) -> "Figure":
     edges, taken = histogram["edges"], histogram["policy"]
     figure = style.new_figure(7.6, 4.1)
     axes = figure.add_subplot()
-    share = figures["overall"]["outside"]
-    nominal = f"{1 - figures['level']:.0%} of the log's"
-    title = style.label_text(f"{share:.1%} of the policy's decisions lie outside {figures['dataset']}", longest=64)
-    style.quiet(axes, title, size=12, below=f"beyond the threshold, where {nominal} own do")
-    colour = style.PALETTE[0]
+    share = 100 * figures["overall"]["outside"]
+    title = style.label_text(f"{share:.1f} % of the policy's decisions lie outside {figures['dataset']}", longest=64)
+    style.quiet(axes, title, size=12, below=" ")
     axes.stairs(histogram["logged"], edges, fill=True, color=style.QUIET, alpha=0.35, linewidth=0)
-    axes.stairs(taken, edges, color=colour, linewidth=2)
-    beyond = [
-        max(0.0, height) if left >= thresholds["threshold"] else 0.0 for left, height in zip(edges, taken, strict=False)
-    ]
+    axes.stairs(taken, edges, color=style.PALETTE[0], linewidth=2)
+    middles = [(left + right) / 2 for left, right in pairwise(edges)]
+    beyond = [height if at > thresholds["threshold"] else 0.0 for at, height in zip(middles, taken, strict=True)]
     axes.stairs(beyond, edges, fill=True, color=style.PALETTE[1], alpha=0.55, linewidth=0)
     top = max(*taken, *histogram["logged"])
     axes.set_ylim(0, 1.12 * top)
-    for value, name, look in (
-        (thresholds["threshold"], f"{figures['level']:.0%}", "-"),
-        (thresholds["strict"], "99%", (0, (4, 2))),
-    ):
+    lines = (
+        (thresholds["threshold"], f"{100 * figures['level']:g} %", "-"),
+        (thresholds["strict"], "99 %", (0, (4, 2))),
+    )
+    for value, name, look in lines:
         if value is not None:
             axes.axvline(value, color=style.INK, linewidth=1.2, linestyle=look)
-            axes.text(value, 1.1 * top, f" {name} of the log", fontsize=9.5, color=style.INK, va="top", ha="left")
+            axes.text(value, 1.1 * top, f" {name}", fontsize=9.5, color=style.INK, va="top", ha="left")
     axes.set_xlim(0, edges[-1])
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_xlabel("distance to the logged decisions of other episodes", fontsize=10.5, color=style.QUIET)
+    told = "distance to the logged decisions of other episodes; the last bar holds all beyond"
+    axes.set_xlabel(told, fontsize=10.5, color=style.QUIET)
     axes.set_ylabel("share of decisions", fontsize=10.5, color=style.QUIET)
-    _legend(axes, colour)
+    _legend(axes)
     return figure
 
 
-def _legend(axes: Any, colour: str) -> None:
+def _legend(axes: "Axes") -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles = [
-        Line2D([], [], color=colour, linewidth=2),
-        Patch(color=style.QUIET, alpha=0.35, linewidth=0),
+        Line2D([], [], color=style.PALETTE[0], linewidth=2),
         Patch(color=style.PALETTE[1], alpha=0.55, linewidth=0),
+        Patch(color=style.QUIET, alpha=0.35, linewidth=0),
+        Line2D([], [], color=style.INK, linewidth=1.2),
     ]
-    labels = ["the policy", "the log itself", "the policy, outside"]
-    axes.legend(handles, labels, loc="center right", fontsize=10, frameon=False, labelcolor=style.INK, handlelength=1.4)
+    labels = ["the policy", "of it outside", "the log itself", "what that share of the log stays under"]
+    # Above the axes: nowhere inside is free of bars and lines in every run.
+    axes.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=4,
+        fontsize=9.5,
+        frameon=False,
+        labelcolor=style.QUIET,
+        handlelength=1.4,
+        columnspacing=1.2,
+        handletextpad=0.5,
+        borderpad=0.1,
+        borderaxespad=0.5,
+    )
