@@ -3,6 +3,7 @@
 import mmap
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ _RESIDENT = 256 << 20
 """Bytes of mapped files that a process may have as its own before it lets go of them."""
 _AROUND = 64 << 10
 """Bytes that the system maps around each that is read (Linux: ``fault_around_bytes``)."""
+_READERS = 16
+"""Threads that wait for a disk."""
 
 
 class Source(Protocol):
@@ -85,6 +88,7 @@ class TrainingData:
         self.goes_on = place(dataset.followed) if "next_action" in needs else None
         self._side = torch.cuda.Stream(device) if device.type == "cuda" and not self.on_device else None
         self._prefetcher = None if self.on_device else Prefetcher(self._draw_aside, self._fetch)
+        self._readers = ThreadPoolExecutor(_READERS, "read") if self.mapped else None
         self._touched = 0
         # From here on rows are read in no order, so reading on behind them is in vain.
         _advise(self.mapped, "MADV_RANDOM")
@@ -149,6 +153,8 @@ class TrainingData:
 
     def _fetch(self, rows_PB: Tensor) -> Batch:
         """The rows' columns on the device, in the networks' units."""
+        if self._readers is not None:
+            list(self._readers.map(self._read_in, rows_PB.flatten().chunk(_READERS)))
         with self._aside():
             found = self._gather(rows_PB.cpu())
             self._release(rows_PB.numel())
@@ -162,6 +168,12 @@ class TrainingData:
                 next_action=None if found.next_action is None else self.scaling.action(found.next_action),
                 reward=self._reward(found.reward),
             )
+
+    def _read_in(self, rows: Tensor) -> None:
+        """Have the rows' pages read from disk: several at once take a disk hardly longer than one."""
+        rows = rows.cpu()
+        for column in (self.observation, self.next_observation, self.action, self.reward, self.terminated):
+            column[rows]
 
     def _release(self, rows: int) -> None:
         """Let go of pages touched, now and then: the system keeps them in its cache, but not as this process's own."""
