@@ -17,6 +17,7 @@ from prudent.version import __version__
 if TYPE_CHECKING:
     from prudent.data import Dataset, load_dataset
     from prudent.estimators import Agent, load
+    from prudent.supported import support
 
 __all__ = [
     "Agent",
@@ -27,9 +28,10 @@ __all__ = [
     "__version__",
     "load",
     "load_dataset",
+    "support",
 ]
 
-_HOMES = {"Dataset": "prudent.data", "load_dataset": "prudent.data"}
+_HOMES = {"Dataset": "prudent.data", "load_dataset": "prudent.data", "support": "prudent.supported"}
 
 
 def __getattr__(name: str) -> Any:

@@ -207,8 +207,8 @@ class SupportResult:
         fresh = self.measures["decision"].fresh_outside
         if not nominal / CLEARLY <= fresh <= nominal * CLEARLY:
             sentences.append(
-                f"Of new decisions of the behaviour {_percent(fresh)} would lie outside instead of {_percent(nominal, 0)}: "
-                "the log's episodes differ much, or are few, and the threshold is rough."
+                f"Of new decisions of the behaviour {_percent(fresh)} would lie outside, not {_percent(nominal, 0)}: the "
+                "log's episodes differ much, or are few, and the threshold is rough."
             )
         if len(self.names) - len(self.diverged) > 1:
             shares = {name: self.figures(member)["outside"] for member, name in enumerate(self.names)}
@@ -260,8 +260,8 @@ def _because_sentence(found: dict[str, Any]) -> str:
         return ""
     action, state, neither = (_percent(found["because"][name], 0) for name in ("action", "state", "neither"))
     return (
-        f"Of those outside, {action} are unusual actions in usual states, {state} are in unusual states, and {neither} are "
-        "unusual only as state and action together."
+        f"Of those outside, {action} are unusual actions in usual states, {state} are in unusual states, and {neither} "
+        "are unusual only as state and action together."
     )
 
 

@@ -26,7 +26,7 @@ def support_picture(figures: Mapping[str, Any]) -> "Figure":
     figure = style.new_figure(7.6, 4.1)
     axes = figure.add_subplot()
     share = 100 * figures["overall"]["outside"]
-    title = style.label_text(f"{share:.1f} % of the policy's decisions lie outside {figures['dataset']}", longest=64)
+    title = style.label_text(f"{share:.1f} % of the decisions lie outside {figures['dataset']}", longest=64)
     style.quiet(axes, title, size=12, below=" ")
     axes.stairs(histogram["logged"], edges, fill=True, color=style.QUIET, alpha=0.35, linewidth=0)
     axes.stairs(taken, edges, color=style.PALETTE[0], linewidth=2)
@@ -46,7 +46,8 @@ def support_picture(figures: Mapping[str, Any]) -> "Figure":
     axes.set_xlim(0, edges[-1])
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     told = "distance to the logged decisions of other episodes; the last bar holds all beyond"
     axes.set_xlabel(told, fontsize=10.5, color=style.QUIET)
     axes.set_ylabel("share of decisions", fontsize=10.5, color=style.QUIET)
