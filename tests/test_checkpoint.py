@@ -236,7 +236,7 @@ def test_the_newest_and_the_named_one_stay(trained, tmp_path):
     population = copy(trained[0])
     for step in (1, 2, 10, 9, 11):
         population.state.step = step
-        checkpoint.save(tmp_path, population, {}, keep=2, keep_also=2)
+        checkpoint.save(tmp_path, population, {}, keep=2, keep_also=[2])
     assert [step for step, _ in checkpoint.steps(tmp_path)] == [2, 10, 11]
 
 

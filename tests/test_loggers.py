@@ -1,5 +1,6 @@
 """Metrics files survive kills and resumes; progress reads well with and without a terminal."""
 
+import errno
 import io
 import json
 import math
@@ -8,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from prudent import loggers
 from prudent.errors import ConfigError, DataError
 from prudent.loggers import (
     METRIC_NAMES,
     JsonlLogger,
+    Logger,
+    Loggers,
     TensorBoardLogger,
     available_loggers,
     read_metrics,
@@ -30,7 +34,7 @@ def lines_of(path):
 
 
 def test_documented_names_are_complete():
-    assert len(METRIC_NAMES) == 29
+    assert len(METRIC_NAMES) == 32
     assert {"train/critic_loss", "time/ms_per_step", "eval/lower_bound_share"} <= set(METRIC_NAMES)
 
 
@@ -213,3 +217,61 @@ def test_progress_on_a_terminal_is_a_bar():
     assert "ETA 0:00" in shown
     assert "critic_loss nan" in shown
     assert "[half] way" in shown
+
+
+def test_what_a_full_disk_does_not_take_waits_for_the_next_event(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    log = JsonlLogger(path, ["a"])
+    log.log(1, {"train/alpha": 1.0})
+    real, taken = log._file, [7, OSError(errno.ENOSPC, "No space left on device")]
+
+    class Full:
+        """Takes seven bytes, then none."""
+
+        def write(self, content):
+            step = taken.pop(0)
+            if isinstance(step, OSError):
+                raise step
+            return real.write(content[:step])
+
+    log._file = Full()
+    with pytest.raises(OSError, match=r"No space left on device.*metrics\.jsonl"):
+        log.log(2, {"train/alpha": 2.0})
+    assert [row["step"] for row in read_metrics(path)] == [1]
+    taken.append(OSError(errno.EIO, "Input/output error"))
+    with pytest.raises(OSError, match="Input/output"):
+        log.sync()
+    log._file = real
+    log.log(3, {"train/alpha": 3.0})
+    log.close()
+    assert [row["train/alpha"] for row in read_metrics(path)] == [1.0, 2.0, 3.0]
+
+
+def test_one_logger_that_fails_does_not_keep_the_others_from_theirs():
+    told = []
+
+    class Broken(Logger):
+        def log(self, step, metrics, members=None):
+            raise OSError("broken")
+
+    class Works(Logger):
+        def log(self, step, metrics, members=None):
+            told.append(step)
+
+        def close(self):
+            told.append("closed")
+
+    both = Loggers([Broken(), Works()])
+    with pytest.raises(OSError, match="broken"):
+        both.log(1, {})
+    both.sync()
+    both.close()
+    assert told == [1, "closed"]
+
+
+def test_a_clock_that_is_set_back_does_not_disorder_tensorboard(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    for nanoseconds in (3_000, 1_000, 5_000):
+        monkeypatch.setattr(loggers.time, "time_ns", lambda now=nanoseconds: now)
+        loggers.TensorBoardLogger(tmp_path, ["a"]).close()
+    assert [int(p.name.rpartition(".")[2]) for p in sorted((tmp_path / "a").iterdir())] == [3_000, 3_001, 5_000]

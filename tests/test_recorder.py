@@ -33,7 +33,9 @@ def record(monkeypatch, folder, names, evaluations):
     given = iter(evaluations)
     monkeypatch.setattr(recorder.evaluate, "evaluate_both", lambda *_, **__: Scripted(names, next(given)))
     log = SimpleNamespace(log=lambda *_: None)
-    one = recorder.Recorder(population, Options(), folder, log, log)
+    population.state = SimpleNamespace(step=40)
+    guard = SimpleNamespace(restore=lambda _: None)
+    one = recorder.Recorder(population, Options(), folder, log, log, guard)
     found = []
     for step in range(10, 10 * len(evaluations) + 1, 10):
         best = one.evaluate(step, TOY)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.runs import TINY, assert_same_weights, flags, metrics_of, prudent, task_of, write_log
-from prudent import algorithms, checkpoint, files, loop, recorder, runs, train
+from helpers.runs import TINY, assert_same_weights, flags, metrics_of, prudent, task_of, tree, write_log
+from prudent import algorithms, checkpoint, files, loggers, loop, recorder, runs, train
 from prudent.data import load_dataset
 from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.loggers import METRIC_NAMES, read_metrics
@@ -189,27 +189,124 @@ def test_a_killed_run_ends_the_same(log, tmp_path, whole, checkpoint_every, caps
     assert metrics_of(run) == metrics_of(whole("cql"))
 
 
-def test_a_full_disk_ends_in_one_line_and_the_run_can_go_on(log, tmp_path, whole, monkeypatch, capsys):
-    run, real = tmp_path / "run", files.write
-    every = ["--log-every", 250, "--checkpoint-every", 250, "--threads", 1]
+def full_disk(monkeypatch, steps):
+    """Only a part of the checkpoints of these steps fits on the disk."""
+    real = files.write
 
     def full(path, content):
-        if "step_500" in str(path) and path.name != checkpoint.STATE:
+        if any(f"step_{step}" in str(path) for step in steps) and path.name != checkpoint.STATE:
             path.write_bytes(content[:10])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         real(path, content)
 
     monkeypatch.setattr(files, "write", full)
-    assert prudent("train", log, *flags("cql"), "--seeds", 0, 1, "--steps", 1000, *every, "--out", run) == 2
-    errors = capsys.readouterr().err
-    assert errors.count("\n") == 1
-    assert "No space left" in errors
+
+
+def test_a_full_disk_at_the_end_is_one_line_and_the_run_can_go_on(log, tmp_path, whole, monkeypatch, capsys):
+    run = tmp_path / "run"
+    every = ["--log-every", 250, "--checkpoint-every", 250, "--threads", 1]
+    with monkeypatch.context() as patch:
+        full_disk(patch, [500, 750, 1000])
+        assert prudent("train", log, *flags("cql"), "--seeds", 0, 1, "--steps", 1000, *every, "--out", run) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    assert "the last steps are not saved: " in said.err
+    assert "checkpoint.json: No space left on device; mend that and go on with: prudent train --resume" in said.err
+    assert said.out.count("save failed at step") == 2
     assert [f.name for f in (run / "checkpoints").iterdir()] == ["step_250"]
     assert runs.read_json(run / "status.json")["state"] == "failed"
-    monkeypatch.setattr(files, "write", real)
     assert prudent("train", "--resume", run) == 0
     assert_same_weights(run, whole("cql"))
     assert metrics_of(run) == metrics_of(whole("cql"))
+    assert "incidents" not in runs.read_json(run / "status.json"), "they were of steps that were made again"
+
+
+def test_a_full_disk_on_the_way_is_said_and_tried_again(log, tmp_path, monkeypatch, capsys):
+    start(log, tmp_path / "never", 40, "bc", checkpoint_every=10, log_every=10)
+    full_disk(monkeypatch, [10, 30])
+    start(log, tmp_path / "run", 40, "bc", checkpoint_every=10, log_every=10)
+    assert [step for step, _ in checkpoint.steps(tmp_path / "run")] == [20, 40]
+    assert "save failed at step 10: " in capsys.readouterr().out
+    status = runs.read_json(tmp_path / "run" / "status.json")
+    assert status["state"] == "finished"
+    assert [(i["step"], i["kind"], i["member"]) for i in status["incidents"]] == [
+        (10, "save failed", None),
+        (30, "save failed", None),
+    ]
+    assert "No space left" in status["incidents"][0]["why"]
+    assert_same_weights(tmp_path / "run", tmp_path / "never")
+
+
+def test_small_files_that_cannot_be_written_do_not_stop_a_run(log, tmp_path, monkeypatch, capsys):
+    real = files.replace
+
+    def refuse(path, content, durable=True):
+        if path.name in ("status.json", "evaluation.json"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, content, durable)
+
+    monkeypatch.setattr(files, "replace", refuse)
+    start(log, tmp_path / "run", 20, "bc", env="Pendulum-v1", eval_every=10, eval_episodes=1, log_every=5)
+    out = capsys.readouterr().out
+    assert out.count("status.json: Permission denied; training goes on") == 1
+    assert out.count("evaluation.json: Permission denied; training goes on") == 2
+    assert checkpoint.steps(tmp_path / "run")[-1][0] == 20
+
+
+def test_metrics_that_a_full_disk_does_not_take_wait_and_hold_the_checkpoint_back(log, tmp_path, monkeypatch):
+    start(log, tmp_path / "never", 40, "bc", checkpoint_every=10, log_every=10)
+    real, step_now = loggers.JsonlLogger._write, Population.step
+
+    def write(self):
+        if 10 <= now[0] < 30:
+            raise OSError(errno.ENOSPC, "No space left on device", str(self.path))
+        real(self)
+
+    def step(self, data):
+        now[0] += 1
+        return step_now(self, data)
+
+    now = [0]
+    monkeypatch.setattr(loggers.JsonlLogger, "_write", write)
+    monkeypatch.setattr(Population, "step", step)
+    start(log, tmp_path / "run", 40, "bc", checkpoint_every=10, log_every=10)
+    assert metrics_of(tmp_path / "run") == metrics_of(tmp_path / "never")
+    assert [step for step, _ in checkpoint.steps(tmp_path / "run")] == [30, 40]
+    kinds = [i["kind"] for i in runs.read_json(tmp_path / "run" / "status.json")["incidents"]]
+    assert kinds == ["metrics wait", "save failed"] * 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the simulator\nfell over"), PrudentError("reward is NaN")])
+def test_an_evaluation_that_fails_is_recorded_and_training_goes_on(log, tmp_path, monkeypatch, capsys, error):
+    start(log, tmp_path / "never", 30, "bc", checkpoint_every=10, log_every=10)
+    real = recorder.evaluate.evaluate_both
+
+    def both(population, env, **options):
+        if population.state.step == 20:
+            raise error
+        return real(population, env, **options)
+
+    monkeypatch.setattr(recorder.evaluate, "evaluate_both", both)
+    options = {"env": "Pendulum-v1", "eval_every": 10, "eval_episodes": 1}
+    start(log, tmp_path / "run", 30, "bc", checkpoint_every=10, log_every=10, **options)
+    assert "evaluation failed at step 20: " in capsys.readouterr().out
+    (incident,) = runs.read_json(tmp_path / "run" / "status.json")["incidents"]
+    assert (incident["step"], incident["kind"]) == (20, "evaluation failed")
+    assert "\n" not in incident["why"]
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert {row["step"] for row in rows if "eval/return" in row} == {10, 30}
+    assert {row["step"] for row in rows if row.get("eval/failed") == 1} == {20}
+    for name, tensor in checkpoint.load(tmp_path / "never")[0].tensors().items():
+        assert torch.equal(checkpoint.load(tmp_path / "run")[0].tensors()[name], tensor), name
+
+
+def test_a_run_folder_that_may_not_be_written_to_is_refused(log, tmp_path, monkeypatch):
+    start(log, tmp_path / "run", 5, "bc")
+    before = tree(tmp_path / "run")
+    monkeypatch.setattr(train.os, "access", lambda _path, _mode: False)
+    with pytest.raises(ConfigError, match="may not be written to: mend its permissions"):
+        train.resume(tmp_path / "run", steps=10)
+    assert tree(tmp_path / "run") == before
 
 
 def test_a_run_taken_further_between_two_lines_keeps_its_averages(log, tmp_path):
@@ -333,8 +430,9 @@ def test_a_diverged_member_is_named_and_a_run_of_only_such_stops(log, tmp_path, 
     some = members(varied={"critic_lr": [1e-3, 1e30]}, seeds=[0])
     train.train(load_dataset(**sources), "cql", some, options, tmp_path / "some", sources)
     out = capsys.readouterr().out
-    assert out.count("has diverged") == 1
-    assert "critic_lr=1e+30,seed=0 has diverged by step" in out
+    assert out.count("stopped at step") == 1
+    assert "critic_lr=1e+30,seed=0: stopped at step 0: its weights are no numbers" in out
+    assert "nan" not in out.split("stopped at step")[1].partition("\n")[2], "the mean is of the members that train"
     with pytest.raises(PrudentError, match="every member has diverged by step"):
         train.train(load_dataset(**sources), "cql", members(critic_lr=1e30), options, tmp_path / "all", sources)
     assert runs.read_json(tmp_path / "all" / "status.json")["state"] == "failed"
@@ -354,7 +452,10 @@ def test_other_data_are_refused_and_moved_data_are_found_when_named(log, tmp_pat
     moved = tmp_path / "elsewhere.npz"
     shutil.move(log, moved)
     assert prudent("train", "--resume", tmp_path / "run", "--steps", 10) == 2
-    assert "no such file" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert "no such file" in errors
+    assert "if they are elsewhere now, name them" in errors
+    assert errors.count("\n") == 1
     assert prudent("train", "--resume", tmp_path / "run", moved, "--steps", 10) == 0
     other = write_log(tmp_path / "other.npz", rewards=torch.zeros(240).numpy())
     assert prudent("train", "--resume", tmp_path / "run", other, "--steps", 15) == 2

@@ -9,6 +9,7 @@ import hashlib
 import json
 import platform
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,13 @@ STATE, DESCRIPTION, MANIFEST = "state.safetensors", "checkpoint.json", "manifest
 REPLACED = ".replaced"
 
 
-def save(run: Path, population: Population, extra: dict[str, Tensor], keep: int, keep_also: int | None = None) -> Path:
+def save(
+    run: Path, population: Population, extra: dict[str, Tensor], keep: int, keep_also: Collection[int] = ()
+) -> Path:
     """Write ``run/checkpoints/step_N`` for the population as it stands.
 
-    ``extra`` are further tensors to restore with it. Afterwards only the ``keep`` newest checkpoints stay, and the one
-    of step ``keep_also``. Returns the folder.
+    ``extra`` are further tensors to restore with it. Afterwards only the ``keep`` newest checkpoints stay, and those of
+    the steps in ``keep_also``. Returns the folder.
     """
     step = population.state.step
     tensors = {f"population.{name}": t for name, t in population.tensors().items()}
@@ -61,7 +64,7 @@ def save(run: Path, population: Population, extra: dict[str, Tensor], keep: int,
     contents[MANIFEST] = json.dumps(manifest, indent=1).encode()
     folder = run / "checkpoints" / f"step_{step}"
     _commit(folder, contents)
-    _prune(run, keep, {step, keep_also})
+    _prune(run, keep, {step, *keep_also})
     return folder
 
 
@@ -98,7 +101,7 @@ def _commit(folder: Path, contents: dict[str, bytes]) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _prune(run: Path, keep: int, protected: set[int | None]) -> None:
+def _prune(run: Path, keep: int, protected: set[int]) -> None:
     """Only after a commit: what is removed here is never the only one."""
     for step, folder in steps(run)[:-keep]:
         if step not in protected:

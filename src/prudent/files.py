@@ -20,9 +20,9 @@ def replace(path: Path, content: bytes, durable: bool = True) -> Path:
         else:
             aside.write_bytes(content)
         os.replace(aside, path)
-    except OSError:
+    except OSError as error:
         aside.unlink(missing_ok=True)
-        raise
+        raise _named(error, path) from None
     if durable:
         sync_folder(path.parent)
     return path
@@ -30,10 +30,23 @@ def replace(path: Path, content: bytes, durable: bool = True) -> Path:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file and wait until the disk has it; a kill meanwhile leaves a part of it."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _named(error, path) from None
+
+
+def _named(error: OSError, path: Path) -> OSError:
+    """The error with the file it is about: writing to an open one does not say which."""
+    return error if error.filename else OSError(error.errno, error.strerror or str(error), str(path))
+
+
+def told(error: OSError) -> str:
+    """``runs/first/status.json: No space left on device``."""
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
 
 
 def make_folder(path: Path) -> Path:

@@ -46,6 +46,8 @@ class Settings:
     checkpoint_every: int = 5_000  # steps between checkpoints; the best evaluation so far saves one too
     keep: int = 3  # newest checkpoints to keep; the one with the best evaluation stays too
     max_minutes: float | None = None  # save and stop after this time; none never stops
+    divergence_factor: float | None = 100.0  # |Q| beyond this times r_max / (1 - discount) has diverged; none: NaN only
+    rollbacks: int = 0  # how often a diverged member is set back and goes on with half the step size, before it stops
     video: bool = False  # record a GIF of the first member at each evaluation
     device: str = "auto"  # auto, cpu, cuda or mps
     threads: int | None = None  # CPU threads; none leaves it to PyTorch
@@ -150,9 +152,8 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
         def learn(recorder: Recorder) -> None:
             _learn(population, data, settings, env, recorder)
 
-        return record(
-            population, options, folder, learn, f"its policy is saved; start anew with: prudent finetune {run}"
-        )
+        advice = f"start anew with: prudent finetune {run}"
+        return record(population, data, options, folder, learn, advice)
 
 
 def _online(settings: Settings) -> Mapping[str, Any]:

@@ -35,6 +35,9 @@ name                            meaning (mean over the steps since the last even
 ``eval/predicted_value``        what the critics promise at the start states, discounted
 ``eval/realized_value``         discounted return that followed from the same start states
 ``eval/lower_bound_share``      share of start states where the promise was kept (0 to 1)
+``eval/failed``                 1 where an evaluation failed and training went on
+``guard/rollbacks``             how often the member has been set back, after it diverged
+``guard/stopped``               1 where the member was stopped for good
 ==============================  ==============================================================================
 
 Names that begin with ``init/`` are, at step 0, the ``train/`` figures of the last supervised step that ``value_init``
@@ -46,7 +49,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -66,6 +69,13 @@ class Logger(Protocol):
     def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
         """Record ``metrics`` at ``step``. ``members`` says whose they are, when not everybody's."""
         ...
+
+    def sync(self) -> None:
+        """Wait until the disk has everything that was logged, where that matters.
+
+        Raises:
+            OSError: it does not take it.
+        """
 
     def close(self) -> None:
         """Write everything out."""
@@ -117,26 +127,45 @@ class JsonlLogger(Logger):
             _cut_after(self.path, resume_at)
         elif self.path.exists() and self.path.stat().st_size > 0:
             raise ConfigError(f"{self.path} already holds the metrics of a run; resume it or choose another folder")
-        self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        # Unbuffered: where a full disk took only a part of a line, it is known which.
+        self._file = self.path.open("ab", buffering=0)
+        self._waiting = b""
 
     def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
-        """Append one line per member; see :class:`Logger`."""
+        """Append one line per member; see :class:`Logger`.
+
+        Raises:
+            OSError: the disk takes nothing; the lines wait, and are written with the next event.
+        """
         members = range(len(self.names)) if members is None else members
         lines = []
         for member, row in zip(members, rows(metrics, len(members)), strict=True):
             line: dict[str, Any] = {"step": int(step), "member": int(member), "name": self.names[member]}
             line |= {name: figure if math.isfinite(figure) else None for name, figure in row.items()}
             lines.append(json.dumps(line, allow_nan=False) + "\n")
+        self._waiting += "".join(lines).encode()
+        self._write()
+
+    def _write(self) -> None:
         # One write per event: a kill tears at most one event, and only at its end.
-        self._file.write("".join(lines))
-        self._file.flush()
+        try:
+            while self._waiting:
+                self._waiting = self._waiting[self._file.write(self._waiting) or 0 :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
+
+    def sync(self) -> None:
+        """See :class:`Logger`."""
+        self._write()
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Make the file durable and close it; closing twice is fine."""
         if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            try:
+                self.sync()
+            finally:
+                self._file.close()
 
 
 def read_metrics(path: Path | str) -> list[dict[str, Any]]:
@@ -201,8 +230,7 @@ class TensorBoardLogger(Logger):
         for sub_run in _folder_names(names):
             place = Path(folder) / sub_run
             place.mkdir(parents=True, exist_ok=True)
-            # The nanoseconds sort the files of one run by age and keep two of them apart.
-            file = (place / f"events.out.tfevents.{time.time_ns():019d}").open("wb")
+            file = _next_file(place).open("xb")
             writer = RecordWriter(file)
             self._writers.append(writer)
             event = proto.Event(wall_time=time.time(), file_version="brain.Event:2")
@@ -229,6 +257,15 @@ class TensorBoardLogger(Logger):
             self._writers.pop().close()
 
 
+def _next_file(folder: Path) -> Path:
+    """A name that sorts after those of earlier files, for TensorBoard reads them in this order: the time in
+    nanoseconds, or a little more where the clock was set back meanwhile."""
+    stem = "events.out.tfevents."
+    there = [path.name.removeprefix(stem) for path in folder.glob(f"{stem}*")]
+    newest = max((int(number) for number in there if number.isdecimal()), default=0)
+    return folder / f"{stem}{max(time.time_ns(), newest + 1):019d}"
+
+
 def _tensorboard_messages() -> Any:
     # Any: the classes of this module are generated at import and have no static types.
     from tensorboard.compat.proto import event_pb2
@@ -252,13 +289,26 @@ class Loggers(Logger):
         """Hand the event to each; see :class:`Logger`."""
         # Fetched from the device once, not once per logger.
         fetched = {name: plain(value) for name, value in metrics.items()}
-        for logger in self.loggers:
-            logger.log(step, fetched, members)
+        self._each(lambda logger: logger.log(step, fetched, members))
+
+    def sync(self) -> None:
+        """See :class:`Logger`."""
+        self._each(lambda logger: logger.sync())
 
     def close(self) -> None:
         """Close each."""
+        self._each(lambda logger: logger.close())
+
+    def _each(self, do: Callable[[Logger], None]) -> None:
+        """Ask every logger, also where one fails; then raise the first failure."""
+        failures: list[OSError] = []
         for logger in self.loggers:
-            logger.close()
+            try:
+                do(logger)
+            except OSError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
 
 def available_loggers(folder: Path | str, names: Sequence[str], resume_at: int | None = None) -> Loggers:

@@ -27,6 +27,8 @@ class Options:
     checkpoint_every: int = 5_000  # steps between checkpoints; the best evaluation so far saves one too
     keep: int = 3  # newest checkpoints to keep; the one with the best evaluation stays too
     max_minutes: float | None = None  # save and stop after this time, to be resumed; none never stops
+    divergence_factor: float | None = 100.0  # |Q| beyond this times r_max / (1 - discount) has diverged; none: NaN only
+    rollbacks: int = 0  # how often a diverged member is set back and goes on with half the step size, before it stops
     video: bool = False  # record a GIF of the first member at each evaluation
     device: str = "auto"  # auto, cpu, cuda or mps
     threads: int | None = None  # CPU threads; none leaves it to PyTorch
@@ -38,6 +40,10 @@ class Options:
                 continue
             if not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name} must be a whole number, 1 or more, got {value!r}")
+        if not isinstance(self.rollbacks, int) or self.rollbacks < 0:
+            raise ConfigError(f"rollbacks must be a whole number, 0 or more, got {self.rollbacks!r}")
+        if self.divergence_factor is not None and not self.divergence_factor > 0:
+            raise ConfigError(f"divergence_factor must be above 0, got {self.divergence_factor:g}")
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise ConfigError(f"max_minutes must be above 0, got {self.max_minutes:g}")
         if self.video and self.env is None:

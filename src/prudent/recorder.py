@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prudent import checkpoint, evaluate, evaluation, loggers, runs, video
+from prudent import checkpoint, envs, evaluate, evaluation, files, loggers, runs, video
 from prudent.errors import PrudentError
+from prudent.guard import Guard, Incident
 from prudent.loop import Observer, Options
 from prudent.population import Population
 from prudent.progress import Progress
@@ -26,7 +27,9 @@ class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
 class Recorder(Observer):
     """Logs, evaluates and saves at the intervals asked for, and at the last step whatever the intervals.
 
-    A number put into ``requests`` (of a signal) stops the run after the step under way, and so do ``max_minutes``.
+    A number put into ``requests`` (of a signal) stops the run after the step under way, and so do ``max_minutes``. What
+    fails on the way and is not needed to train on (an evaluation, a file on a full disk) becomes an
+    :class:`~prudent.guard.Incident`.
     """
 
     def __init__(
@@ -36,23 +39,26 @@ class Recorder(Observer):
         folder: Path,
         log: loggers.Logger,
         progress: Progress,
+        guard: Guard,
         requests: Sequence[int] = (),
     ):
         super().__init__()
         self.population, self.options, self.folder = population, options, folder
-        self.log, self.progress, self.requests = log, progress, requests
+        self.log, self.progress, self.guard, self.requests = log, progress, guard, requests
         self.clock, self.began_at = _Clock(), time.monotonic()
         self.settings = evaluation.settings_of(population.names)
         self.best: tuple[float, int, int] | None = None  # mean return, step, index of the setting
-        self.diverged: set[int] = set()
+        self.incidents: list[dict[str, Any]] = []
+        self.told: set[str] = set()
         self.no_pictures = False
 
     def began(self, metrics: Metrics) -> None:
         """Log how well the first values fit, and start the clock."""
         if metrics:
             # Names of their own: the loss of a supervised step is no point of the curve that follows.
-            self.log.log(0, {f"init/{name}": value for name, value in sorted(metrics.items())})
+            self._log(0, {f"init/{name}": value for name, value in sorted(metrics.items())})
             self.progress.say("critics start from Monte-Carlo returns")
+        self._guarded(self.guard.begin())
         self.clock = _Clock()
 
     def stepped(self, step: int, metrics: Metrics) -> None:
@@ -60,7 +66,8 @@ class Recorder(Observer):
 
         Raises:
             Interrupted: a signal arrived, or the time is up.
-            PrudentError: no member has finite losses any more.
+            PrudentError: every member has diverged.
+            OSError: the checkpoint of the last step could not be saved.
         """
         super().stepped(step, metrics)
         self.clock.steps += 1
@@ -73,7 +80,7 @@ class Recorder(Observer):
             if options.env is not None and (last or step % options.eval_every == 0):
                 is_best = self.evaluate(step, options.env)
             if last or is_best or step % options.checkpoint_every == 0:
-                self.save()
+                self.save(last)
         if not last:
             self.heed_requests(step)
 
@@ -93,37 +100,71 @@ class Recorder(Observer):
         """Write the means of the metrics since the last time."""
         means = {f"train/{name}": mean.tolist() for name, mean in sorted(self.means().items())}
         line = means | self.clock.metrics()
-        self.log.log(step, line)
-        self.progress.log(step, line)
+        self._log(step, line)
+        self.progress.log(step, self._without_stopped(line))
         self.clock = _Clock()
+        self._guarded(self.guard.check({name.partition("/")[2]: figures for name, figures in means.items()}))
         # At a last step between two intervals the sums stay, so that a longer run goes on as if never ended.
         if step % self.options.log_every == 0:
             self.sums, self.counts = {}, {}
         self.status("running")
-        self.check(step, means)
 
-    def check(self, step: int, means: Mapping[str, Sequence[float]]) -> None:
-        """Say which members have diverged, and stop when all have."""
-        known = len(self.diverged)
-        for name in ("train/critic_loss", "train/actor_loss"):
-            for member, figure in enumerate(means.get(name, ())):
-                if not math.isfinite(figure) and member not in self.diverged:
-                    self.diverged.add(member)
-                    self.progress.say(
-                        f"{self.population.names[member]} has diverged by step {step}: {name} is {figure}"
-                    )
-        if len(self.diverged) == self.population.size > known:
-            raise PrudentError(f"every member has diverged by step {step}: try smaller learning rates or reward_scale")
+    def _without_stopped(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """A line of metrics of the members that still train, for the screen, which has room for a mean alone."""
+        living = [member for member in range(self.population.size) if member not in self.guard.stopped]
+        return {name: [v[m] for m in living] if isinstance(v, list) else v for name, v in line.items()}
+
+    def _guarded(self, found: Sequence[Incident]) -> None:
+        """Tell and record what the guard did, and end the run when no member is left.
+
+        Raises:
+            PrudentError: none is.
+        """
+        members = [self.population.names.index(incident.member) for incident in found if incident.member]
+        for incident, member in zip(found, members, strict=True):
+            self.happened(incident)
+            # What a member was on its way out is no part of its averages.
+            self.sums = {name: _without(total, member) for name, total in self.sums.items()}
+        if not members:
+            return
+        stopped = [float(member in self.guard.stopped) for member in members]
+        rollbacks = [float(self.guard.rollbacks[member]) for member in members]
+        self._log(found[0].step, {"guard/stopped": stopped, "guard/rollbacks": rollbacks}, members)
+        if len(self.guard.stopped) == self.population.size:
+            raise PrudentError(
+                f"every member has diverged by step {found[0].step}: try smaller learning rates or reward_scale"
+            )
+
+    def _log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
+        try:
+            self.log.log(step, metrics, members)
+        except OSError as error:
+            self.happened(Incident(step, "metrics wait", files.told(error)))
+
+    def happened(self, incident: Incident) -> None:
+        """Tell it, and keep it for ``status.json``: training goes on."""
+        self.incidents.append(incident.plain())
+        self.progress.say(str(incident) if incident.member else f"{incident}; training goes on")
+        self.status("running")
 
     def evaluate(self, step: int, env: str) -> bool:
         """Run the policies, deterministic and sampled, and film one if asked to; whether they are the best so far."""
-        found = evaluate.evaluate_both(self.population, env, episodes=self.options.eval_episodes)
+        try:
+            found = evaluate.evaluate_both(self.population, env, episodes=self.options.eval_episodes)
+        except Exception as error:  # noqa: BLE001 - environments raise anything, and training does without them
+            why = str(error) if isinstance(error, PrudentError) else envs.one_line(error)
+            self._log(step, {"eval/failed": 1.0})
+            self.happened(Incident(step, "evaluation failed", why))
+            return False
         line = evaluation_metrics(found)
-        self.log.log(step, line)
+        self._log(step, line)
         self.progress.log(step, line)
         summary = found.summary()
         is_best = self.is_best(step, [figures["return_mean"] for figures in summary["members"].values()])
-        runs.write_json(self.folder / "evaluation.json", {"step": step, "best": self.best_so_far(), **summary})
+        try:
+            runs.write_json(self.folder / "evaluation.json", {"step": step, "best": self.best_so_far(), **summary})
+        except OSError as error:
+            self.happened(Incident(step, "write failed", files.told(error)))
         if self.options.video:
             self.film(step, env)
         return is_best
@@ -161,17 +202,40 @@ class Recorder(Observer):
         path = self.folder / "videos" / f"step_{step}.gif"
         self.no_pictures = reason is not None or video.record(self.population, env, path) is None
 
-    def save(self) -> None:
-        """Write a checkpoint with the running sums, so that metrics go on without a gap."""
+    def save(self, must: bool = False) -> None:
+        """Write a checkpoint with the running sums, so that metrics go on without a gap.
+
+        Where it cannot be written the next interval tries again, and earlier ones stay.
+
+        Raises:
+            OSError: it ``must`` be written, as there is no next interval, and could not.
+        """
         extra = {f"sums.{name}": value for name, value in self.sums.items()}
         extra |= {f"counts.{name}": torch.tensor(count) for name, count in self.counts.items()}
+        extra |= {f"guard.{name}": t for name, t in self.guard.tensors().items()}
         if self.best is not None:
             extra["best"] = torch.tensor(self.best, dtype=torch.float64)
-        checkpoint.save(self.folder, self.population, extra, self.options.keep, self.best[1] if self.best else None)
+        try:
+            # First, for a checkpoint must not be ahead of the metrics: a resumed run would leave a gap.
+            self.log.sync()
+            checkpoint.save(self.folder, self.population, extra, self.options.keep, self._kept())
+        except OSError as error:
+            if must:
+                raise
+            self.happened(Incident(self.population.state.step, "save failed", files.told(error)))
         self.status("running")
+
+    def _kept(self) -> set[int]:
+        """Steps of checkpoints that stay: of the best evaluation, and the last ones with stopped members still well."""
+        steps = [step for step, _ in checkpoint.steps(self.folder)] if self.guard.whole else []
+        well = [[step for step in steps if step <= until] for until in self.guard.whole.values()]
+        return {max(found) for found in well if found} | ({self.best[1]} if self.best else set())
 
     def restore(self, extra: Mapping[str, Tensor]) -> None:
         """The inverse of :meth:`save`, for what is the recorder's own."""
+        self.guard.restore({key.removeprefix("guard."): t for key, t in extra.items() if key.startswith("guard.")})
+        if extra:
+            self.incidents = runs.incidents(self.folder, self.population.state.step)
         for key, value in extra.items():
             kind, _, name = key.partition(".")
             if kind == "sums":
@@ -183,8 +247,22 @@ class Recorder(Observer):
             self.best = (value, int(step), int(setting[0]) if setting else 0)  # none in older checkpoints
 
     def status(self, state: str, message: str = "") -> None:
-        """``status.json``: one line a person can read."""
-        runs.write_status(self.folder, state, self.population.state.step, self.options.steps, message)
+        """``status.json``: one line a person can read, and what went wrong on the way."""
+        step = self.population.state.step
+        try:
+            runs.write_status(self.folder, state, step, self.options.steps, message, self.incidents)
+        except OSError as error:
+            # Told once for each reason: it is tried again with every line of metrics.
+            if (told := files.told(error)) not in self.told:
+                self.told.add(told)
+                self.progress.say(f"{told}; training goes on")
+
+
+def _without(total: Tensor, member: int) -> Tensor:
+    """A metric's sums (P,) with that of one member at zero; a copy, as the first sum is the algorithm's own tensor."""
+    fresh = total.clone()
+    fresh[member] = 0
+    return fresh
 
 
 class _Clock:

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,28 @@ def write_json(path: Path, content: Mapping[str, Any], durable: bool = True) -> 
     files.replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), durable)
 
 
-def write_status(run: Path, state: str, step: int, steps: int, message: str = "") -> None:
-    """``status.json``: running, finished, interrupted or failed, and one line a person can read."""
+def write_status(
+    run: Path, state: str, step: int, steps: int, message: str = "", incidents: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """``status.json``: running, finished, interrupted or failed, and one line a person can read.
+
+    ``incidents`` are what went wrong on the way, where training went on: ``step``, ``kind``, ``why``, ``member``.
+    """
     text = message or f"{state}, step {step} of {steps}"
-    content = {"state": state, "step": step, "steps": steps, "message": text}
+    content: dict[str, Any] = {"state": state, "step": step, "steps": steps, "message": text}
+    if incidents:
+        content["incidents"] = list(incidents)
     write_json(run / "status.json", content, durable=False)
+
+
+def incidents(run: Path, until: int) -> list[dict[str, Any]]:
+    """What ``status.json`` says went wrong up to a step; nothing where it is missing or damaged."""
+    try:
+        found = read_json(run / "status.json").get("incidents")
+    except PrudentError:
+        return []
+    rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    return [row for row in rows if isinstance(row.get("step"), int) and row["step"] <= until]
 
 
 def read_json(path: Path) -> dict[str, Any]:

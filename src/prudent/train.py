@@ -1,5 +1,6 @@
 """Runs in a folder: :func:`train` starts one, :func:`resume` goes on with one."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,7 +14,8 @@ from prudent import algorithms, checkpoint, envs, files, loggers, report, runs
 from prudent.config import from_json
 from prudent.data import BUILTIN, Dataset, load_dataset
 from prudent.data.columns import check_bounds
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, DataError, PrudentError
+from prudent.guard import Guard, largest_value
 from prudent.loop import Options, fit, prepare_process
 from prudent.members import Member
 from prudent.population import Population
@@ -107,7 +109,8 @@ def resume(
     """Go on with the run in ``folder`` from its newest checkpoint that verifies, up to ``steps`` in all.
 
     A run that was killed before its first checkpoint starts over; one that has nothing left to do says so. Without
-    ``dataset`` it is found again where it was; ``device``, ``threads``, ``env`` and ``max_minutes`` replace those the run began with.
+    ``dataset`` it is found again where it was; ``device``, ``threads``, ``env`` and ``max_minutes`` replace those that
+    the run began with.
 
     Raises:
         PrudentError: the folder holds no run, no checkpoint verifies, or the dataset is not the one it was trained on.
@@ -124,6 +127,8 @@ def resume(
     asked = from_json(Options, settings)
     options = replace(asked, **{name: v for name, v in changed.items() if v is not None})
     chosen = prepare_process(options)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{folder} may not be written to: mend its permissions, or copy it and resume the copy")
     with runs.locked(folder):
         files.clear_leftovers(folder)
         population, extra, start = None, {}, None
@@ -162,7 +167,10 @@ def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None)
         sources = stored["train"].get("sources")
         if sources is None:
             raise ConfigError(f"{folder} was trained on a dataset that lived in memory: name it, or hand it over")
-        dataset = load_dataset(**sources)
+        try:
+            dataset = load_dataset(**sources)
+        except DataError as error:
+            raise DataError(f"{error} (the data of {folder}; if they are elsewhere now, name them)") from error
     if dataset.fingerprint != stored["dataset"]["fingerprint"]:
         raise ConfigError(f"{folder} was trained on other data than {dataset.name} holds now (fingerprint differs)")
     return dataset
@@ -191,11 +199,13 @@ def _run(
     def learn(recorder: Recorder) -> None:
         fit(population, dataset, options.steps, recorder)
 
-    return record(population, options, folder, learn, f"go on with: prudent train --resume {folder}", extra, resume_at)
+    advice = f"go on with: prudent train --resume {folder}"
+    return record(population, dataset, options, folder, learn, advice, extra, resume_at)
 
 
 def record(
     population: Population,
+    dataset: Dataset,
     options: Options,
     folder: Path,
     learn: Callable[[Recorder], None],
@@ -203,38 +213,54 @@ def record(
     extra: Mapping[str, Tensor] | None = None,
     resume_at: int | None = None,
 ) -> Population:
-    """``learn`` with everything around it: logs, status, report, and a policy saved where a signal or the time limit stops it.
+    """``learn`` with everything around it: logs, status, report, and a policy saved where it is stopped.
 
-    ``advice`` tells the user who stopped it how to go on, ``extra`` is what an earlier recorder saved, ``resume_at``
-    the step after which earlier metrics are cut.
+    The rewards of ``dataset`` say which values are possible. ``advice`` tells the user who stopped it how to go on,
+    ``extra`` is what an earlier recorder saved, ``resume_at`` the step after which earlier metrics are cut.
 
     Raises:
         Interrupted: a signal or the time limit stopped it, after saving.
+        PrudentError: every member has diverged, or the last checkpoint cannot be written.
     """
     with ExitStack() as stack:
         requests = stack.enter_context(_stop_requests())
         log = stack.enter_context(loggers.available_loggers(folder, population.names, resume_at))
         progress = stack.enter_context(Progress(options.steps, population.state.step))
-        recorder = Recorder(population, options, folder, log, progress, requests)
+        guard = Guard(population, options, largest_value(population, dataset))
+        recorder = Recorder(population, options, folder, log, progress, guard, requests)
         recorder.restore(extra or {})
         recorder.status("running")
         try:
-            learn(recorder)
-        except Interrupted as error:
-            recorder.save()
-            told = f"{error}; {advice}"
-            recorder.status("interrupted", told)
-            _report_if_possible(folder)
-            raise Interrupted(told) from None
+            stopped = _learned_or_stopped(learn, recorder, advice)
         except Exception as error:
             # A full disk, say: nothing that fails here may hide why the run ended.
             with suppress(Exception):
                 recorder.status("failed", f"{type(error).__name__}: {error}")
             _report_if_possible(folder)
             raise
-        recorder.status("finished")
+        recorder.status("interrupted" if stopped else "finished", stopped)
+    if stopped:
+        _report_if_possible(folder)
+        raise Interrupted(stopped)
     report.write_report(folder)
     return population
+
+
+def _learned_or_stopped(learn: Callable[[Recorder], None], recorder: Recorder, advice: str) -> str:
+    """Nothing, or what to tell of a run that was stopped and has been saved.
+
+    Raises:
+        PrudentError: the last checkpoint cannot be written.
+    """
+    try:
+        try:
+            learn(recorder)
+        except Interrupted as error:
+            recorder.save(must=True)
+            return f"{error}; its policy is saved; {advice}"
+    except OSError as error:
+        raise PrudentError(f"the last steps are not saved: {files.told(error)}; mend that and {advice}") from error
+    return ""
 
 
 def _report_if_possible(folder: Path) -> None:

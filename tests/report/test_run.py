@@ -1,12 +1,14 @@
 """What the report reads from a run folder."""
 
 import json
+import math
 
 import pytest
 
 from prudent.errors import DataError
 from prudent.loggers import JsonlLogger
 from prudent.report.run import latest_videos, read_run
+from prudent.report.verdict import judge
 
 
 def test_members_are_grouped_by_everything_but_the_seed(make_run):
@@ -58,6 +60,29 @@ def test_divergence_is_told_from_its_first_step(tmp_path):
                 {"train/critic_loss": [1.0, loss], "train/actor_loss": [loss if step > 200 else 1.0, 1.0]},
             )
     assert read_run(tmp_path).diverged() == {"a": 300, "b": 200}
+
+
+def test_incidents_say_who_was_stopped_and_who_was_set_back(tmp_path):
+    (tmp_path / "config.json").write_text('{"members": [{"name": "a"}, {"name": "b"}]}')
+    rows = [
+        {"step": 20, "kind": "rolled back", "why": "q_data is 1e9", "member": "a"},
+        {"step": 30, "kind": "stopped", "why": "q_data is 2e9", "member": "b"},
+        {"step": 40, "kind": "save failed", "why": "disk full", "member": None},
+        {"step": 50, "kind": "save failed", "why": "disk full", "member": None},
+    ]
+    damaged = ["x", {"step": "20", "kind": "stopped", "why": "", "member": "a"}, {"kind": "stopped"}]
+    (tmp_path / "status.json").write_text(json.dumps({"state": "finished", "incidents": [*rows, *damaged]}))
+    with JsonlLogger(tmp_path / "metrics.jsonl", ["a", "b"]) as log:
+        for step in (10, 20, 30):
+            log.log(step, {"train/critic_loss": [math.nan if step == 20 else 1.0, 1.0]})
+    run = read_run(tmp_path)
+    assert run.diverged() == {"b": 30}
+    told = " ".join(judge(run, {}).reasons)
+    assert "Member a: rolled back at step 20: q_data is 1e9." in told
+    assert "Member b: stopped at step 30: q_data is 2e9." in told
+    assert "Save failed at step 40, the first of 2 times: disk full." in told
+    (tmp_path / "status.json").write_text('{"incidents": 5}')
+    assert read_run(tmp_path).incidents() == []
 
 
 def test_the_newest_video_of_every_kind(tmp_path):

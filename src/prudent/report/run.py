@@ -158,14 +158,24 @@ class Run:
         return {"": overall} | table, f"the last evaluation of the training, at step {step:,}"
 
     def diverged(self) -> dict[str, int]:
-        """Members of which a loss stopped being a number, and the step from which on."""
-        found: dict[str, int] = {}
+        """Members that were stopped, or of which a loss stopped being a number, and the step from which on."""
+        # A member that was set back went on: the figures of the stretch that it lost mean nothing.
+        back = {(row["member"], row["step"]) for row in self.incidents() if row["kind"] == "rolled back"}
+        found = {row["member"]: row["step"] for row in self.incidents() if row["kind"] == "stopped"}
         for metric in ("train/critic_loss", "train/actor_loss"):
             for name, series in self.series.get(metric, {}).items():
-                bad = [step for step, figure in series.items() if not math.isfinite(figure)]
+                bad = [step for step, f in series.items() if not math.isfinite(f) and (name, step) not in back]
                 if bad:
                     found[name] = min([*bad, *([found[name]] if name in found else [])])
         return found
+
+    def incidents(self) -> list[dict[str, Any]]:
+        """What went wrong on the way where training went on: ``step``, ``kind``, ``why``, ``member`` ("" for none)."""
+        rows = self.status.get("incidents")
+        kinds = {"step": int, "kind": str, "why": str}
+        whole = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        whole = [row for row in whole if all(isinstance(row.get(key), kind) for key, kind in kinds.items())]
+        return [{**row, "member": str(row.get("member") or "")} for row in whole]
 
 
 def read_run(folder: Path | str) -> Run:

@@ -96,14 +96,29 @@ def judge(run: Run, others: Mapping[str, Run]) -> Verdict:
 
 
 def _troubles(run: Run) -> list[str]:
+    incidents = run.incidents()
+    stopped = {row["member"] for row in incidents if row["kind"] == "stopped"}
     told = [
         f"Member {name} stopped being a number at step {step:,}: its figures since then mean nothing."
         for name, step in run.diverged().items()
+        if name not in stopped
     ]
+    for (_, kind), rows in _alike(incidents).items():
+        first, times = rows[0], "" if len(rows) == 1 else f", the first of {len(rows)} times"
+        who = f"Member {first['member']}: " if first["member"] else ""
+        told.append(f"{who}{kind if who else kind.capitalize()} at step {first['step']:,}{times}: {first['why']}.")
     state, message = run.status.get("state"), run.status.get("message")
     if state and state != "finished":
         told.append(f"The run is not finished ({state})." + (f" {message}" if message else ""))
     return told
+
+
+def _alike(incidents: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The same member's incidents of one kind together: a full disk is one sentence, not a hundred."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in incidents:
+        found.setdefault((row["member"], row["kind"]), []).append(row)
+    return found
 
 
 def _against_data(run: Run, overall: Mapping[str, Any]) -> tuple[str, str]:
