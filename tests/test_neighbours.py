@@ -75,6 +75,13 @@ def test_an_action_that_is_no_number_has_no_score():
     assert np.isnan(scores.decision).tolist() == np.isnan(scores.action).tolist() == [[True, False]]
 
 
+@pytest.mark.parametrize("discrete", [False, True])
+def test_no_rows_have_no_scores(discrete):
+    observation, action = log(50, discrete)
+    scores = Neighbourhood(observation, action, K).scores(observation[:0], action[np.newaxis, :0])
+    assert (scores.state.shape, scores.decision.shape, scores.action.shape) == ((0,), (1, 0), (1, 0))
+
+
 def test_a_constant_feature_counts_in_its_own_units():
     observation = np.stack([np.arange(20), np.full(20, 7)], axis=1).astype(np.float32)
     known = Neighbourhood(observation, np.zeros((20, 1), np.float32), 1)

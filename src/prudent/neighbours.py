@@ -122,4 +122,4 @@ def _distances(these: Tensor, those: Tensor) -> Tensor:
 
 
 def _slices(rows: int, step: int) -> list[slice]:
-    return [slice(start, start + step) for start in range(0, rows, step)]
+    return [slice(start, start + step) for start in range(0, max(rows, 1), step)]
