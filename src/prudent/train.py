@@ -82,7 +82,7 @@ def _with_bounds(dataset: Dataset, env_id: str) -> Dataset:
     found = envs.spec_of(env_id)
     spec = replace(dataset.spec, action_low=found.action_low, action_high=found.action_high)
     check_bounds(dataset.action, spec, dataset.name)
-    return replace(dataset, spec=spec)
+    return dataset.relabelled(spec=spec)
 
 
 def _findable(sources: Mapping[str, Any]) -> dict[str, Any]:

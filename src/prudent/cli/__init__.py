@@ -31,6 +31,7 @@ verbs:
   bench SUITE             train algorithms x datasets x seeds of a suite; one table, one figure
   data describe DATA      sizes, returns, action ranges, problems with row numbers, a suggested alpha
   data import TABLE       a CSV or Parquet table, its columns mapped to roles by --map FILE, to HDF5 or Minari
+  data convert DATA       a folder of columns read from disk as needed: datasets larger than memory
   data collect            make a dataset: a random policy, a run's, or SAC trained to a stated level
 
 Each verb explains itself with --help. DATA is a file (.npz, .hdf5; .parquet, .csv with --map), a Minari dataset
@@ -114,6 +115,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "bench": _verb("bench", "bench"),
     "data describe": _verb("data", "describe"),
     "data import": _verb("data", "import_"),
+    "data convert": _verb("data", "convert"),
     "data collect": _verb("data", "collect"),
 }
 GROUPS = {verb.split()[0] for verb in VERBS if " " in verb}

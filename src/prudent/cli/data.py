@@ -50,6 +50,28 @@ def import_(words: list[str]) -> None:
     print(f"wrote {found.out}: {len(dataset)} transitions, fingerprint {dataset.fingerprint}")
 
 
+def convert(words: list[str]) -> None:
+    from prudent.flags import Parser
+
+    parser = Parser(
+        prog="prudent data convert",
+        usage="prudent data convert DATA --out FOLDER [...]",
+        description="Write a dataset as a folder of columns, whose rows are read from disk as training needs them. "
+        "HDF5 files may be larger than memory.",
+    )
+    parser.add_argument("data", nargs="+", help="dataset: file, Minari id, D4RL name or built-in; several are joined")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to create; name it to train on it")
+    add_data_flags(parser)
+    found = parser.parse_strict(words)
+
+    from prudent.data import convert
+
+    dataset = convert(found.data, found.out, say=print, **data_options(vars(found)))
+    for note in dataset.notes:
+        print(note)
+    print(f"wrote {found.out}: {len(dataset)} transitions, fingerprint {dataset.fingerprint}")
+
+
 def collect(words: list[str]) -> None:
     from dataclasses import fields
     from pathlib import Path

@@ -2,6 +2,7 @@
 
 from prudent.data.audit import Finding, audit
 from prudent.data.builtin import BUILTIN
+from prudent.data.convert import convert
 from prudent.data.dataset import Dataset
 from prudent.data.describe import describe, describe_dict
 from prudent.data.load import load_dataset
@@ -12,6 +13,7 @@ __all__ = [
     "Dataset",
     "Finding",
     "audit",
+    "convert",
     "describe",
     "describe_dict",
     "load_dataset",

@@ -7,12 +7,16 @@ from prudent.data.audit import Finding, audit
 from prudent.data.columns import counted
 from prudent.data.dataset import Dataset
 from prudent.data.portrait import portrait, suggest_alpha
+from prudent.data.readers._budget import Budget
+from prudent.data.readers.stream import rows_of
+from prudent.data.shards import is_mapped, verify
 
 _MANY = 12
 
 
 def describe_dict(dataset: Dataset) -> dict[str, Any]:
     """What :func:`describe` says, for JSON: the portrait, ``findings``, ``notes``, ``suggested_alpha`` or None."""
+    _check_readable(dataset)
     return {
         **portrait(dataset),
         "findings": [finding.as_dict() for finding in audit(dataset)],
@@ -23,10 +27,23 @@ def describe_dict(dataset: Dataset) -> dict[str, Any]:
 
 def describe(dataset: Dataset) -> str:
     """Sizes, episodes, returns, action ranges, problems with row numbers, notes, suggested alpha; text."""
+    _check_readable(dataset)
     figures = portrait(dataset)
     findings = audit(dataset)
     blocks = [_head(figures), _actions(figures), _problems(findings), _notes(dataset.notes), _alpha(dataset)]
     return "\n\n".join(block for block in blocks if block)
+
+
+def _check_readable(dataset: Dataset) -> None:
+    """Rows that are mapped from files have to fit into memory for this, and to be what was written.
+
+    Raises:
+        DataError: they do not, or are not.
+    """
+    if is_mapped(dataset):
+        size = sum(column.nbytes for column in rows_of(dataset, slice(None)).values())
+        Budget().spend(size, stored=size, key="looking for problems in all of its rows", name=dataset.name)
+        verify(dataset)
 
 
 def _head(figures: dict[str, Any]) -> str:
