@@ -3,16 +3,45 @@
 import inspect
 import math
 import re
+import tomllib
 import types
 import typing
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from prudent.errors import ConfigError
 
+MOST_TOML_BYTES = 256 << 10
+"""A longer file of settings is none that a person wrote."""
+
 C = typing.TypeVar("C")
+
+
+def read_toml(path: Path | Traversable) -> dict[str, Any]:
+    """A file of settings.
+
+    Raises:
+        ConfigError: it is no regular file, too long, or not TOML.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_TOML_BYTES + 1)
+        if len(content) > MOST_TOML_BYTES:
+            raise ConfigError(f"{path} is longer than {MOST_TOML_BYTES} bytes, which no file of settings is")
+        return tomllib.loads(content.decode("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except ConfigError:
+        raise
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{path} is not TOML: {reason or type(error).__name__}") from error
 
 
 def member_fields(config_type: type) -> frozenset[str]:

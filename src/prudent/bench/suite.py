@@ -1,6 +1,5 @@
 """The suite file: which algorithms to train on which data, read from TOML and checked before anything is trained."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prudent import algorithms, envs
-from prudent.config import from_json
+from prudent.config import from_json, read_toml
 from prudent.data import BUILTIN
 from prudent.errors import ConfigError
 from prudent.loop import Options
@@ -97,7 +96,7 @@ class Suite:
 
 def shipped() -> dict[str, str]:
     """Title of each suite that comes with prudent, by its name."""
-    return {name: str(_read(path).get("title", "")) for name, path in _shipped_files().items()}
+    return {name: str(read_toml(path).get("title", "")) for name, path in _shipped_files().items()}
 
 
 def load(name: str) -> Suite:
@@ -108,13 +107,13 @@ def load(name: str) -> Suite:
     """
     there = _shipped_files()
     if name in there:
-        return parse(_read(there[name]), name, f"suite {name}")
+        return parse(read_toml(there[name]), name, f"suite {name}")
     path = Path(name)
     if not path.is_file():
         close = get_close_matches(name, there, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(there)}, or name a .toml file"
         raise ConfigError(f"no suite and no file is called {name!r}: {hint}")
-    return parse(_read(path), path.stem, str(path), path.parent)
+    return parse(read_toml(path), path.stem, str(path), path.parent)
 
 
 def _shipped_files() -> dict[str, Traversable]:
@@ -124,13 +123,6 @@ def _shipped_files() -> dict[str, Traversable]:
         for path in sorted(folder.iterdir(), key=lambda p: p.name)
         if path.name.endswith(".toml")
     }
-
-
-def _read(path: Traversable) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
 
 
 def parse(content: Mapping[str, Any], name: str, where: str, folder: Path | None = None) -> Suite:

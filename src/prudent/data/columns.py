@@ -35,6 +35,10 @@ def moments(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(squares / max(seen, 1))
 
 
+MOST_ACTIONS = 1 << 20
+"""More choices than any log tells apart; a larger number would only fill the memory."""
+
+
 def counted(count: int, what: str) -> str:
     """A number and its noun: ``counted(2, "row") == "2 rows"``."""
     return f"{count:,} {what}" + ("" if count == 1 else "s")
@@ -93,8 +97,10 @@ def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
-    if not whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < 2**31):
-        raise DataError(f"{name}: discrete actions must be whole numbers from 0, of shape (rows,)")
+    if not whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < MOST_ACTIONS):
+        raise DataError(
+            f"{name}: discrete actions must be whole numbers from 0 to {MOST_ACTIONS - 1}, of shape (rows,)"
+        )
     return column.astype(np.int64)
 
 
@@ -137,9 +143,14 @@ def declared_discrete(
         return discrete, None
     if discrete is False:
         raise DataError(f"{name}: n_actions is for discrete actions, and these are declared continuous")
-    if n_actions < 1:
-        raise DataError(f"{name}: n_actions must be 1 or more, got {n_actions}")
+    check_count(n_actions, name)
     return True, n_actions
+
+
+def check_count(n_actions: int, name: str) -> None:
+    """Refuse a number of choices that is none, or that no table of them could hold."""
+    if not 1 <= n_actions <= MOST_ACTIONS:
+        raise DataError(f"{name}: n_actions must be from 1 to {MOST_ACTIONS}, got {n_actions}")
 
 
 def flags(column: np.ndarray, key: str, name: str) -> np.ndarray:

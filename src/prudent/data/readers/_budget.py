@@ -23,22 +23,33 @@ class Budget:
         said = os.environ.get("PRUDENT_MAX_BYTES")
         self.asked = limit is not None or said is not None
         self.limit = limit if limit is not None else DEFAULT_BYTES if said is None else _number(said)
-        self.spent = 0
+        self.spent = self.stored = 0
 
-    def spend(self, declared: int, *, stored: int, key: str, name: str) -> None:
+    def spend(self, declared: int, *, stored: int, key: str, name: str, taken: int = 0) -> None:
         """Account for an array of ``declared`` bytes of which the file holds ``stored`` (compressed).
+
+        ``taken`` is what it takes in memory, where that is more.
 
         Raises:
             DataError: the array cannot be in the file, or the file asks for more than the limit in total.
         """
         if declared > FLOOR_BYTES and declared > MAX_RATIO * stored:
             raise DataError(f"{name}: {key} declares {human(declared)} but the file stores only {human(stored)} of it")
-        self.spent += declared
+        self.spent += max(declared, taken)
+        self.stored += stored
         if self.spent > self.limit:
             raise DataError(
                 f"{name}: {key} brings the file to {human(self.spent)} in memory, above the limit of "
                 f"{human(self.limit)}; set PRUDENT_MAX_BYTES to allow more"
             )
+
+    def settle(self, name: str) -> None:
+        """Call when all is counted: refuse what grows out of proportion as a whole.
+
+        Raises:
+            DataError: it does.
+        """
+        self.proportion(self.spent, self.stored, name)
 
     def proportion(self, declared: int, stored: int, name: str) -> None:
         """Refuse a small file that grows out of proportion, unless the user has set a limit.

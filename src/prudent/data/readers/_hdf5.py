@@ -14,6 +14,7 @@ from prudent.errors import DataError
 if TYPE_CHECKING:
     import h5py
 
+_ATTRIBUTE_BYTES = 1024
 MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -96,6 +97,7 @@ def nodes(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -
             raise DataError(f"{name}: {key} is a group, expected an array")
         _check_array(node, key, name, budget)
         found[key] = node
+    budget.settle(name)
     lengths = {key: node.shape[0] for key, node in found.items()}
     for key, rows in lengths.items():
         first = next(iter(lengths))
@@ -110,5 +112,34 @@ def _check_array(dataset: "h5py.Dataset", key: str, name: str, budget: Budget) -
         raise DataError(f"{name}: {key} holds {kind}, not numbers")
     if dataset.shape is None or len(dataset.shape) == 0:
         raise DataError(f"{name}: {key} has no rows, expected an array")
-    declared = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
-    budget.spend(declared, stored=dataset.id.get_storage_size(), key=key, name=name)
+    spend(dataset, key, name, budget)
+
+
+def spend(dataset: "h5py.Dataset", key: str, name: str, budget: Budget) -> None:
+    """Count an array: what it declares, and what it takes, as float32 or as one whole chunk.
+
+    Raises:
+        DataError: see :meth:`Budget.spend`.
+    """
+    count = int(np.prod(dataset.shape or (), dtype=object))
+    width = dataset.dtype.itemsize
+    chunk = int(np.prod(dataset.chunks, dtype=object)) * width if dataset.chunks else 0
+    grown = count * max(width, 4 if dataset.dtype.kind in "iuf" else 1)
+    stored = dataset.id.get_storage_size()
+    budget.spend(count * width, stored=stored, key=key, name=name, taken=max(grown, chunk))
+
+
+def attribute(node: "h5py.Group", key: str, name: str) -> np.ndarray | None:
+    """An attribute of a few numbers, or None where there is none.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    import h5py
+
+    if key not in node.attrs:
+        return None
+    found = h5py.h5a.open(node.id, key.encode())
+    if found.dtype.kind not in "iubf" or found.get_storage_size() > _ATTRIBUTE_BYTES:
+        raise DataError(f"{name}: the attribute {key} holds something else than a few numbers")
+    return np.asarray(node.attrs[key])

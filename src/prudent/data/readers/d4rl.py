@@ -209,11 +209,11 @@ def _declared(file: "h5py.File", key: str, name: str, least: int = 1) -> int | N
     """A whole number where the writer left it: an attribute, or under ``metadata`` as an array or attribute."""
     import h5py
 
-    value = file.attrs.get(key)
+    value = _hdf5.attribute(file, key, name)
     if value is None:
         value = _small(file, f"metadata/{key}", "iub", 1, name)
     if value is None and isinstance(group := _hdf5.child(file, "metadata", name), h5py.Group):
-        value = group.attrs.get(key)
+        value = _hdf5.attribute(group, key, name)
     if value is None:
         return None
     number = np.asarray(value).ravel()

@@ -1,17 +1,13 @@
 """Which column of a table means what: a TOML file, or the same as a dictionary."""
 
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from prudent.config import check_names, from_json
+from prudent.config import check_names, from_json, read_toml
 from prudent.errors import ConfigError
-
-MOST_BYTES = 256 << 10
-"""A longer TOML file is none that a person wrote."""
 
 _LISTS = ("observation", "action", "next_observation", "mask", "next_mask", "action_low", "action_high")
 
@@ -65,7 +61,7 @@ def read_map(source: "TableMap | Mapping[str, Any] | str | Path") -> TableMap:
     if isinstance(source, Mapping):
         name, values = "mapping", dict(source)
     else:
-        name, values = Path(source).name, _toml(Path(source).expanduser())
+        name, values = Path(source).name, read_toml(Path(source).expanduser())
     for key in _LISTS:
         if key in values and not isinstance(values[key], list | tuple):
             values[key] = [values[key]]
@@ -77,24 +73,6 @@ def read_map(source: "TableMap | Mapping[str, Any] | str | Path") -> TableMap:
         return _checked(from_json(TableMap, values), name)
     except ConfigError as error:
         raise ConfigError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from error
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    """A TOML file.
-
-    Raises:
-        ConfigError: it is missing, longer than any that a person wrote, or not TOML.
-    """
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
-    if path.stat().st_size > MOST_BYTES:
-        raise ConfigError(f"{path.name}: a mapping of {path.stat().st_size} bytes; {MOST_BYTES} are the most")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path.name}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path.name}: not TOML ({' '.join(str(error).split())[:200]})") from error
 
 
 def _checked(found: TableMap, name: str) -> TableMap:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prudent.data.columns import Bound, counted
+from prudent.data.columns import Bound, check_count, counted
 from prudent.data.dataset import Dataset
-from prudent.data.readers import _hdf5
+from prudent.data.readers import _hdf5, _ipc
 from prudent.data.readers._budget import Budget
 from prudent.errors import DataError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
 _PARTS = ("observations", "actions", "rewards", "terminations", "truncations")
-_METADATA_LIMIT = 64 << 20
+_METADATA_LIMIT = 8 << 20
 _DEPTH = 6
 
 
@@ -89,11 +89,12 @@ def _locate(source: str | Path) -> tuple[Path, str]:
 
 def _metadata(folder: Path, name: str) -> dict[str, Any]:
     path = folder / "metadata.json"
+    _check_links(folder, name)
     if path.stat().st_size > _METADATA_LIMIT:
         raise DataError(f"{name}: metadata.json has {path.stat().st_size} bytes, which no real one needs")
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{name}: metadata.json cannot be read ({_line(error)})") from error
     if not isinstance(metadata, dict):
         raise DataError(f"{name}: metadata.json is not an object")
@@ -103,6 +104,16 @@ def _metadata(folder: Path, name: str) -> dict[str, Any]:
             raise DataError(f"{name}: metadata.json declares no {key}; the environment is not made to find out")
         _check_space(metadata[key], key, name)
     return metadata
+
+
+def _check_links(folder: Path, name: str) -> None:
+    """Refuse links in the dataset's folder that lead out of it, and what is neither file nor folder."""
+    root = folder.resolve()
+    for path in folder.rglob("*"):
+        if not path.resolve().is_relative_to(root):
+            raise DataError(f"{name}: {path.relative_to(folder)} is a link that leads out of the dataset's folder")
+        if not path.is_file() and not path.is_dir():
+            raise DataError(f"{name}: {path.relative_to(folder)} is no regular file")
 
 
 def _check_space(text: str, key: str, name: str) -> None:
@@ -115,24 +126,42 @@ def _check_space(text: str, key: str, name: str) -> None:
     allowed = ("Box",) if key == "observation_space" else ("Box", "Discrete")
     if kind not in allowed:
         raise DataError(f"{name}: {key} is a {kind}, only {' and '.join(allowed)} can be read")
-    if kind == "Box" and (len(shape) != 1 or not isinstance(shape[0], int) or not 0 < shape[0] <= 1 << 20):
+    if kind == "Discrete":
+        if type(space.get("n")) is not int or type(space.get("start", 0)) is not int:
+            raise DataError(f"{name}: {key} needs whole numbers n and start")
+        check_count(space["n"], name)
+    flat = isinstance(shape, list) and len(shape) == 1 and type(shape[0]) is int and 0 < shape[0] <= 1 << 20
+    if kind == "Box" and not flat:
         raise DataError(f"{name}: {key} has shape {shape}, only flat vectors can be read")
 
 
 def _look_over(folder: Path, metadata: dict[str, Any], name: str) -> None:
     """Everything Minari is about to read, checked for size, type and links first."""
     budget = Budget()
-    if metadata.get("data_format", "hdf5") != "hdf5":
-        for path in folder.rglob("*.arrow"):
-            size = path.stat().st_size
-            budget.spend(size, stored=size, key=path.name, name=name)
+    kind = metadata.get("data_format", "hdf5")
+    if kind not in ("hdf5", "arrow"):
+        raise DataError(f"{name}: data_format is {str(kind)[:40]!r}, hdf5 and arrow can be read")
+    if kind == "arrow":
+        _check_episodes(metadata, sum(path.is_dir() for path in folder.iterdir()), name)
+        for path in sorted(folder.glob("*/*")):
+            if path.name != "metadata.json" and not path.name.startswith((".", "_")):
+                _ipc.check(path, f"{path.parent.name}/{path.name}", name, budget)
         return
     path = folder / "main_data.hdf5"
     if not path.is_file():
         raise DataError(f"{name}: no main_data.hdf5 beside metadata.json")
     with _hdf5.opened(path) as file:
+        _check_episodes(metadata, len(file), name)
         for key in file.keys():  # noqa: SIM118 - typed as str, unlike iteration
             _walk(file, key, key, name, budget)
+    budget.settle(name)
+
+
+def _check_episodes(metadata: dict[str, Any], there: int, name: str) -> None:
+    count = metadata.get("total_episodes")
+    # Minari makes a list of that many numbers before it looks for the first of them.
+    if type(count) is not int or not 0 <= count <= there:
+        raise DataError(f"{name}: metadata.json declares {str(count)[:40]} total_episodes, there are {there}")
 
 
 def _walk(group: "h5py.Group", key: str, where: str, name: str, budget: Budget, depth: int = 0) -> None:
@@ -145,10 +174,9 @@ def _walk(group: "h5py.Group", key: str, where: str, name: str, budget: Budget, 
         for inner in node.keys():  # noqa: SIM118
             _walk(node, inner, f"{where}/{inner}", name, budget, depth + 1)
     elif isinstance(node, h5py.Dataset):
-        declared = int(np.prod(node.shape or (), dtype=object)) * node.dtype.itemsize
         if key in _PARTS and node.dtype.kind not in "fiub":
             raise DataError(f"{name}: {where} holds objects or text, not numbers")
-        budget.spend(declared, stored=node.id.get_storage_size(), key=where, name=name)
+        _hdf5.spend(node, where, name, budget)
 
 
 # --- content ------------------------------------------------------------------------------------------------

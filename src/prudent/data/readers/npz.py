@@ -1,5 +1,7 @@
 """npz: one array per column, with the keys of MLX-CQL."""
 
+import io
+import tokenize
 import zipfile
 from pathlib import Path
 from typing import IO, Literal
@@ -13,6 +15,7 @@ from prudent.data.readers._budget import Budget
 from prudent.data.readers._episodes import note_on_equal_lengths, settle
 from prudent.errors import DataError
 
+_HEADER_BYTES = 10_000
 REQUIRED = ("observations", "actions", "rewards", "next_observations")
 FLAGS = ("dones", "terminals", "timeouts")
 OPTIONAL = ("action_low", "action_high", "discrete", "n_actions", *masks.KEYS.values())
@@ -146,11 +149,14 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     table: dict[str, np.ndarray] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-            for key in (*REQUIRED, *FLAGS, *OPTIONAL):
-                if key in entries:
-                    with archive.open(entries[key]) as stream:
-                        table[key] = _array(stream, entries[key], key, path.name, budget)
+            entries = _entries(archive, path.name)
+            for key, entry in entries.items():
+                with archive.open(entry) as stream:
+                    _check(stream, entry, key, path.name, budget)
+            budget.settle(path.name)
+            for key, entry in entries.items():
+                with archive.open(entry) as stream:
+                    table[key] = np.lib.format.read_array(stream, allow_pickle=False)
     except DataError:
         raise
     # Everything that zipfile, zlib and NumPy raise for damaged or unusual content.
@@ -162,6 +168,11 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         RuntimeError,
         NotImplementedError,
         KeyError,
+        SyntaxError,
+        MemoryError,
+        TypeError,
+        OverflowError,
+        tokenize.TokenError,
     ) as error:
         raise DataError(f"{path.name}: a truncated or damaged npz file ({_line(error)})") from error
     except Exception as error:
@@ -171,8 +182,24 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     return table
 
 
-def _array(stream: IO[bytes], entry: zipfile.ZipInfo, key: str, name: str, budget: Budget) -> np.ndarray:
-    """One array, after its header was compared with the bytes that the archive holds."""
+def _entries(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
+    """The known arrays of an archive, as NumPy stores them."""
+    entries: dict[str, zipfile.ZipInfo] = {}
+    for entry in archive.infolist():
+        key = entry.filename.removesuffix(".npy")
+        if key not in (*REQUIRED, *FLAGS, *OPTIONAL):
+            continue
+        if key in entries:
+            raise DataError(f"{name}: {key} is in the file twice")
+        # Other methods unpack to any size, and LZMA takes as much memory as the file asks for.
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError(f"{name}: {key} is packed by method {entry.compress_type}, NumPy writes 0 or 8")
+        entries[key] = entry
+    return {key: entries[key] for key in (*REQUIRED, *FLAGS, *OPTIONAL) if key in entries}
+
+
+def _check(stream: IO[bytes], entry: zipfile.ZipInfo, key: str, name: str, budget: Budget) -> None:
+    """Compare an array's header with the bytes that the archive holds."""
     shape, dtype = _header(stream, key, name)
     if dtype.hasobject:
         raise DataError(f"{name}: {key} holds objects, which are never loaded (they can run code)")
@@ -181,17 +208,21 @@ def _array(stream: IO[bytes], entry: zipfile.ZipInfo, key: str, name: str, budge
     declared = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if any(length < 0 for length in shape) or declared > entry.file_size:
         raise DataError(f"{name}: {key} declares shape {shape} but the file holds only {entry.file_size} bytes of it")
-    budget.spend(declared, stored=entry.compress_size, key=key, name=name)
-    stream.seek(0)
-    return np.lib.format.read_array(stream, allow_pickle=False)
+    # Small numbers become float32.
+    taken = declared * max(dtype.itemsize, 4) // dtype.itemsize if dtype.kind in "iuf" else declared
+    budget.spend(declared, stored=entry.compress_size, key=key, name=name, taken=taken)
 
 
 def _header(stream: IO[bytes], key: str, name: str) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+    if version in ((1, 0), (2, 0)):
+        # NumPy reads a header before it looks how long it is.
+        prefix = stream.read(2 * version[0])
+        if int.from_bytes(prefix, "little") > _HEADER_BYTES:
+            raise DataError(f"{name}: {key} has a header of {int.from_bytes(prefix, 'little')} bytes")
+        header = io.BytesIO(prefix + stream.read(int.from_bytes(prefix, "little")))
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(header)
     else:
         raise DataError(f"{name}: {key} is an npy array of version {version}, only 1.0 and 2.0 hold plain numbers")
     return shape, dtype

@@ -245,7 +245,7 @@ class _Table:
     def _number(self, name: str, role: str) -> np.ndarray:
         import pyarrow as pa
 
-        column = self.table.column(name)
+        column: Any = self.table.column(name)
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or _is_decimal(column.type)):
@@ -262,7 +262,7 @@ class _Table:
                 f"{self.name}: column {_arrow.shown(name)} for {role} is empty in {counted(missing, 'row')}, "
                 f"the first is row {rows[0]}"
             )
-        bad = np.flatnonzero(~np.isfinite(values)) if values.dtype.kind == "f" else ()
+        bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             raise DataError(
                 f"{self.name}: column {_arrow.shown(name)} for {role} is NaN or infinite in "
