@@ -8,15 +8,17 @@ decisions lie from those of other episodes is the measure of how far a policy's 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from prudent import runs
 from prudent.coverage import action_table, diverged
 from prudent.data import Dataset
 from prudent.data.columns import counted
-from prudent.errors import ConfigError, DataError
+from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.neighbours import Neighbourhood
 from prudent.ope import policy as policies
 from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
@@ -28,6 +30,9 @@ FOLDS = 5
 
 KINDS = ("decision", "state", "action")
 """The scores, as :class:`prudent.neighbours.Scores` has them."""
+
+QUICK_REFERENCE = 10_000
+"""Rows that decisions are held against at the end of every training: a second or two."""
 
 ROWS = 8192
 """Observations that a policy is asked about at once."""
@@ -102,6 +107,15 @@ def support(agent: Any, dataset: Dataset, *, at: Dataset | None = None, **settin
         episodes=place.episode_of_row[decided],
         actions=action_table(dataset.action[some], actions, dataset.spec),
     )
+
+
+def write(folder: Path, population: Population, dataset: Dataset) -> None:
+    """``support.json`` of a run: what :func:`support` finds, held against fewer rows; or why it cannot be told."""
+    try:
+        found = support(population, dataset, reference=QUICK_REFERENCE).to_json()
+    except PrudentError as error:
+        found = {"reading": [f"It is not known which decisions lie outside the data: {error}."]}
+    runs.write_json(folder / "support.json", {"step": population.state.step, **found})
 
 
 def _check(agent: Any, dataset: Dataset) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from prudent import algorithms, checkpoint, envs, files, loggers, report, runs
+from prudent import algorithms, checkpoint, envs, files, loggers, report, runs, supported
 from prudent.config import from_json
 from prudent.data import BUILTIN, Dataset, load_dataset
 from prudent.data.columns import check_bounds
@@ -198,6 +198,7 @@ def _run(
 
     def learn(recorder: Recorder) -> None:
         fit(population, dataset, options.steps, recorder)
+        supported.write(folder, population, dataset)
 
     advice = f"go on with: prudent train --resume {folder}"
     return record(population, dataset, options, folder, learn, advice, extra, resume_at)

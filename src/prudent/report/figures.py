@@ -1,4 +1,4 @@
-"""The pictures of a run: ``curves.png``, everything that moved, and ``eval_returns.png``, what came of it.
+"""The pictures of a run: ``curves.png``, everything that moved, ``eval_returns.png``, what came of it, ``support.png``.
 
 Lines are means over the seeds of one setting, bands reach from the smallest to the largest seed. Members that
 are no number at a step are left out of the mean there; the report names them.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prudent.report import style
 from prudent.report.run import Run, read_run, span
+from prudent.report.support import support_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def write_figures(run_folder: Path | str, compare: Mapping[str, Path | str] | No
     """Draw what there is to draw into the run folder.
 
     ``compare`` names further runs whose evaluation return is drawn beside (``{"BC": folder}``). Returns the
-    paths by name, ``curves`` and ``eval_returns``; a picture without any data is not written.
+    paths by name, ``curves``, ``eval_returns`` and ``support``; a picture without any data is not written.
     """
     run = read_run(run_folder)
     others = {name: read_run(folder) for name, folder in (compare or {}).items()}
@@ -56,10 +57,10 @@ def write_figures(run_folder: Path | str, compare: Mapping[str, Path | str] | No
 
 def draw_figures(run: Run, others: Mapping[str, Run]) -> dict[str, Path]:
     """:func:`write_figures` for runs that were read already."""
-    drawn = {"curves": curves(run), "eval_returns": eval_returns(run, others)}
+    drawn = {"curves": curves(run), "eval_returns": eval_returns(run, others), "support": support_of(run)}
     return {
         name: style.save_png(figure, run.folder / f"{name}.png", dpi)
-        for (name, figure), dpi in zip(drawn.items(), (115, 150), strict=True)
+        for (name, figure), dpi in zip(drawn.items(), (115, 150, 150), strict=True)
         if figure is not None
     }
 

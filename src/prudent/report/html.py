@@ -23,9 +23,11 @@ _FILES = (
     "environment.json",
     "status.json",
     "evaluation.json",
+    "support.json",
     "metrics.jsonl",
     "curves.png",
     "eval_returns.png",
+    "support.png",
     "events.tensorboard",
     "checkpoints",
     "videos",
@@ -73,6 +75,7 @@ def _render(run: Run, others: Mapping[str, Run], pictures: Mapping[str, Path]) -
         verdict=judge(run, others),
         tables=tables(run, others),
         pictures=[_picture(name, pictures[name]) for name in _PICTURES if name in pictures],
+        support=_support(run, pictures.get("support")),
         videos=_videos(run, others),
         dataset=_pairs(run.dataset),
         settings=_pairs({"algorithm": run.config.get("algorithm")} | dict(run.config.get("config") or {})),
@@ -103,6 +106,16 @@ def _facts(run: Run) -> list[str]:
 def _picture(name: str, path: Path) -> dict[str, str]:
     alt, caption = _PICTURES[name]
     return {"name": name, "data": _data_uri(path, "image/png"), "alt": alt, "caption": caption}
+
+
+def _support(run: Run, picture: Path | None) -> dict[str, Any]:
+    """The picture of support and its sentences; nothing where the run does not tell."""
+    reading = run.support.get("reading")
+    if not isinstance(reading, list):
+        return {}
+    alt = "Distance of decisions to the logged ones of other episodes, of the log and of the policy"
+    data = None if picture is None else _data_uri(picture, "image/png")
+    return {"picture": data, "alt": alt, "reading": [str(sentence) for sentence in reading]}
 
 
 def _videos(run: Run, others: Mapping[str, Run]) -> list[dict[str, str]]:

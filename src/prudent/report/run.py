@@ -54,6 +54,7 @@ class Run:
     environment: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
+    support: dict[str, Any] = field(default_factory=dict)
     series: dict[str, dict[str, Series]] = field(default_factory=dict)
 
     @property
@@ -195,6 +196,7 @@ def read_run(folder: Path | str) -> Run:
         environment=_read_object(folder / "environment.json"),
         status=_read_object(folder / "status.json"),
         evaluation=_read_object(folder / "evaluation.json"),
+        support=_read_object(folder / "support.json"),
         series=series,
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prudent.report import style
+from prudent.report.run import Run, as_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,24 @@ def draw_support(figures: Mapping[str, Any], path: Path) -> Path:
     return style.save_png(support_picture(figures), path, dpi=150)
 
 
+def support_of(run: Run) -> "Figure | None":
+    """The picture of a run's ``support.json``; None where there is none, or one of another version."""
+    return support_picture(run.support) if _can_be_drawn(run.support) else None
+
+
+def _can_be_drawn(figures: Mapping[str, Any]) -> bool:
+    """Whether everything that :func:`support_picture` reads is there and fits."""
+    try:
+        histogram, threshold = figures["histogram"], figures["thresholds"]["decision"]["threshold"]
+        edges, *shares = (histogram[key] for key in ("edges", "logged", "policy"))
+        numbers = [threshold, figures["level"], figures["overall"]["outside"], *edges, *shares[0], *shares[1]]
+        strict = figures["thresholds"]["decision"]["strict"]
+    except (KeyError, TypeError):
+        return False
+    known = all(as_number(value) is not None for value in numbers) and (strict is None or as_number(strict) is not None)
+    return known and len(edges) > 1 and list(edges) == sorted(edges) and all(len(s) == len(edges) - 1 for s in shares)
+
+
 def support_picture(figures: Mapping[str, Any]) -> "Figure":
     """Two histograms of the decision score, of the log and of the policy, and the thresholds; the last bin is open."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
@@ -26,7 +45,7 @@ def support_picture(figures: Mapping[str, Any]) -> "Figure":
     figure = style.new_figure(7.6, 4.1)
     axes = figure.add_subplot()
     share = 100 * figures["overall"]["outside"]
-    title = style.label_text(f"{share:.1f} % of the decisions lie outside {figures['dataset']}", longest=64)
+    title = style.label_text(f"{share:.1f} % of the decisions lie outside {figures.get('dataset', '')}", longest=64)
     style.quiet(axes, title, size=12, below=" ")
     axes.stairs(histogram["logged"], edges, fill=True, color=style.QUIET, alpha=0.35, linewidth=0)
     axes.stairs(taken, edges, color=style.PALETTE[0], linewidth=2)
