@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from prudent import algorithms
-from prudent.data import Dataset
+from prudent import algorithms, training_data
+from prudent.data import Dataset, shards
+from prudent.data.readers.stream import rows_of
 from prudent.errors import ConfigError, DataError
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling
@@ -118,3 +119,72 @@ def test_a_gap_within_an_episode_has_no_next_action():
     known = data.followed
     assert not known[6], "the row before a gap does not know what came next"
     assert known[7], "from there on rows follow each other again"
+
+
+@pytest.fixture
+def random_log():
+    """Five episodes of 40 random rows."""
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(201, 3))
+    return Dataset.from_columns(
+        observation=states[:-1],
+        action=rng.uniform(-2, 2, size=(200, 2)),
+        reward=rng.normal(size=200),
+        next_observation=states[1:],
+        terminated=np.arange(200) % 40 == 39,
+        truncated=np.zeros(200, dtype=bool),
+        action_low=-2.0,
+        action_high=2.0,
+    )
+
+
+def mapped(dataset, folder) -> Dataset:
+    """The same dataset, its rows in files."""
+    with shards.Writer(folder, len(dataset)) as writer:
+        writer.append(rows_of(dataset, slice(None)))
+        return writer.finish(dataset.spec, dataset.name)
+
+
+@pytest.mark.parametrize("fraction", [1.0, 0.3])
+def test_mapped_rows_give_the_batches_of_those_in_memory(random_log, tmp_path, monkeypatch, fraction):
+    monkeypatch.setattr(training_data, "_RESIDENT", 1)  # pages are let go of at every batch
+    files = mapped(random_log, tmp_path / "log")
+    configs = [algorithms.get("bc").Config(top_fraction=f) for f in (fraction, 1.0)]
+    settings, needs = Hyper(configs), ("next_action", "return_to_go")
+    for config in configs:
+        # What bc does not have, and returns need.
+        object.__setattr__(config, "discount", 0.9)
+    found = []
+    for data in (random_log, files):
+        source = TrainingData(data, Scaling.fit(data, True), settings, torch.device("cpu"), needs)
+        rng = MemberRng([0, 1], "sample")
+        batches = [source.sample(rng, size) for size in (8, 8, 8, 5, 8)]
+        found.append((source, batches, rng.state()))
+    (inside, batches, state), (outside, others, other_state) = found
+    assert inside.on_device
+    assert not outside.on_device
+    for batch, other in zip(batches, others, strict=True):
+        for name, tensor in vars(batch).items():
+            if tensor is not None:
+                assert torch.equal(tensor, getattr(other, name)), f"{name} differs"
+    assert torch.equal(state, other_state), "a checkpoint would store other generators"
+
+
+def test_where_the_columns_lie_is_told(random_log, tmp_path):
+    for data, words in ((random_log, "on cpu"), (mapped(random_log, tmp_path / "log"), "mapped from files")):
+        source = TrainingData(data, Scaling.fit(data, False), hyper(1.0), torch.device("cpu"), ())
+        assert words in source.memory()
+        assert source.memory().startswith("data 7.2 KiB"), "200 rows of 9 numbers and a flag"
+
+
+def test_members_that_agree_share_their_returns(random_log):
+    config = algorithms.get("cql").Config()
+    source = TrainingData(
+        random_log,
+        Scaling.fit(random_log, False),
+        Hyper([config] * 3),
+        torch.device("cpu"),
+        ("return_to_go",),
+    )
+    assert source.return_to_go_PR.shape == (3, 200)
+    assert source.return_to_go_PR.untyped_storage().nbytes() == 4 * 200

@@ -74,10 +74,9 @@ class Writer:
         if not self._open:
             self._begin(described)
         if described != self._described:
-            different = sorted(
-                key for key in described | self._described if described.get(key) != self._described.get(key)
-            )
-            raise DataError(f"{self.folder.name}: {', '.join(different)} is not the same in all of the sources")
+            keys = sorted(described | self._described)
+            different = [key for key in keys if described.get(key) != self._described.get(key)]
+            raise DataError(f"{self.folder.name}: {', '.join(different)}: not the same in all of the sources")
         for key, column in block.items():
             self._open[key].write(np.ascontiguousarray(column).data)
         self.written += len(block["reward"])
