@@ -9,12 +9,12 @@ LINEAR = Settings(
     members=3,
     folds=2,
     n_bootstrap=0,
-    steps=1200,
+    steps=500,
     batch_size=128,
     hidden=(),
     lr=0.02,
-    polyak=0.1,
-    behaviour_steps=400,
+    polyak=0.2,
+    behaviour_steps=300,
 )
 """For one-hot observations: linear values are tables there."""
 

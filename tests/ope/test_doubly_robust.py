@@ -53,7 +53,7 @@ def test_wdr_is_the_papers():
     ("name", "mistaken"),
     [
         ("history", lambda ratio: np.cumsum(ratio, axis=1) - ratio),
-        ("normalized", lambda log_rho, counts=None: np.exp(log_rho) / len(log_rho)),
+        ("normalized", lambda log_rho, _=None: np.exp(log_rho) / len(log_rho)),
     ],
     ids=["the action that earned the reward left out", "weights not normalised"],
 )

@@ -30,6 +30,9 @@ COLUMNS = ("behaviour_log_prob", "behavior_log_prob")
 """Column with the log's own log-probability of each action (log-density in the log's units), in either spelling."""
 
 CHECK_EVERY = 100
+DEFENSIVE = 0.05
+"""Weight of a component as broad as all actions together (a defensive mixture: Hesterberg 1995): a model that is sure
+and wrong of a single action would otherwise hand its episode all the weight."""
 HELD_OUT = 5
 """Every fifth of a fold's episodes is held out, to stop and for the temperature."""
 
@@ -113,17 +116,27 @@ def logged_log_prob(dataset: Dataset) -> np.ndarray | None:
 # --- the model --------------------------------------------------------------------------------------------------------
 
 
-def mixture(params: Params, observation: Tensor, components: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-weights (P, B, C), means and log-deviations (P, B, C, A) before the tanh."""
-    out_PBCO = nn.mlp(params, observation).unflatten(-1, (components, -1))
+def mixture(params: Params, observation: Tensor, broad_2A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-weights (P, B, C + 1), means and log-deviations (P, B, C + 1, A) before the tanh.
+
+    The last component is ``broad_2A`` (mean and log-deviation) with weight :data:`DEFENSIVE` in every state.
+    """
+    size = broad_2A.shape[-1]
+    out_PBCO = nn.mlp(params, observation).unflatten(-1, (-1, 1 + 2 * size))
     mean, log_std = out_PBCO[..., 1:].chunk(2, dim=-1)
-    return out_PBCO[..., 0].log_softmax(-1), mean, log_std.clamp(nn.LOG_STD_MIN, nn.LOG_STD_MAX)
+    fixed = broad_2A.expand(*out_PBCO.shape[:2], 2, size)
+    log_weight = out_PBCO[..., 0].log_softmax(-1) + math.log(1 - DEFENSIVE)
+    return (
+        torch.cat([log_weight, torch.full_like(log_weight[..., :1], math.log(DEFENSIVE))], -1),
+        torch.cat([mean, fixed[..., :1, :]], -2),
+        torch.cat([log_std.clamp(nn.LOG_STD_MIN, nn.LOG_STD_MAX), fixed[..., 1:, :]], -2),
+    )
 
 
-def mixture_log_prob(params: Params, observation: Tensor, action: Tensor, components: int) -> Tensor:
-    """Log-density (P, B) of actions (P, B, A) in [-1, 1]."""
-    log_weight, mean, log_std = mixture(params, observation, components)
-    return (log_weight + nn.log_prob_tanh_gaussian(mean, log_std, action.unsqueeze(-2))).logsumexp(-1)
+def broad(action: Tensor) -> Tensor:
+    """Mean and log-deviation of all actions (rows, A) before the tanh, one and a half times as wide, (2, A)."""
+    reached = action.clamp(-nn.ACTION_LIMIT, nn.ACTION_LIMIT).atanh()
+    return torch.stack([reached.mean(0), (1.5 * reached.std(0)).clamp(min=math.exp(nn.LOG_STD_MIN)).log()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +148,7 @@ class Cross:
     scaling: Scaling
     params: Params
     temperature: Tensor  # (K,), 1 for continuous actions
+    broad: Tensor  # (2, A), see :func:`broad`; nothing for discrete actions
     fold_of_row: np.ndarray  # (rows,)
 
     def _parts(self) -> list[tuple[int, np.ndarray, Tensor, Params]]:
@@ -161,9 +175,7 @@ class Cross:
                 found[rows] = nn.log_prob_categorical(logits, allowed).double().numpy()
             else:
                 asked = self.scaling.action(torch.from_numpy(actions[rows]))
-                log_weight, mean, log_std = (
-                    x.movedim(0, 1) for x in mixture(own, observation, self.settings.components)
-                )
+                log_weight, mean, log_std = (x.movedim(0, 1) for x in mixture(own, observation, self.broad))
                 each = nn.log_prob_tanh_gaussian(mean, log_std, asked.unsqueeze(-2))
                 found[rows] = (log_weight + each).logsumexp(-1).double().numpy()
         return found if self.dataset.spec.discrete else found - float(self.scaling.action_half_range.log().sum())
@@ -173,7 +185,7 @@ class Cross:
         """Probability integral transform of each logged action's features, (rows, A): uniform if calibrated."""
         found = np.empty(self.dataset.action.shape)
         for _, rows, observation, own in self._parts():
-            log_weight, mean, log_std = mixture(own, observation, self.settings.components)
+            log_weight, mean, log_std = mixture(own, observation, self.broad)
             inside = self.scaling.action(torch.from_numpy(self.dataset.action[rows]))
             reached = inside.clamp(-nn.ACTION_LIMIT, nn.ACTION_LIMIT).atanh().unsqueeze(-2)
             below = torch.special.ndtr((reached - mean[0]) / log_std[0].exp())
@@ -210,7 +222,8 @@ def _train(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) 
     pools, held = zip(*[_split(dataset, fold_E, k, seed) for k in range(folds)], strict=True)
     outputs = spec.action_size if spec.discrete else settings.components * (1 + 2 * spec.action_size)
     params = nn.init_mlp(MemberRng(seeds, "behaviour"), (spec.observation_size, *settings.hidden, outputs))
-    loss = _loss(dataset, scaling, settings)
+    widest = torch.zeros(2, 0) if spec.discrete else broad(scaling.action(torch.from_numpy(dataset.action)))
+    loss = _loss(dataset, scaling, widest)
     check_rng = MemberRng(seeds, "behaviour held out")
     held_KB = torch.stack([p[i] for p, i in zip(held, check_rng.integers([len(p) for p in held], 2048), strict=True)])
     rng, state = MemberRng(seeds, "behaviour rows"), optim.adam_init(params)
@@ -231,7 +244,7 @@ def _train(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) 
     temperature = torch.ones(folds)
     if spec.discrete:
         temperature = torch.stack([_temperature(loss, best, held_KB, k) for k in range(folds)])
-    return Cross(dataset, settings, scaling, best, temperature, fold_R)
+    return Cross(dataset, settings, scaling, best, temperature, widest, fold_R)
 
 
 def _split(dataset: Dataset, fold_E: np.ndarray, fold: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -243,7 +256,7 @@ def _split(dataset: Dataset, fold_E: np.ndarray, fold: int, seed: int) -> tuple[
     return torch.from_numpy(np.flatnonzero(other_R & ~held_R)), torch.from_numpy(np.flatnonzero(held_R))
 
 
-def _loss(dataset: Dataset, scaling: Scaling, settings: Settings) -> Any:
+def _loss(dataset: Dataset, scaling: Scaling, widest: Tensor) -> Any:
     """A function of parameters and rows (K, B), and of a temperature if discrete: negative log-likelihood (K,)."""
     observation = scaling.observation(torch.from_numpy(dataset.observation))
     action = scaling.action(torch.from_numpy(dataset.action))
@@ -255,7 +268,9 @@ def _loss(dataset: Dataset, scaling: Scaling, settings: Settings) -> Any:
         return -nn.value_of(log_prob, action[rows]).mean(-1)
 
     def continuous(params: Params, rows: Tensor) -> Tensor:
-        return -mixture_log_prob(params, observation[rows], action[rows], settings.components).mean(-1)
+        log_weight, mean, log_std = mixture(params, observation[rows], widest)
+        each = nn.log_prob_tanh_gaussian(mean, log_std, action[rows].unsqueeze(-2))
+        return -(log_weight + each).logsumexp(-1).mean(-1)
 
     return discrete if dataset.spec.discrete else continuous
 

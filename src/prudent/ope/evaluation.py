@@ -157,8 +157,7 @@ class Evaluator:
         log, s = self.episodes, self.settings
         policies.check(policy, log.dataset)
         problem = fqe.decisions(log, policy, s, self.seed)
-        unscaled = self.behaviour.fitted.scaling.unscale_action(problem.here) if not problem.discrete else problem.here
-        outside = float(self.behaviour.outside(unscaled.numpy()).mean())
+        outside = float(self.behaviour.outside(problem.asked).mean())
         weights, lacking = self._weights(policy, outside)
         effective = None if weights is None else weights.effective_sample_size()
         if lacking is None and effective is not None and effective < s.min_effective:

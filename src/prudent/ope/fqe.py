@@ -34,7 +34,9 @@ class Decisions:
     """The log as fitted Q evaluation reads it: rows in the networks' units, and what the policy does there.
 
     ``here`` and ``ahead`` are the policy at s and at s': probabilities (rows, A) of discrete actions, draws (rows, N,
-    A) in [-1, 1] of continuous ones. ``discount`` (rows,) is 0 where the task ended.
+    A) of continuous ones. These and the logged ones are standardised with the logged ones' mean and deviation: declared
+    bounds may be far wider than what anybody does. ``asked`` is ``here`` in the units of the log. ``discount`` (rows,)
+    is 0 where the task ended.
     """
 
     observation: Tensor
@@ -44,6 +46,7 @@ class Decisions:
     discount: Tensor
     here: Tensor
     ahead: Tensor
+    asked: np.ndarray
     centre: float
     spread: float
 
@@ -60,37 +63,42 @@ def decisions(episodes: Episodes, policy: Policy, settings: Settings, seed: int)
         ConfigError: it has diverged.
     """
     dataset = episodes.dataset
-    scaling = Scaling.fit(dataset, True)
     if isinstance(policy, DiscretePolicy):
         here = policies.probabilities(policy, dataset.observation, dataset.extra.get("mask"))
         ahead = policies.probabilities(policy, dataset.next_observation, dataset.extra.get("next_mask"))
-        sides = torch.from_numpy(here), torch.from_numpy(ahead)
-    else:
-        here = policies.draws(policy, dataset.observation, settings.draws, seed)
-        ahead = policies.draws(policy, dataset.next_observation, settings.draws, seed + 1)
-        sides = scaling.action(torch.from_numpy(here)), scaling.action(torch.from_numpy(ahead))
-    return _assemble(episodes, scaling, scaling.action(torch.from_numpy(dataset.action)), *sides)
+        return _assemble(episodes, dataset.action, here, ahead, here)
+    here = policies.draws(policy, dataset.observation, settings.draws, seed)
+    ahead = policies.draws(policy, dataset.next_observation, settings.draws, seed + 1)
+    mean, std = dataset.action.mean(0, dtype=np.float64), dataset.action.std(0, dtype=np.float64)
+    std = np.where(std > 1e-6 * np.maximum(1.0, np.abs(mean)), std, 1.0)
+    action, scaled_here, scaled_ahead = (
+        ((drawn - mean) / std).astype(np.float32) for drawn in (dataset.action, here, ahead)
+    )
+    return _assemble(episodes, action, scaled_here, scaled_ahead, here)
 
 
 def behaviour_decisions(episodes: Episodes) -> Decisions:
     """The log's own course as a policy of one action: its value is V of the behaviour, learned without its actions."""
     rows = len(episodes.dataset)
-    only = torch.ones(rows, 1)
-    return _assemble(episodes, Scaling.fit(episodes.dataset, True), torch.zeros(rows, dtype=torch.int64), only, only)
+    only = np.ones((rows, 1), dtype=np.float32)
+    return _assemble(episodes, np.zeros(rows, dtype=np.int64), only, only, only)
 
 
-def _assemble(episodes: Episodes, scaling: Scaling, action: Tensor, here: Tensor, ahead: Tensor) -> Decisions:
-    dataset = episodes.dataset
+def _assemble(
+    episodes: Episodes, action: np.ndarray, here: np.ndarray, ahead: np.ndarray, asked: np.ndarray
+) -> Decisions:
+    dataset, scaling = episodes.dataset, Scaling.fit(episodes.dataset, True)
     discount = np.where(going_on(dataset), episodes.discount**episodes.dt, 0.0)
     centre, spread = first_values(episodes)
     return Decisions(
         observation=scaling.observation(torch.from_numpy(dataset.observation)),
         next_observation=scaling.observation(torch.from_numpy(dataset.next_observation)),
-        action=action,
+        action=torch.from_numpy(action),
         reward=torch.from_numpy(dataset.reward),
         discount=torch.from_numpy(discount.astype(np.float32)),
-        here=here,
-        ahead=ahead,
+        here=torch.from_numpy(here),
+        ahead=torch.from_numpy(ahead),
+        asked=asked,
         centre=centre,
         spread=spread,
     )
@@ -210,13 +218,14 @@ def fit(problem: Decisions, pools: Sequence[Tensor], settings: Settings, seed: i
     params[f"b{len(settings.hidden)}"].zero_()
     frozen = {name: p.clone() for name, p in params.items()}
     state, rng = optim.adam_init(params), MemberRng(seeds, "fqe rows")
+    flat, offset_P1 = _joined(pools)
     polyak_P, lengths = torch.full((count,), settings.polyak), [len(p) for p in pools]
     before = params
     for step in range(settings.steps):
         if step == settings.steps * 9 // 10:
             before = {name: p.clone() for name, p in params.items()}
         index = rng.integers(lengths, settings.batch_size)
-        rows_PB = torch.stack([pool[own] for pool, own in zip(pools, index, strict=True)])
+        rows_PB = flat[index + offset_P1]
         which_PB = index if problem.discrete else rng.integers(problem.ahead.shape[1], settings.batch_size)
         with torch.no_grad():
             y_PB = target(frozen, problem, rows_PB, which_PB)
@@ -230,6 +239,17 @@ def fit(problem: Decisions, pools: Sequence[Tensor], settings: Settings, seed: i
     done, sample = Fitted(problem, frozen, np.zeros(count)), np.unique(pools[0][:: max(1, lengths[0] // 1000)].numpy())
     earlier = Fitted(problem, before, np.zeros(count)).here(range(count), sample).mean(1)
     return Fitted(problem, frozen, np.abs(done.here(range(count), sample).mean(1) - earlier))
+
+
+def _joined(pools: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The different pools one behind the other, and where each member's begins, (P, 1)."""
+    begins: dict[int, int] = {}
+    different: list[Tensor] = []
+    for pool in pools:
+        if id(pool) not in begins:
+            begins[id(pool)] = sum(len(p) for p in different)
+            different.append(pool)
+    return torch.cat(different), torch.tensor([[begins[id(pool)]] for pool in pools])
 
 
 def learning_rate(settings: Settings, step: int) -> float:

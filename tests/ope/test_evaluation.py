@@ -1,0 +1,254 @@
+"""All estimators together on problems whose values are known, and what they refuse."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ope.problems import LINEAR, random_log
+from prudent import ConfigError, DataError, algorithms, ope
+from prudent.members import grid
+from prudent.ope import evaluation, fqe, known
+from prudent.population import Population
+from prudent.scaling import Scaling
+
+TABULAR = known.tabular(4, shift=0.4)
+QUADRATIC = known.quadratic(2)
+CURVED = replace(LINEAR, hidden=(32,), lr=5e-3)
+
+
+@pytest.fixture(scope="module")
+def tabular():
+    return ope.evaluate_policy(TABULAR.target, TABULAR.log(700, 0), settings=replace(LINEAR, n_bootstrap=8))
+
+
+@pytest.fixture(scope="module")
+def quadratic():
+    return ope.evaluate_policy(QUADRATIC.target, QUADRATIC.log(400, 0), settings=CURVED)
+
+
+@pytest.mark.parametrize("name", ["fqe", "wdr", "pdwis"])
+@pytest.mark.parametrize("problem", ["tabular", "quadratic"])
+def test_the_value_is_found(problem, name, request):
+    """Within 8 % of the exact value, and nearer to it than to the behaviour's, which is what ignoring it says."""
+    truth = {"tabular": TABULAR, "quadratic": QUADRATIC}[problem]
+    found = getattr(request.getfixturevalue(problem), name)
+    assert abs(found.value - truth.target_value) < 0.08 * abs(truth.target_value), f"{name}: {found}"
+    assert abs(found.value - truth.target_value) < abs(found.value - truth.behaviour_value)
+    assert found.interval[0] < found.value < found.interval[1]
+
+
+@pytest.mark.parametrize("problem", ["tabular", "quadratic"])
+def test_the_behaviour_is_found(problem, request):
+    truth = {"tabular": TABULAR, "quadratic": QUADRATIC}[problem]
+    found = request.getfixturevalue(problem).behaviour
+    assert abs(found.value - truth.behaviour_value) < 0.08 * abs(truth.behaviour_value), str(found)
+
+
+def test_intervals_with_and_without_refits(tabular, quadratic):
+    assert {tabular.fqe.method, tabular.wdr.method, tabular.behaviour.method} == {"refit"}
+    assert len(tabular.wdr.replicates) == 8
+    assert (quadratic.fqe.method, quadratic.wdr.method) == ("start", "influence")
+    low, high = tabular.wdr.interval
+    assert low < TABULAR.target_value < high
+
+
+def test_the_improvement_is_paired(tabular):
+    found = tabular.improvement["wdr"]
+    assert found.value == pytest.approx(tabular.wdr.value - tabular.behaviour.value)
+    assert found.method == "refit"
+    assert found.standard_error < np.hypot(tabular.wdr.standard_error, tabular.behaviour.standard_error)
+
+
+def test_the_undiscounted_return_is_that_of_the_recording(tabular):
+    data = TABULAR.log(700, 0)
+    assert tabular.undiscounted["behaviour"].value == pytest.approx(data.episode_returns.mean(), rel=1e-5)
+    assert tabular.undiscounted["pdwis"].value > data.episode_returns.mean(), "the target is the better policy"
+
+
+def test_the_summary_is_json_and_the_table_readable(tabular):
+    summary = json.loads(json.dumps(tabular.summary()))
+    assert summary["wdr"]["ci95"] == pytest.approx(list(tabular.wdr.interval))
+    assert summary["behaviour_model"]["source"] == "logged"
+    text = str(tabular)
+    assert all(name in text for name in ("fqe", "wdr", "pdwis", "behaviour", "effective episodes"))
+
+
+def test_equal_seeds_give_equal_figures():
+    data, settings = TABULAR.log(40, 1), replace(LINEAR, steps=50, behaviour_steps=50, n_bootstrap=2, min_effective=1)
+    first, second, third = (
+        ope.evaluate_policy(TABULAR.target, data, settings=settings, seed=s).summary() for s in (0, 0, 1)
+    )
+    assert first == second
+    assert first != third
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_minimum_over_members(monkeypatch):
+    """Members of few steps differ: the estimate has to be their mean."""
+    settings = replace(LINEAR, steps=20, behaviour_steps=20, members=4)
+    seen = []
+    plain = fqe.combine
+
+    def check():
+        seen.clear()
+        monkeypatch.setattr(evaluation.interval, "from_starts", lambda _name, _members, values: _keep(seen, values))
+        ope.evaluate_policy(TABULAR.target, TABULAR.log(40, 0), settings=settings)
+        values, members = seen[0], seen[1]
+        np.testing.assert_allclose(values, members, err_msg="not the mean over members")
+
+    def _keep(seen, values):
+        seen.append(values)
+        return ope.Estimate("fqe", float(values.mean()), (0.0, 0.0), 1.0, "start")
+
+    def remembering(combine):
+        def inner(values):
+            seen.append(combine(values))
+            seen.append(values.mean(0))
+            return seen[-2]
+
+        return inner
+
+    monkeypatch.setattr(fqe, "combine", remembering(plain))
+    check()
+    monkeypatch.setattr(fqe, "combine", remembering(lambda values: values.min(axis=0)))
+    with pytest.raises(AssertionError):
+        check()
+
+
+# --- abstention -------------------------------------------------------------------------------------------------------
+
+
+def never_taken():
+    """A policy that takes the one action which the log lacks."""
+    data = replace(random_log(0, episodes=60), extra={})
+    data = replace(data, spec=replace(data.spec, action_size=3))
+    return data, ope.DiscretePolicy(data.spec, lambda s, _: np.eye(3)[[2] * len(s)], "elsewhere", 0.9)
+
+
+def test_a_policy_that_leaves_the_data_gets_no_figure():
+    data, elsewhere = never_taken()
+    found = ope.evaluate_policy(elsewhere, data, settings=replace(LINEAR, steps=20))
+    for estimate in (found.fqe, found.wdr, found.pdwis, found.undiscounted["pdwis"], found.improvement["fqe"]):
+        assert estimate.value is None
+        assert estimate.interval is None
+    assert "rarer in the log" in found.fqe.reason
+    assert found.support.outside > 0.99
+    assert found.behaviour.supported, "the behaviour needs no support"
+
+
+def test_too_few_effective_episodes_silence_the_weights_alone():
+    data = TABULAR.log(30, 0)
+    settings = replace(LINEAR, steps=20, min_effective=29)
+    found = ope.evaluate_policy(TABULAR.target, data, settings=settings)
+    assert found.fqe.supported
+    assert "effective sample size" in found.wdr.reason
+    assert "effective sample size" in found.pdwis.reason
+    assert ope.evaluate_policy(TABULAR.behaviour, data, settings=settings).wdr.supported
+
+
+def test_one_action_per_state_has_fitted_values_alone():
+    data = QUADRATIC.log(20, 0)
+    policy = Population(
+        "td3_bc", grid(algorithms.get("td3_bc").Config(hidden=(8,)), {}, [0]), data.spec, Scaling.fit(data, True)
+    )
+    settings = replace(CURVED, steps=20, behaviour_steps=20, max_outside=1.0)
+    found = ope.evaluate_policy(policy, data, settings=settings)
+    assert found.fqe.supported
+    assert "no density" in found.wdr.reason
+    assert found.support.effective_sample_size is None
+
+
+# --- what users do wrong ----------------------------------------------------------------------------------------------
+
+
+def evaluate(data, discount=0.9, **settings):
+    return ope.evaluate_policy(
+        ope.DiscretePolicy(data.spec, lambda s, _: np.full((len(s), 2), 0.5), "even"),
+        data,
+        discount=discount,
+        settings=replace(LINEAR, steps=20, behaviour_steps=20, **settings),
+    )
+
+
+def one_line(caught):
+    assert "\n" not in str(caught.value)
+    return True
+
+
+def test_one_episode_is_too_few():
+    with pytest.raises(DataError, match="1 episode, off-policy evaluation needs 4 or more") as caught:
+        evaluate(random_log(episodes=1))
+    assert one_line(caught)
+
+
+def test_missing_truncation_flags_are_seen():
+    data = random_log(0, episodes=12, terminated=0.4)
+    bare = replace(data, truncated=np.zeros(len(data), bool) | (np.arange(len(data)) == len(data) - 1))
+    with pytest.raises(DataError, match="truncation flags are missing") as caught:
+        evaluate(bare)
+    assert one_line(caught)
+
+
+def test_no_discount_for_what_does_not_end():
+    with pytest.raises(ConfigError, match="discount below 1") as caught:
+        evaluate(random_log(episodes=8), discount=1.0)
+    assert one_line(caught)
+    assert evaluate(random_log(episodes=8, terminated=1.1), discount=1.0).behaviour.supported
+
+
+@pytest.mark.parametrize("discount", [-0.1, 1.1, float("nan")])
+def test_a_discount_out_of_range(discount):
+    with pytest.raises(ConfigError, match="discount must lie"):
+        evaluate(random_log(episodes=8), discount=discount)
+
+
+def test_a_policy_without_a_discount_needs_one():
+    with pytest.raises(ConfigError, match="no discount of its own"):
+        evaluate(random_log(episodes=8), discount=None)
+
+
+def test_constant_rewards_are_worth_their_sum():
+    """All that differs is how long episodes last; here all are cut, so every policy is worth 1 / (1 - gamma)."""
+    data = TABULAR.log(60, 0)
+    flat = replace(data, reward=np.ones_like(data.reward), terminated=np.zeros(len(data), bool))
+    flat = replace(flat, truncated=data.terminated | data.truncated)
+    found = ope.evaluate_policy(TABULAR.target, flat, settings=replace(LINEAR, min_effective=2))
+    for estimate in (found.fqe, found.wdr, found.pdwis, found.behaviour):
+        assert estimate.value == pytest.approx(10, rel=0.02), estimate.name
+    assert any("every reward is 1" in note for note in found.notes)
+
+
+def test_probabilities_in_other_units_are_noted():
+    data = TABULAR.log(60, 0)
+    shifted = replace(data, extra={"behaviour_log_prob": data.extra["behaviour_log_prob"] - 3.0})
+    found = ope.evaluate_policy(TABULAR.target, shifted, settings=replace(LINEAR, steps=20, min_effective=2))
+    assert any("check their units" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"folds": 1}, "folds"),
+        ({"n_bootstrap": 1}, "n_bootstrap"),
+        ({"steps": 0}, "steps"),
+        ({"hidden": (0,)}, "hidden"),
+        ({"max_outside": 1.5}, "max_outside"),
+        ({"members": 2.5}, "members must be a whole number"),
+    ],
+)
+def test_settings_out_of_range(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        ope.Settings(**settings)
+
+
+def test_nothing_random_outside_the_seed():
+    """Torch's own generator is left alone."""
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    evaluate(random_log(episodes=8))
+    assert torch.equal(before, torch.get_rng_state())
