@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import tomllib
 from pathlib import Path
 
 import h5py
@@ -84,3 +85,10 @@ def test_the_excerpt_is_the_source():
     )
     assert excerpt in inspect.getsource(cql.conservative_loss)
     assert len(excerpt.splitlines()) <= 25, "one screen"
+
+
+def test_the_readme_names_every_extra():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    section = (ROOT / "README.md").read_text().partition("## Install")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert sorted(named) == sorted(declared), "the table of extras in README.md is not what pyproject.toml declares"
