@@ -57,6 +57,48 @@ def test_adam_equals_torch_in_float32():
             )
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)], ids=str)
+def test_the_fused_step_is_the_plain_one(dtype, tolerance):
+    mine, theirs = ({k: v.to(dtype) for k, v in parameters().items()} for _ in range(2))
+    state, plain = optim.adam_init(mine), optim.adam_init(theirs)
+    for step in range(30):
+        g = {k: v.to(dtype) for k, v in gradients(step).items()}
+        optim.adam_step(mine, g, state, LR.double())
+        plain["count"] += 1
+        optim.plain_step(theirs, g, plain, LR.double())
+    for name, value in theirs.items():
+        assert torch.allclose(mine[name], value, rtol=tolerance, atol=tolerance), f"{name} leaves the plain step"
+        for moment in ("mean", "square"):
+            close = torch.allclose(state[moment][name], plain[moment][name], rtol=tolerance, atol=tolerance)
+            assert close, f"{moment} of {name} leaves the plain step"
+
+
+def test_adam_takes_gradients_that_are_views():
+    """Transposed and expanded ones, whose memory is not laid out as their entries are."""
+    params = {"w": torch.zeros(2, 3, 4), "b": torch.zeros(2, 4)}
+    plain = {k: v.clone() for k, v in params.items()}
+    g = {"w": torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0)).mT, "b": torch.ones(2, 1).expand(2, 4)}
+    optim.adam_step(params, g, optim.adam_init(params), LR)
+    state = optim.adam_init(plain)
+    state["count"] += 1
+    optim.plain_step(plain, g, state, LR)
+    assert all(torch.allclose(params[k], plain[k], atol=1e-6) for k in params)
+
+
+def test_a_member_steps_alone_as_in_company():
+    """Bit for bit, though the routine works on several numbers at once and on the last few one by one."""
+    start = {"w": torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(0)), "log": torch.ones(3)}
+    g = {k: torch.randn(v.shape, generator=torch.Generator().manual_seed(1)) for k, v in start.items()}
+    lr = torch.tensor([0.1, 0.01, 0.1])
+    together = {k: v.clone() for k, v in start.items()}
+    optim.adam_step(together, g, optim.adam_init(together), lr)
+    for p in range(3):
+        alone = {k: v[p : p + 1].clone() for k, v in start.items()}
+        optim.adam_step(alone, {k: v[p : p + 1] for k, v in g.items()}, optim.adam_init(alone), lr[p : p + 1])
+        for k, value in alone.items():
+            assert torch.equal(value[0], together[k][p]), f"{k} of member {p} depends on its company"
+
+
 def test_adam_works_in_place():
     params = parameters()
     state = optim.adam_init(params)

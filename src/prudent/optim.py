@@ -35,6 +35,35 @@ def adam_step(
     if max_norm_P is not None:
         gradients = clip_by_norm(gradients, max_norm_P)
     state["count"] += 1
+    fused = lr_P.device.type == "cpu" and all(p.is_contiguous() for p in params.values())
+    (_fused_step if fused else plain_step)(params, gradients, state, lr_P)
+
+
+def _fused_step(params: Params, gradients: Params, state: AdamState, lr_P: Tensor) -> None:
+    """:func:`plain_step` in one pass over the memory, member by member: the routine takes one learning rate."""
+    # It walks through memory as it lies, so a transposed or expanded gradient has to be written out.
+    in_order = {name: gradients[name].contiguous() for name in params}
+    count = state["count"].float()
+    for p, lr in enumerate(lr_P.tolist()):
+        torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
+            [value[p] for value in params.values()],
+            [in_order[name][p] for name in params],
+            [state["mean"][name][p] for name in params],
+            [state["square"][name][p] for name in params],
+            [],
+            [count] * len(params),
+            lr=lr,
+            beta1=BETA1,
+            beta2=BETA2,
+            weight_decay=0.0,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+def plain_step(params: Params, gradients: Params, state: AdamState, lr_P: Tensor) -> None:
+    """Adam's update in so many words, without waiting for a device; ``state`` counts this step already."""
     count = float(state["count"])
     correction = math.sqrt(1 - BETA2**count)
     rate_P = lr_P / (1 - BETA1**count)
@@ -58,8 +87,9 @@ def clip_by_norm(gradients: Params, max_norm_P: Tensor) -> Params:
 @torch.no_grad()
 def polyak(target: Params, online: Params, rate_P: Tensor) -> None:
     """``target += rate * (online - target)``, in place."""
-    for name, value in target.items():
-        value.lerp_(online[name], per_member(rate_P, value))
+    values = list(target.values())
+    rates = [per_member(rate_P, v) for v in values]
+    torch._foreach_lerp_(values, [online[n] for n in target], rates)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def per_member(value_P: Tensor, like: Tensor) -> Tensor:

@@ -77,7 +77,9 @@ class _Stack(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         x, action, *saved = ctx.saved_tensors
         params = dict(zip(ctx.names, saved, strict=False))
