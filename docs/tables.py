@@ -11,6 +11,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     usage                            what ``prudent --help`` says
     suites                           what each suite that comes with prudent trains
     suite NAME                       the results of a suite, out of docs/bench/NAME.json
+    proof KIND                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
     source MODULE.FUNCTION [| TEXT]  a function's source, up to the line that begins with TEXT
 
 tests/test_docs.py fails while a part differs from what this writes.
@@ -28,6 +29,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+OPE = ("fqe", "wdr", "pdwis")
 PART = re.compile(r"(<!-- generated: (\w+)([^\n]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -160,6 +162,27 @@ def suite(argument: str) -> str:
     return results.markdown(json.loads((ROOT / "docs" / "bench" / f"{argument}.json").read_text(encoding="utf-8")))
 
 
+def proof(argument: str) -> str:
+    """What was measured of the off-policy estimators on one kind of problem, as ``make trust`` left it."""
+    file = ROOT / "benchmarks" / "results" / "ope.json"
+    measured = json.loads(file.read_text(encoding="utf-8"))["summary"][argument]
+    if argument == "abstention":
+        rows = [
+            [f"{which}, {float(share):.0%}", str(own["problems"]), *(f"{own[f'{which}_{n}']:.0%}" for n in OPE)]
+            for which in ("leaving", "staying")
+            for share, own in measured.items()
+        ]
+        return table(["policy", "problems", *(f"`{n}` abstains" for n in OPE)], rows)
+    rows = []
+    for name, own in measured.items():
+        if own["datasets"]:
+            bias = f"{100 * own['bias']:.1f} % (+- {100 * (own['bias_error'] or 0):.1f})"
+            spread = [f"{100 * own[key]:.1f} %" for key in ("rmse", "standard_error")]
+            cover = f"{100 * own['coverage']:.1f} % (+- {100 * own['coverage_error']:.1f})"
+            rows.append([f"`{name}`", str(own["datasets"]), str(own["abstained"]), bias, *spread, cover])
+    return table(["estimator", "datasets", "abstained", "bias", "RMSE", "mean standard error", "coverage"], rows)
+
+
 def source(argument: str) -> str:
     """A function as it stands in the file, or its beginning."""
     path, _, stop = (part.strip() for part in argument.partition("|"))
@@ -182,6 +205,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "usage": usage,
     "suites": suites,
     "suite": suite,
+    "proof": proof,
     "source": source,
 }
 

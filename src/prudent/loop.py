@@ -10,8 +10,10 @@ from torch import Tensor
 
 from prudent.allocator import keep_freed_memory
 from prudent.data import Dataset
+from prudent.data.readers._budget import human
 from prudent.errors import ConfigError
 from prudent.population import Population
+from prudent.training_data import TrainingData
 from prudent.types import Metrics
 
 
@@ -90,6 +92,9 @@ class Observer:
         self.sums: Metrics = {}
         self.counts: dict[str, int] = {}
 
+    def placed(self, told: str) -> None:
+        """Before all else; ``told`` says what lies where and takes how much memory."""
+
     def began(self, metrics: Metrics) -> None:
         """Before the first step; ``metrics`` are those of the first values, if any were fitted."""
 
@@ -104,9 +109,16 @@ class Observer:
         return {name: total / self.counts[name] for name, total in self.sums.items()}
 
 
+def memory_line(population: Population, data: TrainingData) -> str:
+    """What lies where and takes how much memory, one line."""
+    networks = sum(tensor.nbytes for tensor in population.tensors().values())
+    return f"memory: {data.memory()}; networks and optimisers {human(networks)} on {population.device}"
+
+
 def fit(population: Population, dataset: Dataset, steps: int, observer: Observer) -> None:
     """Train ``population`` until it has made ``steps`` steps in all, telling ``observer`` of each."""
     data, first_values = population.prepare(dataset)
+    observer.placed(memory_line(population, data))
     observer.began(first_values)
     while population.state.step < steps:
         metrics = population.step(data)

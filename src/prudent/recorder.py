@@ -52,6 +52,10 @@ class Recorder(Observer):
         self.told: set[str] = set()
         self.no_pictures = False
 
+    def placed(self, told: str) -> None:
+        """Say it."""
+        self.progress.say(told)
+
     def began(self, metrics: Metrics) -> None:
         """Log how well the first values fit, and start the clock."""
         if metrics:

@@ -23,7 +23,7 @@ from prudent.types import Batch, Hyper
 
 _SHARE = 0.8
 """Of the free memory of a GPU that a dataset may take."""
-_RESIDENT = 256 << 20
+_RESIDENT = 128 << 20
 """Bytes of mapped files that a process may have as its own before it lets go of them."""
 _AROUND = 64 << 10
 """Bytes that the system maps around each that is read (Linux: ``fault_around_bytes``)."""
