@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from helpers.toys import FIGURES, Constants
@@ -76,3 +77,29 @@ def test_the_best_of_a_single_setting_and_after_resuming(monkeypatch, tmp_path):
     assert one.best_so_far() == {"step": 40, "return": 7.0, "setting": "all seeds"}
     one.restore({"best": torch.tensor([8.0, 50.0])})  # a checkpoint from before settings
     assert one.best == (8.0, 50, 0)
+
+
+@pytest.mark.parametrize(
+    ("env", "why"),
+    [
+        ("prudent/ToyRaise-v0", "the simulator fell over"),
+        ("prudent/ToyReward-v0", "nan"),
+        ("prudent/ToyObservation-v0", "nan"),
+    ],
+)
+def test_an_environment_that_fails_is_an_incident(tmp_path, env, why):
+    population = Constants([0.0])
+    population.state = SimpleNamespace(step=40)
+    said, logged = [], []
+    progress = SimpleNamespace(log=lambda *_: None, say=said.append)
+    log = SimpleNamespace(log=lambda *words: logged.append(words[:2]))
+    one = recorder.Recorder(population, Options(), tmp_path, log, progress, None)
+    assert not one.evaluate(40, env)
+    (incident,) = one.incidents
+    assert (incident["step"], incident["kind"], incident["member"]) == (40, "evaluation failed", None)
+    assert why in incident["why"].lower()
+    assert "\n" not in incident["why"]
+    assert logged == [(40, {"eval/failed": 1.0})]
+    assert said == [f"evaluation failed at step 40: {incident['why']}; training goes on"]
+    assert json.loads((tmp_path / "status.json").read_text())["incidents"] == [incident]
+    assert one.evaluate(40, TOY), "the next one counts"

@@ -3,10 +3,10 @@
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from prudent.loop import Observer, Options
 from prudent.population import Population
 from prudent.progress import Progress
 from prudent.types import Metrics
+
+T = TypeVar("T")
 
 
 class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
@@ -145,6 +147,19 @@ class Recorder(Observer):
         except OSError as error:
             self.happened(Incident(step, "metrics wait", files.told(error)))
 
+    def attempt(self, kind: str, do: Callable[[], T]) -> T | None:
+        """What ``do`` returns, or None and an incident of this kind: for what training can do without."""
+        try:
+            return do()
+        except OSError as error:
+            why = files.told(error)
+        except PrudentError as error:
+            why = str(error)
+        except Exception as error:  # noqa: BLE001 - environments raise anything
+            why = envs.one_line(error)
+        self.happened(Incident(self.population.state.step, kind, why))
+        return None
+
     def happened(self, incident: Incident) -> None:
         """Tell it, and keep it for ``status.json``: training goes on."""
         self.incidents.append(incident.plain())
@@ -153,22 +168,20 @@ class Recorder(Observer):
 
     def evaluate(self, step: int, env: str) -> bool:
         """Run the policies, deterministic and sampled, and film one if asked to; whether they are the best so far."""
-        try:
-            found = evaluate.evaluate_both(self.population, env, episodes=self.options.eval_episodes)
-        except Exception as error:  # noqa: BLE001 - environments raise anything, and training does without them
-            why = str(error) if isinstance(error, PrudentError) else envs.one_line(error)
+        found = self.attempt(
+            "evaluation failed",
+            lambda: evaluate.evaluate_both(self.population, env, episodes=self.options.eval_episodes),
+        )
+        if found is None:
             self._log(step, {"eval/failed": 1.0})
-            self.happened(Incident(step, "evaluation failed", why))
             return False
         line = evaluation_metrics(found)
         self._log(step, line)
         self.progress.log(step, line)
         summary = found.summary()
         is_best = self.is_best(step, [figures["return_mean"] for figures in summary["members"].values()])
-        try:
-            runs.write_json(self.folder / "evaluation.json", {"step": step, "best": self.best_so_far(), **summary})
-        except OSError as error:
-            self.happened(Incident(step, "write failed", files.told(error)))
+        content = {"step": step, "best": self.best_so_far(), **summary}
+        self.attempt("write failed", lambda: runs.write_json(self.folder / "evaluation.json", content))
         if self.options.video:
             self.film(step, env)
         return is_best

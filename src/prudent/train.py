@@ -198,7 +198,8 @@ def _run(
 
     def learn(recorder: Recorder) -> None:
         fit(population, dataset, options.steps, recorder)
-        supported.write(folder, population, dataset)
+        # The run is saved: it must not end as a failed one because of this.
+        recorder.attempt("support failed", lambda: supported.write(folder, population, dataset))
 
     advice = f"go on with: prudent train --resume {folder}"
     return record(population, dataset, options, folder, learn, advice, extra, resume_at)
