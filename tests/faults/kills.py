@@ -14,20 +14,24 @@ FURTHEST, JITTER = 30, 0.02
 """A process is killed after up to so many steps and seconds: in a step, in a save, or as it starts."""
 
 
-def random_kills(lab: Lab, count: int) -> Outcome:
-    """``count`` kills, spread over as many runs as it takes."""
+def random_kills(lab: Lab, count: int, minutes: float = 60) -> Outcome:
+    """``count`` kills, or as many as fit into so many minutes, spread over as many runs as it takes."""
     outcome, luck = Outcome("SIGKILL at random moments of a run"), random.Random(0)
     run, ended = lab.folder / "killed", 0
     began = time.monotonic()
-    while outcome.faults < count:
+
+    def goes_on() -> bool:
+        return outcome.faults < count and time.monotonic() < began + 60 * minutes
+
+    while goes_on():
         shutil.rmtree(run, ignore_errors=True)
         lab.marks.clear()
         child, begins = lab.start(run), 0
         while True:
-            if outcome.faults < count:
+            if goes_on():
                 lab.marks.wait_for(begins + luck.randrange(FURTHEST), child)
                 time.sleep(luck.uniform(0, JITTER))
-            if outcome.faults >= count or child.poll() is not None:
+            if not goes_on() or child.poll() is not None:
                 break
             if child.kill() == -signal.SIGKILL:
                 outcome.faults += 1
