@@ -125,7 +125,7 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
         monkeypatch.setattr(place, understood)
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command, comments=True)[1:]
-    if words[0] in ("evaluate", "finetune"):
+    if words[0] in ("evaluate", "finetune", "support"):
         Path(words[1]).mkdir(parents=True)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(Understood):

@@ -30,6 +30,8 @@ def test_a_run_folder_holds_what_is_documented(log, tmp_path):
         "videos",
         "curves.png",
         "eval_returns.png",
+        "support.json",
+        "support.png",
         "report.html",
     }
     assert {path.name for path in (run / "videos").iterdir()} == {"step_2.gif", "step_4.gif"}
