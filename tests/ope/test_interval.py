@@ -37,25 +37,29 @@ def test_intervals_of_means_cover():
     assert 0.92 <= hits / 400 <= 0.98, "Student's interval of a normal mean does not cover"
 
 
-def test_replicates_give_their_deviation():
-    replicates = np.array([1.0, 2.0, 4.0])
+def test_replicates_give_their_distance_from_the_value():
+    replicates = np.array([1.0, 2.0, 3.0])
     found = interval.from_replicates("x", 2.0, replicates)
     assert found.standard_error == pytest.approx(replicates.std(ddof=1))
     assert found.method == "refit"
+    aside = interval.from_replicates("x", 2.5, replicates)
+    assert aside.standard_error == pytest.approx(np.hypot(replicates.std(ddof=1), 0.5)), "a bias has to widen it"
 
 
 def test_differences_are_paired():
     rng = np.random.default_rng(1)
     common, own = rng.normal(0, 10, size=30), rng.normal(0, 0.1, size=30)
-    a = interval.from_replicates("a", 5.0, common)
-    b = interval.from_replicates("b", 3.0, common + own)
+    common -= common.mean()
+    a = interval.from_replicates("a", 5.0, 5 + common)
+    b = interval.from_replicates("b", 3.0, 3 + common + own)
     found = interval.difference(a, b)
     assert found.value == 2
     assert found.standard_error < 0.5, "what both share cancels"
     a, b = interval.from_influence("a", 5.0, common), interval.from_influence("b", 3.0, common + own)
     assert interval.difference(a, b).standard_error < 0.5
-    mixed = interval.difference(a, interval.from_replicates("b", 3.0, common[:20]))
-    assert mixed.standard_error == pytest.approx(math.hypot(a.standard_error, common[:20].std(ddof=1)))
+    other = interval.from_replicates("b", 3.0, 3 + common[:20])
+    mixed = interval.difference(a, other)
+    assert mixed.standard_error == pytest.approx(math.hypot(a.standard_error, other.standard_error))
 
 
 def test_no_difference_to_what_is_unsupported():

@@ -3,7 +3,7 @@
 Three ways, from the most to the least complete:
 
 - ``refit``: episodes are drawn anew with replacement, everything that is learned from them is learned again, and the
-  deviation of the replicates is the standard error (Efron & Tibshirani 1993, chapter 6; for off-policy values Hao et
+  distance of the replicates from the estimate is the standard error (Efron & Tibshirani 1993, chapter 6; for off-policy values Hao et
   al. 2021, arXiv 2102.03607);
 - ``influence``: the deviation of each episode's contribution to an estimator that is a mean of such, to first order;
 - ``start``: the deviation of the fitted values over start states and members alone. The fit itself counts as certain,
@@ -92,8 +92,12 @@ def from_influence(name: str, value: float, influence_E: np.ndarray, effective: 
 
 
 def from_replicates(name: str, value: float, replicates_B: np.ndarray) -> Estimate:
-    """Of values on resamples of the episodes, each refitted."""
-    error = float(np.std(replicates_B, ddof=1))
+    """Of values on resamples of the episodes, each refitted.
+
+    The standard error is the root mean square distance of the replicates from the value: their deviation and, where
+    they lie to one side of it, the bias that this reveals (normalised weights and few steps both have one).
+    """
+    error = math.hypot(float(np.std(replicates_B, ddof=1)), float(np.mean(replicates_B)) - value)
     return with_error(name, value, error, "refit", len(replicates_B) - 1, replicates=replicates_B)
 
 

@@ -22,7 +22,7 @@ class Settings:
     behaviour_steps: int = 3_000  # gradient steps of the behaviour model; the best on held-out episodes is kept
     components: int = 3  # tanh-Gaussians in the behaviour model of continuous actions
     min_effective: float = 20.0  # effective episodes below which importance sampling says unsupported
-    max_outside: float = 0.3  # share of the policy's actions outside the data beyond which fitted values do so too
+    max_outside: float = 0.1  # share of the policy's actions outside the data beyond which fitted values do so too
 
     def __post_init__(self):
         for name in (

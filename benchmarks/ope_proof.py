@@ -1,0 +1,202 @@
+"""How far off-policy estimates are from the truth, and how often their intervals hold it.
+
+Problems with exact values (``prudent.ope.known``): random tabular processes and linear-quadratic ones, five of each.
+Recordings are cut at random. Every dataset is a fresh log of one of them, every estimate is refitted on resamples.
+Each finished dataset is an entry of the results, so that an interrupted run goes on where it stopped.
+
+    python benchmarks/ope_proof.py [--datasets 200] [--kinds tabular quadratic abstention] [--minutes 5] [--draw]
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prudent import ope
+from prudent.ope import known
+from prudent.ope.interval import Estimate
+from prudent.report import style
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "ope.json"
+PICTURE = ROOT / "docs" / "images" / "ope.png"
+PROBLEMS = 5
+NAMES = {"fqe": "FQE", "wdr": "WDR", "pdwis": "PDWIS", "behaviour": "behaviour", "improvement": "WDR - behaviour"}
+
+TABULAR = ope.Settings(
+    members=3,
+    folds=2,
+    n_bootstrap=16,
+    steps=400,
+    batch_size=64,
+    hidden=(),
+    lr=0.04,
+    polyak=0.15,
+    behaviour_steps=100,
+    min_effective=20.0,
+)
+QUADRATIC = replace(TABULAR, hidden=(32,), lr=5e-3, steps=500, batch_size=96, polyak=0.1)
+KINDS: dict[str, tuple[Callable[..., known.Known], int, ope.Settings]] = {
+    "tabular": (lambda seed: known.tabular(seed, shift=0.4), 200, TABULAR),
+    "quadratic": (known.quadratic, 150, QUADRATIC),
+}
+
+
+def errors(estimate: Estimate, truth: float) -> dict[str, Any] | None:
+    """How far one estimate is off, in units of the truth's size, and whether its interval holds it."""
+    if estimate.value is None or estimate.interval is None:
+        return None
+    return {
+        "error": (estimate.value - truth) / abs(truth),
+        "standard_error": (estimate.standard_error or 0.0) / abs(truth),
+        "covers": estimate.interval[0] <= truth <= estimate.interval[1],
+    }
+
+
+def one(kind: str, index: int) -> dict[str, Any]:
+    """All estimates of the problem's target on dataset ``index``."""
+    make, episodes, settings = KINDS[kind]
+    problem = make(index % PROBLEMS)
+    found = ope.evaluate_policy(problem.target, problem.log(episodes, 1000 + index), settings=settings, seed=index)
+    gain = found.improvement["wdr"]
+    return {
+        "kind": kind,
+        "index": index,
+        "effective": found.support.effective_sample_size,
+        "outside": found.support.outside,
+        **{e.name: errors(e, problem.target_value) for e in (found.fqe, found.wdr, found.pdwis)},
+        "behaviour": errors(found.behaviour, problem.behaviour_value),
+        "improvement": errors(gain, problem.target_value - problem.behaviour_value),
+    }
+
+
+def abstention(index: int) -> dict[str, Any]:
+    """Whether each estimator abstains where the log never takes the target's favourite action, and where it does."""
+    problem = known.tabular(index, shift=0.4)
+    data = problem.log(100, 2000 + index)
+    settings = replace(TABULAR, n_bootstrap=0, steps=50, min_effective=10.0)
+    bare = replace(data, extra={}, spec=replace(data.spec, action_size=4))
+    share = (0.2, 0.5, 0.8)[index % 3]
+
+    def mixed(observation: np.ndarray, _: np.ndarray | None) -> np.ndarray:
+        own = problem.behaviour.probability(observation, None)  # pyright: ignore[reportAttributeAccessIssue]
+        return np.concatenate([(1 - share) * own, np.full((len(own), 1), share)], axis=1)
+
+    leaving = ope.evaluate_policy(
+        ope.DiscretePolicy(bare.spec, mixed, "leaving", problem.discount), bare, settings=settings
+    )
+    staying = ope.evaluate_policy(problem.target, data, settings=settings)
+    silent = {f"leaving_{name}": not getattr(leaving, name).supported for name in ("fqe", "wdr", "pdwis")}
+    alarms = {f"staying_{name}": not getattr(staying, name).supported for name in ("fqe", "wdr", "pdwis")}
+    return {"kind": "abstention", "index": index, "share": share, **silent, **alarms}
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def read() -> list[dict[str, Any]]:
+    """The datasets done so far."""
+    return json.loads(RESULTS.read_text(encoding="utf-8"))["datasets"] if RESULTS.is_file() else []
+
+
+def figures(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Bias, root mean square error and coverage over datasets, with the coverage's own standard error."""
+    found = [row[name] for row in rows if row[name] is not None]
+    if not found:
+        return {"datasets": 0, "abstained": len(rows)}
+    error = np.array([f["error"] for f in found])
+    cover = float(np.mean([f["covers"] for f in found]))
+    return {
+        "datasets": len(found),
+        "abstained": len(rows) - len(found),
+        "bias": float(error.mean()),
+        "bias_error": float(error.std(ddof=1) / len(error) ** 0.5) if len(error) > 1 else None,
+        "rmse": float((error**2).mean() ** 0.5),
+        "standard_error": float(np.mean([f["standard_error"] for f in found])),
+        "coverage": cover,
+        "coverage_error": (cover * (1 - cover) / len(found)) ** 0.5,
+    }
+
+
+def write(rows: list[dict[str, Any]]) -> None:
+    """The results with their summary, in order of kind and index."""
+    rows = sorted(rows, key=lambda row: (row["kind"], row["index"]))
+    summary = {
+        kind: {name: figures(own, name) for name in NAMES}
+        for kind in KINDS
+        if (own := [row for row in rows if row["kind"] == kind])
+    }
+    silent = [row for row in rows if row["kind"] == "abstention"]
+    for share in sorted({row["share"] for row in silent}):
+        own = [row for row in silent if row["share"] == share]
+        keys = [key for key in own[0] if key.startswith(("leaving", "staying"))]
+        summary.setdefault("abstention", {})[f"{share:g}"] = {
+            "problems": len(own),
+            **{key: float(np.mean([row[key] for row in own])) for key in keys},
+        }
+    RESULTS.write_text(json.dumps({"summary": summary, "datasets": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+def draw(summary: dict[str, Any]) -> None:
+    """Relative error and coverage of each estimator, one panel each."""
+    kinds = [kind for kind in KINDS if kind in summary]
+    canvas = style.new_figure(9, 3.6)
+    left, right = canvas.subplots(1, 2)
+    for k, kind in enumerate(kinds):
+        for y, name in enumerate(NAMES):
+            own, place = summary[kind][name], len(NAMES) - 1 - y + 0.16 * (1 - 2 * k)
+            if not own["datasets"]:
+                continue
+            colour, label = style.PALETTE[k], kind if y == 0 else None
+            left.errorbar(100 * own["bias"], place, xerr=100 * own["rmse"], fmt="o", color=colour, label=label)
+            right.errorbar(100 * own["coverage"], place, xerr=196 * own["coverage_error"], fmt="o", color=colour)
+    left.axvline(0, color=style.INK, linewidth=0.8)
+    right.axvspan(90, 99, color=style.GRID)
+    for axes, title in ((left, "Bias and root mean square error, %"), (right, "Truth within the 95 % interval, %")):
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=style.INK)
+        axes.set_yticks(range(len(NAMES)), list(NAMES.values())[::-1])
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(colors=style.QUIET, length=0)
+    left.legend(frameon=False, fontsize=9, loc="lower left")
+    canvas.tight_layout()
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    canvas.savefig(PICTURE, dpi=110)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Do what is left to do, then draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--datasets", type=int, default=200, help="datasets of each kind; 30 problems of abstention")
+    parser.add_argument("--kinds", nargs="+", choices=[*KINDS, "abstention"], default=[*KINDS, "abstention"])
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after these, to go on another time")
+    parser.add_argument("--draw", action="store_true", help="only draw what is there")
+    options = parser.parse_args(arguments)
+    rows, began = read(), time.monotonic()
+    done = {(row["kind"], row["index"]) for row in rows}
+    wanted = [
+        (kind, index)
+        for kind in options.kinds
+        for index in range(min(options.datasets, 30) if kind == "abstention" else options.datasets)
+    ]
+    for kind, index in () if options.draw else wanted:
+        if time.monotonic() - began > 60 * options.minutes:
+            break
+        if (kind, index) not in done:
+            rows.append(abstention(index) if kind == "abstention" else one(kind, index))
+            write(rows)
+    write(rows)
+    summary = json.loads(RESULTS.read_text(encoding="utf-8"))["summary"]
+    draw(summary)
+    for kind, own in summary.items():
+        for name, numbers in own.items():
+            shown = {k: round(v, 3) if isinstance(v, float) else v for k, v in numbers.items()}
+            print(kind, name, " ".join(f"{k}={v}" for k, v in shown.items()))
+
+
+if __name__ == "__main__":
+    main()
