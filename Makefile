@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 SUITE ?= quick
+MINUTES ?= 10
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 STAMP := $(VENV)/.prudent
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench suite trust docs clean
+.PHONY: help demo test lint format bench suite trust fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
@@ -44,6 +45,9 @@ suite: $(STAMP)-dev  ## train every algorithm of SUITE=quick, as far as that is 
 trust: $(STAMP)-dev  ## hold the off-policy estimators against exact values, as far as that is left to do; ARGS="--minutes 5"
 	$(BIN)/python benchmarks/ope_proof.py $(ARGS)
 	$(BIN)/python docs/tables.py
+
+fuzz: $(STAMP)-dev  ## damaged files for every reader, MINUTES=10 in all; what they find lies in fuzz-findings/
+	PYTHONPATH=tests/hostile OMP_NUM_THREADS=1 $(BIN)/python tests/hostile/fuzz.py --minutes $(MINUTES) $(ARGS)
 
 docs: $(STAMP)-dev  ## renew the tables and excerpts in README.md and docs/ that come from the code
 	$(BIN)/python docs/tables.py

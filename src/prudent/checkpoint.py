@@ -127,6 +127,10 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         PrudentError: a file is missing, or is not the one that was written.
     """
     try:
+        for name in (MANIFEST, STATE, DESCRIPTION):
+            # A link to a device would be read without end.
+            if (folder / name).exists() and not (folder / name).is_file():
+                raise PrudentError(f"{folder / name}: no regular file")
         manifest = json.loads((folder / MANIFEST).read_bytes())
         contents = {name: (folder / name).read_bytes() for name in (STATE, DESCRIPTION)}
         for name, content in contents.items():
@@ -135,7 +139,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load_tensors(contents[STATE]), json.loads(contents[DESCRIPTION])
     except PrudentError:
         raise
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
         raise PrudentError(f"{folder}: not a complete checkpoint ({type(error).__name__})") from error
 
 
@@ -172,6 +176,8 @@ def load(path: Path | str, device: str = "cpu") -> tuple[Population, dict[str, T
         spec = Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in declared.items()})  # pyright: ignore[reportArgumentType]
         scaling = Scaling(**_part(tensors, "scaling."))
         population = Population(description["algorithm"], members, spec, scaling, device)
+    except PrudentError as error:
+        raise PrudentError(f"{folder}: {error}") from error
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise PrudentError(f"{folder}: the description does not fit this version of prudent ({error})") from error
     population.restore(_part(tensors, "population."), description["step"])

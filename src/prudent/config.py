@@ -18,6 +18,10 @@ from prudent.errors import ConfigError
 MOST_TOML_BYTES = 256 << 10
 """A longer file of settings is none that a person wrote."""
 
+_MOST_PARTS = 32
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
+_BETWEEN_KEYS = re.compile(r"[=\n,\[\]{}#]")
+
 C = typing.TypeVar("C")
 
 
@@ -34,7 +38,11 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
             content = file.read(MOST_TOML_BYTES + 1)
         if len(content) > MOST_TOML_BYTES:
             raise ConfigError(f"{path} is longer than {MOST_TOML_BYTES} bytes, which no file of settings is")
-        return tomllib.loads(content.decode("utf-8"))
+        text = content.decode("utf-8")
+        # The parser takes the square of a key's parts, minutes for a file of this size.
+        if any(part.count(".") > _MOST_PARTS for part in _BETWEEN_KEYS.split(_QUOTED.sub("", text))):
+            raise ConfigError(f"{path} has a key of more than {_MOST_PARTS} parts")
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except ConfigError:

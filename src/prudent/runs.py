@@ -114,7 +114,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise PrudentError(
             f"{path.parent} is not a run folder: {path.name} cannot be read ({error.strerror})"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PrudentError(f"{path} is damaged: not JSON") from error
     if not isinstance(content, dict):
         raise PrudentError(f"{path} is damaged: not a JSON object")

@@ -26,6 +26,7 @@ _LOADING = {
     "action_high": None,
     "discrete": bool,
     "n_actions": int,
+    "mapping": None,
 }
 _DATASET_KEYS = {
     "name": str,
@@ -171,7 +172,10 @@ def _cells(
     env = entry.get("env") or (BUILTIN[found[0]].env_id if found[0] in BUILTIN else None)
     if env is None:
         raise ConfigError(f"{where}: give env, the Gymnasium id to evaluate in")
-    data = Data(name, env, {"source": found, **{key: entry[key] for key in _LOADING if key in entry}})
+    told = {key: entry[key] for key in _LOADING if key in entry}
+    if folder is not None and isinstance(told.get("mapping"), str) and (folder / told["mapping"]).exists():
+        told["mapping"] = str(folder / told["mapping"])
+    data = Data(name, env, {"source": found, **told})
     options = _options({**content.get("train", {}), **entry.get("train", {})}, env, where)
     cells = []
     chosen = _algorithms(entry, env, where)

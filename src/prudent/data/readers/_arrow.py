@@ -22,7 +22,7 @@ MOST_COLUMNS = 16_384
 _HEADER_BYTES = 1 << 20
 _BLOCK = 4 << 20
 # What tables of numbers never reach; deflate itself goes up to 1032.
-_GZIP_RATIO, _GZIP_FLOOR = 200, 64 << 20
+_GZIP_RATIO, _GZIP_FLOOR = 200, 32 << 20
 
 
 def column_names(path: Path) -> list[str]:

@@ -1,0 +1,496 @@
+"""Files that attack their reader, made on the spot: ``python tests/hostile/corpus.py FOLDER`` leaves them to look at.
+
+Beside them lies a canary: a file ``secret`` that nothing may open, and a place ``ran`` that appears where code of a
+file was run.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import struct
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
+
+ROWS = 12
+BIG = 1 << 25
+"""Bytes that a bomb unpacks to at least: quick to make, and more than its size lets anybody expect."""
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """A file, the words the refusal must hold, and how prudent is led to read it."""
+
+    path: Path
+    words: str
+    command: tuple[str, ...]
+    bomb: bool = False
+
+    @property
+    def id(self) -> str:
+        """Its folder and name."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+
+def columns() -> dict[str, np.ndarray]:
+    """A sound log of three episodes."""
+    rows = np.arange(ROWS)
+    observation = np.stack([rows, np.sin(rows)], axis=1).astype(np.float32)
+    return {
+        "observations": observation,
+        "next_observations": np.concatenate([observation[1:], observation[-1:] + 1]),
+        "actions": np.cos(rows)[:, None].astype(np.float32),
+        "rewards": np.sin(rows * 2).astype(np.float32),
+        "terminals": rows % 4 == 3,
+        "timeouts": np.zeros(ROWS, dtype=bool),
+    }
+
+
+class Payload:
+    """Unpickling it creates the file ``ran``."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (open, (str(self.mark), "w"))
+
+
+def build(folder: Path) -> list[Hostile]:
+    """Every hostile file, made under ``folder``, with the canary beside them."""
+    canary = folder / "canary"
+    canary.mkdir(parents=True)
+    with h5py.File(canary / "secret", "w") as file:
+        file["rewards"] = np.full(ROWS, 777.0, np.float32)
+        for key, column in columns().items():
+            file[f"all/{key}"] = column
+    found: list[Hostile] = []
+    for make in (npz, hdf5, minari, parquet, csv, maps, suites, runs):
+        place = folder / make.__name__
+        place.mkdir()
+        found += make(place, canary) if make in (npz, hdf5, minari) else make(place)
+    return found
+
+
+def described(path: Path, words: str, *more: str, bomb: bool = False) -> Hostile:
+    return Hostile(path, words, ("data", "describe", str(path), *more), bomb)
+
+
+# --- npz ----------------------------------------------------------------------------------------------------
+
+
+def npz(place: Path, canary: Path) -> Iterator[Hostile]:
+    def saved(name: str, **changes: Any) -> Path:
+        path = place / f"{name}.npz"
+        np.savez(path, **{key: value for key, value in (columns() | changes).items() if value is not None})
+        return path
+
+    def member(name: str, content: bytes, method: int = zipfile.ZIP_DEFLATED, key: str = "rewards.npy") -> Path:
+        path = place / f"{name}.npz"
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for other, column in columns().items():
+                if f"{other}.npy" != key:
+                    stream = io.BytesIO()
+                    np.save(stream, column)
+                    archive.writestr(f"{other}.npy", stream.getvalue())
+            archive.writestr(key, content)
+        return path
+
+    def header(text: str, version: int = 1, length: int | None = None) -> bytes:
+        encoded = text.encode("latin1") + b"\n"
+        size = len(encoded) if length is None else length
+        return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", size) + encoded
+
+    plain = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }"
+    yield described(saved("pickle", rewards=np.array([Payload(canary / "ran")] * ROWS, dtype=object)), "holds objects")
+    yield described(saved("text", rewards=np.array(["1.0"] * ROWS)), "rewards holds <U3, not numbers")
+    yield described(saved("complex", rewards=np.zeros(ROWS, complex)), "rewards holds complex128, not numbers")
+    yield described(saved("record", rewards=np.zeros(ROWS, dtype=[("a", "f4"), ("b", "O")])), "rewards holds objects")
+    yield described(saved("dates", rewards=np.zeros(ROWS, "M8[s]")), "rewards holds datetime64[s], not numbers")
+    yield described(member("declares-400-gigabytes", header(plain % ("<f4", (10**8, 1000)))), "rewards declares shape")
+    yield described(member("negative", header(plain % ("<f4", (-5,))) + bytes(64)), "rewards declares shape (-5,)")
+    yield described(member("overflow", header(plain % ("<f8", (2**62, 2**62)))), "rewards declares shape")
+    yield described(member("zeros-that-inflate", header(plain % ("|u1", (BIG,))) + bytes(BIG)), "proportion", bomb=True)
+    yield described(member("long-header", header(" " * BIG, version=2)), "rewards has a header of", bomb=True)
+    yield described(member("header-that-calls", header("__import__('os').system('touch ran')")), "damaged npz")
+    yield described(member("deep-header", header("(" * 9000)), "damaged npz")
+    yield described(member("version-3", b"\x93NUMPY\x03\x00" + bytes(64)), "rewards is an npy array of version (3, 0)")
+    yield described(member("lzma", header(plain % ("<f4", (ROWS,))) + bytes(48), zipfile.ZIP_LZMA), "by method 14")
+    yield described(member("bzip2", header(plain % ("<f4", (ROWS,))) + bytes(48), zipfile.ZIP_BZIP2), "method 12")
+    yield described(saved("huge-choice", actions=np.array([0, 2**31 - 2] * 6), discrete=1), "from 0 to 1048575")
+    yield described(saved("many-choices", actions=np.arange(ROWS), n_actions=10**15), "n_actions must be from 1 to")
+    path = saved("twice")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("rewards", b"\x93NUMPY")
+    yield described(path, "rewards is in the file twice")
+    path = saved("bad-checksum")
+    content = bytearray(path.read_bytes())
+    content[250] ^= 0xFF
+    path.write_bytes(content)
+    yield described(path, "damaged npz")
+    path = place / "hdf5-inside.npz"
+    path.write_bytes((canary / "secret").read_bytes())
+    yield described(path, "its content is HDF5")
+    os.mkfifo(place / "pipe.npz")
+    yield described(place / "pipe.npz", "not a regular file")
+
+
+# --- HDF5 ---------------------------------------------------------------------------------------------------
+
+
+def hdf5(place: Path, canary: Path) -> Iterator[Hostile]:
+    secret = canary / "secret"
+
+    def file(name: str, change: Callable[[h5py.File], Any], without: str = "rewards") -> Path:
+        path = place / f"{name}.hdf5"
+        with h5py.File(path, "w") as opened:
+            for key, column in columns().items():
+                if key != without:
+                    opened[key] = column
+            change(opened)
+        return path
+
+    def put(key: str, value: Any) -> Callable[[h5py.File], None]:
+        return lambda opened: opened.__setitem__(key, value)
+
+    def declare(key: str, *args: Any, **options: Any) -> Callable[[h5py.File], Any]:
+        return lambda opened: opened.create_dataset(key, *args, **options)
+
+    def virtual(opened: h5py.File) -> None:
+        layout = h5py.VirtualLayout(shape=(ROWS,), dtype="f4")
+        layout[:] = h5py.VirtualSource(str(secret), "rewards", shape=(ROWS,))
+        opened.create_virtual_dataset("rewards", layout)
+
+    def bomb(opened: h5py.File) -> None:
+        opened.create_dataset("rewards", data=np.zeros(BIG, "u1"), chunks=(1 << 24,), compression="gzip")
+
+    def chunk(opened: h5py.File) -> None:
+        options = {"maxshape": (None,), "chunks": (2 * BIG + 1,), "compression": "gzip"}
+        made = opened.create_dataset("rewards", (ROWS,), "u1", **options)
+        made[:] = 1
+
+    outside = [(str(secret), 0, h5py.h5f.UNLIMITED)]
+    yield described(file("external-link", put("rewards", h5py.ExternalLink(str(secret), "/rewards"))), "external link")
+    yield described(file("soft-link", put("rewards", h5py.SoftLink("/observations"))), "rewards is a soft link")
+    yield described(file("link-to-itself", put("rewards", h5py.SoftLink("/rewards"))), "rewards is a soft link")
+    yield described(file("virtual", virtual), "rewards is a virtual dataset")
+    yield described(file("external-storage", declare("rewards", (ROWS,), "f4", external=outside)), "external storage")
+    yield described(
+        file("external-metadata", put("metadata", h5py.ExternalLink(str(secret), "/all"))), "metadata/", bomb=False
+    )
+    yield described(file("objects", declare("rewards", data=["a"] * ROWS, dtype=h5py.string_dtype())), "or text")
+    yield described(file("ragged", declare("rewards", (ROWS,), h5py.vlen_dtype("f4"))), "rewards holds objects or text")
+    yield described(file("references", declare("rewards", (ROWS,), h5py.ref_dtype)), "rewards holds objects or text")
+    yield described(file("record", declare("rewards", (ROWS,), np.dtype([("a", "f4")]))), "rewards holds")
+    yield described(file("opaque", declare("rewards", (ROWS,), np.dtype("V8"))), "rewards holds")
+    yield described(file("group", lambda opened: opened.create_group("rewards")), "rewards is a group")
+    yield described(file("type", put("rewards", np.dtype("f4"))), "rewards is a type definition")
+    yield described(file("nothing", put("rewards", h5py.Empty("f4"))), "rewards has no rows")
+    yield described(
+        file("declares-400-gigabytes", declare("rewards", (10**11,), "f4", chunks=(10**6,))), "declares 372.5 GiB"
+    )
+    yield described(file("zeros-that-inflate", bomb), "out of all proportion", bomb=True)
+    yield described(file("one-huge-chunk", chunk), "out of all proportion", bomb=True)
+    yield described(
+        file("long-attribute", lambda opened: opened.attrs.create("n_actions", np.zeros(8000)), without=""),
+        "the attribute n_actions",
+    )
+    yield described(file("many-choices", put("metadata/n_actions", 10**15), without=""), "n_actions must be from 1 to")
+    yield described(file("infinite-bound", put("metadata/action_low", [np.inf]), without=""), "action_low")
+    path = file("cut", put("rewards", np.zeros(ROWS)))
+    path.write_bytes(path.read_bytes()[:-900])
+    yield described(path, "truncated or damaged HDF5")
+
+
+# --- Minari -------------------------------------------------------------------------------------------------
+
+
+def minari(place: Path, canary: Path) -> Iterator[Hostile]:
+    box = {"type": "Box", "dtype": "float32", "shape": [2], "low": [-1.0, -1.0], "high": [1.0, 1.0]}
+    action = {"type": "Box", "dtype": "float32", "shape": [1], "low": [-1.0], "high": [1.0]}
+    metadata = {
+        "total_episodes": 1,
+        "total_steps": 4,
+        "data_format": "hdf5",
+        "observation_space": json.dumps(box),
+        "action_space": json.dumps(action),
+        "dataset_id": "a/b-v0",
+        "minari_version": "0.5.4",
+    }
+    spec = {"id": "canary:Gone-v0", "entry_point": "canary:touch", "kwargs": {}, "additional_wrappers": []}
+
+    def folder(name: str, change: Callable[[h5py.File], Any] | None = None, **changes: Any) -> Path:
+        data = place / name / "data"
+        data.mkdir(parents=True)
+        told = {key: value for key, value in (metadata | changes).items() if value is not None}
+        (data / "metadata.json").write_text(json.dumps(told))
+        with h5py.File(data / "main_data.hdf5", "w") as file:
+            episode = file.create_group("episode_0")
+            parts = {"observations": 5, "actions": 4, "rewards": 4, "terminations": 4, "truncations": 4}
+            for key, rows in parts.items():
+                wide = {"observations": (rows, 2), "actions": (rows, 1)}.get(key, (rows,))
+                episode[key] = np.zeros(wide, bool if key.startswith("t") else "f4")
+            if change is not None:
+                change(episode)
+        return place / name
+
+    def replace(key: str, value: Any) -> Callable[[h5py.Group], None]:
+        def change(episode: h5py.Group) -> None:
+            del episode[key]
+            episode[key] = value
+
+        return change
+
+    secret = canary / "secret"
+    yield described(folder("builds-environment", observation_space=None, env_spec=json.dumps(spec)), "no observation")
+    link = h5py.ExternalLink(str(secret), "/rewards")
+    yield described(folder("external-link", replace("rewards", link)), "episode_0/rewards is an external link")
+    yield described(folder("objects", replace("rewards", ["a"] * 4)), "episode_0/rewards holds objects or text")
+    yield described(folder("endless", total_episodes=10**12), "declares 1000000000000 total_episodes, there are 1")
+    yield described(folder("counts-in-text", total_episodes="1"), "total_episodes")
+    yield described(folder("format", data_format="../../canary"), "data_format is '../../canary'")
+    yield described(folder("wide", observation_space=json.dumps(box | {"shape": [10**12]})), "has shape")
+    yield described(
+        folder("many-choices", action_space=json.dumps({"type": "Discrete", "n": 10**15, "start": 0})), "n_act"
+    )
+    yield described(folder("text-space", action_space=json.dumps({"type": "Text"})), "action_space is a Text")
+    yield described(folder("deep-space", action_space="[" * 100_000), "action_space in metadata.json")
+    path = folder("linked-file")
+    (path / "data" / "main_data.hdf5").unlink()
+    (path / "data" / "main_data.hdf5").symlink_to(secret)
+    yield described(path, "main_data.hdf5 is a link that leads out")
+    path = folder("linked-metadata")
+    (path / "data" / "metadata.json").rename(canary / "metadata.json")
+    (path / "data" / "metadata.json").symlink_to(canary / "metadata.json")
+    yield described(path, "metadata.json is a link that leads out")
+    path = folder("long-metadata")
+    (path / "data" / "metadata.json").write_bytes(b" " * (9 << 20))
+    yield described(path, "which no real one needs")
+    path = folder("deep-metadata")
+    (path / "data" / "metadata.json").write_text("[" * 100_000)
+    yield described(path, "metadata.json cannot be read")
+    path = folder("pipe")
+    os.mkfifo(path / "data" / "pipe")
+    yield described(path, "pipe is no regular file")
+    path = folder("packed-arrow", data_format="arrow")
+    (path / "data" / "0").mkdir()
+    table = pa.table({"rewards": np.zeros(BIG >> 3)})
+    with pa.ipc.new_file(
+        path / "data" / "0" / "a.arrow", table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+    ) as f:
+        f.write_table(table)
+    yield described(path, "is packed", bomb=True)
+    yield Hostile(Path("minari:../../canary/a-v0"), "not a Minari id", ("data", "describe", "minari:../../canary/a-v0"))
+
+
+# --- tables -------------------------------------------------------------------------------------------------
+
+MAP = """episode = "id"
+observation = "x"
+action = "u"
+reward = "r"
+"""
+
+
+def _table(rows: int = ROWS) -> dict[str, Any]:
+    turn = np.arange(rows)
+    return {"id": turn // 4, "x": np.sin(turn), "u": np.cos(turn), "r": np.sin(2 * turn)}
+
+
+def parquet(place: Path) -> Iterator[Hostile]:
+    mapping = place / "map.toml"
+    mapping.write_text(MAP)
+
+    def saved(name: str, table: pa.Table, **options: Any) -> Path:
+        path = place / f"{name}.parquet"
+        pq.write_table(table, path, **options)
+        return path
+
+    def refused(path: Path, words: str, bomb: bool = False) -> Hostile:
+        return described(path, words, "--map", str(mapping), bomb=bomb)
+
+    rows = BIG // 15
+    constant = {key: np.full(rows, 0.5) for key in ("id", "x", "u", "r")}
+    yield refused(saved("one-value-repeated", pa.table(constant)), "out of all proportion", bomb=True)
+    yield refused(
+        saved("zeros-that-inflate", pa.table(constant), use_dictionary=False, compression="zstd"),
+        "proportion",
+        bomb=True,
+    )
+    named = pa.DictionaryArray.from_arrays(pa.array(np.zeros(ROWS, "i4")), pa.array(["x" * (2 * BIG + 1)]))
+    long = _table() | {"id": named}
+    yield refused(
+        saved("a-name-of-64-megabytes", pa.table(long), compression="zstd", write_statistics=False),
+        "proportion",
+        bomb=True,
+    )
+    yield refused(saved("nested", pa.table(_table() | {"x": [[1.0]] * ROWS})), "column 'x' holds list")
+    yield refused(saved("struct", pa.table(_table() | {"x": [{"a": 1.0}] * ROWS})), "column 'x' holds struct")
+    yield refused(saved("bytes", pa.table(_table() | {"x": [b"\x80\x04N."] * ROWS})), "column 'x' holds binary")
+    yield refused(saved("text", pa.table(_table() | {"r": ["1"] * ROWS})), "column 'r' for reward holds string")
+    sound = saved("sound", pa.table(_table()), use_dictionary=False, compression="none").read_bytes()
+    (place / "sound.parquet").unlink()
+
+    def forged(name: str, content: bytes) -> Path:
+        (place / f"{name}.parquet").write_bytes(content)
+        return place / f"{name}.parquet"
+
+    footer = int.from_bytes(sound[-8:-4], "little")
+    yield refused(forged("footer-of-4-gigabytes", sound[:-8] + b"\xff\xff\xff\xff" + b"PAR1"), "its footer declares")
+    yield refused(forged("no-footer", sound[:-100]), "truncated or damaged Parquet")
+    yield refused(forged("footer-of-noise", sound[: -8 - footer] + b"\xff" * footer + sound[-8:]), "damaged table")
+    # A page header begins 15 (type i32) 0 15 (inflated i32): an inflated size of 2^31 - 1 in five bytes.
+    page = sound.index(b"\x15\x00\x15", 4)
+    yield refused(forged("page-of-noise", sound[:page] + b"\xff" * 24 + sound[page + 24 :]), "page header")
+    two = sound[: page + 3] + _varint((1 << 32) - 2) + sound[page + 5 :]
+    yield refused(forged("page-of-2-gigabytes", two), "page")
+    yield refused(forged("shifted", sound[:4] + sound[300:]), "")
+    yield refused(forged("csv-inside", b"id,x,u,r\n1,2,3,4\n"), "not a Parquet file")
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def csv(place: Path) -> Iterator[Hostile]:
+    mapping = place / "map.toml"
+    mapping.write_text(MAP)
+    stream = io.BytesIO()
+    arrow_csv.write_csv(pa.table(_table()), stream)
+    sound = stream.getvalue()
+
+    def refused(name: str, content: bytes, words: str, bomb: bool = False) -> Hostile:
+        path = place / name
+        path.write_bytes(content)
+        return described(path, words, "--map", str(mapping), bomb=bomb)
+
+    line = b"1,0.5,0.5,0.5\n"
+    yield refused(
+        "gzip-bomb.csv.gz", gzip.compress(b"id,x,u,r\n") + gzip.compress(line * 80_000) * 80, "inflate", bomb=True
+    )
+    yield refused(
+        "one-long-line.csv.gz",
+        gzip.compress(b"id,x,u,r\n") + gzip.compress(b"1" * (1 << 20)) * 80,
+        "damaged table",
+        bomb=True,
+    )
+    yield refused("long-header.csv", b"a," * (1 << 20), "its first line is longer than")
+    yield refused("many-columns.csv", b"a," * 20_000 + b"\n1\n", "20001 columns")
+    yield refused("zero-bytes.csv", b"id,x\0,u,r\n", "is not text")
+    yield refused("not-utf8.csv", b"id,x,u,\xff\n1,2,3,4\n", "damaged table")
+    yield refused("formula.csv", sound + b'1,"=HYPERLINK(1)",1,1\n', "'=HYPERLINK(1)'")
+    yield refused("uneven.csv", sound + b"1,2,3,4,5,6\n", "damaged table")
+    yield refused("not-gzip.csv.gz", sound, "not a gzip file")
+    yield refused("cut.csv.gz", gzip.compress(sound)[:-20], "damaged")
+    yield refused("twice.csv", b"id,x,x,r\n1,2,3,4\n", "column 'x' is there twice")
+
+
+# --- settings -----------------------------------------------------------------------------------------------
+
+
+def maps(place: Path) -> Iterator[Hostile]:
+    log = place / "log.csv"
+    arrow_csv.write_csv(pa.table(_table()), log)
+
+    def refused(name: str, content: str | bytes, words: str) -> Hostile:
+        path = place / f"{name}.toml"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return Hostile(path, words, ("data", "describe", str(log), "--map", str(path)))
+
+    yield refused("unknown-key", MAP + 'episod = "id"', "did you mean episode?")
+    yield refused("target", MAP + '_target_ = "os.system"', "no setting is called '_target_'")
+    yield refused("deep", "a = " + "[" * 100_000, "is not TOML")
+    yield refused("deep-keys", ".".join("a" * 50_000) + " = 1", "a key of more than 32 parts")
+    yield refused("long", "#" * (300 << 10), "is longer than")
+    yield refused("long-number", "a = " + "9" * 10_000, "is not TOML")
+    yield refused("python", "import os; os.system('touch ran')", "is not TOML")
+    yield refused("not-utf8", b"a = '\xff'", "is not TOML")
+    yield refused("other-type", MAP.replace('"r"', "{a = 1}"), "reward cannot be")
+
+
+def suites(place: Path) -> Iterator[Hostile]:
+    out = str(place / "out")
+
+    def refused(name: str, content: str, words: str) -> Hostile:
+        path = place / f"{name}.toml"
+        path.write_text(content)
+        return Hostile(path, words, ("bench", str(path), "--out", out))
+
+    head = 'title = "t"\nseeds = [0]\n[[dataset]]\n'
+    yield refused("deep", "a = " + "[" * 100_000, "is not TOML")
+    yield refused("long", "#" * (300 << 10), "is longer than")
+    yield refused(
+        "traversal", head + 'name = "../../canary"\nsource = "pendulum-mixed"\nenv = "Pendulum-v1"', "name must be"
+    )
+    yield refused("unknown-key", head + 'name = "a"\nsorce = "pendulum-mixed"', "did you mean source")
+
+
+def runs(place: Path) -> Iterator[Hostile]:
+    def run(name: str, **files: str | bytes) -> Path:
+        path = place / name
+        for key, content in {"config.json": "{}", **files}.items():
+            file = path / key
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def evaluated(path: Path, words: str, *more: str) -> Hostile:
+        return Hostile(path, words, ("evaluate", str(path), *more))
+
+    checkpoint = "checkpoints/step_1/"
+    manifest = json.dumps({"step": 1, "sha256": {}})
+
+    # The right checksum does not make content good: a stranger reckons it as well.
+    def signed(state: bytes, description: bytes) -> dict[str, Any]:
+        sums = {"state.safetensors": state, "checkpoint.json": description}
+        told = {"step": 1, "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in sums.items()}}
+        return {checkpoint + "manifest.json": json.dumps(told)} | {checkpoint + name: c for name, c in sums.items()}
+
+    huge = json.dumps({"a": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}}).encode()
+    for name, content, words in (("deep-config", "[" * 100_000, "not JSON"), ("list", "[]", "not a JSON object")):
+        path = run(name, **{"config.json": content})
+        yield Hostile(path, words, ("train", "--resume", str(path)))
+    env = ("--env", "Pendulum-v1")
+    pickled = run(
+        "pickled-state", **{checkpoint + "state.safetensors": b"\x80\x04N.", checkpoint + "manifest.json": manifest}
+    )
+    yield evaluated(pickled, "no checkpoint here to load", *env)
+    yield evaluated(run("signed-pickle", **signed(b"\x80\x04N." + bytes(64), b"{}")), "not a complete checkpoint", *env)
+    huge_state = struct.pack("<Q", len(huge)) + huge
+    yield evaluated(run("declares-4-terabytes", **signed(huge_state, b"{}")), "not a complete checkpoint", *env)
+    yield evaluated(run("endless-header", **signed(b"\xff" * 64, b"{}")), "not a complete checkpoint", *env)
+    yield evaluated(
+        run("deep-manifest", **{checkpoint + "manifest.json": "[" * 100_000}), "not a complete checkpoint", *env
+    )
+    empty = struct.pack("<Q", 2) + b"{}"
+    yield evaluated(run("deep-description", **signed(empty, b"[" * 100_000)), "not a complete checkpoint", *env)
+    yield evaluated(run("traversing-algorithm", **signed(empty, b'{"algorithm": "../../canary"}')), "algorithm", *env)
+    path = run("linked-state", **signed(empty, b"{}"))
+    (path / checkpoint / "state.safetensors").unlink()
+    (path / checkpoint / "state.safetensors").symlink_to("/dev/zero")
+    yield evaluated(path, "no regular file", *env)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Leave the corpus in a folder and say what it is."""
+    for hostile in build(Path(arguments[0])):
+        print(f"{hostile.id:50} prudent {' '.join(hostile.command)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
