@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 STAMP := $(VENV)/.prudent
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench suite trust fuzz docs clean
+.PHONY: help demo test lint format bench faults suite trust fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
@@ -34,6 +34,10 @@ format: $(STAMP)-dev  ## let ruff rewrite what it can
 
 bench: $(STAMP)-dev  ## time a CQL step against its matrix products; ARGS="--rounds 9 --threads 1"
 	$(BIN)/python benchmarks/cql_step.py $(ARGS)
+
+faults: $(STAMP)-dev  ## kill, break and damage tiny runs and see that nothing is lost; ARGS="--kills 20" for fewer
+	PYTHONPATH=tests $(BIN)/python -m faults --out docs/bench/faults.json $(ARGS)
+	$(BIN)/python docs/tables.py
 
 suite: $(STAMP)-dev  ## train every algorithm of SUITE=quick, as far as that is left to do; renews its table in the docs
 	$(BIN)/prudent bench $(SUITE) --out bench/$(SUITE) $(ARGS)

@@ -12,6 +12,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     suites                           what each suite that comes with prudent trains
     suite NAME                       the results of a suite, out of docs/bench/NAME.json
     proof KIND                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
+    faults                           what came of the faults, out of docs/bench/faults.json
     source MODULE.FUNCTION [| TEXT]  a function's source, up to the line that begins with TEXT
 
 tests/test_docs.py fails while a part differs from what this writes.
@@ -162,6 +163,14 @@ def suite(argument: str) -> str:
     return results.markdown(json.loads((ROOT / "docs" / "bench" / f"{argument}.json").read_text(encoding="utf-8")))
 
 
+def faults(_: str) -> str:
+    """What came of the faults, as ``make faults`` left it."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    table_of = importlib.import_module("faults.table")
+    sys.path.pop(0)
+    return table_of.markdown(json.loads((ROOT / "docs" / "bench" / "faults.json").read_text(encoding="utf-8")))
+
+
 def proof(argument: str) -> str:
     """What was measured of the off-policy estimators on one kind of problem, as ``make trust`` left it."""
     file = ROOT / "benchmarks" / "results" / "ope.json"
@@ -205,6 +214,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "usage": usage,
     "suites": suites,
     "suite": suite,
+    "faults": faults,
     "proof": proof,
     "source": source,
 }
