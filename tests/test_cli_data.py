@@ -40,3 +40,18 @@ def test_choices_are_declared_by_flags(choices, capsys):
     with pytest.raises(SystemExit):
         cli.main(["data", "describe", str(choices), "--discrete", "no", "--action-count", "5"])
     assert "declared continuous" in capsys.readouterr().err
+
+
+def test_convert_writes_a_folder_to_train_on_and_nothing_where_one_is(choices, tmp_path, capsys):
+    folder = tmp_path / "columns"
+    words = ["data", "convert", str(choices), "--out", str(folder), "--discrete", "yes"]
+    cli.main(words)
+    said = capsys.readouterr().out
+    assert "was read into memory as a whole" in said
+    assert f"wrote {folder}: " in said
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert sorted(path.name for path in folder.iterdir()) == before
