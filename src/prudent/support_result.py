@@ -207,7 +207,7 @@ class SupportResult:
         fresh = self.measures["decision"].fresh_outside
         if not nominal / CLEARLY <= fresh <= nominal * CLEARLY:
             sentences.append(
-                f"Of new decisions of the behaviour {_percent(fresh)} would lie outside, not {_percent(nominal, 0)}: the "
+                f"Of new decisions of the behaviour {_percent(fresh)} lie outside, not {_percent(nominal, 0)}: the "
                 "log's episodes differ much, or are few, and the threshold is rough."
             )
         if len(self.names) - len(self.diverged) > 1:
