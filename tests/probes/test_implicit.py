@@ -1,5 +1,7 @@
 """IQL, CIQL and sparse Q-learning on one-state problems whose values and policies are known."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,8 @@ QUICK = {
     "polyak": 0.1,
     "normalize_observations": False,
 }
+NO_PENALTY = {"alpha": 0.0, "n_negatives": 1}  # CIQL without what it adds to IQL
+ALPHAS = [0.05, 0.3, 3.0]
 RNG = np.random.default_rng(0)
 SPREAD = RNG.uniform(-0.9, 0.9, size=1000)
 SKEWED = np.where(RNG.uniform(size=4000) < 0.8, -1, 0) + RNG.uniform(size=4000)
@@ -53,6 +57,12 @@ def learned(name, action, varied, steps=600, **options) -> Population:
     return population
 
 
+@cache
+def sparse() -> Population:
+    """Sparse Q-learning of every alpha, trained once for all tests."""
+    return learned("sparse_ql", SPREAD, {"alpha": ALPHAS})
+
+
 def value(population) -> np.ndarray:
     """(P,) V of the only state."""
     networks = population.state.networks["value"]
@@ -86,7 +96,7 @@ def played(weights) -> float:
 @pytest.mark.parametrize("name", ["iql", "ciql"])
 def test_v_is_the_expectile_of_the_payoffs(name):
     levels = [0.1, 0.5, 0.9]
-    options = {"alpha": 0.0} if name == "ciql" else {}
+    options = NO_PENALTY if name == "ciql" else {}
     found = value(learned(name, SPREAD, {"expectile": levels}, **options))
     expected = [expectile_of(payoff(SPREAD), level) for level in levels]
     assert np.ptp(expected) > 0.5, "the expectiles lie close together: this says little"
@@ -94,9 +104,8 @@ def test_v_is_the_expectile_of_the_payoffs(name):
 
 
 def test_sparse_v_solves_its_equation():
-    alphas = [0.05, 0.3, 3.0]
-    found = value(learned("sparse_ql", SPREAD, {"alpha": alphas}))
-    expected = [sparse_value_of(payoff(SPREAD), alpha) for alpha in alphas]
+    found = value(sparse())
+    expected = [sparse_value_of(payoff(SPREAD), alpha) for alpha in ALPHAS]
     assert abs(expected[-1] - payoff(SPREAD).mean()) < 1e-6, "a large alpha means the mean"
     assert expected[0] > expected[-1] + 0.1, "a small alpha takes better than the mean"
     np.testing.assert_allclose(found, expected, atol=0.05, err_msg="V is not the root")
@@ -112,16 +121,14 @@ def test_iql_plays_the_weighted_mean():
 
 def test_ciql_plays_the_softmax_weighted_mean():
     betas = [0.0, 5.0, 20.0]
-    population = learned("ciql", SPREAD, {"beta": betas}, alpha=0.0)
+    population = learned("ciql", SPREAD, {"beta": betas}, **NO_PENALTY)
     q = payoff(SPREAD)
     check_play(population, [played(np.exp(b * np.maximum(q - expectile_of(q, 0.8), 0))) for b in betas])
 
 
 def test_sparse_plays_what_is_better_than_v():
-    alphas = [0.05, 3.0]
-    population = learned("sparse_ql", SPREAD, {"alpha": alphas})
     q = payoff(SPREAD)
-    check_play(population, [played(np.maximum(q - sparse_value_of(q, alpha), 0)) for alpha in alphas])
+    check_play(sparse(), [played(np.maximum(q - sparse_value_of(q, alpha), 0)) for alpha in ALPHAS])
 
 
 def check_play(population, expected) -> None:
