@@ -31,7 +31,17 @@ def test_it_measures_pairs_and_says_on_what(cql_step, capsys):
     assert 0 < ratio["min"] <= ratio["median"] <= ratio["max"]
     shown = capsys.readouterr().out
     assert "1 threads" in shown
-    assert "step / products" in shown
+    assert "over products" in shown
+
+
+def test_it_measures_the_plain_step_and_puts_everything_back(cql_step):
+    covers, fused, prefers = cql_step.cpu.covers, cql_step.optim._fused_step, cql_step.products.prefers_onednn
+    cql_step.main(["--rounds", "5", "--steps", "1", "--threads", "1", "--gradient", "sampled", "--plain", "--mkl"])
+    (file,) = cql_step.RESULTS.glob("*.json")
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert {"plain_step_ms", "mkl_step_ms"} <= found.keys()
+    assert (cql_step.cpu.covers, cql_step.optim._fused_step) == (covers, fused)
+    assert cql_step.products.prefers_onednn is prefers
 
 
 def test_fewer_than_five_rounds_are_refused(cql_step, capsys):
