@@ -3,8 +3,8 @@
 Three ways, from the most to the least complete:
 
 - ``refit``: episodes are drawn anew with replacement, everything that is learned from them is learned again, and the
-  distance of the replicates from the estimate is the standard error (Efron & Tibshirani 1993, chapter 6; for off-policy values Hao et
-  al. 2021, arXiv 2102.03607);
+  distance of the replicates from the estimate is the standard error (Efron & Tibshirani 1993, chapter 6; for
+  off-policy values Hao et al. 2021, arXiv 2102.03607);
 - ``influence``: the deviation of each episode's contribution to an estimator that is a mean of such, to first order;
 - ``start``: the deviation of the fitted values over start states and members alone. The fit itself counts as certain,
   so this one is too narrow; it is for ranking many policies cheaply.
