@@ -8,6 +8,7 @@ from prudent.data import Dataset, audit, describe, describe_dict, load_dataset
 from prudent.data.audit import not_finite
 from prudent.data.columns import differing_rows
 from prudent.data.portrait import suggest_alpha
+from prudent.errors import DataError
 
 OPTIONS = ("action_low", "action_high", "discrete", "n_actions", "extra")
 
@@ -64,6 +65,60 @@ def test_problems_with_their_rows(changes, kind, rows, count):
     assert (finding.kind, finding.rows, finding.count) == (kind, rows, count)
     assert "\n" not in finding.advice
     assert len(finding.advice) > 10
+
+
+STEPS = np.tile(np.arange(1000), 3)
+
+
+def planted(kind):
+    """A log with one corruption, and the rows where it is."""
+    still = at((slice(None), 2), 4.0)
+    shifted = {"extra": {"step": at(slice(1500, 2000), STEPS[1500:2000] + 3)(STEPS.copy())}}
+    return {
+        "NaN or infinity in rewards": ({"reward": at([7, 8], np.nan)}, (7, 8)),
+        "duplicate transitions": (
+            dict.fromkeys(
+                ("observation", "action", "reward", "next_observation"),
+                lambda column: at(slice(2000, 3000), column[1000:2000])(column),
+            ),
+            tuple(range(2000, 2010)),
+        ),
+        "unsorted steps": ({"extra": {"step": at([40, 41], [41, 40])(STEPS.copy())}}, (41,)),
+        "gaps": (shifted, (1499,)),
+        "actions outside [-1, 1]": ({"action": at([5, 9], -3.0)}, (5, 9)),
+        "reward outliers": ({"reward": at(700, 1e4)}, (700,)),
+        "successor mismatch": ({"next_observation": at([3, 4], 5)}, (3, 4)),
+        "episodes of length one": ({"lengths": (1000, 1, 1, 2000)}, (1000, 1001)),
+        "constant observation features": ({"observation": still, "next_observation": still}, (2,)),
+        "few transitions": ({"action": np.where(STEPS == 0, 1, 0), "discrete": True}, (1,)),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("duplicate transitions", "unsorted steps", "gaps", "actions outside [-1, 1]", "reward outliers"),
+        *("successor mismatch", "episodes of length one", "constant observation features", "few transitions"),
+    ],
+)
+def test_planted_corruption_is_found_at_its_rows_and_nothing_else(kind):
+    changes, rows = planted(kind)
+    finding = only(audit(dataset(**changes)))
+    assert (finding.kind, finding.rows) == (kind, rows)
+
+
+def test_not_a_number_is_refused_with_its_row():
+    changes, rows = planted("NaN or infinity in rewards")
+    with pytest.raises(DataError, match=f"rewards has 2 rows with NaN or infinity, the first is row {rows[0]}"):
+        dataset(**changes)
+
+
+def test_sound_steps_and_times_have_no_problems():
+    rng = np.random.default_rng(0)
+    for step in (STEPS, 5 * STEPS, np.cumsum(rng.integers(1, 9, size=3000))):
+        assert audit(dataset(extra={"step": step, "dt": rng.uniform(0.5, 2, size=3000)})) == []
+    long = at(20, 30.0)(np.ones(3000))
+    assert only(audit(dataset(extra={"dt": long}))).rows == (20,)
 
 
 def test_constant_observation_feature():

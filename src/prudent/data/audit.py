@@ -14,6 +14,11 @@ SHOWN = 10
 
 FEW_PER_ACTION = 1000
 
+LONG = 10
+"""A step that takes this many times the usual time is a gap."""
+
+_REGULAR = 0.75
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -96,6 +101,32 @@ def mask_mismatch(dataset: Dataset) -> Finding | None:
     differs = (dataset.extra["next_mask"][:-1] != dataset.extra["mask"][1:]).any(axis=1)
     wrong[:-1] = differs & ~(dataset.terminated | dataset.truncated)[:-1]
     return _finding("mask mismatch", wrong, "next_action_masks is not the next row's action_masks: which is right?")
+
+
+def unsorted_steps(dataset: Dataset) -> Finding | None:
+    """Rows whose step is not above that of the row before them in the same episode; where steps are numbered."""
+    if "step" not in dataset.extra:
+        return None
+    wrong = np.zeros(len(dataset), dtype=bool)
+    inside = ~(dataset.terminated | dataset.truncated)[:-1]
+    wrong[1:] = inside & (np.diff(dataset.extra["step"]) <= 0)
+    return _finding("unsorted steps", wrong, "rows follow each other that did not; sort every episode by its steps")
+
+
+def gaps(dataset: Dataset) -> Finding | None:
+    """Rows behind which steps are missing: numbers leap where they are otherwise regular, or much time passes."""
+    wrong = np.zeros(len(dataset), dtype=bool)
+    inside = ~(dataset.terminated | dataset.truncated)
+    if "step" in dataset.extra and inside[:-1].any():
+        rise = np.diff(dataset.extra["step"])
+        usual = np.median(rise[inside[:-1]])
+        # Unsorted steps leap as well, which is told already.
+        if rise[inside[:-1]].min() > 0 and (rise[inside[:-1]] == usual).mean() >= _REGULAR:
+            wrong[:-1] = inside[:-1] & (rise > max(usual, 1))
+    if "dt" in dataset.extra and inside.any():
+        dt = dataset.extra["dt"]
+        wrong |= inside & (dt > LONG * np.median(dt[inside]))
+    return _finding("gaps", wrong, "what happened in between is not in the log; end the episode there, as truncated")
 
 
 def missing_truncation_flags(dataset: Dataset) -> Finding | None:
@@ -190,6 +221,8 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
     out_of_range_actions,
     successor_mismatch,
     mask_mismatch,
+    unsorted_steps,
+    gaps,
     missing_truncation_flags,
     short_episodes,
     duplicates,

@@ -48,8 +48,12 @@ def read_columns(path: Path, kinds: Mapping[str, Kind]) -> "pa.Table":
     """
     budget = Budget()
     if path.suffix.lower() in PARQUET:
-        return guarded(path.name, lambda: _parquet.read(path, kinds, budget))
-    return guarded(path.name, lambda: _csv(path, kinds, budget))
+        table = guarded(path.name, lambda: _parquet.read(path, kinds, budget))
+    else:
+        table = guarded(path.name, lambda: _csv(path, kinds, budget))
+    # Arrow takes numbers of dictionary entries as they are, also those that point beyond its end.
+    guarded(path.name, lambda: table.validate(full=True))
+    return table
 
 
 def guarded(name: str, action: Callable[[], Any]) -> Any:
