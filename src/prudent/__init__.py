@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prudent.data import Dataset, load_dataset
     from prudent.estimators import Agent, load
     from prudent.supported import support
+    from prudent.tuning import TuneResult, tune
 
 __all__ = [
     "Agent",
@@ -25,13 +26,21 @@ __all__ = [
     "DataError",
     "Dataset",
     "PrudentError",
+    "TuneResult",
     "__version__",
     "load",
     "load_dataset",
     "support",
+    "tune",
 ]
 
-_HOMES = {"Dataset": "prudent.data", "load_dataset": "prudent.data", "support": "prudent.supported"}
+_HOMES = {
+    "Dataset": "prudent.data",
+    "TuneResult": "prudent.tuning",
+    "load_dataset": "prudent.data",
+    "support": "prudent.supported",
+    "tune": "prudent.tuning",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""``prudent``: demo, train, finetune, evaluate, support, report, bench, data.
+"""``prudent``: demo, train, tune, finetune, evaluate, support, report, bench, data.
 
 User mistakes end in one line on standard error and exit code 2, without having written anything. Heavy imports wait
 until a verb needs them, so that ``prudent --help`` answers at once.
@@ -24,6 +24,7 @@ verbs:
   demo                    train CQL and BC on a small built-in dataset and show what came out
   train DATA ...          train a population (algorithm x hyperparameters x seeds) and leave a run folder
   train --resume RUN      go on with a run that was stopped, or take it further with --steps
+  tune DATA ...           which alpha, which policy, and is it better than BC and the log: needs no environment
   finetune RUN            go on with a finished run online, half of each batch from its dataset
   evaluate RUN            run the policies in their environment; predicted beside realised value
   support RUN             which decisions of the policies lie outside the data, the worst of them, the actions
@@ -108,6 +109,7 @@ def _verb(module: str, function: str) -> Callable[[list[str]], None]:
 VERBS: dict[str, Callable[[list[str]], None]] = {
     "demo": _verb("run", "demo"),
     "train": _verb("train", "train"),
+    "tune": _verb("tune", "tune"),
     "finetune": _verb("finetune", "finetune"),
     "evaluate": _verb("run", "evaluate"),
     "support": _verb("support", "support"),

@@ -1,0 +1,114 @@
+"""Which checkpoint of a run to take, from the curve of its average dataset Q.
+
+Kumar et al. 2021 (arXiv 2109.10813), section 4: a conservative critic that overfits shows in the average Q of the
+logged decisions, which rises, peaks and then falls; the policy to take is that of the peak. Two things have to be added
+for use on any log. Where rewards are negative Q first falls from 0 towards what the log returned, and this is learning,
+not overfitting. And a curve is never smooth: what stays within 5 % of the peak has not fallen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from prudent import checkpoint
+from prudent.data import Dataset
+from prudent.errors import PrudentError
+
+FELL = 0.05
+"""By which share of the largest |Q| of the curve it has to drop below its peak to have fallen."""
+
+ROWS = 4096
+"""Logged decisions whose Q is averaged."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The checkpoint taken, its average dataset Q, where the curve peaked, and how it reads, in words."""
+
+    step: int
+    q: float
+    peak_step: int
+    peak_q: float
+    reading: str
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Average dataset Q at each checkpoint: ``steps`` (C,), ``q`` (C, P) in the critics' units.
+
+    ``reference`` (P,) is the mean return to go of the same decisions, transformed as the rewards were.
+    """
+
+    steps: tuple[int, ...]
+    q: np.ndarray
+    reference: np.ndarray
+
+    def choose(self, member: int) -> Choice | None:
+        """The checkpoint of one member; None where it has diverged."""
+        q_C = self.q[:, member]
+        if not np.isfinite(q_C[-1]):
+            return None
+        known = np.isfinite(q_C)
+        return choose(np.asarray(self.steps)[known].tolist(), q_C[known], float(self.reference[member]))
+
+
+def choose(steps: Sequence[int], q_C: np.ndarray, reference: float) -> Choice:
+    """The last checkpoint before the average dataset Q falls below its peak; the last of all where it does not.
+
+    ``steps`` and ``q_C`` (C,) of each checkpoint, ``reference`` what the log returned on average, in the same units.
+    """
+    begin = _learned(q_C, reference)
+    peak = begin + int(np.argmax(q_C[begin:]))
+    room = FELL * float(np.abs(q_C[begin:]).max())
+    below = np.flatnonzero(q_C[peak:] < q_C[peak] - room)
+    taken = peak + int(below[0]) - 1 if len(below) else len(q_C) - 1
+    if begin == len(q_C) - 1 and begin > 0:
+        reading = "still on its way down to what the log returned: the last; more steps would help"
+    elif len(below):
+        reading = f"dataset Q falls after step {steps[taken]:,}: overfitting from there"
+    elif peak == len(q_C) - 1 and peak > begin and q_C[peak] > q_C[begin:peak].max() + room:
+        reading = "dataset Q still climbs: the last; more steps may help"
+    else:
+        reading = "dataset Q has settled: the last"
+    return Choice(int(steps[taken]), float(q_C[taken]), int(steps[peak]), float(q_C[peak]), reading)
+
+
+def _learned(q_C: np.ndarray, reference: float) -> int:
+    """First checkpoint that is no more on its way from 0 down to a negative reference."""
+    if reference >= 0:
+        return 0
+    for i, q in enumerate(q_C):
+        if q <= reference or (i + 1 < len(q_C) and q_C[i + 1] >= q):
+            return i
+    return len(q_C) - 1
+
+
+def read(run: Path, dataset: Dataset, seed: int) -> Curves:
+    """The curves of every member of a run, on a sample of the data that it was trained on.
+
+    A checkpoint that does not verify is left out.
+
+    Raises:
+        PrudentError: none is left.
+    """
+    rows = np.sort(np.random.default_rng([seed, 7]).permutation(len(dataset))[:ROWS])
+    steps, q, last = [], [], None
+    for step, folder in checkpoint.steps(run):
+        try:
+            population, _, _ = checkpoint.load(folder)
+        except PrudentError:
+            continue
+        observation = np.broadcast_to(dataset.observation[rows], (population.size, *dataset.observation[rows].shape))
+        action = np.broadcast_to(dataset.action[rows], (population.size, *dataset.action[rows].shape))
+        steps.append(step)
+        q.append(population.q_value(observation, action).astype(np.float64).mean(1))
+        last = population
+    if last is None:
+        raise PrudentError(f"{run}: no checkpoint verifies; delete the folder to train it again")
+    reference = [
+        float(dataset.returns_to_go(discount, (dataset.reward * scale + shift).astype(np.float32))[rows].mean())
+        for discount, scale, shift in zip(last.discount, last.reward_scale, last.reward_shift, strict=True)
+    ]
+    return Curves(tuple(steps), np.stack(q), np.array(reference))

@@ -1,0 +1,90 @@
+"""The episodes in three parts: to learn from, to choose with, and to say in the end what the choice is worth."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prudent.data import Dataset
+from prudent.data.columns import counted
+from prudent.errors import DataError
+
+SHARE = 0.2
+"""Of the episodes that evaluation gets, and as much the final part."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Three datasets without a common episode (or group, where the log has groups).
+
+    Attributes:
+        train, evaluation, final: the parts.
+        by: ``episode`` or ``group``.
+        seed: of the division.
+    """
+
+    train: Dataset
+    evaluation: Dataset
+    final: Dataset
+    by: str
+    seed: tuple[int, int]
+
+    def summary(self) -> dict[str, Any]:
+        """Episodes of each part, and how they were divided."""
+        counts = {name: getattr(self, name).n_episodes for name in ("train", "evaluation", "final")}
+        return {"by": self.by, "seed": list(self.seed), **counts}
+
+    def __str__(self) -> str:
+        s = self.summary()
+        return (
+            f"divided by {self.by}, seed {self.seed[0]}, split {self.seed[1] + 1}: {s['train']} episodes to train, "
+            f"{s['evaluation']} to choose, {s['final']} for the final word"
+        )
+
+
+def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
+    """60/20/20 by episode, or by ``extra["group"]``; the last two get ``least`` episodes or more.
+
+    An episode belongs to the group of its first row. ``number`` counts repeated divisions from 0.
+
+    Raises:
+        DataError: there are too few episodes or groups.
+    """
+    group_E, by = _groups(dataset)
+    _, group_E = np.unique(group_E, return_inverse=True)
+    groups, episodes = int(group_E.max()) + 1, dataset.n_episodes
+    if episodes < 3 * least:
+        raise DataError(
+            f"{dataset.name}: {counted(episodes, 'episode')}, tuning needs {3 * least} or more, to divide them into "
+            "training, evaluation and final: flag where episodes end, or collect more"
+        )
+    wanted = max(least, round(SHARE * episodes))
+    order_G = np.random.default_rng([seed, number, 5]).permutation(groups)
+    rank_E = np.argsort(order_G)[group_E]
+    size_G = np.bincount(rank_E, minlength=groups).cumsum()
+    # The first groups until there are enough episodes are the final part, the next evaluation.
+    last = int(np.searchsorted(size_G, wanted))
+    second = int(np.searchsorted(size_G, size_G[min(last, groups - 1)] + wanted))
+    if second >= groups - 1:
+        raise DataError(
+            f"{dataset.name}: {counted(groups, 'group')} cannot be divided into three parts, two of them of {wanted} "
+            "episodes or more: leave the column group out, or collect more"
+        )
+    parts = {
+        "final": rank_E <= last,
+        "evaluation": (rank_E > last) & (rank_E <= second),
+        "train": rank_E > second,
+    }
+    made = {
+        name: dataset.episodes(np.flatnonzero(own)).relabelled(name=f"{dataset.name} ({name} part)")
+        for name, own in parts.items()
+    }
+    return Parts(**made, by=by, seed=(seed, number))
+
+
+def _groups(dataset: Dataset) -> tuple[np.ndarray, str]:
+    """(episodes,) the group of each, and what a group is."""
+    column = dataset.extra.get("group")
+    if column is None:
+        return np.arange(dataset.n_episodes), "episode"
+    return np.asarray(column)[dataset.episode_bounds[:-1]], "group"

@@ -1,0 +1,58 @@
+"""``tune.png``: what each run of the grid is worth, per alpha and seed, beside BC and what made the log."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prudent.report import style
+from prudent.tuning.result import Candidate, TuneResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw(result: TuneResult, path: Path) -> Path:
+    """Write the picture of the first split."""
+    return style.save_png(figure(result), path)
+
+
+def figure(result: TuneResult) -> "Figure":
+    """A dot with its interval per run, at the place of its alpha; a ring around the winner; BC and behaviour as lines.
+
+    A run without a value (outside the data, diverged) is a cross at the lower edge.
+    """
+    split = result.first
+    canvas = style.new_figure(8.2, 4.4)
+    axes = canvas.add_subplot()
+    about = (
+        f"{result.plan['dataset']['name']}: fitted Q evaluation on the evaluation part, its interval over start states"
+    )
+    style.quiet(axes, f"Verdict: {result.verdict}", below=style.label_text(about, longest=110))
+    alphas = sorted({c.alpha for c in split.candidates if c.alpha is not None})
+    seeds = sorted({c.seed for c in split.candidates})
+    for c in split.candidates:
+        place = alphas.index(c.alpha) + 0.12 * (seeds.index(c.seed) - (len(seeds) - 1) / 2)  # pyright: ignore[reportArgumentType]
+        _candidate(axes, c, place, winner=c.name == split.winner)
+    bc = next(c for c in split.imitators if c.name == split.imitator)
+    for label, value, line in (("BC", bc.value, 0), ("behaviour", split.behaviour["value"], 1)):
+        if value is not None:
+            colour = style.PALETTE[1 + line]
+            axes.axhline(value, color=colour, linestyle=style.KIND_LINES[1 + line], linewidth=1.6)
+            axes.annotate(
+                label, (1.01, value), xycoords=("axes fraction", "data"), color=colour, va="center", fontsize=9.5
+            )
+    axes.set_xticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
+    axes.set_xlim(-0.6, len(alphas) - 0.4)
+    axes.set_xlabel(f"alpha of {result.plan['algorithm']}", color=style.QUIET)
+    return canvas
+
+
+def _candidate(axes: "Axes", c: Candidate, place: float, winner: bool) -> None:
+    if c.value is None or c.interval is None:
+        axes.plot([place], [0.02], "x", color=style.QUIET, transform=axes.get_xaxis_transform(), markersize=6)
+        return
+    colour = style.PALETTE[0]
+    axes.plot([place, place], c.interval, color=colour, linewidth=2.2, alpha=0.5, solid_capstyle="butt")
+    axes.plot([place], [c.value], "o", color=colour, markersize=5, markeredgewidth=0)
+    if winner:
+        axes.plot([place], [c.value], "o", markersize=12, markerfacecolor="none", markeredgecolor=style.INK)

@@ -1,0 +1,187 @@
+"""What is asked of a tuning: the grid, the settings, and whether the data allow an answer at all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from prudent import algorithms, ope
+from prudent.config import check_names, check_positive, from_json, member_fields, to_json
+from prudent.data import Dataset
+from prudent.errors import ConfigError, DataError
+from prudent.loop import Options
+from prudent.members import Member, grid, split_settings
+from prudent.ope.behaviour import logged_log_prob
+from prudent.ope.episodes import lay_out
+
+ALPHAS: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+SEEDS: tuple[int, ...] = (0, 1, 2)
+
+_SHARED = ("hidden", "batch_size", "normalize_observations", "orthogonal_init", "discount", "reward_scale")
+"""Settings that imitation takes over from the grid: what it is compared in should differ in the learning alone."""
+
+_MAY_CHANGE = ("splits", "env", "eval_episodes", "device", "threads")
+"""Settings that a tuning may go on with in another way."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to tune, apart from the algorithm's own settings."""
+
+    steps: int = 100_000  # gradient steps of every run of the grid, and of BC
+    splits: int = 1  # divisions of the episodes, each tuned anew; 5 or more say how stable the choice is
+    seed: int = 0  # of the divisions and of the estimates
+    checkpoints: int = 10  # points on each run's curve of dataset Q, one of which is chosen
+    rank_steps: int = 4_000  # gradient steps of the values by which the grid is ranked
+    final_steps: int = 10_000  # gradient steps of the values of the last comparison
+    resamples: int = 20  # resamples of the episodes for its intervals, each refitted
+    env: str | None = None  # Gymnasium id to run the policies in afterwards: a check, it chooses nothing
+    eval_episodes: int = 10  # episodes per policy of that check
+    device: str = "auto"  # auto, cpu, cuda or mps
+    threads: int | None = None  # CPU threads; none leaves it to PyTorch
+
+    def __post_init__(self):
+        for name in ("steps", "splits", "checkpoints", "rank_steps", "final_steps", "eval_episodes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ConfigError(f"{name} must be a whole number, got {value!r}")
+            check_positive(self, name)
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ConfigError(f"seed must be a whole number, 0 or more, got {self.seed!r}")
+        _ = self.final, self.training
+
+    @property
+    def ranking(self) -> ope.Settings:
+        """How the grid is ranked: no refits."""
+        return ope.Settings(**{**asdict(ope.QUICK), "steps": self.rank_steps})
+
+    @property
+    def final(self) -> ope.Settings:
+        """How the last comparison is made."""
+        return ope.Settings(steps=self.final_steps, n_bootstrap=self.resamples)
+
+    @property
+    def training(self) -> Options:
+        """How runs are trained: without an environment, every checkpoint kept."""
+        every = max(1, self.steps // self.checkpoints)
+        shared = {"device": self.device, "threads": self.threads, "log_every": min(1_000, every)}
+        return Options(steps=self.steps, checkpoint_every=every, keep=self.steps // every + 2, **shared)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that was asked for: the members of the grid, those of imitation, and the settings."""
+
+    algorithm: str
+    alpha: tuple[float, ...]
+    seeds: tuple[int, ...]
+    config: Any
+    settings: Settings
+
+    @property
+    def members(self) -> list[Member]:
+        """alpha x seed, seeds fastest."""
+        return grid(self.config, {"alpha": self.alpha}, self.seeds)
+
+    @property
+    def imitation(self) -> str:
+        """The algorithm that clones the behaviour, for the same kind of actions."""
+        return "discrete_bc" if algorithms.is_discrete(self.algorithm) else "bc"
+
+    @property
+    def imitators(self) -> list[Member]:
+        """One per seed."""
+        config_type = algorithms.get(self.imitation).Config
+        own = {f.name for f in fields(self.config)}
+        shared = {name: getattr(self.config, name) for name in _SHARED if name in own}
+        return grid(from_json(config_type, to_json(config_type()) | shared), {}, self.seeds)
+
+    def to_json(self, dataset: Dataset) -> dict[str, Any]:
+        """As ``plan.json`` has it."""
+        config = {name: value for name, value in to_json(self.config).items() if name != "alpha"}
+        about = {"name": dataset.name, "fingerprint": dataset.fingerprint, "transitions": len(dataset)}
+        return {
+            "algorithm": self.algorithm,
+            "alpha": list(self.alpha),
+            "seeds": list(self.seeds),
+            "config": config,
+            "settings": asdict(self.settings),
+            "dataset": about | {"episodes": dataset.n_episodes},
+        }
+
+
+def make(
+    dataset: Dataset,
+    algorithm: str | None,
+    alpha: Sequence[float],
+    seeds: Sequence[int],
+    given: Mapping[str, Any],
+) -> Plan:
+    """The plan; ``given`` are fields of :class:`Settings` and of the algorithm's ``Config``.
+
+    Raises:
+        ConfigError: the algorithm has no alpha or is for other actions, or a setting does not exist or fit.
+    """
+    name = algorithm or ("discrete_cql" if dataset.spec.discrete else "cql")
+    config_type = algorithms.get(name).Config
+    if "alpha" not in member_fields(config_type) or algorithms.get(name).q_value is None:
+        known = ", ".join(tunable(algorithms.is_discrete(name)))
+        raise ConfigError(f"{name} has no alpha, so there is nothing to choose: take one of {known}")
+    algorithms.check_actions(name, dataset.spec.discrete, dataset.name)
+    own = {f.name for f in fields(Settings)}
+    settings = Settings(**{key: value for key, value in given.items() if key in own})
+    rest = {key: value for key, value in given.items() if key not in own}
+    if "alpha" in rest:
+        raise ConfigError("alpha is what is tuned: give its values as alpha, a list")
+    unknown = [key for key in rest if key not in {f.name for f in fields(config_type)}]
+    if unknown:
+        check_names(config_type, unknown)
+    config, lists = split_settings(config_type(), rest)
+    if lists:
+        raise ConfigError(f"{next(iter(lists))} takes one value here: alpha alone is tuned")
+    plan = Plan(name, tuple(float(a) for a in alpha), tuple(seeds), config, settings)
+    _ = plan.members, plan.imitators
+    return plan
+
+
+def tunable(discrete: bool) -> list[str]:
+    """Names of the algorithms with an alpha and a critic, for one kind of actions."""
+    return [
+        name
+        for name in algorithms.names()
+        if algorithms.is_discrete(name) == discrete
+        and algorithms.get(name).q_value is not None
+        and "alpha" in member_fields(algorithms.get(name).Config)
+    ]
+
+
+def check_data(dataset: Dataset, plan: Plan) -> None:
+    """Refuse data out of which nothing can be chosen, before anything is trained.
+
+    Raises:
+        ConfigError: the discount is 1 where episodes do not terminate.
+        DataError: rewards are constant, rows do not follow each other, or logged probabilities are none.
+    """
+    if np.ptp(dataset.reward) == 0:
+        raise DataError(
+            f"{dataset.name}: every reward is {dataset.reward[0]:g}, so no policy can be told from another: name the "
+            "column that says what went well"
+        )
+    lay_out(dataset, plan.config.discount)
+    logged_log_prob(dataset)
+
+
+def difference(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
+    """In what a stored plan is not the one asked for, in a few words; empty where a tuning may go on."""
+    for key in ("algorithm", "alpha", "seeds"):
+        if asked[key] != stored.get(key):
+            return f"its {key} is {stored.get(key)}, {asked[key]} is asked for"
+    for group in ("config", "settings"):
+        before = stored.get(group) or {}
+        for key, value in asked[group].items():
+            if key not in _MAY_CHANGE and before.get(key) != value:
+                return f"its {key} is {before.get(key)}, {value} is asked for"
+    if asked["dataset"]["fingerprint"] != (stored.get("dataset") or {}).get("fingerprint"):
+        return "it was of other data (fingerprint differs)"
+    return ""
