@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -104,18 +103,6 @@ def test_hostile_text_stays_text(make_run):
     page = read(write_report(folder, {HOSTILE: folder}))
     assert_safe(page)
     assert HOSTILE in page.text
-
-
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser chromium")
-def test_a_browser_shows_the_hostile_name_and_runs_nothing(make_run, tmp_path):
-    dataset = {"name": HOSTILE, "mean_return": -600.0}
-    folder = make_run(config={"algorithm": "cql", "members": [], "dataset": dataset})
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", write_report(folder).as_uri()]
-    shown = Page(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
-    assert_safe(shown)
-    assert HOSTILE in shown.text
 
 
 def test_a_run_without_environment_has_no_known_worth(make_run):
