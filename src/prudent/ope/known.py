@@ -29,6 +29,8 @@ class Known:
     target_value: float
     log: Callable[[int, int], Dataset]
     """``log(episodes, seed)``: what the behaviour did."""
+    exact: Callable[[DiscretePolicy], float] | None = None
+    """True value of any other policy; of tabular problems only."""
 
 
 def tabular(
@@ -110,6 +112,7 @@ def tabular(
         value(behaviour_SA),
         value(target_SA),
         log,
+        lambda any_policy: value(any_policy.probability(np.eye(states, dtype=np.float32), None)),
     )
 
 

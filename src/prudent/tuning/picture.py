@@ -34,13 +34,11 @@ def figure(result: TuneResult) -> "Figure":
         place = alphas.index(c.alpha) + 0.12 * (seeds.index(c.seed) - (len(seeds) - 1) / 2)  # pyright: ignore[reportArgumentType]
         _candidate(axes, c, place, winner=c.name == split.winner)
     bc = next(c for c in split.imitators if c.name == split.imitator)
-    for label, value, line in (("BC", bc.value, 0), ("behaviour", split.behaviour["value"], 1)):
+    lines = [("BC", bc.value), ("behaviour", split.behaviour["value"])]
+    for number, (_, value) in enumerate(lines, 1):
         if value is not None:
-            colour = style.PALETTE[1 + line]
-            axes.axhline(value, color=colour, linestyle=style.KIND_LINES[1 + line], linewidth=1.6)
-            axes.annotate(
-                label, (1.01, value), xycoords=("axes fraction", "data"), color=colour, va="center", fontsize=9.5
-            )
+            axes.axhline(value, color=style.PALETTE[number], linestyle=style.KIND_LINES[number], linewidth=1.6)
+    _labels(axes, lines)
     axes.set_xticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
     axes.set_xlim(-0.6, len(alphas) - 0.4)
     axes.set_xlabel(f"alpha of {result.plan['algorithm']}", color=style.QUIET)
@@ -56,3 +54,12 @@ def _candidate(axes: "Axes", c: Candidate, place: float, winner: bool) -> None:
     axes.plot([place], [c.value], "o", color=colour, markersize=5, markeredgewidth=0)
     if winner:
         axes.plot([place], [c.value], "o", markersize=12, markerfacecolor="none", markeredgecolor=style.INK)
+
+
+def _labels(axes: "Axes", lines: list[tuple[str, float | None]]) -> None:
+    """The names of the lines to the right of the axes, moved apart where the lines lie close."""
+    low, high = axes.get_ylim()
+    known = [(number, label, value) for number, (label, value) in enumerate(lines, 1) if value is not None]
+    heights = style.spread([(value - low) / (high - low) for _, _, value in known], 0.055)
+    for (number, label, _), height in zip(known, heights, strict=True):
+        axes.text(1.01, height, label, transform=axes.transAxes, color=style.PALETTE[number], va="center", fontsize=9.5)

@@ -168,7 +168,7 @@ def check_data(dataset: Dataset, plan: Plan) -> None:
             f"{dataset.name}: every reward is {dataset.reward[0]:g}, so no policy can be told from another: name the "
             "column that says what went well"
         )
-    lay_out(dataset, plan.config.discount)
+    lay_out(dataset, plan.config.discount, least=1)  # divide() says how many episodes it needs
     logged_log_prob(dataset)
 
 
