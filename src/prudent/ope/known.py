@@ -43,17 +43,21 @@ def tabular(
     termination: float = 0.05,
     shift: float = 0.5,
     longest: int = 200,
+    concentration: float = 3.0,
+    floor: float = 0.3,
 ) -> Known:
     """A random process; observations are one-hot states.
 
     At each step the task ends with probability ``termination`` and else the recording with ``truncation``, and at
     ``longest`` at the latest. ``shift`` is how far the target moves from the behaviour (0) to the optimal action (1).
+    The behaviour mixes a draw from a Dirichlet distribution of this ``concentration`` (small: a favourite action in each
+    state) with a ``floor`` shared by all actions.
     """
     rng = np.random.default_rng([seed, 1])
     move_SAS = rng.dirichlet(np.full(states, 0.5), size=(states, actions))
     reward_SA = rng.normal(1.0, 1.0, size=(states, actions))
     start_S = rng.dirichlet(np.ones(states))
-    behaviour_SA = rng.dirichlet(np.full(actions, 3.0), size=states) * 0.7 + 0.3 / actions
+    behaviour_SA = rng.dirichlet(np.full(actions, concentration), size=states) * (1 - floor) + floor / actions
 
     def q_of(policy_SA: np.ndarray) -> np.ndarray:
         """Q (S, A) of a policy: V = r_pi + gamma (1 - termination) P_pi V."""

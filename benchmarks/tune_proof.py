@@ -1,0 +1,254 @@
+"""How good the policy is that gets chosen from a log alone, on problems whose every value is known.
+
+Random tabular processes (``prudent.ope.known``) are logged for a hundred episodes or so. On the training part a grid of
+discrete CQL is fitted, one member per alpha, and discrete BC; then the steps of ``prudent tune`` follow, with the same
+functions: ranking by the lower bound of fitted Q evaluation on the evaluation part, the verdict on the final part. The
+true value of every policy is the solution of linear equations. Half of the problems come a second time with an action
+that the log never shows and that some members take: these should be refused a value.
+
+Each finished problem is an entry of the results, so that an interrupted run goes on where it stopped.
+
+    python benchmarks/tune_proof.py [--problems 20] [--minutes 5] [--draw]
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prudent import loop, ope, train
+from prudent.algorithms import discrete_bc, discrete_cql
+from prudent.data import Dataset
+from prudent.members import grid
+from prudent.ope import known, policy
+from prudent.population import Population
+from prudent.report import style
+from prudent.tuning import verdict
+from prudent.tuning.parts import divide
+from prudent.tuning.worth import Worth
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "tune.json"
+PICTURE = ROOT / "docs" / "images" / "tune_regret.png"
+PROBLEMS = 20
+ALPHAS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
+RULES = {
+    "tune": "FQE lower bound (prudent tune)",
+    "fqe": "FQE value",
+    "q": "highest Q of its own critic",
+    "uniform": "uniform pick",
+    "oracle": "oracle",
+}
+RANKING = ope.Settings(
+    members=3, folds=2, n_bootstrap=0, steps=400, batch_size=64, hidden=(), lr=0.04, polyak=0.15, behaviour_steps=100
+)
+FINAL = replace(RANKING, n_bootstrap=16)
+SHARED: dict[str, Any] = {"discount": 0.9, "hidden": (16,), "batch_size": 64}
+STEPS = 300
+
+
+def problem_of(index: int) -> known.Known:
+    """Problem ``index``: 10 to 20 states, 4 to 6 actions, of which the behaviour has favourites and tries some rarely."""
+    states, actions = (10, 16, 20)[index % 3], (4, 5, 6)[index // 3 % 3]
+    return known.tabular(100 + index, states=states, actions=actions, concentration=0.5, floor=0.1)
+
+
+def fit(data: Dataset, seed: int) -> tuple[Population, Population]:
+    """The grid and BC."""
+    config = discrete_cql.Config(critic_lr=5e-3, polyak=0.05, **SHARED)
+    found = []
+    for name, members in (
+        ("discrete_cql", grid(config, {"alpha": ALPHAS}, [seed])),
+        ("discrete_bc", grid(discrete_bc.Config(actor_lr=5e-3, **SHARED), {}, [seed])),
+    ):
+        population = train.new_population(data, name, members, "cpu")
+        loop.fit(population, data, STEPS, loop.Observer())
+        found.append(population)
+    return found[0], found[1]
+
+
+def one(index: int) -> dict[str, Any]:
+    """What each rule chooses on problem ``index``, what the verdict says, and what everything is truly worth."""
+    problem = problem_of(index)
+    assert problem.exact is not None
+    parts = divide(problem.log((90, 120, 150)[index % 3], index), index, 0, 2 * FINAL.folds)
+    population, bc = fit(parts.train, index)
+    true = [problem.exact(policy.of(population, p)) for p in range(population.size)]  # pyright: ignore[reportArgumentType]
+    log = ope.Evaluator(parts.evaluation, problem.discount, RANKING, index)
+    worth = [Worth.of(population.names[p], log.evaluate(population, p)) for p in range(population.size)]
+    start = parts.train.observation[parts.train.episode_bounds[:-1]]
+    own = population.predicted_value(np.broadcast_to(start, (population.size, *start.shape)))
+    assert own is not None
+    ranked = [p for p in np.argsort([-w.lower_bound for w in worth]) if worth[p].fqe.supported]
+    final = ope.Evaluator(parts.final, problem.discount, FINAL, index + 1)
+    again = {p: Worth.of(population.names[p], final.evaluate(population, int(p))) for p in ranked[:1]}
+    judged = verdict.judge(next(iter(again.values()), None), Worth.of("BC", final.evaluate(bc)), "no run has a value")
+    by_value = [w.fqe.value if w.fqe.value is not None else -np.inf for w in worth]
+    chosen = {
+        "tune": int(ranked[0]) if ranked else None,
+        "fqe": int(np.argmax(by_value)),
+        "q": int(own.mean(1).argmax()),
+    }
+    return {
+        "kind": "regret",
+        "index": index,
+        "true": true,
+        "behaviour": problem.behaviour_value,
+        "bc": problem.exact(policy.of(bc)),  # pyright: ignore[reportArgumentType]
+        "fqe": [w.fqe.value for w in worth],
+        "lower_bound": [None if w.fqe.interval is None else w.fqe.interval[0] for w in worth],
+        "own_q": own.mean(1).astype(float).tolist(),
+        "chosen": chosen,
+        "verdict": judged.verdict,
+    }
+
+
+def leaving(index: int) -> dict[str, Any]:
+    """Problem ``index`` with an action beside that the log never takes: which members do, and which get no value.
+
+    Rewards are lower by 3, so that an action of which nothing was learned looks better than those that were tried.
+    """
+    problem = problem_of(index)
+    data = problem.log(120, 500 + index)
+    spare = data.spec.action_size
+    spec = replace(data.spec, action_size=spare + 1)
+    data = replace(data, extra={}, spec=spec, reward=data.reward - np.float32(3))
+    parts = divide(data, index, 0, 2 * FINAL.folds)
+    population, _ = fit(parts.train, index)
+    log = ope.Evaluator(parts.evaluation, problem.discount, RANKING, index)
+    values = [log.evaluate(population, p) for p in range(population.size)]
+    observation = np.broadcast_to(parts.evaluation.observation, (population.size, *parts.evaluation.observation.shape))
+    left = (population.act(observation) == spare).mean(1)
+    ranked = [p for p, v in enumerate(values) if v.fqe.supported]
+    best = max(ranked, key=lambda p: Worth.of("", values[p]).lower_bound, default=None)
+    return {
+        "kind": "leaving",
+        "index": index,
+        "left": left.tolist(),
+        "abstained": [not v.fqe.supported for v in values],
+        "winner_left": None if best is None else float(left[best]),
+    }
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+
+def read() -> list[dict[str, Any]]:
+    """The problems done so far."""
+    return json.loads(RESULTS.read_text(encoding="utf-8"))["problems"] if RESULTS.is_file() else []
+
+
+def regrets(row: dict[str, Any]) -> dict[str, float]:
+    """By how much each rule's choice falls short of the best of the grid, as a share of the best's value."""
+    true = np.array(row["true"])
+    earned = {rule: true[p] for rule, p in row["chosen"].items() if p is not None}
+    # Where no run has a value, imitation is what is kept.
+    earned = {"tune": row["bc"], **earned, "uniform": true.mean(), "oracle": true.max()}
+    return {rule: float((true.max() - value) / abs(true.max())) for rule, value in earned.items()}
+
+
+def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Regret of each rule, what the verdicts were worth, and who was refused a value."""
+    known_rows = [row for row in rows if row["kind"] == "regret"]
+    found: dict[str, Any] = {"problems": len(known_rows)}
+    table = [regrets(row) for row in known_rows]
+    found["regret"] = {
+        rule: {
+            "mean": float(np.mean([own[rule] for own in table])),
+            "error": float(np.std([own[rule] for own in table], ddof=1) / len(table) ** 0.5)
+            if len(table) > 1
+            else None,
+            "worst": float(np.max([own[rule] for own in table])),
+            "best_chosen": float(np.mean([own[rule] < 1e-9 for own in table])),
+        }
+        for rule in RULES
+        if table
+    }
+    found["verdict"] = {}
+    for name in (verdict.DEPLOY, verdict.KEEP_BC, verdict.NOTHING):
+        own = [row for row in known_rows if row["verdict"] == name]
+        better = [
+            row["chosen"]["tune"] is not None and row["true"][row["chosen"]["tune"]] > max(row["behaviour"], row["bc"])
+            for row in own
+        ]
+        found["verdict"][name] = {"problems": len(own), "winner_truly_better": int(sum(better))}
+    members = [
+        pair for row in rows if row["kind"] == "leaving" for pair in zip(row["left"], row["abstained"], strict=True)
+    ]
+    gone, stayed = ([abstained for left, abstained in members if test(left)] for test in (_gone, _stayed))
+    found["leaving"] = {
+        "problems": sum(row["kind"] == "leaving" for row in rows),
+        "gone": len(gone),
+        "gone_abstained": float(np.mean(gone)) if gone else None,
+        "stayed": len(stayed),
+        "stayed_abstained": float(np.mean(stayed)) if stayed else None,
+        "winners_gone": sum(_gone(row.get("winner_left") or 0.0) for row in rows if row["kind"] == "leaving"),
+    }
+    return found
+
+
+def _gone(left: float) -> bool:
+    return left > 0.1
+
+
+def _stayed(left: float) -> bool:
+    return left == 0
+
+
+def write(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The results with their summary, in order of kind and index; returns the summary."""
+    rows = sorted(rows, key=lambda row: (row["kind"], row["index"]))
+    summary = summarise(rows)
+    RESULTS.write_text(json.dumps({"summary": summary, "problems": rows}, indent=1) + "\n", encoding="utf-8")
+    return summary
+
+
+def draw(rows: list[dict[str, Any]]) -> None:
+    """A dot per problem and rule, its regret; the mean as a line."""
+    table = [regrets(row) for row in rows if row["kind"] == "regret"]
+    canvas = style.new_figure(8, 3.2)
+    axes = canvas.subplots()
+    for y, rule in enumerate(reversed(RULES)):
+        values = np.array([100 * own[rule] for own in table])
+        axes.plot(
+            values, y + 0.12 * np.sin(np.arange(len(values))), "o", color=style.PALETTE[0], alpha=0.55, markersize=5
+        )
+        axes.plot([values.mean()] * 2, [y - 0.32, y + 0.32], color=style.PALETTE[1], linewidth=2.5)
+    title = f"Regret against the best of the grid, % of its value; {len(table)} problems, the line is their mean"
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=style.INK)
+    axes.set_yticks(range(len(RULES)), list(RULES.values())[::-1])
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.grid(axis="x", color=style.GRID)
+    axes.tick_params(colors=style.QUIET, length=0)
+    canvas.tight_layout()
+    style.save_png(canvas, PICTURE, dpi=110)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Do what is left to do, then draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=int, default=PROBLEMS)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after these, to go on another time")
+    parser.add_argument("--draw", action="store_true", help="only draw what is there")
+    options = parser.parse_args(arguments)
+    rows, began = read(), time.monotonic()
+    done = {(row["kind"], row["index"]) for row in rows}
+    wanted = [("regret", index) for index in range(options.problems)]
+    wanted += [("leaving", index) for index in range((options.problems + 1) // 2)]
+    for kind, index in () if options.draw else wanted:
+        if time.monotonic() - began > 60 * options.minutes:
+            break
+        if (kind, index) not in done:
+            rows.append(one(index) if kind == "regret" else leaving(index))
+            write(rows)
+            print(kind, index, f"{time.monotonic() - began:.0f} s", flush=True)
+    print(json.dumps(write(rows), indent=1))
+    draw(rows)
+
+
+if __name__ == "__main__":
+    main()

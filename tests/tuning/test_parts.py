@@ -1,0 +1,74 @@
+"""Three parts without a common episode or group."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from prudent.errors import DataError
+from prudent.ope import known
+from prudent.tuning.parts import divide
+
+
+@pytest.fixture(scope="module")
+def log():
+    return known.tabular(0).log(50, 0)
+
+
+def numbered(log):
+    """Its episodes by number, in a column."""
+    return replace(log, extra={"episode": log.episode_of_row})
+
+
+def members(part, column="episode"):
+    return set(np.unique(part.extra[column]).tolist())
+
+
+def test_every_episode_is_in_one_part(log):
+    parts = divide(numbered(log), 0, 0, 6)
+    found = [members(part) for part in (parts.train, parts.evaluation, parts.final)]
+    assert [len(own) for own in found] == [30, 10, 10]
+    assert set.union(*found) == set(range(50))
+    assert parts.summary() == {"by": "episode", "seed": [0, 0], "train": 30, "evaluation": 10, "final": 10}
+    assert parts.train.n_episodes == 30
+    assert "train part" in parts.train.name
+
+
+def test_seeds_and_splits_divide_differently_and_again_alike(log):
+    keys = [(0, 0), (0, 1), (1, 0), (0, 0)]
+    fingerprints = [divide(log, seed, number, 6).final.fingerprint for seed, number in keys]
+    assert len(set(fingerprints[:3])) == 3
+    assert fingerprints[3] == fingerprints[0]
+
+
+def test_groups_stay_together(log):
+    patients = log.episode_of_row // 3
+    parts = divide(replace(log, extra={"group": patients}), 0, 0, 6)
+    found = [members(part, "group") for part in (parts.train, parts.evaluation, parts.final)]
+    assert parts.by == "group"
+    assert not found[0] & found[1]
+    assert not found[0] & found[2]
+    assert not found[1] & found[2]
+    assert set.union(*found) == set(patients.tolist())
+    assert min(parts.evaluation.n_episodes, parts.final.n_episodes) >= 10
+
+
+def test_names_of_groups_may_be_text(log):
+    sites = np.array(["ward a", "ward b", "ward c", "ward d", "ward e"])[log.episode_of_row % 5]
+    assert divide(replace(log, extra={"group": sites}), 0, 0, 6).by == "group"
+
+
+@pytest.mark.parametrize(("episodes", "least"), [(1, 6), (17, 6)])
+def test_too_few_episodes(log, episodes, least):
+    with pytest.raises(DataError, match=f"{episodes} episode.*, tuning needs 18 or more"):
+        divide(log.episodes(range(episodes)), 0, 0, least)
+
+
+def test_a_small_log_leaves_enough_to_judge(log):
+    parts = divide(log.episodes(range(18)), 0, 0, 6)
+    assert (parts.train.n_episodes, parts.evaluation.n_episodes, parts.final.n_episodes) == (6, 6, 6)
+
+
+def test_groups_that_cannot_be_divided(log):
+    with pytest.raises(DataError, match="2 groups cannot be divided"):
+        divide(replace(log, extra={"group": log.episode_of_row % 2}), 0, 0, 6)

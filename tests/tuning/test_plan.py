@@ -1,0 +1,80 @@
+"""What may be asked for, and data out of which nothing can be chosen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from prudent.errors import PrudentError
+from prudent.ope import known
+from prudent.tuning import plan
+
+
+@pytest.fixture(scope="module")
+def log():
+    return known.tabular(0).log(30, 0)
+
+
+def test_imitation_takes_over_what_is_shared(log):
+    asked = plan.make(log, None, [1, 5], [0, 3], {"hidden": (8,), "discount": 0.9, "steps": 50, "critic_lr": 0.1})
+    assert asked.algorithm == "discrete_cql"
+    assert [m.name for m in asked.members] == ["alpha=1,seed=0", "alpha=1,seed=3", "alpha=5,seed=0", "alpha=5,seed=3"]
+    assert asked.imitation == "discrete_bc"
+    assert [(m.seed, m.config.hidden, m.config.discount) for m in asked.imitators] == [(0, (8,), 0.9), (3, (8,), 0.9)]
+    assert asked.settings.training.steps == 50
+    assert asked.settings.training.checkpoint_every == 5
+    assert asked.settings.training.keep >= 10, "checkpoints of the curve would be thrown away"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "given", "complaint"),
+    [
+        ("discrete_bc", {}, "discrete_bc has no alpha, so there is nothing to choose: take one of discrete_cql"),
+        ("discrete_iql", {}, "discrete_iql has no alpha"),
+        ("cql", {}, "cql is for continuous actions"),
+        (None, {"hiden": 3}, "did you mean hidden"),
+        (None, {"critic_lr": [0.1, 0.2]}, "critic_lr takes one value here"),
+        (None, {"steps": 0}, "steps must be above 0"),
+        (None, {"resamples": 1}, "n_bootstrap must be 0 or 2 and more"),
+        (None, {"seed": -1}, "seed must be a whole number"),
+    ],
+)
+def test_what_does_not_fit_is_refused(log, algorithm, given, complaint):
+    with pytest.raises(PrudentError, match=complaint):
+        plan.make(log, algorithm, [1.0], [0], given)
+
+
+@pytest.mark.parametrize("alpha", [[], [1.0, 1.0], [-1.0]])
+def test_so_are_alphas(log, alpha):
+    with pytest.raises(PrudentError, match="alpha"):
+        plan.make(log, None, alpha, [0], {})
+
+
+def test_data_without_an_answer_are_refused(log):
+    asked = plan.make(log, None, [1.0], [0], {"discount": 0.9})
+    plan.check_data(log, asked)
+    inside = ~log.followed & ~log.terminated
+    for changed, complaint in (
+        ({"reward": np.full(len(log), 2.0, np.float32)}, "every reward is 2, so no policy can be told from another"),
+        ({"truncated": log.truncated & ~inside}, "truncation flags are missing"),
+        ({"extra": {"behaviour_log_prob": np.full(len(log), -np.inf)}}, "probability zero"),
+        ({"extra": {"behaviour_log_prob": np.full(len(log), 0.5)}}, "probability above one"),
+    ):
+        with pytest.raises(PrudentError, match=complaint):
+            plan.check_data(replace(log, **changed), asked)
+    endless = plan.make(log, None, [1.0], [0], {"discount": 1.0})
+    with pytest.raises(PrudentError, match="do not terminate"):
+        plan.check_data(log, endless)
+
+
+def test_a_stored_plan_is_compared_in_what_matters(log):
+    def asked(**given):
+        return plan.make(log, None, [1.0], [0], given).to_json(log)
+
+    assert plan.difference(asked(), asked()) == ""
+    assert plan.difference(asked(splits=5, env="CartPole-v1", device="cpu"), asked()) == ""
+    assert plan.difference(asked(steps=10), asked()) == "its steps is 100000, 10 is asked for"
+    assert plan.difference(asked(hidden=(8,)), asked()) == "its hidden is [256, 256], [8] is asked for"
+    assert plan.difference({**asked(), "alpha": [2.0]}, asked()) == "its alpha is [1.0], [2.0] is asked for"
+    other = {**asked(), "dataset": {"fingerprint": "0"}}
+    assert plan.difference(asked(), other) == "it was of other data (fingerprint differs)"

@@ -1,0 +1,259 @@
+"""From a log to a verdict, on a problem whose answer is known; stopped and gone on with; what is left behind."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import prudent as package
+from helpers.runs import prudent, tree
+from prudent import TuneResult, checkpoint, tune
+from prudent.errors import ConfigError, PrudentError
+from prudent.ope import known
+from prudent.tuning import run
+from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING
+from prudent.tuning.worth import Scales
+
+pytest_plugins = ["helpers.run_fixtures"]
+
+SMALL = {
+    "alpha": [0.1, 10.0],
+    "seeds": [0],
+    "steps": 40,
+    "checkpoints": 2,
+    "rank_steps": 30,
+    "final_steps": 30,
+    "resamples": 2,
+    "hidden": (8,),
+    "batch_size": 32,
+    "discount": 0.9,
+    "critic_lr": 1e-2,
+}
+PROBLEM = known.tabular(1)
+
+
+@pytest.fixture(scope="module")
+def patched():
+    """No reports, no pictures of runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prudent.train.report.write_report", lambda folder, _=None: Path(folder) / "report.html")
+        patch.setattr("prudent.train.supported.write", lambda *_: None)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def log():
+    return PROBLEM.log(30, 0)
+
+
+@pytest.fixture(scope="module")
+def tuned(log, patched, tmp_path_factory):  # noqa: ARG001 - patches
+    """A finished tuning: its result and its folder."""
+    folder = tmp_path_factory.mktemp("tuned") / "log"
+    return tune(log, folder, **SMALL), folder
+
+
+def test_what_is_found(tuned):
+    result, folder = tuned
+    assert result.verdict in (DEPLOY, KEEP_BC, NOTHING)
+    assert {c.name for c in result.first.candidates} == {"alpha=0.1,seed=0", "alpha=10,seed=0"}
+    assert {c.step for c in result.first.candidates} <= {20, 40}
+    ranks = {c.rank: c for c in result.first.candidates if c.rank}
+    assert ranks[1].name == result.first.winner
+    assert all(ranks[1].lower_bound >= c.lower_bound for c in result.first.candidates)
+    assert result.alpha == ranks[1].alpha
+    assert result.first.parts == {"by": "episode", "seed": [0, 0], "train": 18, "evaluation": 6, "final": 6}
+    assert set(result.first.final["differences"]) >= {"policy - behaviour", "policy - BC", "BC - behaviour"}
+    assert (folder / "tune.png").stat().st_size > 5000
+    text = str(result)
+    assert f"verdict: {result.verdict}" in text
+    assert all(reason in text for reason in result.reasons)
+
+
+def test_it_is_trained_on_its_own_part_alone(tuned, log):
+    _, folder = tuned
+    stored = json.loads((folder / "grid" / "config.json").read_text())
+    assert stored["dataset"]["episodes"] == 18
+    assert stored["dataset"]["name"] == f"{log.name} (train part)"
+    assert [step for step, _ in checkpoint.steps(folder / "grid")] == [20, 40], "checkpoints were thrown away"
+
+
+def test_the_file_holds_all_of_it(tuned):
+    result, folder = tuned
+    assert TuneResult.load(folder).to_json() == result.to_json()
+    assert json.loads((folder / "tune.json").read_text()) == json.loads(json.dumps(result.to_json()))
+
+
+def test_what_is_kept_is_what_the_verdict_says(tuned):
+    result, folder = tuned
+    agent = package.load(result.policy)
+    wanted = "discrete_cql" if result.verdict == DEPLOY else "discrete_bc"
+    assert agent.algorithm == wanted
+    assert len(agent.names) == 1
+    assert [step for step, _ in checkpoint.steps(folder / "policy")] != []
+
+
+def test_the_same_call_does_nothing_again(tuned, log, monkeypatch):
+    result, folder = tuned
+
+    def forbidden(*_, **__):
+        raise AssertionError("done again")
+
+    monkeypatch.setattr(run.train, "train", forbidden)
+    monkeypatch.setattr(run.train, "resume", forbidden)
+    monkeypatch.setattr(Scales, "evaluator", property(forbidden))
+    assert tune(log, folder, **SMALL).to_json() == result.to_json()
+    (folder / "split.json").unlink()
+    assert tune(log, folder, **SMALL).to_json() == result.to_json(), "estimates were not kept"
+
+
+def test_a_damaged_estimate_is_made_again(tuned, log):
+    result, folder = tuned
+    file = next((folder / "ranking").glob("alpha=10*.json"))
+    (folder / "split.json").unlink()
+    file.write_text("{")
+    assert tune(log, folder, **SMALL).to_json() == result.to_json()
+    assert json.loads(file.read_text())["worth"]["estimates"]["fqe"]["value"] is not None
+
+
+def test_other_settings_are_refused(tuned, log):
+    _, folder = tuned
+    before = tree(folder)
+    with pytest.raises(ConfigError, match="was tuned otherwise: its steps is 40, 50 is asked for"):
+        tune(log, folder, **{**SMALL, "steps": 50})
+    with pytest.raises(ConfigError, match="other data"):
+        tune(PROBLEM.log(30, 1), folder, **SMALL)
+    assert tree(folder) == before
+
+
+def test_a_stopped_training_goes_on(log, patched, tmp_path, tuned, monkeypatch):  # noqa: ARG001
+    """Stopped after the grid's first checkpoint, as a signal would; the end is the same."""
+    result, _ = tuned
+    save = run.checkpoint.save
+
+    def stopped(*arguments, **named):
+        made = save(*arguments, **named)
+        raise run.train.Interrupted(f"stopped by SIGTERM at step 20; {made}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("prudent.recorder.checkpoint.save", stopped)
+        with pytest.raises(run.train.Interrupted):
+            tune(log, tmp_path / "log", **SMALL)
+    again = tune(log, tmp_path / "log", **SMALL)
+    assert again.first.candidates == result.first.candidates
+    assert again.verdict == result.verdict
+
+
+def test_splits_say_how_stable_the_choice_is(tuned, log, patched):  # noqa: ARG001
+    result, folder = tuned
+    several = tune(log, folder, splits=2, **SMALL)
+    assert several.first == result.first, "further splits changed the first"
+    assert several.stability["splits"] == 2
+    assert sum(several.stability["alpha"].values()) == 2
+    assert sum(several.stability["verdict"].values()) == 2
+    assert several.splits[1].parts["seed"] == [0, 1]
+    assert "of 2 splits alpha won" in str(several)
+    assert tune(log, folder, **SMALL).to_json() == result.to_json()
+
+
+def test_a_diverged_member_is_not_chosen(tuned, log, tmp_path, patched, monkeypatch):  # noqa: ARG001
+    result, _ = tuned
+    index = [c.name for c in result.first.candidates].index(result.first.winner)
+    read = run.curve.read
+
+    def diverged(*arguments):
+        found = read(*arguments)
+        found.q[-1, index] = np.nan
+        return found
+
+    monkeypatch.setattr(run.curve, "read", diverged)
+    found = tune(log, tmp_path / "log", **SMALL)
+    assert found.first.winner != result.first.winner
+    lost = found.first.candidates[index]
+    assert (lost.step, lost.rank, lost.reason) == (None, None, "it diverged")
+    assert "it diverged" in str(found)
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"plan": {}, "splits": [{}], "kept": "BC", "checked": null}'])
+def test_a_damaged_result_is_told(tmp_path, damage):
+    (tmp_path / "tune.json").write_text(damage)
+    with pytest.raises(PrudentError, match="is damaged"):
+        TuneResult.load(tmp_path)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def save(path, log, **changes):
+    columns = {
+        "observations": log.observation,
+        "actions": log.action,
+        "rewards": log.reward,
+        "next_observations": log.next_observation,
+        "terminals": log.terminated,
+        "timeouts": log.truncated,
+        "n_actions": np.int64(log.spec.action_size),
+        **changes,
+    }
+    np.savez(path, **{name: column for name, column in columns.items() if column is not None})
+    return path
+
+
+def words(**changes):
+    found = []
+    for name, value in {**SMALL, **changes}.items():
+        found += ["--" + name.replace("_", "-"), *(value if isinstance(value, list | tuple) else [value])]
+    return found
+
+
+def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: ARG001
+    path = save(tmp_path / "log.npz", log)
+    assert prudent("tune", path, "--out", tmp_path / "out", *words(algo="discrete_cql")) == 0
+    shown = capsys.readouterr().out
+    result = TuneResult.load(tmp_path / "out")
+    assert str(result) in shown
+    assert "0:00:00 left" in shown
+    assert prudent("tune", path, "--out", tmp_path / "out", *words(algo="discrete_cql", alpha=[3.0])) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "its alpha is [0.1, 10.0], [3.0] is asked for" in told
+
+
+@pytest.mark.parametrize(
+    ("case", "complaint"),
+    [
+        ({"rewards": "constant"}, "every reward is 1"),
+        ({"timeouts": None, "terminals": "none"}, ""),
+        ({"episodes": 1}, "tuning needs 18 or more"),
+        ({"behaviour_log_prob": -np.inf}, "probability zero"),
+        ({"behaviour_log_prob": 0.4}, "probability above one"),
+        ({"discount": 1.0}, "do not terminate"),
+        ({"algo": "discrete_bc"}, "has no alpha"),
+        ({"algo": "discrete_iql"}, "has no alpha"),
+        ({"algo": "cql"}, "continuous actions"),
+        ({"env": "CartPole-v1"}, "CartPole-v1"),
+        ({"splits": 0}, "splits must be above 0"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_write_nothing(tmp_path, log, case, complaint, capsys):
+    part = log.episodes(range(case["episodes"])) if "episodes" in case else log
+    changes = {}
+    if "rewards" in case:
+        changes["rewards"] = np.ones(len(part), np.float32)
+    if "terminals" in case:
+        changes |= {"terminals": np.zeros(len(part), bool), "timeouts": None}
+    if "behaviour_log_prob" in case:
+        changes["behaviour_log_prob"] = np.full(len(part), case["behaviour_log_prob"])
+    path = save(tmp_path / "log.npz", part, **changes)
+    given = {"algo": "discrete_cql", **{k: v for k, v in case.items() if k in ("discount", "algo", "env", "splits")}}
+    typed = words(**given)
+    if given["algo"] in ("discrete_bc", "discrete_iql"):
+        typed = ["--algo", given["algo"]]
+    before = tree(tmp_path)
+    assert prudent("tune", path, "--out", tmp_path / "out", *typed) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("prudent: ")
+    assert told.count("\n") == 1
+    assert complaint in told
+    assert tree(tmp_path) == before

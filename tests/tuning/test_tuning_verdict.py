@@ -1,0 +1,64 @@
+"""When to deploy, when to keep BC, and when to abstain."""
+
+import numpy as np
+import pytest
+
+from prudent.ope import interval
+from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING, judge
+from prudent.tuning.worth import Worth
+
+NOISE = np.linspace(-1, 1, 8)
+
+
+def estimate(name, value, error=0.1):
+    """Replicates that pair with those of every other one: the error of a difference is theirs together."""
+    return interval.from_replicates(name, value, value + error * np.roll(NOISE, int(10 * value)))
+
+
+def worth(name, value, behaviour=1.0, error=0.1, wdr=None):
+    unsupported = interval.unsupported("wdr", "too few")
+    fqe = interval.unsupported("fqe", "60% of its actions") if value is None else estimate("fqe", value, error)
+    support = {"support": {"outside": 0.02, "effective_sample_size": 25.0, "episodes": 40}}
+    second = unsupported if wdr is None else estimate("wdr", wdr)
+    return Worth(name, fqe, second, estimate("behaviour", behaviour, error), support)
+
+
+@pytest.mark.parametrize(
+    ("policy", "bc", "error", "verdict"),
+    [
+        (3.0, 1.2, 0.1, DEPLOY),
+        (3.0, 2.9, 0.3, KEEP_BC),  # better than the log, but no better than imitation, which is
+        (3.0, 1.0, 5.0, NOTHING),  # nothing is shown
+        (0.5, 2.5, 0.1, KEEP_BC),
+        (1.0, 1.0, 0.1, NOTHING),
+        (None, 1.0, 0.1, NOTHING),
+        (None, 3.0, 0.1, KEEP_BC),
+        (3.0, None, 0.1, NOTHING),  # without a value of BC nobody knows whether it is beaten
+    ],
+)
+def test_both_lower_bounds_have_to_lie_above_zero(policy, bc, error, verdict):
+    found = judge(worth("alpha=5", policy, error=error), worth("BC", bc, error=error))
+    assert found.verdict == verdict, found.reasons
+
+
+def test_reasons_have_figures():
+    reasons = judge(worth("alpha=5", 3.0), worth("BC", 1.2)).reasons
+    assert reasons[0].startswith("alpha=5 over what made the log: +2, 95 % interval +")
+    assert reasons[0].endswith("shown to be better")
+    assert reasons[1].startswith("alpha=5 over BC: +1.8")
+    assert "2.0% of its actions" in reasons[2]
+    assert "40 final episodes are worth 25.0" in reasons[2]
+
+
+def test_no_winner_says_why():
+    found = judge(None, worth("BC", 1.0), "none of the 3 runs of the grid can be ranked: it diverged")
+    assert found.verdict == NOTHING
+    assert found.reasons[0].startswith("none of the 3 runs")
+    assert set(found.differences) == {"BC - behaviour"}
+
+
+def test_a_second_estimator_that_says_worse_forbids_it():
+    assert judge(worth("alpha=5", 3.0, wdr=3.0), worth("BC", 1.2, wdr=1.2)).verdict == DEPLOY
+    found = judge(worth("alpha=5", 3.0, wdr=0.2), worth("BC", 1.2, wdr=1.2))
+    assert found.verdict != DEPLOY
+    assert "contradict each other" in found.reasons[-1]
