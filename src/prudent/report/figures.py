@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prudent.report import style
-from prudent.report.run import Run, read_run, span
+from prudent.report.run import Run, read_run
 from prudent.report.support import support_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def eval_returns(run: Run, others: Mapping[str, Run]) -> "Figure | None":
     lines = [(_group_label(run, group, names), run, names) for group, names in run.groups().items()]
     for label, other in others.items():
         lines += [(f"{label} {group}".strip(), other, names) for group, names in other.groups().items()]
-    lines = [line for line in lines if _points(line[1], "eval/return", line[2])]
+    lines = [line for line in lines if line[1].over_seeds("eval/return", line[2])]
     if not any(source is run for _, source, _ in lines):
         return None
     figure = style.new_figure(7.6, 4.1)
@@ -120,20 +120,11 @@ def _return_title(run: Run) -> str:
 
 
 def _measured(run: Run, metric: str) -> bool:
-    return bool(_points(run, metric, run.names))
+    return bool(run.over_seeds(metric, run.names))
 
 
 def _steps(run: Run, metric: str) -> set[int]:
     return {step for series in run.series.get(metric, {}).values() for step in series}
-
-
-def _points(run: Run, metric: str, names: Sequence[str]) -> dict[int, tuple[float, float, float]]:
-    """Mean, smallest and largest over the members, by step; steps without a number are absent."""
-    members = run.series.get(metric, {})
-    series = [members[name] for name in names if name in members]
-    steps = sorted({step for one in series for step in one})
-    spans = {step: span([one[step] for one in series if step in one]) for step in steps}
-    return {step: found for step, found in spans.items() if found is not None}
 
 
 def _draw_series(
@@ -147,7 +138,7 @@ def _draw_series(
     band: bool = True,
 ) -> list[float]:
     """Draw the mean and the band of one group; returns the mean."""
-    points = _points(run, metric, names)
+    points = run.over_seeds(metric, names)
     steps, mean = list(points), [mean for mean, _, _ in points.values()]
     # A single evaluation has no line to see.
     marker = {"marker": "o", "markersize": 4} if len(steps) < 4 else {}

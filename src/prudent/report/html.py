@@ -11,6 +11,7 @@ from urllib.parse import quote
 import prudent
 from prudent.files import replace
 from prudent.report.figures import draw_figures
+from prudent.report.reading import readings
 from prudent.report.run import NOTHING, Run, latest_videos, read_run
 from prudent.report.verdict import judge, tables
 
@@ -75,6 +76,7 @@ def _render(run: Run, others: Mapping[str, Run], pictures: Mapping[str, Path]) -
         verdict=judge(run, others),
         tables=tables(run, others),
         pictures=[_picture(name, pictures[name]) for name in _PICTURES if name in pictures],
+        readings=readings(run),
         support=_support(run, pictures.get("support")),
         videos=_videos(run, others),
         dataset=_pairs(run.dataset),

@@ -91,6 +91,14 @@ class Run:
         groups = settings_of(names)
         return {"" if key == ALL_SEEDS else key: [names[i] for i in group] for key, group in groups.items()}
 
+    def over_seeds(self, metric: str, names: Sequence[str]) -> dict[int, tuple[float, float, float]]:
+        """Mean, smallest and largest over these members, by step; steps without a number are absent."""
+        members = self.series.get(metric, {})
+        series = [members[name] for name in names if name in members]
+        steps = sorted({step for one in series for step in one})
+        spans = {step: span([one[step] for one in series if step in one]) for step in steps}
+        return {step: found for step, found in spans.items() if found is not None}
+
     def settings(self, policy: str = "deterministic") -> dict[str, dict[str, Any]]:
         """Figures over the seeds of each setting where there are several, else nothing.
 

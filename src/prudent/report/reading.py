@@ -1,0 +1,113 @@
+"""How the curves of a run with a conservative critic read, in plain words.
+
+Kumar et al. 2021 (arXiv 2109.10813), section 4: where the average Q of the logged decisions rises, peaks and falls, the
+critic overfits from the peak on; where squared TD error and the gap both stay high, it underfits. What counts as fallen
+or as high is a rule of thumb, stated beside its number below; where rewards are negative Q falls from 0 towards
+what the log returned, and this is learning, not overfitting.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from prudent.report.run import Run, as_number
+from prudent.report.verdict import number
+
+FELL = 0.05
+"""By which share of its largest magnitude average dataset Q has to lie below its peak to have fallen."""
+
+HIGH = 0.3
+"""From which share of the magnitude of dataset Q on the root of the squared TD error is high."""
+
+LEAST, MOST = 8, 8
+"""Points that a curve needs to be read, and settings that are read."""
+
+
+def readings(run: Run) -> list[str]:
+    """A sentence or more per setting, of its mean over seeds; none where the critic is not conservative."""
+    told = []
+    for group, names in list(run.groups().items())[:MOST]:
+        q, gap = (run.over_seeds(f"train/{metric}", names) for metric in ("q_data", "cql_gap"))
+        if len(q) < LEAST or not gap:
+            continue
+        td_error, random = (run.over_seeds(f"train/{metric}", names) for metric in ("td_error", "q_random"))
+        found = [of_dataset_q(list(q), _means(q)), _low(run, _late(q)), _fit(q, gap, td_error), _order(q, random)]
+        # A setting keeps its spelling at the start of its sentence.
+        told += [f"{group}: {text}." if group else f"{text[0].upper()}{text[1:]}." for text in found if text]
+    return told
+
+
+def of_dataset_q(steps: Sequence[int], values: np.ndarray) -> str:
+    """How average dataset Q (C,) at ``steps`` reads: overfitting, climbing, on its way down, or settled."""
+    smooth = _smooth(values)
+    begin = _on_its_way_down(smooth)
+    peak = begin + int(np.argmax(smooth[begin:]))
+    room = FELL * float(np.abs(smooth).max())
+    below = np.flatnonzero(smooth[peak:] < smooth[peak] - room)
+    late = max(1, len(smooth) // 5)
+    moved = float(smooth[-1] - smooth[-1 - late])
+    if len(below) and smooth[-1] < smooth[peak] - room:
+        return (
+            f"overfitting: dataset Q falling after step {steps[peak]:,}, from {number(smooth[peak])} to "
+            f"{number(smooth[-1])}; an earlier checkpoint is likely the better policy"
+        )
+    if begin == len(smooth) - 1 and moved < -room:
+        return "dataset Q is still on its way down to what the log returned: more steps would help"
+    if moved > room:
+        return "dataset Q still climbs at the end: more steps may help"
+    return f"dataset Q has settled at {number(smooth[-1])}: no sign of overfitting"
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Means over a twentieth of the curve around each point, fewer at its ends: a line of metrics is noisy."""
+    half = len(values) // 40
+    return np.array([values[max(0, i - half) : i + half + 1].mean() for i in range(len(values))])
+
+
+def _on_its_way_down(smooth: np.ndarray) -> int:
+    """First point of a curve after its descent from 0 below it; 0 where there is none, the last where it never ends."""
+    if smooth[0] > 0 and smooth[-1] > 0:
+        return 0
+    rises = np.flatnonzero(np.diff(smooth) >= 0)
+    return int(rises[0]) if len(rises) else len(smooth) - 1
+
+
+def _low(run: Run, q: float) -> str:
+    settings = run.config.get("config") or {}
+    if run.data_mean is None or run.data_mean <= 0 or as_number(settings.get("reward_shift", 0)) != 0 or q >= 0:
+        return ""
+    return (
+        f"dataset Q ends at {number(q)}, below zero, while the episodes of the data return {number(run.data_mean)} on "
+        "average: alpha holds the values down, a smaller one is worth a try"
+    )
+
+
+def _fit(q: Mapping, gap: Mapping, td_error: Mapping) -> str:
+    if not td_error:
+        return ""
+    error, size = float(np.sqrt(max(_late(td_error), 0.0))), max(abs(_late(q)), 1e-9)
+    if error < HIGH * size or _late(gap) <= 0:
+        return ""
+    return (
+        f"underfitting: the TD error ends at {number(error)} (its root), beside values around {number(_late(q))}, and "
+        f"the gap at {number(_late(gap))}: both high; a larger network, more steps or a smaller alpha may help"
+    )
+
+
+def _order(q: Mapping, random: Mapping) -> str:
+    if not random or _late(random) < _late(q):
+        return ""
+    return (
+        f"Q of random actions ends at {number(_late(random))}, not below that of the data ({number(_late(q))}): the "
+        "critics are not conservative; a larger alpha or more steps would help"
+    )
+
+
+def _means(points: Mapping[int, tuple[float, float, float]]) -> np.ndarray:
+    return np.array([mean for mean, _, _ in points.values()])
+
+
+def _late(points: Mapping[int, tuple[float, float, float]]) -> float:
+    """Mean over the last tenth."""
+    values = _means(points)
+    return float(values[-max(1, len(values) // 10) :].mean())
