@@ -52,7 +52,7 @@ STEPS = 300
 
 
 def problem_of(index: int) -> known.Known:
-    """Problem ``index``: 10 to 20 states, 4 to 6 actions, of which the behaviour has favourites and tries some rarely."""
+    """Problem ``index``: 10 to 20 states, 4 to 6 actions; the behaviour has favourites and tries the others rarely."""
     states, actions = (10, 16, 20)[index % 3], (4, 5, 6)[index // 3 % 3]
     return known.tabular(100 + index, states=states, actions=actions, concentration=0.5, floor=0.1)
 

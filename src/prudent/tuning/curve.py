@@ -76,13 +76,11 @@ def choose(steps: Sequence[int], q_C: np.ndarray, reference: float) -> Choice:
 
 
 def _learned(q_C: np.ndarray, reference: float) -> int:
-    """First checkpoint that is no more on its way from 0 down to a negative reference."""
+    """First checkpoint that is no more on its way from 0 down to a negative reference, or the lowest of all."""
     if reference >= 0:
         return 0
-    for i, q in enumerate(q_C):
-        if q <= reference or (i + 1 < len(q_C) and q_C[i + 1] >= q):
-            return i
-    return len(q_C) - 1
+    reached = np.flatnonzero(q_C <= reference)
+    return int(reached[0]) if len(reached) else int(np.argmin(q_C))
 
 
 def read(run: Path, dataset: Dataset, seed: int) -> Curves:

@@ -160,7 +160,6 @@ def check_data(dataset: Dataset, plan: Plan) -> None:
     """Refuse data out of which nothing can be chosen, before anything is trained.
 
     Raises:
-        ConfigError: the discount is 1 where episodes do not terminate.
         DataError: rewards are constant, rows do not follow each other, or logged probabilities are none.
     """
     if np.ptp(dataset.reward) == 0:
