@@ -336,7 +336,7 @@ def test_cloning_has_no_values(data):
 
 def test_evaluate_has_the_keys_of_the_command_line(data):
     summary = agent("bc").fit(data, steps=1).evaluate("Pendulum-v1", episodes=1)
-    assert set(summary) == {"overall", "members", "settings", "deterministic", "stochastic"}
+    assert set(summary) == {"overall", "members", "settings", "deterministic", "stochastic", "starts"}
     assert set(summary["members"]) == {"seed=0", "seed=1"}
     assert summary["overall"]["predicted_value"] is None
 

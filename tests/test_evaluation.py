@@ -69,7 +69,8 @@ def grid_of(actions, predicted):
 def test_both_takes_returns_from_one_and_the_bound_from_the_other():
     both = evaluate_both(Constants([0.25], predicted=[1.0]), TOY, episodes=3)
     summary = both.summary()
-    assert set(summary) == {"overall", "members", "settings", "deterministic", "stochastic"}
+    assert set(summary) == {"overall", "members", "settings", "deterministic", "stochastic", "starts"}
+    assert summary["starts"]["action=0.25"]["predicted"] == [1.0] * 3
     assert summary["settings"] == sampled_settings(summary) == {}
     assert summary["overall"]["return_mean"] == pytest.approx(25.0)
     sampled = summary["stochastic"]["overall"]

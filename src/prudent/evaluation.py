@@ -78,6 +78,15 @@ class Evaluation:
         settings = {name: self.select(group)._figures() for name, group in groups.items()} if len(groups) > 1 else {}
         return {"overall": self._figures(), "members": members, "settings": settings}
 
+    def starts(self) -> dict[str, dict[str, list[float | None]]]:
+        """``{member: {"predicted": K values, "realized": K values}}``; empty where nothing is predicted."""
+        if self.predicted is None:
+            return {}
+        both = zip(self.names, self.predicted, self.realized, strict=True)
+        return {
+            name: {"predicted": [_number(v) for v in p], "realized": [_number(v) for v in r]} for name, p, r in both
+        }
+
     def _figures(self) -> dict[str, Any]:
         interval = statistics.interval(self.returns)
         figures = {
@@ -123,11 +132,12 @@ class BothEvaluations:
     stochastic: Evaluation
 
     def summary(self) -> dict[str, Any]:
-        """``{"overall", "members", "settings", "deterministic", "stochastic"}``.
+        """``{"overall", "members", "settings", "deterministic", "stochastic", "starts"}``.
 
-        The last two are the summaries of each. The others take from each what is meaningful: returns of the
-        deterministic policy, the one deployed; prediction against realisation of the stochastic one, the one the
-        critic speaks of.
+        ``deterministic`` and ``stochastic`` are the summaries of each, ``starts`` the values ``predicted`` and
+        ``realized`` of the stochastic one at each start state, by member, where the critics predict any. The others
+        take from each what is meaningful: returns of the deterministic policy, the one deployed; prediction against
+        realisation of the stochastic one, the one the critic speaks of.
         """
         deterministic, stochastic = self.deterministic.summary(), self.stochastic.summary()
         merged = {
@@ -139,6 +149,7 @@ class BothEvaluations:
             **merged,
             "deterministic": deterministic,
             "stochastic": stochastic,
+            "starts": self.stochastic.starts(),
         }
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from prudent import checkpoint, envs, runs
 from prudent.data import Dataset
+from prudent.data.portrait import histograms
 from prudent.ended import check_ended
 from prudent.errors import ConfigError
 from prudent.loop import Options, prepare_process
@@ -148,6 +149,7 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
         described = runs.describe(population, data, asdict(options) | kept)
         runs.write_json(folder / "config.json", {**described, "finetuned_from": began, "online": _online(settings)})
         runs.write_json(folder / "environment.json", runs.environment(population.device, data))
+        runs.write_json(folder / "dataset.json", histograms(data))
 
         def learn(recorder: Recorder) -> None:
             _learn(population, data, settings, env, recorder)

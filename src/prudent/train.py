@@ -14,6 +14,7 @@ from prudent import algorithms, checkpoint, envs, files, loggers, report, runs, 
 from prudent.config import from_json
 from prudent.data import BUILTIN, Dataset, load_dataset
 from prudent.data.columns import check_bounds
+from prudent.data.portrait import histograms
 from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.guard import Guard, largest_value
 from prudent.loop import Options, fit, prepare_process
@@ -56,6 +57,7 @@ def train(
         settings = asdict(options) | {"sources": _findable(sources) if sources else None}
         runs.write_json(folder / "config.json", runs.describe(population, dataset, settings))
         runs.write_json(folder / "environment.json", runs.environment(device, dataset))
+        runs.write_json(folder / "dataset.json", histograms(dataset))
         return _run(population, dataset, options, folder)
 
 

@@ -76,6 +76,29 @@ def _summary(names, generator, base=-150.0):
     return {"overall": overall, "members": members, "settings": settings if len(settings) > 1 else {}}
 
 
+def _starts(names, generator):
+    realized = generator.normal(-91, 25, (len(names), 20))
+    predicted = realized - 25 + generator.normal(0, 12, realized.shape)
+    rows = zip(names, predicted.tolist(), realized.tolist(), strict=True)
+    return {name: {"predicted": p, "realized": r} for name, p, r in rows}
+
+
+def _histograms(generator):
+    def counts(values, bins=30):
+        found, edges = np.histogram(values, bins)
+        return {"edges": edges.tolist(), "counts": found.tolist()}
+
+    return {
+        "episodes": 150,
+        "terminated": 0,
+        "truncated": 150,
+        "returns": counts(generator.normal(-631, 200, 150)),
+        "lengths": counts(np.full(150, 200)),
+        "actions": [counts(generator.normal(0, s, 5000).clip(-2, 2), 24) for s in (0.3, 2.0)],
+        "covered": [0.5, 1.0],
+    }
+
+
 def draw_gif(path: Path, frames: int = 12) -> None:
     """A pendulum that swings."""
     path.parent.mkdir(exist_ok=True)
@@ -116,6 +139,7 @@ def make_run(tmp_path):
                     table = [_evaluation(step, total, alpha, generator, algorithm) for alpha, _ in grid]
                     logger.log(step, {key: [row[key] for row in table] for key in table[0]})
         summary = _summary(names, generator, base=-150.0 if algorithm == "cql" else -480.0)
+        starts = {"starts": _starts(names, generator)} if algorithm == "cql" else {}
         files = {
             "config": {
                 "algorithm": algorithm,
@@ -157,7 +181,8 @@ def make_run(tmp_path):
                 "commit": "0123456789abcdef",
             },
             "status": {"state": "finished", "step": total, "steps": total, "message": ""},
-            "evaluation": {"step": total, **summary, "deterministic": summary, "stochastic": summary},
+            "evaluation": {"step": total, **starts, **summary, "deterministic": summary, "stochastic": summary},
+            "dataset": _histograms(generator),
         } | changes
         for key, content in files.items():
             if content is not None:

@@ -44,7 +44,7 @@ def test_a_comparison_is_drawn_on_a_desk_and_on_a_phone(make_run, browser):
     folder = make_run(alphas=(1.0, 5.0), seeds=(0, 1))
     path = write_report(folder, {"BC": make_run("bc", algorithm="bc", alphas=(0.0,))})
     for size in (DESKTOP, PHONE):
-        assert_shown(browser.show(path, size, FACTS), images=4)
+        assert_shown(browser.show(path, size, FACTS), images=6)
 
 
 def test_a_hostile_name_does_nothing(make_run, browser):

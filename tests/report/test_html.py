@@ -53,8 +53,8 @@ def test_a_full_report(make_run):
     page = read(path)
     assert path == folder / "report.html"
     assert_safe(page)
-    # Two pictures, the newest rollout of this run and of the other.
-    assert len(page.values("src")) == 4
+    # Four pictures, the newest rollout of this run and of the other.
+    assert len(page.values("src")) == 6
     for expected in (
         "CQL on pendulum-mixed",
         "alpha=5, the best of 3 settings: better than the data it learned from",

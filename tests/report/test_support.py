@@ -64,7 +64,7 @@ def test_the_report_has_a_section_where_the_run_tells(make_run):
     assert "<li>30.0 % of the decisions lie outside the data.</li>" in page
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-    assert set(write_figures(folder)) == {"curves", "eval_returns", "support"}
+    assert set(write_figures(folder)) == {"curves", "eval_returns", "promises", "support", "data"}
 
 
 @pytest.mark.parametrize(

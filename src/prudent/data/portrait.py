@@ -131,3 +131,49 @@ def _quality_in(name: str) -> str | None:
 def _suggest(quality: str, why: str) -> Suggestion:
     low, high = ALPHA[quality]
     return Suggestion(low, low, high, quality, why)
+
+
+# --- histograms -------------------------------------------------------------------------------------------------------
+
+BINS, ACTION_BINS, ACTION_ROWS = 30, 24, 50_000
+TRIED = 1e-3
+"""Share of the rows from which on a part of an action's range counts as covered."""
+
+
+def histograms(dataset: Dataset) -> dict[str, Any]:
+    """Episode returns and lengths, actions per feature or choice, ready for JSON and for a picture.
+
+    ``returns`` and ``lengths`` are ``{"edges", "counts"}`` over all episodes. ``actions`` is a list of the same, one
+    per feature between its bounds (those of the data where none are declared), from at most 50,000 rows spread evenly;
+    of discrete actions ``{"shares"}``. ``covered`` is the share of each feature's range in which at least a thousandth
+    of these rows lies. ``episodes``, ``terminated`` and ``truncated`` count episodes.
+    """
+    ends = dataset.episode_bounds[1:] - 1
+    found = {
+        "episodes": dataset.n_episodes,
+        "terminated": int(dataset.terminated[ends].sum()),
+        "truncated": int(dataset.truncated[ends].sum()),
+        "returns": _histogram(dataset.episode_returns, BINS),
+        "lengths": _histogram(dataset.episode_lengths, BINS),
+    }
+    rows = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), ACTION_ROWS)).astype(np.int64))
+    taken, spec = dataset.action[rows], dataset.spec
+    if spec.discrete:
+        counts = np.bincount(taken, minlength=spec.action_size)
+        return found | {"actions": {"shares": (counts / len(rows)).tolist()}}
+    features = []
+    for feature in range(spec.action_size):
+        low = None if spec.action_low is None else float(spec.action_low[feature])
+        high = None if spec.action_high is None else float(spec.action_high[feature])
+        features.append(_histogram(taken[:, feature], ACTION_BINS, low, high))
+    covered = [float((np.array(f["counts"]) >= max(1, TRIED * len(rows))).mean()) for f in features]
+    return found | {"actions": features, "covered": covered}
+
+
+def _histogram(values: np.ndarray, bins: int, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+    values = np.asarray(values, dtype=np.float64)
+    low = float(values.min()) if low is None else low
+    high = float(values.max()) if high is None else high
+    # Readers let actions exceed their bounds by rounding: these belong to the outer bins.
+    counts, edges = np.histogram(np.clip(values, low, high), bins, (low, high))
+    return {"edges": edges.tolist(), "counts": counts.tolist()}

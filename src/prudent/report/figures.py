@@ -1,4 +1,5 @@
-"""The pictures of a run: ``curves.png``, everything that moved, ``eval_returns.png``, what came of it, ``support.png``.
+"""The pictures of a run: ``curves.png``, everything that moved, ``eval_returns.png``, what came of it, and
+those of :mod:`~prudent.report.promise`, :mod:`~prudent.report.support` and :mod:`~prudent.report.data_picture`.
 
 Lines are means over the seeds of one setting, bands reach from the smallest to the largest seed. Members that
 are no number at a step are left out of the mean there; the report names them.
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prudent.report import style
+from prudent.report.data_picture import data_picture
+from prudent.report.promise import promises
 from prudent.report.run import Run, read_run
 from prudent.report.support import support_of
 
@@ -48,7 +51,8 @@ def write_figures(run_folder: Path | str, compare: Mapping[str, Path | str] | No
     """Draw what there is to draw into the run folder.
 
     ``compare`` names further runs whose evaluation return is drawn beside (``{"BC": folder}``). Returns the
-    paths by name, ``curves``, ``eval_returns`` and ``support``; a picture without any data is not written.
+    paths by name, ``curves``, ``eval_returns``, ``promises``, ``support`` and ``data``; a picture without any data is
+    not written.
     """
     run = read_run(run_folder)
     others = {name: read_run(folder) for name, folder in (compare or {}).items()}
@@ -57,10 +61,16 @@ def write_figures(run_folder: Path | str, compare: Mapping[str, Path | str] | No
 
 def draw_figures(run: Run, others: Mapping[str, Run]) -> dict[str, Path]:
     """:func:`write_figures` for runs that were read already."""
-    drawn = {"curves": curves(run), "eval_returns": eval_returns(run, others), "support": support_of(run)}
+    drawn = {
+        "curves": (curves(run), 115),
+        "eval_returns": (eval_returns(run, others), 150),
+        "promises": (promises(run, others), 120),
+        "support": (support_of(run), 150),
+        "data": (data_picture(run), 115),
+    }
     return {
         name: style.save_png(figure, run.folder / f"{name}.png", dpi)
-        for (name, figure), dpi in zip(drawn.items(), (115, 150, 150), strict=True)
+        for name, (figure, dpi) in drawn.items()
         if figure is not None
     }
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import prudent
 from prudent.files import replace
+from prudent.report.data_picture import data_words
 from prudent.report.figures import draw_figures
 from prudent.report.reading import readings
 from prudent.report.run import NOTHING, Run, latest_videos, read_run
@@ -25,10 +26,13 @@ _FILES = (
     "status.json",
     "evaluation.json",
     "support.json",
+    "dataset.json",
     "metrics.jsonl",
     "curves.png",
     "eval_returns.png",
+    "promises.png",
     "support.png",
+    "data.png",
     "events.tensorboard",
     "checkpoints",
     "videos",
@@ -39,6 +43,11 @@ _PICTURES = {
         "Return over gradient steps",
         "Evaluation return during training. Lines are means over seeds, bands reach from the lowest to the "
         "highest seed; dashed lines are other runs.",
+    ),
+    "promises": (
+        "Predicted against realised value of start states",
+        "What the critics promise at a start state against the discounted return that followed, of the sampled policy "
+        "of the best setting. Above the diagonal the promise was kept; each realised return is one draw.",
     ),
     "curves": (
         "Losses, values and settings over gradient steps",
@@ -78,6 +87,7 @@ def _render(run: Run, others: Mapping[str, Run], pictures: Mapping[str, Path]) -
         pictures=[_picture(name, pictures[name]) for name in _PICTURES if name in pictures],
         readings=readings(run),
         support=_support(run, pictures.get("support")),
+        data=_data(run, pictures.get("data")),
         videos=_videos(run, others),
         dataset=_pairs(run.dataset),
         settings=_pairs({"algorithm": run.config.get("algorithm")} | dict(run.config.get("config") or {})),
@@ -118,6 +128,16 @@ def _support(run: Run, picture: Path | None) -> dict[str, Any]:
     alt = "Distance of decisions to the logged ones of other episodes, of the log and of the policy"
     data = None if picture is None else _data_uri(picture, "image/png")
     return {"picture": data, "alt": alt, "reading": [str(sentence) for sentence in reading]}
+
+
+def _data(run: Run, picture: Path | None) -> dict[str, Any]:
+    """The picture of the data and its sentences."""
+    alt = "Histograms of episode returns, episode lengths and actions of the data"
+    return {
+        "picture": None if picture is None else _data_uri(picture, "image/png"),
+        "alt": alt,
+        "words": data_words(run),
+    }
 
 
 def _videos(run: Run, others: Mapping[str, Run]) -> list[dict[str, str]]:

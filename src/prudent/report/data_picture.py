@@ -1,0 +1,110 @@
+"""The picture of the data: returns and lengths of the episodes, and which actions were taken how often."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prudent.report import style
+from prudent.report.run import Run, as_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_FEATURES = 24
+"""Action features that are drawn."""
+
+
+def data_picture(run: Run) -> "Figure | None":
+    """Histograms out of ``dataset.json`` (:func:`prudent.data.portrait.histograms`); None without, or damaged."""
+    found = run.histograms
+    if not all(_is_histogram(found.get(key)) for key in ("returns", "lengths")):
+        return None
+    actions = found.get("actions")
+    rows = [row for row in actions if _is_histogram(row)] if isinstance(actions, list) else []
+    shares = actions.get("shares") if isinstance(actions, Mapping) else None
+    shares = shares if isinstance(shares, list) and shares and all(as_number(s) is not None for s in shares) else []
+    figure = style.new_figure(12.9 if rows or shares else 8.6, 3.3)
+    grid = figure.add_gridspec(1, 3 if rows or shares else 2, wspace=0.24)
+    _bars(
+        figure.add_subplot(grid[0]), found["returns"], "Returns", "episodes, by the sum of their rewards", run.data_mean
+    )
+    _bars(figure.add_subplot(grid[1]), found["lengths"], "Lengths", "episodes, by their steps", None)
+    if rows:
+        _strips(figure.add_subplot(grid[2]), rows[:MOST_FEATURES])
+    elif shares:
+        _choices(figure.add_subplot(grid[2]), shares)
+    return figure
+
+
+def _is_histogram(found: Any) -> bool:
+    if not isinstance(found, Mapping):
+        return False
+    edges, counts = found.get("edges"), found.get("counts")
+    if not isinstance(edges, list) or not isinstance(counts, list) or len(edges) != len(counts) + 1 or not counts:
+        return False
+    return all(as_number(value) is not None for value in (*edges, *counts)) and edges == sorted(edges)
+
+
+def _bars(axes: "Axes", found: Mapping[str, Any], title: str, below: str, mean: float | None) -> None:
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    style.quiet(axes, title, below=below)
+    axes.stairs(found["counts"], found["edges"], fill=True, color=style.PALETTE[0], alpha=0.75, linewidth=0)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_ylim(0, 1.12 * max(found["counts"]) or 1)
+    if mean is not None:
+        axes.axvline(mean, color=style.INK, linewidth=1.2, linestyle=(0, (2, 2)))
+        place = {"xy": (mean, 1.0), "xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        axes.annotate("mean", **place, xytext=(4, -3), va="top", fontsize=9, color=style.INK)
+
+
+def _strips(axes: "Axes", rows: list[Mapping[str, Any]]) -> None:
+    """A strip per feature, darker where it was chosen more often; each from its lowest to its highest value."""
+    style.quiet(axes, "Action coverage", below="per feature, from its lowest to its highest; darker: more often")
+    widest = max(len(row["counts"]) for row in rows)
+    shares = np.full((len(rows), widest), np.nan)
+    for i, row in enumerate(rows):
+        counts = np.asarray(row["counts"], dtype=float)
+        shares[i, : len(counts)] = counts / max(counts.sum(), 1)
+    # Square roots: a bin of a hundredth is to be told from an empty one.
+    axes.imshow(np.sqrt(shares), aspect="auto", cmap="Blues", vmin=0, extent=(0, 1, len(rows) - 0.5, -0.5))
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.5, 1], ["lowest", "middle", "highest"])
+    axes.set_yticks(range(len(rows)), [str(i) for i in range(len(rows))])
+    axes.grid(visible=False)
+    for i in range(1, len(rows)):
+        axes.axhline(i - 0.5, color="white", linewidth=2)
+
+
+def _choices(axes: "Axes", shares: list[float]) -> None:
+    from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+
+    style.quiet(axes, "Action coverage", below="share of the decisions, by action")
+    axes.bar(range(len(shares)), shares, color=style.PALETTE[0], alpha=0.75, width=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+
+
+def data_words(run: Run) -> list[str]:
+    """What the picture says, in sentences; none where there is no picture."""
+    found = run.histograms
+    ended = [found.get(key) for key in ("episodes", "terminated", "truncated")]
+    if not all(isinstance(count, int) for count in ended):
+        return []
+    episodes, terminated, truncated = ended
+    told = [f"{episodes:,} episodes: {terminated:,} ended by the task, {truncated:,} cut by a limit of time."]
+    covered = found.get("covered")
+    numbers = [as_number(value) for value in covered] if isinstance(covered, list) else []
+    known = [value for value in numbers if value is not None]
+    if known:
+        low = min(range(len(known)), key=known.__getitem__)
+        told.append(
+            f"Its decisions reach into {100 * sum(known) / len(known):.0f} % of the range of an action feature on "
+            f"average, least of feature {low}: {100 * known[low]:.0f} %. What was hardly tried cannot be judged."
+        )
+    return told
