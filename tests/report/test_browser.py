@@ -52,7 +52,7 @@ def test_a_hostile_name_does_nothing(make_run, browser):
     config["dataset"] = {"name": HOSTILE, "mean_return": -600.0, "notes": [HOSTILE], HOSTILE: HOSTILE}
     folder = make_run(alphas=(5.0,), seeds=(0,), config=config, environment={HOSTILE: HOSTILE})
     shown = browser.show(write_report(folder, {HOSTILE: folder}), ask=FACTS)
-    assert_shown(shown, images=4)
+    assert_shown(shown, images=6)
     assert shown.facts["heading"] == f"CQL on {HOSTILE}"
 
 

@@ -6,5 +6,6 @@
 from prudent.report.figures import write_figures
 from prudent.report.html import write_report
 from prudent.report.run import Run, read_run
+from prudent.report.tuned import tune_report
 
-__all__ = ["Run", "read_run", "write_figures", "write_report"]
+__all__ = ["Run", "read_run", "tune_report", "write_figures", "write_report"]

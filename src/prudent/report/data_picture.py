@@ -52,7 +52,7 @@ def _bars(axes: "Axes", found: Mapping[str, Any], title: str, below: str, mean: 
 
     style.quiet(axes, title, below=below)
     axes.stairs(found["counts"], found["edges"], fill=True, color=style.PALETTE[0], alpha=0.75, linewidth=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=title == "Lengths"))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_ylim(0, 1.12 * max(found["counts"]) or 1)
@@ -64,7 +64,7 @@ def _bars(axes: "Axes", found: Mapping[str, Any], title: str, below: str, mean: 
 
 def _strips(axes: "Axes", rows: list[Mapping[str, Any]]) -> None:
     """A strip per feature, darker where it was chosen more often; each from its lowest to its highest value."""
-    style.quiet(axes, "Action coverage", below="per feature, from its lowest to its highest; darker: more often")
+    style.quiet(axes, "Action coverage", below="per feature; darker: more often")
     widest = max(len(row["counts"]) for row in rows)
     shares = np.full((len(rows), widest), np.nan)
     for i, row in enumerate(rows):

@@ -1,19 +1,16 @@
 """One self-contained ``report.html`` from a run folder: no script, nothing loaded from elsewhere, safe to
 open."""
 
-import base64
-from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import prudent
 from prudent.files import replace
+from prudent.report import pages
 from prudent.report.data_picture import data_words
 from prudent.report.figures import draw_figures
 from prudent.report.reading import readings
-from prudent.report.run import NOTHING, Run, latest_videos, read_run
+from prudent.report.run import Run, latest_videos, read_run
 from prudent.report.verdict import judge, tables
 
 MOST_VIDEOS = 6
@@ -71,15 +68,8 @@ def write_report(run_folder: Path | str, compare: Mapping[str, Path | str] | Non
 
 
 def _render(run: Run, others: Mapping[str, Run], pictures: Mapping[str, Path]) -> str:
-    import jinja2
-
-    # The data's name and everything else may come from a stranger: escaping is on and a misspelt variable an
-    # error.
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(files("prudent.report").joinpath("report.html.j2").read_text("utf-8"))
-    return template.render(
+    return pages.render(
+        "report.html.j2",
         title=_title(run),
         facts=_facts(run),
         verdict=judge(run, others),
@@ -89,12 +79,11 @@ def _render(run: Run, others: Mapping[str, Run], pictures: Mapping[str, Path]) -
         support=_support(run, pictures.get("support")),
         data=_data(run, pictures.get("data")),
         videos=_videos(run, others),
-        dataset=_pairs(run.dataset),
-        settings=_pairs({"algorithm": run.config.get("algorithm")} | dict(run.config.get("config") or {})),
-        training=_pairs({"environment": run.config.get("env")} | dict(run.config.get("train") or {})),
-        environment=_pairs(run.environment),
-        files=[{"name": name, "href": quote(name)} for name in _FILES if (run.folder / name).exists()],
-        version=prudent.__version__,
+        dataset=pages.setting_pairs(run.dataset),
+        settings=pages.setting_pairs({"algorithm": run.config.get("algorithm")} | dict(run.config.get("config") or {})),
+        training=pages.setting_pairs({"environment": run.config.get("env")} | dict(run.config.get("train") or {})),
+        environment=pages.setting_pairs(run.environment),
+        files=pages.links(run.folder, _FILES),
     )
 
 
@@ -117,7 +106,7 @@ def _facts(run: Run) -> list[str]:
 
 def _picture(name: str, path: Path) -> dict[str, str]:
     alt, caption = _PICTURES[name]
-    return {"name": name, "data": _data_uri(path, "image/png"), "alt": alt, "caption": caption}
+    return {"name": name, "data": pages.data_uri(path, "image/png"), "alt": alt, "caption": caption}
 
 
 def _support(run: Run, picture: Path | None) -> dict[str, Any]:
@@ -126,7 +115,7 @@ def _support(run: Run, picture: Path | None) -> dict[str, Any]:
     if not isinstance(reading, list):
         return {}
     alt = "Distance of decisions to the logged ones of other episodes, of the log and of the policy"
-    data = None if picture is None else _data_uri(picture, "image/png")
+    data = None if picture is None else pages.data_uri(picture, "image/png")
     return {"picture": data, "alt": alt, "reading": [str(sentence) for sentence in reading]}
 
 
@@ -134,7 +123,7 @@ def _data(run: Run, picture: Path | None) -> dict[str, Any]:
     """The picture of the data and its sentences."""
     alt = "Histograms of episode returns, episode lengths and actions of the data"
     return {
-        "picture": None if picture is None else _data_uri(picture, "image/png"),
+        "picture": None if picture is None else pages.data_uri(picture, "image/png"),
         "alt": alt,
         "words": data_words(run),
     }
@@ -147,36 +136,7 @@ def _videos(run: Run, others: Mapping[str, Run]) -> list[dict[str, str]]:
         for label, path in latest_videos(source.folder):
             if path.stat().st_size <= LARGEST_VIDEO:
                 caption = f"{name}, {label}" if label else name
-                shown.append({"data": _data_uri(path, "image/gif"), "alt": f"Rollout of {caption}", "caption": caption})
+                shown.append(
+                    {"data": pages.data_uri(path, "image/gif"), "alt": f"Rollout of {caption}", "caption": caption}
+                )
     return shown[:MOST_VIDEOS]
-
-
-def _data_uri(path: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
-
-
-def _pairs(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Settings as they are shown: names without underscores, lists with commas, nothing hidden."""
-    pairs: list[tuple[str, str]] = []
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            pairs += [(f"{name} {inner}", shown) for inner, shown in _pairs(value)]
-        else:
-            pairs.append((str(name).replace("_", " "), _shown(value)))
-    return pairs
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        # Sentences, such as the notes on the data, would run into each other with commas.
-        separator = "; " if any(isinstance(item, str) and " " in item for item in value) else ", "
-        return separator.join(_shown(item) for item in value) or NOTHING
-    return str(value)

@@ -69,9 +69,7 @@ class Run:
     @property
     def algorithm(self) -> str:
         """``CQL``, as it is written in a heading."""
-        name = str(self.config.get("algorithm") or "run")
-        # A run of another version may have an algorithm that is not here.
-        return algorithms.get(name).TITLE if name in algorithms.names() else name
+        return title_of(str(self.config.get("algorithm") or "run"))
 
     @property
     def dataset(self) -> dict[str, Any]:
@@ -186,6 +184,11 @@ class Run:
         whole = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
         whole = [row for row in whole if all(isinstance(row.get(key), kind) for key, kind in kinds.items())]
         return [{**row, "member": str(row.get("member") or "")} for row in whole]
+
+
+def title_of(algorithm: str) -> str:
+    """``CQL`` for ``cql``; a run of another version may have an algorithm that is not here."""
+    return algorithms.get(algorithm).TITLE if algorithm in algorithms.names() else algorithm
 
 
 def read_run(folder: Path | str) -> Run:

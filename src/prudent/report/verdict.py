@@ -32,12 +32,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Table:
-    """A summary table; every row has a ``name``, a ``kind`` (overall, other, group, member) and ``cells``."""
+    """A summary table; every row has a ``name``, a ``kind`` (overall, other, group, member) and ``cells``.
+
+    ``first`` is the head of the column of names.
+    """
 
     heading: str
     heads: list[str]
     rows: list[dict[str, Any]]
     note: str
+    first: str = "member"
 
 
 def number(value: Any) -> str:
