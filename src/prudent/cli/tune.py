@@ -49,7 +49,7 @@ def tune(words: list[str]) -> None:
     options = {name: given[name] for name in given.keys() & asked}
     dataset = load_dataset(source=given["data"], **data_options(given))
     result = choose(dataset, given["out"], algorithm=given["algo"], **options)
-    print(f"\n{result}\nwritten: {result.folder / 'tune.json'}, {result.folder / 'tune.png'}")
+    print(f"\n{result}\nwritten: {result.folder / 'tune.json'}, {result.folder / 'report.html'}")
 
 
 def _shown(values: Sequence[float]) -> str:

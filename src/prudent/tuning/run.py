@@ -16,6 +16,7 @@ from prudent.evaluate import evaluate_both
 from prudent.members import Member
 from prudent.ope import policy as policies
 from prudent.population import Population
+from prudent.report import tune_report
 from prudent.tuning import curve, picture, plan, verdict
 from prudent.tuning.parts import Parts, divide
 from prudent.tuning.plan import Plan
@@ -71,7 +72,7 @@ def tune(
         if asked.settings.env is not None:
             result = replace(result, checked=_checked(result, asked.settings))
         runs.write_json(folder / FILE, result.to_json())
-        picture.draw(result, folder / "tune.png")
+        tune_report(folder, result.to_json(), picture.draw(result, folder / "tune.png"))
     return result
 
 
