@@ -193,3 +193,18 @@ def test_nothing_is_kept_without_a_gradient(monkeypatch):
     cpu.critic(
         {k: v.detach() for k, v in problem.params.items()}, problem.observation.detach(), problem.action.detach()
     )
+
+
+def test_what_is_no_layer_has_no_share(monkeypatch):
+    """Discrete CQL keeps its quantiles beside its layers: their gradient comes from elsewhere, and from there alone."""
+    monkeypatch.setattr(torch, "empty_like", lambda t: torch.full_like(t, torch.nan))
+    problem = Problem(torch.float64)
+    quantile = torch.linspace(0, 1, 4, dtype=torch.float64).requires_grad_()
+    params = {**problem.params, "quantile": quantile}
+
+    def gradients(mlp):
+        x = torch.cat([problem.observation, problem.action[:, 0]], dim=-1).unsqueeze(1)
+        return torch.autograd.grad((mlp(params, x).mean() * quantile).sum(), list(params.values()))
+
+    for name, found, expected in zip(params, gradients(cpu.mlp), gradients(nn.plain_mlp), strict=True):
+        torch.testing.assert_close(found, expected, msg=lambda text, name=name: f"gradient of {name}: {text}")

@@ -8,6 +8,7 @@ activation is kept.
 """
 
 import itertools
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,9 @@ WORTH_IT = 1_000_000
 EPSILON = 1e-5
 """Of layer normalisation, as in :func:`torch.nn.functional.layer_norm`."""
 
+LAYER = re.compile(r"(w|b|scale|shift)\d+")
+"""Names of a network's parameters; a dictionary may hold others beside them, such as the quantiles of its outputs."""
+
 Kept = tuple[Tensor, ...]
 """What the backward pass needs of a hidden layer: its output; if normalised also the input, its mean, 1/deviation."""
 
@@ -34,7 +38,7 @@ def covers(params: Params, rows: int) -> bool:
         return False
     if torch.jit.is_tracing() or torch.compiler.is_compiling():  # pyright: ignore[reportPrivateImportUsage]
         return False
-    per_row = sum(p.shape[-2] * p.shape[-1] for name, p in params.items() if name[0] == "w")
+    per_row = sum(p.shape[-2] * p.shape[-1] for name, p in params.items() if re.fullmatch(r"w\d+", name))
     return rows * per_row >= WORTH_IT
 
 
@@ -55,6 +59,7 @@ def critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
 
 
 def _apply(params: Params, x: Tensor, action: Tensor | None) -> Tensor:
+    params = {name: value for name, value in params.items() if LAYER.fullmatch(name)}
     inputs = (x, action, *params.values())
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
         return _Stack.apply(x, action, tuple(params), *params.values())  # pyright: ignore[reportReturnType]
