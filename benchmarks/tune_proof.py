@@ -1,6 +1,6 @@
 """How good the policy is that gets chosen from a log alone, on problems whose every value is known.
 
-Random tabular processes (``prudent.ope.known``) are logged for a hundred episodes or so. On the training part a grid of
+Random tabular processes (``prudent.ope.known``) are logged for 100 or 400 episodes. On the training part a grid of
 discrete CQL is fitted, one member per alpha, and discrete BC; then the steps of ``prudent tune`` follow, with the same
 functions: ranking by the lower bound of fitted Q evaluation on the evaluation part, the verdict on the final part. The
 true value of every policy is the solution of linear equations. Half of the problems come a second time with an action
@@ -49,12 +49,26 @@ RANKING = ope.Settings(
 FINAL = replace(RANKING, n_bootstrap=16)
 SHARED: dict[str, Any] = {"discount": 0.9, "hidden": (16,), "batch_size": 64}
 STEPS = 300
+SIZES = (100, 400)
+LOWERED = 3.0
+LENGTH = 1 / (1 - 0.9 * 0.95)
+"""Discounted length of an episode: it terminates with probability 0.05 at each step."""
 
 
-def problem_of(index: int) -> known.Known:
-    """Problem ``index``: 10 to 20 states, 4 to 6 actions; the behaviour has favourites and tries the others rarely."""
+def problem_of(index: int) -> tuple[known.Known, int, float]:
+    """Problem ``index``, how many episodes are logged, and by how much its rewards are lowered.
+
+    10 to 20 states, 4 to 6 actions; the behaviour has favourites and tries the others rarely. Every other problem has a
+    small log; of each size every other one has negative rewards, where what was never tried looks good.
+    """
     states, actions = (10, 16, 20)[index % 3], (4, 5, 6)[index // 3 % 3]
-    return known.tabular(100 + index, states=states, actions=actions, concentration=0.5, floor=0.1)
+    problem = known.tabular(100 + index, states=states, actions=actions, concentration=0.5, floor=0.1)
+    return problem, SIZES[index % 2], (0.0, LOWERED)[index // 2 % 2]
+
+
+def lowered(data: Dataset, by: float) -> Dataset:
+    """The log with smaller rewards. Every policy's value falls by the same: episodes last as long whatever it does."""
+    return replace(data, reward=data.reward - np.float32(by))
 
 
 def fit(data: Dataset, seed: int) -> tuple[Population, Population]:
@@ -71,13 +85,20 @@ def fit(data: Dataset, seed: int) -> tuple[Population, Population]:
     return found[0], found[1]
 
 
+def value_of(problem: known.Known, population: Population, member: int, by: float) -> float:
+    """True value of a member."""
+    own = policy.of(population, member)
+    assert problem.exact is not None
+    assert isinstance(own, ope.DiscretePolicy)
+    return problem.exact(own) - by * LENGTH
+
+
 def one(index: int) -> dict[str, Any]:
     """What each rule chooses on problem ``index``, what the verdict says, and what everything is truly worth."""
-    problem = problem_of(index)
-    assert problem.exact is not None
-    parts = divide(problem.log((90, 120, 150)[index % 3], index), index, 0, 2 * FINAL.folds)
+    problem, episodes, by = problem_of(index)
+    parts = divide(lowered(problem.log(episodes, index), by), index, 0, 2 * FINAL.folds)
     population, bc = fit(parts.train, index)
-    true = [problem.exact(policy.of(population, p)) for p in range(population.size)]  # pyright: ignore[reportArgumentType]
+    true = [value_of(problem, population, p, by) for p in range(population.size)]
     log = ope.Evaluator(parts.evaluation, problem.discount, RANKING, index)
     worth = [Worth.of(population.names[p], log.evaluate(population, p)) for p in range(population.size)]
     start = parts.train.observation[parts.train.episode_bounds[:-1]]
@@ -97,8 +118,10 @@ def one(index: int) -> dict[str, Any]:
         "kind": "regret",
         "index": index,
         "true": true,
-        "behaviour": problem.behaviour_value,
-        "bc": problem.exact(policy.of(bc)),  # pyright: ignore[reportArgumentType]
+        "episodes": episodes,
+        "lowered": by,
+        "behaviour": problem.behaviour_value - by * LENGTH,
+        "bc": value_of(problem, bc, 0, by),
         "fqe": [w.fqe.value for w in worth],
         "lower_bound": [None if w.fqe.interval is None else w.fqe.interval[0] for w in worth],
         "own_q": own.mean(1).astype(float).tolist(),
@@ -110,13 +133,12 @@ def one(index: int) -> dict[str, Any]:
 def leaving(index: int) -> dict[str, Any]:
     """Problem ``index`` with an action beside that the log never takes: which members do, and which get no value.
 
-    Rewards are lower by 3, so that an action of which nothing was learned looks better than those that were tried.
+    Rewards are lowered, so that an action of which nothing was learned looks better than those that were tried.
     """
-    problem = problem_of(index)
-    data = problem.log(120, 500 + index)
+    problem, *_ = problem_of(index)
+    data = problem.log(SIZES[index % 2], 500 + index)
     spare = data.spec.action_size
-    spec = replace(data.spec, action_size=spare + 1)
-    data = replace(data, extra={}, spec=spec, reward=data.reward - np.float32(3))
+    data = lowered(replace(data, extra={}, spec=replace(data.spec, action_size=spare + 1)), LOWERED)
     parts = divide(data, index, 0, 2 * FINAL.folds)
     population, _ = fit(parts.train, index)
     log = ope.Evaluator(parts.evaluation, problem.discount, RANKING, index)
@@ -143,30 +165,23 @@ def read() -> list[dict[str, Any]]:
 
 
 def regrets(row: dict[str, Any]) -> dict[str, float]:
-    """By how much each rule's choice falls short of the best of the grid, as a share of the best's value."""
+    """What each rule's choice lacks of the best of the grid, as a share of the best's gain over the behaviour."""
     true = np.array(row["true"])
     earned = {rule: true[p] for rule, p in row["chosen"].items() if p is not None}
     # Where no run has a value, imitation is what is kept.
     earned = {"tune": row["bc"], **earned, "uniform": true.mean(), "oracle": true.max()}
-    return {rule: float((true.max() - value) / abs(true.max())) for rule, value in earned.items()}
+    gain = true.max() - row["behaviour"]
+    return {rule: float((true.max() - value) / gain) for rule, value in earned.items()}
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Regret of each rule, what the verdicts were worth, and who was refused a value."""
     known_rows = [row for row in rows if row["kind"] == "regret"]
     found: dict[str, Any] = {"problems": len(known_rows)}
-    table = [regrets(row) for row in known_rows]
     found["regret"] = {
-        rule: {
-            "mean": float(np.mean([own[rule] for own in table])),
-            "error": float(np.std([own[rule] for own in table], ddof=1) / len(table) ** 0.5)
-            if len(table) > 1
-            else None,
-            "worst": float(np.max([own[rule] for own in table])),
-            "best_chosen": float(np.mean([own[rule] < 1e-9 for own in table])),
-        }
-        for rule in RULES
-        if table
+        str(size): own_sums
+        for size in SIZES
+        if (own_sums := _sums([regrets(row) for row in known_rows if row["episodes"] == size]))
     }
     found["verdict"] = {}
     for name in (verdict.DEPLOY, verdict.KEEP_BC, verdict.NOTHING):
@@ -191,6 +206,18 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _sums(table: list[dict[str, float]]) -> dict[str, Any]:
+    """Mean regret of each rule with its standard error, the worst, and how often it took the best."""
+    found = {}
+    for rule in RULES if table else ():
+        values = np.array([own[rule] for own in table])
+        error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+        best = float((values < 1e-9).mean())
+        found[rule] = {"problems": len(values), "mean": float(values.mean()), "error": error, "best_chosen": best}
+        found[rule]["worst"] = float(values.max())
+    return found
+
+
 def _gone(left: float) -> bool:
     return left > 0.1
 
@@ -208,22 +235,23 @@ def write(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """A dot per problem and rule, its regret; the mean as a line."""
-    table = [regrets(row) for row in rows if row["kind"] == "regret"]
-    canvas = style.new_figure(8, 3.2)
-    axes = canvas.subplots()
-    for y, rule in enumerate(reversed(RULES)):
-        values = np.array([100 * own[rule] for own in table])
-        axes.plot(
-            values, y + 0.12 * np.sin(np.arange(len(values))), "o", color=style.PALETTE[0], alpha=0.55, markersize=5
-        )
-        axes.plot([values.mean()] * 2, [y - 0.32, y + 0.32], color=style.PALETTE[1], linewidth=2.5)
-    title = f"Regret against the best of the grid, % of its value; {len(table)} problems, the line is their mean"
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=style.INK)
-    axes.set_yticks(range(len(RULES)), list(RULES.values())[::-1])
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.grid(axis="x", color=style.GRID)
-    axes.tick_params(colors=style.QUIET, length=0)
+    """A dot per problem and rule, its regret, for each size of log; the mean as a line."""
+    known_rows = [row for row in rows if row["kind"] == "regret"]
+    canvas = style.new_figure(10, 3.2)
+    panels = canvas.subplots(1, len(SIZES), sharey=True)
+    for axes, size in zip(panels, SIZES, strict=True):
+        table = [regrets(row) for row in known_rows if row["episodes"] == size]
+        for y, rule in enumerate(reversed(RULES) if table else ()):
+            values = np.array([100 * own[rule] for own in table])
+            heights = y + 0.12 * np.sin(np.arange(len(values)))
+            axes.plot(values, heights, "o", color=style.PALETTE[0], alpha=0.55, markersize=5)
+            axes.plot([values.mean()] * 2, [y - 0.32, y + 0.32], color=style.PALETTE[1], linewidth=2.5)
+        title = f"{size} episodes: lost of the possible gain, %"
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=style.INK)
+        axes.set_yticks(range(len(RULES)), list(RULES.values())[::-1])
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.grid(axis="x", color=style.GRID)
+        axes.tick_params(colors=style.QUIET, length=0)
     canvas.tight_layout()
     style.save_png(canvas, PICTURE, dpi=110)
 

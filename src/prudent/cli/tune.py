@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from prudent.cli._common import add_data_flags, data_options
 from prudent.errors import ConfigError
@@ -39,7 +40,7 @@ def tune(words: list[str]) -> None:
     add_flags(parser.add_argument_group("tuning"), Settings)
     add_flags(parser.add_argument_group(f"settings of {chosen.algo or 'cql'}"), config_type)
     # Behind the algorithm's own, whose place it takes: here alpha has several values.
-    grid = {"nargs": "+", "default": argparse.SUPPRESS}
+    grid: dict[str, Any] = {"nargs": "+", "default": argparse.SUPPRESS}
     parser.add_argument("--alpha", type=float, metavar="X", help=f"values to try (default: {_shown(ALPHAS)})", **grid)
     parser.add_argument("--seeds", type=int, metavar="N", help=f"runs of each (default: {_shown(SEEDS)})", **grid)
     given = vars(parser.parse_strict(words))
