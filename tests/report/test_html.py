@@ -114,7 +114,7 @@ def test_a_run_without_environment_has_no_known_worth(make_run):
     assert "The worth of this policy is not known" in page.text
     assert "no environment" in page.text
     assert "The policy at work" not in page.text
-    assert len(page.values("src")) == 1
+    assert len(page.values("src")) == 2  # the curves and the data
 
 
 def test_a_bare_config_is_enough(tmp_path):

@@ -52,9 +52,9 @@ def starts(run: Run) -> tuple[str, np.ndarray, np.ndarray] | None:
     for row in (rows.get(name) for name in names):
         if not isinstance(row, Mapping):
             continue
-        both = [row.get(key) for key in ("predicted", "realized")]
-        if all(isinstance(values, list) for values in both) and len(both[0]) == len(both[1]):
-            known = [(as_number(p), as_number(r)) for p, r in zip(*both, strict=True)]
+        promised, followed = row.get("predicted"), row.get("realized")
+        if isinstance(promised, list) and isinstance(followed, list) and len(promised) == len(followed):
+            known = [(as_number(p), as_number(r)) for p, r in zip(promised, followed, strict=True)]
             pairs += [(p, r) for p, r in known if p is not None and r is not None]
     if not pairs:
         return None
