@@ -1,7 +1,10 @@
 """Converted folders hold what loading gives, whatever the source, and are refused when they are not whole."""
 
+import errno
+import io
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
@@ -10,7 +13,7 @@ import pytest
 
 from prudent.data import Dataset, columns, convert, describe, load_dataset, shards
 from prudent.data.dataset import COLUMNS
-from prudent.data.readers import _episodes, stream
+from prudent.data.readers import _episodes, _hdf5, stream
 from prudent.errors import DataError
 
 
@@ -213,6 +216,44 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="the disk has 100 B free"):
         convert(path, tmp_path / "log")
     assert not [p.name for p in tmp_path.iterdir() if "log" in p.name and p != path], "something was left"
+
+
+def test_a_disk_that_fills_up_meanwhile_is_not_told_as_damage(tmp_path, monkeypatch):
+    path = write(tmp_path / "log.hdf5", table())
+
+    class Full(io.FileIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    opened = Path.open
+
+    def full(self, mode="r", *more, **options):
+        return io.BufferedWriter(Full(self, "w")) if mode == "wb" else opened(self, mode, *more, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(DataError) as caught:
+        convert(path, tmp_path / "log")
+    assert str(caught.value) == f"{tmp_path / 'log'} cannot be written: No space left on device"
+    assert [p.name for p in tmp_path.iterdir() if "log" in p.name] == ["log.hdf5"], "something was left"
+
+
+def test_what_goes_wrong_with_an_open_file_is_not_told_as_damage(tmp_path):
+    path = write(tmp_path / "log.hdf5", table())
+    with pytest.raises(OSError, match="elsewhere"), _hdf5.opened(path):
+        raise OSError("elsewhere")
+    with pytest.raises(TypeError), stream.of_hdf5(path, {"n_actions": "3"}):
+        pass
+
+
+@pytest.mark.parametrize("options", [{"seed": 0}, {"mapping": None}, {"action_low": np.array([-9.0, -9.0])}])
+def test_converting_takes_the_options_of_loading(tmp_path, options):
+    path = write(tmp_path / "log.hdf5", table())
+    high = {"action_high": np.array([9.0, 9.0])} if "action_low" in options else {}
+    assert_same(convert(path, tmp_path / "log", **options, **high), load_dataset(path, **options, **high))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sed'"):
+        convert(path, tmp_path / "other", sed=1)
+    with pytest.raises(DataError, match="pendulum-mixed: action_low does not apply"):
+        load_dataset("pendulum-mixed", action_low=np.zeros(1), action_high=np.ones(1))
 
 
 def test_sources_that_do_not_fit_are_refused(tmp_path):

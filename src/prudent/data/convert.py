@@ -1,6 +1,6 @@
 """Files to folders of mapped columns: datasets larger than memory."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 
 from prudent.data import names, shards
 from prudent.data.dataset import Dataset
-from prudent.data.load import Source, check_magic, check_said, is_bare_name, load_dataset, read_from
+from prudent.data.load import Options, Source, check_magic, check_said, is_bare_name, load_dataset, read_from
 from prudent.data.readers import stream
 from prudent.data.readers.stream import Block, Stream
 from prudent.data.writers import HDF5
@@ -21,11 +21,13 @@ def convert(
     out: Path | str,
     *,
     say: Callable[[str], None] = lambda _: None,
+    seed: int = 0,
     **options: Any,
 ) -> Dataset:
     """Write the dataset named by ``source`` as a folder of columns, and read it back, its rows left on disk.
 
-    Sources and ``options`` are those of :func:`prudent.data.load_dataset`; several join into one, in the order given.
+    Sources, ``seed`` and ``options`` are those of :func:`prudent.data.load_dataset`; several join into one, in the
+    order given.
     HDF5 files are read block by block, so they may be larger than memory; anything else is read as a whole first,
     and ``say`` is told so. The folder appears under its name when it is whole.
 
@@ -34,12 +36,13 @@ def convert(
             other.
     """
     shards.check_target(Path(out))
-    check_said(**options)
+    asked = Options(**options)
+    check_said(asked)
     sources = [source] if isinstance(source, str | Path) else list(source)
     if not sources:
         raise DataError("no dataset was named")
     with ExitStack() as stack:
-        streams = [stream for one in sources for stream in stack.enter_context(_streams(one, options))]
+        streams = [stream for one in sources for stream in stack.enter_context(_streams(one, asked, seed))]
         for one in streams:
             if one.whole:
                 say(f"{one.name} was read into memory as a whole: only HDF5 files are read block by block")
@@ -72,19 +75,18 @@ def _merged(spec: Spec, other: Spec, name: str) -> Spec:
 
 
 @contextmanager
-def _streams(source: Source, options: Mapping[str, Any]) -> Iterator[list[Stream]]:
+def _streams(source: Source, options: Options, seed: int) -> Iterator[list[Stream]]:
     """The files behind a source, block by block where that is possible."""
     named = is_bare_name(source)
     files = names.find(str(source)) if named else [Path(source).expanduser()]
     if not all(file.is_file() and file.suffix.lower() in HDF5 for file in files):
-        yield [stream.of_dataset(load_dataset(source, **options))]
+        yield [stream.of_dataset(load_dataset(source, seed=seed, **vars(options)))]
         return
-    if options.get("mapping") is not None:
-        raise DataError(f"{source}: mapping does not apply to it, the dataset says so itself")
+    options.refuse(str(source), ("mapping",))
     with ExitStack() as stack:
         for file in files:
             check_magic(file, "HDF5")
-        found = [stack.enter_context(stream.of_hdf5(file, options)) for file in files]
+        found = [stack.enter_context(stream.of_hdf5(file, options.of_flat())) for file in files]
         yield [_found(str(source), files, found)] if named else found
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from prudent.data import names, shards
 from prudent.data.builtin import BUILTIN
 from prudent.data.columns import Bound
@@ -29,7 +31,7 @@ _TABLES = ("Parquet", "CSV", "gzip")
 
 
 @dataclass(frozen=True)
-class _Options:
+class Options:
     """What the user tells about the files beyond their content; see :func:`load_dataset`."""
 
     dones: Literal["terminated", "truncated"] = "terminated"
@@ -42,9 +44,14 @@ class _Options:
 
     def refuse(self, source: str, names: Sequence[str]) -> None:
         """Raise DataError for a named option that was given, because it would change nothing here."""
-        given = [name for name in names if getattr(self, name) != getattr(_Options(), name)]
+        # Bounds may be arrays, which compare element by element.
+        given = [name for name in names if np.any(getattr(self, name) != getattr(Options(), name))]
         if given:
             raise DataError(f"{source}: {given[0]} does not apply to it, the dataset says so itself")
+
+    def of_flat(self) -> dict[str, Any]:
+        """What the readers of npz and HDF5 files take."""
+        return {key: value for key, value in vars(self).items() if key != "mapping"}
 
 
 def load_dataset(
@@ -86,8 +93,8 @@ def load_dataset(
     Raises:
         DataError: one line naming the file, the key and the reason.
     """
-    check_said(dones, horizon)
-    options = _Options(dones, horizon, action_low, action_high, discrete, n_actions, mapping)
+    options = Options(dones, horizon, action_low, action_high, discrete, n_actions, mapping)
+    check_said(options)
     if isinstance(source, str | Path):
         return _one(source, options, seed)
     if len(source) == 0:
@@ -98,19 +105,19 @@ def load_dataset(
     return Dataset.join(found)
 
 
-def check_said(dones: str = "terminated", horizon: int | None = None, **_: Any) -> None:
+def check_said(options: Options) -> None:
     """Refuse what no file could have meant.
 
     Raises:
         DataError: one line that names it.
     """
-    if dones not in ("terminated", "truncated"):
-        raise DataError(f'dones must be "terminated" or "truncated", got {dones!r}')
-    if horizon is not None and horizon < 1:
-        raise DataError(f"horizon must be 1 or more steps, got {horizon}")
+    if options.dones not in ("terminated", "truncated"):
+        raise DataError(f'dones must be "terminated" or "truncated", got {options.dones!r}')
+    if options.horizon is not None and options.horizon < 1:
+        raise DataError(f"horizon must be 1 or more steps, got {options.horizon}")
 
 
-def _one(source: Source, options: _Options, seed: int) -> Dataset:
+def _one(source: Source, options: Options, seed: int) -> Dataset:
     text = str(source)
     if text in BUILTIN:
         options.refuse(text, ("dones", "horizon", "action_low", "action_high", "discrete", "n_actions", "mapping"))
@@ -143,19 +150,19 @@ def is_bare_name(source: Source) -> bool:
     return isinstance(source, str) and not said and len(path.parts) == 1 and not path.exists()
 
 
-def _named(name: str, options: _Options) -> Dataset:
+def _named(name: str, options: Options) -> Dataset:
     files = names.find(name)
     joined = Dataset.join([read_file(path, options) for path in files], name=name)
     return joined.relabelled(notes=(read_from(files), *joined.notes))
 
 
-def read_file(path: Path, options: _Options | None = None) -> Dataset:
+def read_file(path: Path, options: Options | None = None) -> Dataset:
     """Read one file by its extension, after checking that its first bytes agree.
 
     Raises:
         DataError: the file is empty, of another kind than its name says, or its reader refuses it.
     """
-    options = options or _Options()
+    options = options or Options()
     extension = _extension(path)
     kind = _FORMAT.get(extension)
     if kind is None:
@@ -165,21 +172,13 @@ def read_file(path: Path, options: _Options | None = None) -> Dataset:
     if kind in _TABLES:
         return _table(path, options)
     options.refuse(path.name, ("mapping",))
-    arguments: dict[str, Any] = {
-        "dones": options.dones,
-        "horizon": options.horizon,
-        "action_low": options.action_low,
-        "action_high": options.action_high,
-        "discrete": options.discrete,
-        "n_actions": options.n_actions,
-    }
     if kind == "npz":
         from prudent.data.readers import npz
 
-        return npz.read(path, **arguments)
+        return npz.read(path, **options.of_flat())
     from prudent.data.readers import d4rl
 
-    return d4rl.read(path, **arguments)
+    return d4rl.read(path, **options.of_flat())
 
 
 def _extension(path: Path) -> str:
@@ -188,7 +187,7 @@ def _extension(path: Path) -> str:
     return "".join(path.suffixes[-2:]).lower() if last == ".gz" else last
 
 
-def _table(path: Path, options: _Options) -> Dataset:
+def _table(path: Path, options: Options) -> Dataset:
     from prudent.data.readers import table
 
     options.refuse(path.name, ("dones", "horizon"))
@@ -228,12 +227,12 @@ def check_magic(path: Path, kind: str) -> None:
     raise DataError(f"{path.name}: not a {kind} file, or a damaged one (its first bytes are {head[:4]!r})")
 
 
-def _columns(folder: Path, options: _Options) -> Dataset:
+def _columns(folder: Path, options: Options) -> Dataset:
     options.refuse(str(folder), ("dones", "horizon", "discrete", "n_actions"))
     return shards.read(folder, options.action_low, options.action_high)
 
 
-def _minari(source: Source, options: _Options) -> Dataset:
+def _minari(source: Source, options: Options) -> Dataset:
     from prudent.data.readers import minari
 
     options.refuse(str(source), ("dones", "horizon", "discrete", "n_actions", "mapping"))

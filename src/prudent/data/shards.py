@@ -11,7 +11,8 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -61,14 +62,16 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         for file in self._open.values():
-            file.close()
+            # Of a full disk, once more: what is thrown away need not be on it.
+            with suppress(OSError):
+                file.close()
         shutil.rmtree(self.aside, ignore_errors=True)
 
     def append(self, block: Block) -> None:
         """Add rows.
 
         Raises:
-            DataError: the columns are not those of the first block.
+            DataError: the columns are not those of the first block, or the disk does not take them.
         """
         described = {key: (column.dtype, column.shape[1:]) for key, column in block.items()}
         if not self._open:
@@ -77,8 +80,9 @@ class Writer:
             keys = sorted(described | self._described)
             different = [key for key in keys if described.get(key) != self._described.get(key)]
             raise DataError(f"{self.folder.name}: {', '.join(different)}: not the same in all of the sources")
-        for key, column in block.items():
-            self._open[key].write(np.ascontiguousarray(column).data)
+        with _writing(self.folder):
+            for key, column in block.items():
+                self._open[key].write(np.ascontiguousarray(column).data)
         self.written += len(block["reward"])
 
     def _begin(self, described: dict[str, tuple[np.dtype, tuple[int, ...]]]) -> None:
@@ -99,6 +103,11 @@ class Writer:
         """Work out the figures in passes over the files, give the folder its name, and read it."""
         if self.written != self.rows:
             raise ValueError(f"{self.written} rows were written, {self.rows} announced")
+        with _writing(self.folder):
+            self._complete(spec, name, notes)
+        return read(self.folder)
+
+    def _complete(self, spec: Spec, name: str, notes: Sequence[str]) -> None:
         for file in self._open.values():
             file.flush()
             os.fsync(file.fileno())
@@ -128,10 +137,17 @@ class Writer:
         check_target(self.folder)
         os.rename(self.aside, self.folder)
         files.sync_folder(self.folder.absolute().parent)
-        return read(self.folder)
 
     def _sized(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
         return {key: (dtype, (self.rows, *shape)) for key, (dtype, shape) in self._described.items()}
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written: {files.told(error)}") from error
 
 
 def _write_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> None:

@@ -122,7 +122,8 @@ def decide(
 
     ``truncated`` None means that the file has no such flags; they are then inferred. ``horizon`` is a time
     limit known to hold, ``fallback_horizon`` one assumed for stretches that nothing else divides. ``masks_follow``
-    where action masks of what follows are to be the following row's. Shapes: observations (rows, S), flags (rows,) bool.
+    where action masks of what follows are to be the following row's. Shapes: observations (rows, S), flags (rows,)
+    bool.
 
     Raises:
         DataError: masks are to follow from the order of the rows, and the rows stand in none.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prudent.data.readers._budget import Budget
-from prudent.errors import DataError
+from prudent.errors import DataError, PrudentError
 
 if TYPE_CHECKING:
     import h5py
@@ -20,22 +20,34 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 
 @contextmanager
 def opened(path: Path) -> "Iterator[h5py.File]":
-    """The file, open for reading.
+    """The file, open for reading; what is read from it belongs inside :func:`reading`.
 
     Raises:
-        DataError: it is not HDF5, or cut short, or damaged in a place that was read.
+        DataError: it is not HDF5, or cut short.
     """
     import h5py
 
+    with reading(path.name):
+        file = h5py.File(os.fspath(path), "r")
+    with file:
+        yield file
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Tells of damage that reading comes upon; nothing else may happen inside, it would be told as damage too.
+
+    Raises:
+        DataError: the file is cut short, or damaged in a place that was read.
+    """
     try:
-        with h5py.File(os.fspath(path), "r") as file:
-            yield file
-    except DataError:
+        yield
+    except PrudentError:
         raise
     # The HDF5 library reports damage as any of these, depending on where it stumbles.
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path.name}: a truncated or damaged HDF5 file ({reason})") from error
+        raise DataError(f"{name}: a truncated or damaged HDF5 file ({reason})") from error
 
 
 def child(group: "h5py.Group", key: str, name: str, where: str | None = None) -> "h5py.Group | h5py.Dataset | None":

@@ -51,7 +51,8 @@ def read(
     """
     path = Path(path)
     with _hdf5.opened(path) as file:
-        table = _hdf5.columns(file, EVERY, path.name, Budget())
+        with _hdf5.reading(path.name):
+            table = _hdf5.columns(file, EVERY, path.name, Budget())
         told = declared(
             file,
             path.name,
@@ -96,11 +97,12 @@ def declared(
     n_actions: int | None = None,
 ) -> Declared:
     """The user's word where there is one, else the file's."""
-    horizon = horizon or _declared(file, "max_episode_steps", name)
-    true_successors = _declared(file, "true_successors", name, least=0)
-    filed_n = _declared(file, "n_actions", name)
-    filed = _declared(file, "discrete", name, least=0)
-    filed_low, filed_high = (_bound(file, key, name) for key in ("action_low", "action_high"))
+    with _hdf5.reading(name):
+        horizon = horizon or _declared(file, "max_episode_steps", name)
+        true_successors = _declared(file, "true_successors", name, least=0)
+        filed_n = _declared(file, "n_actions", name)
+        filed = _declared(file, "discrete", name, least=0)
+        filed_low, filed_high = (_bound(file, key, name) for key in ("action_low", "action_high"))
     discrete, n_actions = declared_discrete(discrete, n_actions, None if filed is None else bool(filed), filed_n, name)
     return Declared(
         dones,

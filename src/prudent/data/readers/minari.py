@@ -150,7 +150,7 @@ def _look_over(folder: Path, metadata: dict[str, Any], name: str) -> None:
     path = folder / "main_data.hdf5"
     if not path.is_file():
         raise DataError(f"{name}: no main_data.hdf5 beside metadata.json")
-    with _hdf5.opened(path) as file:
+    with _hdf5.opened(path) as file, _hdf5.reading(path.name):
         _check_episodes(metadata, len(file), name)
         for key in file.keys():  # noqa: SIM118 - typed as str, unlike iteration
             _walk(file, key, key, name, budget)

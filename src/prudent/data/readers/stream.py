@@ -68,10 +68,12 @@ def of_hdf5(path: Path, options: Mapping[str, Any]) -> Iterator[Stream]:
     """
     name = path.name
     with _hdf5.opened(path) as file:
-        nodes = _hdf5.nodes(file, d4rl.EVERY, name, Budget(_NO_LIMIT))
+        with _hdf5.reading(name):
+            nodes = _hdf5.nodes(file, d4rl.EVERY, name, Budget(_NO_LIMIT))
         told = d4rl.declared(file, name, **options)
-        d4rl.check_required(nodes, name, told)
-        flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
+        with _hdf5.reading(name):
+            d4rl.check_required(nodes, name, told)
+            flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
         terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, told.dones)
         decided = _decide(nodes, terminated, truncated, told, name)
         if not decided.keep.any():
@@ -83,15 +85,17 @@ def of_hdf5(path: Path, options: Mapping[str, Any]) -> Iterator[Stream]:
 class _Column:
     """A column of a file as a type, read where it is asked for."""
 
-    def __init__(self, node: "h5py.Dataset", dtype: type = np.float32):
-        self.node, self.dtype = node, dtype
+    def __init__(self, node: "h5py.Dataset", name: str, dtype: type = np.float32):
+        self.node, self.name, self.dtype = node, name, dtype
 
     def __len__(self) -> int:
         return len(self.node)
 
     def __getitem__(self, block: slice, /) -> np.ndarray:
+        with _hdf5.reading(self.name):
+            found = self.node[block]
         with np.errstate(over="ignore"):
-            return self.node[block].astype(self.dtype, copy=False)
+            return found.astype(self.dtype, copy=False)
 
 
 def _decide(
@@ -111,10 +115,10 @@ def _decide(
         decided = Decided(terminated, truncated & ~terminated, every, ~every, True, ())
     else:
         decided = decide(
-            _Column(observation),
+            _Column(observation, name),
             terminated,
             truncated,
-            None if following is None else _Column(following),
+            None if following is None else _Column(following, name),
             horizon=told.horizon,
             fallback_horizon=None if following is not None else COMMON_HORIZON,
             masks_follow="action_masks" in nodes and "next_action_masks" not in nodes,
@@ -130,11 +134,12 @@ def _decide(
 def _blocks(
     nodes: "Mapping[str, h5py.Dataset]", decided: Decided, told: d4rl.Declared, name: str
 ) -> Iterator[tuple[Spec, Block]]:
-    observation = _Column(nodes["observations"])
-    following = _Column(nodes["next_observations"]) if decided.states else observation
+    observation = _Column(nodes["observations"], name)
+    following = _Column(nodes["next_observations"], name) if decided.states else observation
     rows = len(observation)
     for block in blocks(rows):
-        table = {key: node[block] for key, node in nodes.items()}
+        with _hdf5.reading(name):
+            table = {key: node[block] for key, node in nodes.items()}
         part = Dataset.from_columns(
             observation=table["observations"],
             action=table["actions"],
@@ -154,6 +159,6 @@ def _blocks(
             "truncated": decided.truncated[block] & ~decided.terminated[block],
         }
         if "mask" in found and "next_action_masks" not in nodes:
-            found["next_mask"] = decided.next_masks(_Column(nodes["action_masks"], bool), block)
+            found["next_mask"] = decided.next_masks(_Column(nodes["action_masks"], name, bool), block)
         keep = decided.keep[block]
         yield part.spec, found if keep.all() else {key: column[keep] for key, column in found.items()}
