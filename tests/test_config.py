@@ -2,6 +2,7 @@
 
 import json
 import math
+import tomllib
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -9,7 +10,7 @@ import pytest
 
 from prudent import algorithms
 from prudent.algorithms import bc, cql, sac
-from prudent.config import check_names, field_comments, from_json, member_fields, to_json
+from prudent.config import check_names, field_comments, from_json, member_fields, read_toml, to_json
 from prudent.errors import ConfigError, PrudentError
 
 SHARED = [
@@ -192,3 +193,59 @@ def test_every_setting_has_a_comment_of_its_own(name):
     assert list(comments) == [f.name for f in fields(config_type)], f"{name}: fields and comments differ"
     assert all(len(c) > 8 and "\n" not in c for c in comments.values()), f"{name}: a comment that says nothing"
     assert len(set(comments.values())) == len(comments), f"{name}: two fields share a comment: one has none of its own"
+
+
+DOTS = "." * 40
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"# {DOTS}\na = 1 # it's {DOTS}\n", {"a": 1}),
+        (f'a = """\n{DOTS} "quoted" \\""" {DOTS}"""\nb = 1', {"a": f'{DOTS} "quoted" """ {DOTS}', "b": 1}),
+        (f"a = '''\n{DOTS}\n# it's {DOTS}'''\nb = 1", {"a": f"{DOTS}\n# it's {DOTS}", "b": 1}),
+        (f'a = """{DOTS}"""""\nb = "# {DOTS} \\" {DOTS}"', {"a": f'{DOTS}""', "b": f'# {DOTS} " {DOTS}'}),
+        (f"a = '{DOTS}\"' # \"{DOTS}", {"a": f'{DOTS}"'}),
+        (f'"{DOTS}".b = 1.5', {DOTS: {"b": 1.5}}),
+    ],
+)
+def test_dots_in_comments_and_strings_are_no_keys(tmp_path, text, found):
+    (tmp_path / "map.toml").write_text(text)
+    assert read_toml(tmp_path / "map.toml") == found
+
+
+LONG = ".".join("a" * 50_000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{LONG} = 1",
+        f"[{LONG}]",
+        f"x = {{{LONG} = 1}}",
+        '"a".' * 50_000 + "a = 1",
+        "'a'. " * 50_000 + "a = 1",
+        f"x = '' # '''\n{LONG} = 1",
+        f'x = """"""\n{LONG} = 1 # """',
+        f"x = '''\\'''\n{LONG} = 1 # '''",
+        f'x = "\\\\" # "\n{LONG} = 1',
+    ],
+    ids=["key", "table", "inline", "quoted", "literal", "comment", "empty string", "literal string", "escape"],
+)
+def test_a_key_of_many_parts_is_refused_wherever_it_stands(tmp_path, monkeypatch, text):
+    # The parser would take minutes.
+    monkeypatch.setattr(tomllib, "loads", lambda _: pytest.fail("the key reached the parser"))
+    (tmp_path / "map.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"map\.toml has a key of more than 32 parts"):
+        read_toml(tmp_path / "map.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['x = """' + '\\"""' * 50_000, 'x = "' + '\\"' * 100_000, "'" * 200_000 + "a", '"' * 200_000 + "a", 'x = """\\'],
+    ids=["long", "short", "apostrophes", "quotes", "escape"],
+)
+def test_strings_without_an_end_are_refused(tmp_path, text):
+    (tmp_path / "map.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"map\.toml is not TOML"):
+        read_toml(tmp_path / "map.toml")

@@ -16,6 +16,7 @@ import torch
 from helpers.runs import TINY, assert_same_weights, flags, metrics_of, prudent, task_of, tree, write_log
 from prudent import algorithms, checkpoint, files, loggers, loop, recorder, runs, train
 from prudent.data import load_dataset
+from prudent.data.readers.mapping import read_map
 from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.loggers import METRIC_NAMES, read_metrics
 from prudent.loop import Options
@@ -579,3 +580,22 @@ def test_paths_are_accepted_as_strings(log, tmp_path):
     train.train(dataset, "bc", members("bc"), Options(steps=2, threads=1), out, {"source": [Path(log)]})
     assert runs.read_json(Path(out) / "config.json")["train"]["sources"] == {"source": [str(log)]}
     assert train.resume(out, steps=4).state.step == 4
+
+
+def test_a_run_on_a_table_resumes_from_any_folder(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "log.csv").write_text("id,x,u,r\n" + "".join(f"{i // 8},{i % 8},0.{i % 7},{i}\n" for i in range(64)))
+    (tmp_path / "map.toml").write_text('episode = "id"\nobservation = "x"\naction = "u"\nreward = "r"\n')
+    said = {"episode": "id", "observation": ["x"], "action": ["u"], "reward": "r"}
+    (tmp_path / "elsewhere").mkdir()
+    kinds = {"path": "map.toml", "dictionary": {**said, "observation": "x"}, "object": read_map(said)}
+    for kind, mapping in kinds.items():
+        monkeypatch.chdir(tmp_path)
+        sources, options = {"source": "log.csv", "mapping": mapping}, Options(steps=2, threads=1)
+        train.train(load_dataset(**sources), "bc", members("bc"), options, tmp_path / kind, sources)
+        assert runs.read_json(tmp_path / kind / "config.json")["train"]["sources"]["mapping"] == said
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert train.resume(tmp_path / kind, steps=4).state.step == 4, f"mapping given as {kind}"
+    (tmp_path / "log.csv").write_text("id,x,u,rew\n0,1,0.5,1\n")
+    with pytest.raises(ConfigError, match=r"no column 'r' for reward.*\(the data of .*; if they are elsewhere now"):
+        train.resume(tmp_path / "path", steps=6)

@@ -19,8 +19,18 @@ MOST_TOML_BYTES = 256 << 10
 """A longer file of settings is none that a person wrote."""
 
 _MOST_PARTS = 32
-_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
-_BETWEEN_KEYS = re.compile(r"[=\n,\[\]{}#]")
+# Strings and comments, each as the parser goes through it; one without an end goes as far as the parser would.
+_NO_KEYS = re.compile(
+    r"""
+      "{3} (?: \\. | [^\\] )*? (?: "{3,5} | \\?\Z )
+    | '{3} .*? (?: '{3,5} | \Z )
+    | " (?: \\[^\n] | [^"\\\n] )* "?
+    | ' [^'\n]* '?
+    | \# [^\n]*
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_BETWEEN_KEYS = re.compile(r"[=\n,\[\]{}]")
 
 C = typing.TypeVar("C")
 
@@ -40,7 +50,7 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
             raise ConfigError(f"{path} is longer than {MOST_TOML_BYTES} bytes, which no file of settings is")
         text = content.decode("utf-8")
         # The parser takes the square of a key's parts, minutes for a file of this size.
-        if any(part.count(".") > _MOST_PARTS for part in _BETWEEN_KEYS.split(_QUOTED.sub("", text))):
+        if any(part.count(".") > _MOST_PARTS for part in _BETWEEN_KEYS.split(_NO_KEYS.sub("", text))):
             raise ConfigError(f"{path} has a key of more than {_MOST_PARTS} parts")
         return tomllib.loads(text)
     except OSError as error:

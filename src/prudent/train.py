@@ -11,10 +11,11 @@ from typing import Any
 from torch import Tensor
 
 from prudent import algorithms, checkpoint, envs, files, loggers, report, runs, supported
-from prudent.config import from_json
+from prudent.config import from_json, to_json
 from prudent.data import BUILTIN, Dataset, load_dataset
 from prudent.data.columns import check_bounds
 from prudent.data.portrait import histograms
+from prudent.data.readers.mapping import read_map
 from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.guard import Guard, largest_value
 from prudent.loop import Options, fit, prepare_process
@@ -88,7 +89,7 @@ def _with_bounds(dataset: Dataset, env_id: str) -> Dataset:
 
 
 def _findable(sources: Mapping[str, Any]) -> dict[str, Any]:
-    """``sources`` as JSON, files by their full path, so that a resume from another folder finds them."""
+    """``sources`` as JSON, files by their full path, a mapping by what it says: a resume finds them from anywhere."""
 
     def findable(source: str | Path) -> str:
         path, text = Path(source).expanduser(), str(source)
@@ -96,7 +97,10 @@ def _findable(sources: Mapping[str, Any]) -> dict[str, Any]:
 
     given = sources["source"]
     several = [given] if isinstance(given, str | Path) else given
-    return {**{name: loggers.plain(v) for name, v in sources.items()}, "source": [findable(one) for one in several]}
+    found = {name: loggers.plain(v) for name, v in sources.items()} | {"source": [findable(one) for one in several]}
+    if sources.get("mapping") is not None:
+        found["mapping"] = {key: v for key, v in to_json(read_map(sources["mapping"])).items() if v not in (None, [])}
+    return found
 
 
 def resume(
@@ -163,7 +167,8 @@ def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None)
     """The dataset of a run, found again where it was unless it is given.
 
     Raises:
-        ConfigError: nothing says where it was, or it is not the one the run was trained on.
+        ConfigError: nothing says where it was, it is not the one the run was trained on, or its columns are not there.
+        DataError: it is not there any more, or cannot be read.
     """
     if dataset is None:
         sources = stored["train"].get("sources")
@@ -171,8 +176,8 @@ def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None)
             raise ConfigError(f"{folder} was trained on a dataset that lived in memory: name it, or hand it over")
         try:
             dataset = load_dataset(**sources)
-        except DataError as error:
-            raise DataError(f"{error} (the data of {folder}; if they are elsewhere now, name them)") from error
+        except (DataError, ConfigError) as error:
+            raise type(error)(f"{error} (the data of {folder}; if they are elsewhere now, name them)") from error
     if dataset.fingerprint != stored["dataset"]["fingerprint"]:
         raise ConfigError(f"{folder} was trained on other data than {dataset.name} holds now (fingerprint differs)")
     return dataset
