@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prudent import statistics
 from prudent.data import Dataset
 from prudent.loop import Options
 from prudent.population import Population
@@ -47,7 +48,7 @@ class Incident:
 
 
 def largest_value(population: Population, dataset: Dataset) -> Tensor:
-    """``r_max / (1 - gamma)`` (P,) of the transformed rewards: no discounted sum of them is larger.
+    """:func:`prudent.statistics.largest_value` (P,) of the transformed rewards: no discounted sum of them is larger.
 
     ``r_max`` counts as at least 1, because the entropy and the conservative gap, which are values too, are of that
     order whatever the rewards are.
@@ -58,7 +59,9 @@ def largest_value(population: Population, dataset: Dataset) -> Tensor:
     ends_P = [
         hyper.reward_scale * float(end) + hyper.reward_shift for end in (dataset.reward.min(), dataset.reward.max())
     ]
-    return torch.stack([end_P.abs() for end_P in ends_P]).amax(0).clamp(min=1.0) / (1 - hyper.discount**shortest)
+    largest_P = torch.stack([end_P.abs() for end_P in ends_P]).amax(0).clamp(min=1.0)
+    pairs = zip(largest_P.tolist(), hyper.discount.tolist(), strict=True)
+    return torch.tensor([statistics.largest_value(largest, discount, shortest) for largest, discount in pairs])
 
 
 class Guard:

@@ -1,5 +1,6 @@
 """Figures over episodes and runs: discounted returns, interquartile mean, bootstrap. Plain NumPy."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +19,15 @@ def iqm(values: np.ndarray, axis: int = -1) -> np.ndarray:
     count = ordered.shape[axis]
     cut = count // 4
     return np.take(ordered, np.arange(cut, count - cut), axis=axis).mean(axis)
+
+
+def largest_value(largest_reward: float, discount: float, shortest: float = 1.0) -> float:
+    """``r_max / (1 - gamma^dt)``: no discounted sum of rewards of at most ``largest_reward`` is larger.
+
+    ``shortest`` is the least time between two of them, in the units of ``discount``. Infinite without a discount.
+    """
+    left = 1 - discount**shortest
+    return largest_reward / left if left > 0 else math.inf
 
 
 def divisor(mean: np.ndarray, std: np.ndarray) -> np.ndarray:

@@ -223,6 +223,32 @@ def test_constant_rewards_are_worth_their_sum():
     assert any("every reward is 1" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("problem", [TABULAR, known.quadratic(0)], ids=["tabular", "quadratic"])
+def test_short_steps_are_no_divergence(problem):
+    """Sixty steps per unit of time: values are sixty times what steps of a whole unit would allow."""
+    data = problem.log(60, 0)
+    ended = data.terminated | data.truncated
+    short = replace(data, reward=data.reward - 20, terminated=np.zeros_like(ended), truncated=ended)
+    short = replace(short, extra={"dt": np.full(len(data), 1 / 60)})
+    found = ope.evaluate_policy(problem.behaviour, short, discount=0.9, settings=replace(LINEAR, steps=50))
+    assert found.fqe.supported, str(found.fqe)
+    assert abs(found.fqe.value) > 10 * np.abs(short.reward).max() / (1 - 0.9), "the case tests nothing"
+
+
+def test_values_beyond_what_rewards_allow_are_refused(monkeypatch):
+    """Steps of half a unit: the limit is ten times ``1 / (1 - gamma^dt)`` of the largest reward."""
+    data = TABULAR.log(60, 0)
+    data = replace(data, extra={"dt": np.full(len(data), 0.5)})
+    largest = np.abs(data.reward).max() / (1 - 0.9**0.5)
+
+    def fitted(factor):
+        monkeypatch.setattr(evaluation._Fits, "start", np.full((3, 60), factor * largest))
+        return ope.evaluate_policy(TABULAR.target, data, settings=replace(LINEAR, steps=20)).fqe
+
+    assert fitted(9.9).supported
+    assert "diverged" in fitted(10.1).reason
+
+
 def test_probabilities_in_other_units_are_noted():
     data = TABULAR.log(60, 0)
     shifted = replace(data, extra={"behaviour_log_prob": data.extra["behaviour_log_prob"] - 3.0})

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ope.problems import LINEAR
+from prudent import ConfigError
 from prudent.ope import episodes, fqe, known
 from prudent.ope import policy as policies
 
@@ -143,3 +144,30 @@ def test_the_learning_rate_falls_late():
     assert fqe.learning_rate(LINEAR, 0) == LINEAR.lr
     assert fqe.learning_rate(LINEAR, LINEAR.steps // 2) == pytest.approx(LINEAR.lr)
     assert fqe.learning_rate(LINEAR, LINEAR.steps) == pytest.approx(LINEAR.lr / 20)
+
+
+def lasting(dt):
+    """Rewards of 1 for ever, in steps of ``dt``."""
+    ended = DATA.terminated | DATA.truncated
+    return replace(
+        DATA,
+        reward=np.ones_like(DATA.reward),
+        terminated=np.zeros_like(ended),
+        truncated=ended,
+        extra={"dt": np.full(len(DATA), dt)},
+    )
+
+
+@pytest.mark.parametrize(("discount", "dt"), [(0.9, 1.0), (0.9, 1 / 60), (0.999, 1e-2)])
+def test_values_start_from_the_level_of_the_rewards(discount, dt):
+    """However long the horizon: 1 / (1 - gamma^dt) of a reward of 1 at every step."""
+    log = episodes.lay_out(lasting(dt), discount)
+    centre, _ = fqe.first_values(log)
+    assert centre == pytest.approx(1 / (1 - discount**dt), rel=1e-9)
+    assert log.largest_value == pytest.approx(centre, rel=1e-9), "the largest value is that of the largest reward"
+
+
+def test_steps_too_short_for_the_discount_are_refused():
+    with pytest.raises(ConfigError, match="smaller unit of time") as caught:
+        episodes.lay_out(lasting(1e-9), 0.999)
+    assert "\n" not in str(caught.value)

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from prudent import statistics
 from prudent.data import Dataset
 from prudent.data.columns import counted
 from prudent.errors import ConfigError, DataError
@@ -76,6 +77,15 @@ class Episodes:
         return self.discount ** (self.time[self.last] + self.dt[self.last])
 
     @property
+    def largest_value(self) -> float:
+        """What no value exceeds in size: of the largest reward for ever, every shortest step; without a discount, of
+        as many rewards as the log has."""
+        reward = float(np.abs(self.dataset.reward).max())
+        if self.discount == 1:
+            return reward * len(self.dataset)
+        return statistics.largest_value(reward, self.discount, float(self.dt.min()))
+
+    @property
     def tail_weight(self) -> float:
         """Mean over episodes of ``gamma ** t`` where the recording stopped, 0 where the task ended."""
         return float((self.end_weight * self.cut).mean())
@@ -107,13 +117,17 @@ def lay_out(dataset: Dataset, discount: float, least: int = 2) -> Episodes:
             f"{dataset.name}: {counted(dataset.n_episodes, 'episode')}, off-policy evaluation needs {least} or more: "
             "it resamples and splits whole episodes; flag where they end, or collect more"
         )
-    endless = int((~dataset.terminated[dataset.episode_bounds[1:] - 1]).sum())
-    if discount == 1 and endless:
-        raise ConfigError(
-            f"{dataset.name}: {counted(endless, 'episode')} of {dataset.n_episodes} do not terminate, so values "
-            "without a discount have no bound: give a discount below 1"
-        )
     dt = dataset.extra.get("dt")
     if dt is not None and not (np.isfinite(dt).all() and (dt > 0).all()):
-        raise DataError(f"{dataset.name}: dt must be above 0 in every row, row {np.flatnonzero(~(dt > 0))[0]} is not")
+        row = np.flatnonzero(~(np.isfinite(dt) & (dt > 0)))[0]
+        raise DataError(f"{dataset.name}: dt must be a number above 0 in every row, row {row} is not")
+    endless = int((~dataset.terminated[dataset.episode_bounds[1:] - 1]).sum())
+    longest = 1.0 if dt is None else float(dt.max())
+    if endless and np.float32(discount**longest) == 1:
+        lasting = "" if dt is None else f", and none of their steps (dt of at most {longest:g}) costs value"
+        raise ConfigError(
+            f"{dataset.name}: {counted(endless, 'episode')} of {dataset.n_episodes} do not terminate{lasting}, so "
+            "values without a discount have no bound: give a discount below 1"
+            f"{'' if dt is None else ', or dt in a smaller unit of time'}"
+        )
     return Episodes(dataset, discount)

@@ -19,6 +19,8 @@ from prudent.ope.settings import Settings
 
 TAIL = 1e-3
 """Mean discount at the ends of recordings below which what follows is left out: it moves no figure."""
+DIVERGED = 10
+"""How many times the largest value that the rewards allow a fitted one may be."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +203,7 @@ class Evaluator:
         if left is not None:
             return interval.unsupported("fqe", left)
         start_ME = fits.start
-        highest = float(np.abs(self.episodes.dataset.reward).max()) / max(1 - self.episodes.discount, 1e-6)
-        if not np.isfinite(start_ME).all() or np.abs(start_ME).max() > 10 * highest + 1e-6:
+        if not np.isfinite(start_ME).all() or np.abs(start_ME).max() > DIVERGED * self.episodes.largest_value + 1e-6:
             return interval.unsupported("fqe", "the fitted values have diverged")
         combined_E = fqe.combine(start_ME)
         if not self.counts:

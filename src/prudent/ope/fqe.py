@@ -110,9 +110,10 @@ def first_values(episodes: Episodes) -> tuple[float, float]:
     The level solves ``v = mean r + mean (gamma^dt (1 - terminated)) v``, the value of a process without memory.
     """
     dataset = episodes.dataset
-    alive = float(np.where(going_on(dataset), episodes.discount**episodes.dt, 0.0).mean())
-    centre = float(dataset.reward.mean(dtype=np.float64)) / max(1 - alive, 1e-3)
-    spread = float(dataset.reward.std(dtype=np.float64)) / max(1 - alive, 1e-3) ** 0.5
+    # Never 0: an endless log without a discount is refused, see lay_out.
+    lost = float(np.where(going_on(dataset), 1 - episodes.discount**episodes.dt, 1.0).mean())
+    centre = float(dataset.reward.mean(dtype=np.float64)) / lost
+    spread = float(dataset.reward.std(dtype=np.float64)) / lost**0.5
     return centre, spread if spread > 1e-6 * max(1.0, abs(centre)) else max(1.0, abs(centre))
 
 
