@@ -13,7 +13,7 @@ from data_logs import complaint, walk
 from prudent import cli
 from prudent.data import Dataset, load_dataset
 from prudent.data.readers.mapping import TableMap, read_map
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, DataError
 
 ROLES = {
     "episode": "id",
@@ -175,6 +175,31 @@ def test_whole_numbered_actions_are_asked_about(tmp_path):
     assert read(tmp_path, columns, action="u", discrete=True).spec.discrete
     assert not read(tmp_path, columns, action="u", discrete=False).spec.discrete
     assert read(tmp_path, columns, action="u", options={"n_actions": 5}).spec.action_size == 5
+
+
+@pytest.mark.parametrize(
+    ("roles", "options"),
+    [
+        ({"discrete": True}, {}),
+        ({}, {"discrete": True}),
+        ({"n_actions": 5}, {}),
+        ({}, {"n_actions": 5}),
+        ({"discrete": False}, {"discrete": True}),
+    ],
+)
+def test_probabilities_of_choices_are_checked_whoever_says_that_they_are(tmp_path, roles, options):
+    columns = log(c=np.arange(12) % 3, p=[0.5] * 11 + [1.5], w=None)
+    with pytest.raises(DataError, match="behavior_prob of a choice is a probability of 1 at most, row 11 has more"):
+        read(tmp_path, columns, action="c", behavior_prob="p", options=options, **roles)
+    with pytest.raises(DataError, match="behavior_log_prob of a choice is a probability of 1 at most, row 0 has more"):
+        read(tmp_path, columns, action="c", behavior_log_prob="p", options=options, **roles)
+
+
+@pytest.mark.parametrize(("roles", "options"), [({"discrete": False}, {}), ({"discrete": True}, {"discrete": False})])
+def test_densities_of_amounts_may_be_large(tmp_path, roles, options):
+    columns = log(c=np.arange(12) % 3, p=[1.5] * 12, w=None)
+    found = read(tmp_path, columns, action="c", behavior_prob="p", options=options, **roles)
+    np.testing.assert_allclose(found.extra["behavior_log_prob"], np.log(1.5), rtol=1e-6)
 
 
 # --- refusals -----------------------------------------------------------------------------------------------

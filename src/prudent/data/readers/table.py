@@ -139,7 +139,7 @@ class _Table:
             discrete=bool(discrete),
             n_actions=n_actions,
             name=self.name,
-            extra=self.extra(order),
+            extra=self.extra(order, bool(discrete)),
         )
         return self.arranged(dataset, order, following)
 
@@ -191,7 +191,7 @@ class _Table:
             time_unit=roles.time_unit,
         )
 
-    def extra(self, order: Order) -> dict[str, np.ndarray]:
+    def extra(self, order: Order, discrete: bool) -> dict[str, np.ndarray]:
         roles = self.roles
         found: dict[str, np.ndarray] = {}
         if order.step is not None:
@@ -206,7 +206,7 @@ class _Table:
             more = f", ... ({len(names):,} groups)" if len(names) > _NAMED_GROUPS else ""
             self.notes.append(f"group {_arrow.shown(roles.group)}: {listed}{more}")
         if roles.behavior_prob or roles.behavior_log_prob:
-            found["behavior_log_prob"] = self.behavior_log_prob()
+            found["behavior_log_prob"] = self.behavior_log_prob(discrete)
         for role in ("mask", "next_mask"):
             if getattr(roles, role):
                 found[role] = np.stack([self.flags_of(name, role) for name in getattr(roles, role)], axis=1)
@@ -214,7 +214,7 @@ class _Table:
             found["next_mask"] = np.ones_like(found["mask"])
         return found
 
-    def behavior_log_prob(self) -> np.ndarray:
+    def behavior_log_prob(self, discrete: bool) -> np.ndarray:
         roles = self.roles
         if roles.behavior_log_prob:
             value = self.numbers("behavior_log_prob")[:, 0]
@@ -227,7 +227,7 @@ class _Table:
                     f"row {bad[0]} has {prob[bad[0]]:g}"
                 )
             value = np.log(prob)
-        if roles.discrete:
+        if discrete:
             bad = np.flatnonzero(value > 1e-6)
             if len(bad):
                 role = "behavior_log_prob" if roles.behavior_log_prob else "behavior_prob"
