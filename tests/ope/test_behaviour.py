@@ -36,7 +36,7 @@ def quadratic():
 def test_discrete_probabilities_are_those_that_made_the_log(tabular):
     _, data, found = tabular
     assert found.source == "fitted"
-    distance = np.abs(np.exp(found.log_prob) - np.exp(data.extra["behaviour_log_prob"]))
+    distance = np.abs(np.exp(found.log_prob) - np.exp(data.extra["behavior_log_prob"]))
     assert distance.mean() < 0.05
     assert found.calibration.error < 0.06
     assert found.calibration.coverage is None
@@ -44,7 +44,7 @@ def test_discrete_probabilities_are_those_that_made_the_log(tabular):
 
 def test_continuous_densities_are_those_that_made_the_log(quadratic):
     _, data, found = quadratic
-    true = data.extra["behaviour_log_prob"]
+    true = data.extra["behavior_log_prob"]
     assert found.calibration.log_likelihood == pytest.approx(true.mean(), abs=0.06), "not in the log's units?"
     assert np.abs(found.log_prob - true).mean() < 0.25
     assert found.calibration.coverage == pytest.approx(0.9, abs=0.03)
@@ -116,10 +116,17 @@ def test_logged_probabilities_take_the_models_place(tabular):
     _, data, _ = tabular
     found = behaviour.fit(data, folds_of(data), replace(FOLDS, behaviour_steps=1), 0)
     assert found.source == "logged"
-    np.testing.assert_array_equal(found.log_prob, data.extra["behaviour_log_prob"])
+    np.testing.assert_array_equal(found.log_prob, data.extra["behavior_log_prob"])
     assert found.calibration.logged_log_likelihood == pytest.approx(found.log_prob.mean())
-    american = replace(data, extra={"behavior_log_prob": data.extra["behaviour_log_prob"]})
-    np.testing.assert_array_equal(behaviour.logged_log_prob(american), found.log_prob)
+    british = replace(data, extra={"behaviour_log_prob": data.extra["behavior_log_prob"]})
+    np.testing.assert_array_equal(behaviour.logged_log_prob(british), found.log_prob)
+
+
+def test_probabilities_in_both_spellings_are_refused():
+    column = np.full(len(random_log()), -0.7)
+    with pytest.raises(DataError, match="both behavior_log_prob and behaviour_log_prob") as caught:
+        behaviour.logged_log_prob(random_log(behavior_log_prob=column, behaviour_log_prob=column - 1))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -134,17 +141,17 @@ def test_what_is_no_probability_is_refused(value, message):
     column = np.full(len(random_log()), -0.7)
     column[3] = value
     with pytest.raises(DataError, match=message) as caught:
-        behaviour.logged_log_prob(random_log(behaviour_log_prob=column))
+        behaviour.logged_log_prob(random_log(behavior_log_prob=column))
     assert "\n" not in str(caught.value)
 
 
 def test_a_density_may_exceed_one():
     data = known.quadratic(0).log(3, 0)
-    dense = replace(data, extra={"behaviour_log_prob": np.full(len(data), 3.0)})
+    dense = replace(data, extra={"behavior_log_prob": np.full(len(data), 3.0)})
     assert behaviour.logged_log_prob(dense) is not None
 
 
 def test_one_number_per_row():
     data = random_log()
     with pytest.raises(DataError, match="one number per row"):
-        behaviour.logged_log_prob(random_log(behaviour_log_prob=np.zeros((len(data), 2))))
+        behaviour.logged_log_prob(random_log(behavior_log_prob=np.zeros((len(data), 2))))

@@ -251,7 +251,7 @@ def test_values_beyond_what_rewards_allow_are_refused(monkeypatch):
 
 def test_probabilities_in_other_units_are_noted():
     data = TABULAR.log(60, 0)
-    shifted = replace(data, extra={"behaviour_log_prob": data.extra["behaviour_log_prob"] - 3.0})
+    shifted = replace(data, extra={"behavior_log_prob": data.extra["behavior_log_prob"] - 3.0})
     found = ope.evaluate_policy(TABULAR.target, shifted, settings=replace(LINEAR, steps=20, min_effective=2))
     assert any("check their units" in note for note in found.notes)
 

@@ -43,6 +43,6 @@ def test_logs_are_repeatable_and_carry_their_probabilities():
     first, second = known.tabular(5).log(5, 1), known.tabular(5).log(5, 1)
     assert first.fingerprint == second.fingerprint
     assert known.tabular(5).log(5, 2).fingerprint != first.fingerprint
-    assert np.exp(first.extra["behaviour_log_prob"]).max() <= 1
+    assert np.exp(first.extra["behavior_log_prob"]).max() <= 1
     assert known.tabular(5).log(50, 0).truncated.any()
     assert known.quadratic(5).log(5, 0).truncated.sum() == 5

@@ -58,8 +58,8 @@ def test_data_without_an_answer_are_refused(log):
     for changed, complaint in (
         ({"reward": np.full(len(log), 2.0, np.float32)}, "every reward is 2, so no policy can be told from another"),
         ({"truncated": log.truncated & ~inside}, "truncation flags are missing"),
-        ({"extra": {"behaviour_log_prob": np.full(len(log), -np.inf)}}, "probability zero"),
-        ({"extra": {"behaviour_log_prob": np.full(len(log), 0.5)}}, "probability above one"),
+        ({"extra": {"behavior_log_prob": np.full(len(log), -np.inf)}}, "probability zero"),
+        ({"extra": {"behavior_log_prob": np.full(len(log), 0.5)}}, "probability above one"),
     ):
         with pytest.raises(PrudentError, match=complaint):
             plan.check_data(replace(log, **changed), asked)

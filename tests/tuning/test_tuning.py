@@ -235,8 +235,8 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
         ({"rewards": "constant"}, "every reward is 1"),
         ({"terminals": None, "timeouts": None}, "nothing says where value ends"),
         ({"episodes": 1}, "tuning needs 18 or more"),
-        ({"behaviour_log_prob": -np.inf}, "probability zero"),
-        ({"behaviour_log_prob": 0.4}, "probability above one"),
+        ({"behavior_log_prob": -np.inf}, "probability zero"),
+        ({"behavior_log_prob": 0.4}, "probability above one"),
         ({"discount": 1.0}, "discount must lie within [0, 1)"),
         ({"algo": "discrete_bc"}, "has no alpha"),
         ({"algo": "discrete_iql"}, "has no alpha"),
@@ -248,8 +248,8 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
 def test_mistakes_end_in_one_line_and_write_nothing(tmp_path, log, case, complaint, capsys, monkeypatch):
     part = log.episodes(range(case["episodes"])) if "episodes" in case else log
     part = replace(part, extra={})
-    if "behaviour_log_prob" in case:
-        part = replace(part, extra={"behaviour_log_prob": np.full(len(part), case["behaviour_log_prob"])})
+    if "behavior_log_prob" in case:
+        part = replace(part, extra={"behavior_log_prob": np.full(len(part), case["behavior_log_prob"])})
     changes = {key: None for key in ("terminals", "timeouts") if key in case}
     if "rewards" in case:
         changes["rewards"] = np.ones(len(part), np.float32)

@@ -26,8 +26,9 @@ from prudent.rng import MemberRng
 from prudent.scaling import Scaling
 from prudent.types import Params
 
-COLUMNS = ("behaviour_log_prob", "behavior_log_prob")
-"""Column with the log's own log-probability of each action (log-density in the log's units), in either spelling."""
+COLUMNS = ("behavior_log_prob", "behaviour_log_prob")
+"""Column with the log's own log-probability of each action (log-density in the log's units), as readers name it, and
+the other spelling."""
 
 CHECK_EVERY = 100
 DEFENSIVE = 0.05
@@ -87,11 +88,13 @@ def logged_log_prob(dataset: Dataset) -> np.ndarray | None:
     """The log's own log-probability of each action, (rows,) float64; None where it has none.
 
     Raises:
-        DataError: one is no number or stands for a probability of zero or above one.
+        DataError: one is no number or stands for a probability of zero or above one, or both spellings are there.
     """
     found = [name for name in COLUMNS if name in dataset.extra]
     if not found:
         return None
+    if len(found) > 1:
+        raise DataError(f"{dataset.name}: has both {found[0]} and {found[1]}, the same in two spellings: leave one out")
     column = np.asarray(dataset.extra[found[0]])
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]

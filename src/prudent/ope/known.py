@@ -50,8 +50,8 @@ def tabular(
 
     At each step the task ends with probability ``termination`` and else the recording with ``truncation``, and at
     ``longest`` at the latest. ``shift`` is how far the target moves from the behaviour (0) to the optimal action (1).
-    The behaviour mixes a draw from a Dirichlet distribution of this ``concentration`` (small: a favourite action in each
-    state) with a ``floor`` shared by all actions.
+    The behaviour mixes a draw from a Dirichlet distribution of this ``concentration`` (small: a favourite action in
+    each state) with a ``floor`` shared by all actions.
     """
     rng = np.random.default_rng([seed, 1])
     move_SAS = rng.dirichlet(np.full(states, 0.5), size=(states, actions))
@@ -105,7 +105,7 @@ def tabular(
             discrete=True,
             n_actions=actions,
             name=f"tabular-{seed}",
-            extra={"behaviour_log_prob": np.log(behaviour_SA[state, action])},
+            extra={"behavior_log_prob": np.log(behaviour_SA[state, action])},
         )
 
     return Known(
@@ -190,7 +190,7 @@ def quadratic(
             action_low=-BOUND,
             action_high=BOUND,
             name=f"quadratic-{seed}",
-            extra={"behaviour_log_prob": behaviour.log_prob(state, action)},
+            extra={"behavior_log_prob": behaviour.log_prob(state, action)},
         )
 
     return Known(
