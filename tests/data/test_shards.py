@@ -291,6 +291,27 @@ def index_with(**changes):
     return damage
 
 
+def spec_with(**changes):
+    return lambda folder: index_with(spec=json.loads((folder / "index.json").read_text())["spec"] | changes)(folder)
+
+
+def column_with(**changes):
+    def damage(folder):
+        columns = json.loads((folder / "index.json").read_text())["columns"]
+        index_with(columns=columns | {"reward": columns["reward"] | changes})(folder)
+
+    return damage
+
+
+def without(key):
+    def damage(folder):
+        index = json.loads((folder / "index.json").read_text())
+        del index[key]
+        (folder / "index.json").write_text(json.dumps(index))
+
+    return damage
+
+
 def cut(folder):
     whole = (folder / "reward.npy").read_bytes()
     (folder / "reward.npy").write_bytes(whole[:-4])
@@ -327,13 +348,40 @@ def escaping(folder):
         (index_with(rows="many"), "is damaged"),
         (index_with(columns={}), "is damaged (no 'observation')"),
         (index_with(episodes=2), "episode_bounds.npy holds"),
-        (index_with(observation_mean=[0.0]), "another number of features"),
+        (index_with(episodes=True), "episodes is 'True', not a whole number from 1"),
+        (index_with(rows=0), "rows is '0'"),
+        (without("notes"), "is damaged (no 'notes')"),
+        (without("name"), "is damaged (no 'name')"),
+        (without("fingerprint"), "is damaged (no 'fingerprint')"),
+        (index_with(notes="one"), "notes is no list"),
+        (index_with(notes=[1]), "name, fingerprint and notes are text"),
+        (index_with(name=None), "name, fingerprint and notes are text"),
+        (index_with(observation_mean=[0.0]), "observation_mean is of another number of features"),
+        (index_with(observation_mean=["a", "b", "c"]), "observation_mean holds something else than finite numbers"),
+        (index_with(observation_mean="abc"), "observation_mean is no list"),
+        (index_with(observation_std=[1.0, 1.0, float("nan")]), "observation_std holds something else"),
+        (index_with(observation_std=[1.0, 1.0, 10**400]), "is damaged"),
+        (index_with(observation_std=[1.0, 1.0, -1.0]), "a deviation below 0"),
+        (spec_with(action_low=[-9.0]), "action_low is of another number of features"),
+        (spec_with(action_low=[-9.0, "a"]), "action_low holds something else"),
+        (spec_with(action_high=[9.0, float("inf")]), "action_high holds something else"),
+        (spec_with(action_low=None), "bounds on one side only"),
+        (spec_with(action_low=[9.0, 9.0]), "action_low is not below action_high"),
+        (spec_with(discrete=0), "discrete is 0"),
+        (spec_with(action_size=2.0), "action_size is '2.0'"),
+        (spec_with(other=1), "unexpected keyword argument 'other'"),
+        (column_with(dtype="O"), "'O' is no type of numbers"),
+        (column_with(dtype="(1, 2"), "'(1, 2' is no type of numbers"),
+        (column_with(dtype=["f4"]), "is no type of numbers"),
+        (column_with(shape=["39"]), "is no shape"),
+        (column_with(shape=[-1]), "is no shape"),
+        (lambda folder: (folder / "index.json").write_text("[" * 100_000), "cannot be read"),
         (index_with(spec={"observation_size": 3}), "is damaged"),
     ],
 )
 def test_damaged_folders_are_refused_in_one_line(tmp_path, damage, words):
     folder = tmp_path / "log"
-    convert(write(tmp_path / "log.hdf5", table()), folder)
+    convert(write(tmp_path / "log.hdf5", table()), folder, action_low=-9.0, action_high=9.0)
     damage(folder)
     with pytest.raises(DataError) as caught:
         load_dataset(folder)
