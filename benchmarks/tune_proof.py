@@ -47,6 +47,8 @@ RANKING = ope.Settings(
     members=3, folds=2, n_bootstrap=0, steps=400, batch_size=64, hidden=(), lr=0.04, polyak=0.15, behaviour_steps=100
 )
 FINAL = replace(RANKING, n_bootstrap=16)
+LEAVING = replace(RANKING, behaviour_steps=ope.QUICK.behaviour_steps)
+"""What the log never shows is known to the model of the behaviour alone: here it is fitted as in ``prudent tune``."""
 SHARED: dict[str, Any] = {"discount": 0.9, "hidden": (16,), "batch_size": 64}
 STEPS = 300
 SIZES = (100, 400)
@@ -141,7 +143,7 @@ def leaving(index: int) -> dict[str, Any]:
     data = lowered(replace(data, extra={}, spec=replace(data.spec, action_size=spare + 1)), LOWERED)
     parts = divide(data, index, 0, 2 * FINAL.folds)
     population, _ = fit(parts.train, index)
-    log = ope.Evaluator(parts.evaluation, problem.discount, RANKING, index)
+    log = ope.Evaluator(parts.evaluation, problem.discount, LEAVING, index)
     values = [log.evaluate(population, p) for p in range(population.size)]
     observation = np.broadcast_to(parts.evaluation.observation, (population.size, *parts.evaluation.observation.shape))
     left = (population.act(observation) == spare).mean(1)

@@ -12,6 +12,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     suites                           what each suite that comes with prudent trains
     suite NAME                       the results of a suite, out of docs/bench/NAME.json
     proof KIND                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
+    choosing WHAT                    what was measured of prudent tune, out of benchmarks/results/tune.json
     faults                           what came of the faults, out of docs/bench/faults.json
     source MODULE.FUNCTION [| TEXT]  a function's source, up to the line that begins with TEXT
 
@@ -192,6 +193,35 @@ def proof(argument: str) -> str:
     return table(["estimator", "datasets", "abstained", "bias", "RMSE", "mean standard error", "coverage"], rows)
 
 
+def choosing(argument: str) -> str:
+    """What was measured of the choice of a policy, as ``make choosing`` left it."""
+    file = ROOT / "benchmarks" / "results" / "tune.json"
+    measured = json.loads(file.read_text(encoding="utf-8"))["summary"]
+    own = measured[argument]
+    if argument == "regret":
+        rows = [
+            [
+                f"`{rule}`",
+                size,
+                str(r["problems"]),
+                f"{100 * r['mean']:.0f} % (+- {100 * (r['error'] or 0):.0f})",
+                f"{100 * r['worst']:.0f} %",
+                f"{r['best_chosen']:.0%}",
+            ]
+            for size, rules in own.items()
+            for rule, r in rules.items()
+        ]
+        return table(["chosen by", "episodes", "problems", "mean regret", "worst", "took the best"], rows)
+    if argument == "verdict":
+        rows = [[name, str(v["problems"]), str(v["winner_truly_better"])] for name, v in own.items()]
+        return table(["verdict", "problems", "winner truly better than BC and behaviour"], rows)
+    rows = [
+        [text, str(own[key]), "" if own[f"{key}_abstained"] is None else f"{own[f'{key}_abstained']:.0%}"]
+        for key, text in (("gone", "in more than a tenth of the states"), ("stayed", "never"))
+    ]
+    return table(["takes the action that the log never shows", "runs", "refused a value"], rows)
+
+
 def source(argument: str) -> str:
     """A function as it stands in the file, or its beginning."""
     path, _, stop = (part.strip() for part in argument.partition("|"))
@@ -214,6 +244,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "usage": usage,
     "suites": suites,
     "suite": suite,
+    "choosing": choosing,
     "faults": faults,
     "proof": proof,
     "source": source,
