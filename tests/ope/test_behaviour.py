@@ -94,21 +94,6 @@ def test_no_episode_is_judged_by_a_model_that_saw_it():
     assert np.abs(first[~own] - second[~own]).max() > 1e-3, "the other folds should have noticed"
 
 
-def test_the_temperature_calibrates(tabular):
-    problem, data, _ = tabular
-    probability = problem.behaviour.probability(data.observation, None)
-    sharp = probability**3 / (probability**3).sum(1, keepdims=True)
-    error = behaviour.expected_calibration_error
-    assert error(probability, data.action) < 0.03
-    assert error(sharp, data.action) > 0.1, "overconfidence has to show"
-
-
-def test_the_transform_tells_a_wrong_spread():
-    uniform = np.random.default_rng(0).random((2000, 2))
-    assert behaviour.transform_error(uniform) < 0.04
-    assert behaviour.transform_error(uniform**2) > 0.2
-
-
 # --- logged probabilities ---------------------------------------------------------------------------------------------
 
 

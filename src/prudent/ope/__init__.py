@@ -17,22 +17,24 @@ Where things are:
 
 - :mod:`~prudent.ope.policy`: what is evaluated; :func:`policy.of` makes it from a member of a population
 - :mod:`~prudent.ope.episodes`: checks of the log; the convention for truncated episodes
-- :mod:`~prudent.ope.behaviour`: model of who made the log, its calibration, which actions lie outside the data
+- :mod:`~prudent.ope.behaviour`: model of who made the log, which actions lie outside the data
+- :mod:`~prudent.ope.calibration`: how far to trust that model
 - :mod:`~prudent.ope.fqe`: fitted Q evaluation (``fqe``)
 - :mod:`~prudent.ope.importance`: weights, effective sample size, per-decision weighted importance sampling (``pdwis``)
 - :mod:`~prudent.ope.doubly_robust`: weighted doubly robust (``wdr``)
 - :mod:`~prudent.ope.interval`: :class:`Estimate` and the three kinds of interval
-- :mod:`~prudent.ope.evaluation`: all of them together
+- :mod:`~prudent.ope.evaluation`: all of them together; :mod:`~prudent.ope.value`: what comes out, and its text
 - :mod:`~prudent.ope.known`: problems with exact values, to hold estimators against
 
 Values are in raw reward units: discounted from the log's start states, truncated episodes going on; ``undiscounted``
 holds sums per episode as recorded. docs/trust.md says what was measured of each.
 """
 
-from prudent.ope.evaluation import Evaluator, OffPolicyValue, Support, evaluate_policy
+from prudent.ope.evaluation import Evaluator, evaluate_policy
 from prudent.ope.interval import Estimate, difference
 from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
 from prudent.ope.settings import QUICK, Settings
+from prudent.ope.value import OffPolicyValue, Support
 
 __all__ = [
     "QUICK",

@@ -1,4 +1,4 @@
-"""Who made the log: a model of the behaviour's actions, cross-fitted over episodes, and how well calibrated it is.
+"""Who made the log: a model of the behaviour's actions, cross-fitted over episodes.
 
 Discrete actions: a classifier, its logits divided by a temperature that held-out episodes choose (Guo et al. 2017,
 arXiv 1706.04599). Continuous actions: a mixture of tanh-Gaussians. One model per fold, on the population axis; each
@@ -20,6 +20,7 @@ from prudent import nn, optim
 from prudent.data import Dataset
 from prudent.data.columns import counted
 from prudent.errors import DataError
+from prudent.ope.calibration import Calibration, expected_calibration_error, transform_error
 from prudent.ope.policy import ROWS
 from prudent.ope.settings import Settings
 from prudent.rng import MemberRng
@@ -36,29 +37,6 @@ DEFENSIVE = 0.05
 and wrong of a single action would otherwise hand its episode all the weight."""
 HELD_OUT = 5
 """Every fifth of a fold's episodes is held out, to stop and for the temperature."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How far to trust the behaviour model, measured on episodes that it did not see.
-
-    Attributes:
-        log_likelihood: mean log-probability (log-density, units of the log) of the logged actions.
-        error: discrete: expected calibration error of the likeliest action, 15 bins (Guo et al. 2017, eq. 3);
-            continuous: largest distance over features between the distribution of the probability integral transform
-            and the uniform one (Dawid 1984).
-        coverage: share of actions within the model's central 90 %, continuous only.
-        logged_log_likelihood: the same of the probabilities that the log carries, if it does.
-    """
-
-    log_likelihood: float
-    error: float
-    coverage: float | None = None
-    logged_log_likelihood: float | None = None
-
-    def summary(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return dict(vars(self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,22 +269,3 @@ def _temperature(loss: Any, params: Params, held_KB: Tensor, fold: int) -> Tenso
         else:
             low = left
     return torch.tensor(math.exp((low + high) / 2))
-
-
-# --- calibration ------------------------------------------------------------------------------------------------------
-
-
-def expected_calibration_error(probability: np.ndarray, action: np.ndarray, bins: int = 15) -> float:
-    """``sum_b n_b / n |accuracy_b - confidence_b|`` of the likeliest action, over bins of equal width."""
-    confidence, right = probability.max(axis=1), probability.argmax(axis=1) == action
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    count, sure, hits = (np.bincount(index, weights, bins) for weights in (None, confidence, right.astype(float)))
-    return float(np.abs(sure - hits).sum() / count.sum())
-
-
-def transform_error(uniform: np.ndarray) -> float:
-    """Largest distance between the distribution of each column (rows, A) and the uniform one."""
-    ordered = np.sort(uniform, axis=0)
-    count = len(ordered)
-    steps = np.arange(1, count + 1)[:, None] / count
-    return float(np.maximum(np.abs(ordered - steps), np.abs(ordered - steps + 1 / count)).max())

@@ -11,94 +11,17 @@ from prudent.data import Dataset
 from prudent.errors import ConfigError
 from prudent.ope import behaviour, doubly_robust, episodes, fqe, importance, interval
 from prudent.ope import policy as policies
-from prudent.ope.behaviour import Behaviour, Calibration
+from prudent.ope.behaviour import Behaviour
 from prudent.ope.importance import Weights
 from prudent.ope.interval import Estimate
 from prudent.ope.policy import Policy
 from prudent.ope.settings import Settings
+from prudent.ope.value import OffPolicyValue, Support
 
 TAIL = 1e-3
 """Mean discount at the ends of recordings below which what follows is left out: it moves no figure."""
 DIVERGED = 10
 """How many times the largest value that the rewards allow a fitted one may be."""
-
-
-@dataclass(frozen=True)
-class Support:
-    """How much of the policy the log shows.
-
-    Attributes:
-        episodes: in the log.
-        effective_sample_size: how many episodes of the policy's own they are worth (see
-            :meth:`prudent.ope.importance.Weights.effective_sample_size`); None for a policy without a density.
-        outside: share of the policy's actions, at the log's states, that the behaviour model holds for rarer than 99 %
-            of the logged ones; 0.01 for the behaviour itself.
-    """
-
-    episodes: int
-    effective_sample_size: float | None
-    outside: float
-
-
-@dataclass(frozen=True, eq=False)
-class OffPolicyValue:
-    """What a policy is worth, from a log alone. Values are raw reward units, from the log's start states.
-
-    Attributes:
-        name: the policy.
-        discount: gamma of the discounted values.
-        fqe, pdwis, wdr: discounted value of the policy by each estimator.
-        behaviour: discounted value of what made the log, by Monte Carlo.
-        undiscounted: sum of rewards per episode as recorded (a truncation ends it): ``pdwis`` and ``behaviour``.
-        support, calibration: how much to trust it.
-        behaviour_source: ``logged`` where the log has the probabilities of its actions, else ``fitted``.
-        tail_weight: mean discount at the end of a recording: how much of the future was not watched.
-        notes: what to know, one line each.
-    """
-
-    name: str
-    discount: float
-    fqe: Estimate
-    pdwis: Estimate
-    wdr: Estimate
-    behaviour: Estimate
-    undiscounted: dict[str, Estimate]
-    support: Support
-    calibration: Calibration
-    behaviour_source: str
-    tail_weight: float
-    notes: tuple[str, ...] = ()
-
-    @property
-    def improvement(self) -> dict[str, Estimate]:
-        """``fqe``, ``pdwis`` and ``wdr`` less the behaviour, paired by episode or resample."""
-        return {e.name: interval.difference(e, self.behaviour) for e in (self.fqe, self.pdwis, self.wdr)}
-
-    def summary(self) -> dict[str, Any]:
-        """Ready for JSON; None stands for what has no value."""
-        estimates = {e.name: e.summary() for e in (self.fqe, self.pdwis, self.wdr, self.behaviour)}
-        return {
-            "policy": self.name,
-            "discount": self.discount,
-            **estimates,
-            "improvement": {name: e.summary() for name, e in self.improvement.items()},
-            "undiscounted": {name: e.summary() for name, e in self.undiscounted.items()},
-            "support": dict(vars(self.support)),
-            "behaviour_model": {"source": self.behaviour_source, **self.calibration.summary()},
-            "tail_weight": self.tail_weight,
-            "notes": list(self.notes),
-        }
-
-    def __str__(self) -> str:
-        effective = self.support.effective_sample_size
-        lines = [f"{self.name}: value at discount {self.discount:g} from the log's start states"]
-        lines += [f"  {e.name:<10} {e}" for e in (self.fqe, self.wdr, self.pdwis, self.behaviour)]
-        lines += [f"  {name:<10} {e} (sum of rewards per episode)" for name, e in self.undiscounted.items()]
-        shown = "no density" if effective is None else f"{effective:.1f}"
-        lines += [
-            f"  effective episodes {shown} of {self.support.episodes}, {self.support.outside:.1%} of actions outside"
-        ]
-        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
 class Evaluator:

@@ -1,0 +1,21 @@
+"""Measures of calibration: small of what is calibrated, large of what is not."""
+
+import numpy as np
+
+from prudent.ope import calibration, known
+
+
+def test_overconfidence_shows():
+    problem = known.tabular(0)
+    data = problem.log(500, 0)
+    probability = problem.behaviour.probability(data.observation, None)
+    sharp = probability**3 / (probability**3).sum(1, keepdims=True)
+    error = calibration.expected_calibration_error
+    assert error(probability, data.action) < 0.03
+    assert error(sharp, data.action) > 0.1, "overconfidence has to show"
+
+
+def test_the_transform_tells_a_wrong_spread():
+    uniform = np.random.default_rng(0).random((2000, 2))
+    assert calibration.transform_error(uniform) < 0.04
+    assert calibration.transform_error(uniform**2) > 0.2
