@@ -83,17 +83,18 @@ def support(agent: Any, dataset: Dataset, *, at: Dataset | None = None, **settin
         if at.fingerprint == dataset.fingerprint:
             raise ConfigError(f"{at.name} is the log itself, in which every state is near: leave out at")
     rng = np.random.default_rng(asked.seed)
-    fold_of_row = _folds(dataset, rng)[dataset.episode_of_row]
-    rows = _sample(np.arange(len(dataset)), asked.decisions, rng)
-    place, decided, fold = dataset, rows, fold_of_row[rows]
+    fold_of_episode = _folds(dataset, rng)
+    rows = _sample(len(dataset), asked.decisions, rng)
+    own_fold = fold_of_episode[_episodes(dataset, rows)]
+    place, decided, fold = dataset, rows, own_fold
     if at is not None:
-        place, decided = at, _sample(np.arange(len(at)), asked.decisions, rng)
-        fold = rng.integers(fold_of_row.max() + 1, size=at.n_episodes)[at.episode_of_row[decided]]
-    some = _sample(np.arange(len(dataset)), asked.reference, rng)
+        place, decided = at, _sample(len(at), asked.decisions, rng)
+        fold = rng.integers(fold_of_episode.max() + 1, size=at.n_episodes)[_episodes(at, decided)]
+    some = _sample(len(dataset), asked.reference, rng)
     mask = place.extra["mask"][decided] if "mask" in place.extra else None
     actions = _actions(agent, place.observation[decided], mask, asked)
-    references = list(_references(dataset, fold_of_row, asked, rng))
-    logged = _scores(references, fold_of_row[rows], dataset.observation[rows], dataset.action[rows][np.newaxis])
+    references = list(_references(dataset, fold_of_episode, asked, rng))
+    logged = _scores(references, own_fold, dataset.observation[rows], dataset.action[rows][np.newaxis])
     taken = _scores(references, fold, place.observation[decided], actions)
     return SupportResult(
         dataset=dataset.name,
@@ -101,10 +102,10 @@ def support(agent: Any, dataset: Dataset, *, at: Dataset | None = None, **settin
         names=names,
         own_states=at is not None,
         settings=asked,
-        measures=_measures(dataset, asked, logged, fold_of_row[rows], taken),
+        measures=_measures(dataset, asked, logged, own_fold, taken),
         reference_rows=min(len(known) for known in references),
         rows=decided,
-        episodes=place.episode_of_row[decided],
+        episodes=_episodes(place, decided),
         actions=action_table(dataset.action[some], actions, dataset.spec),
     )
 
@@ -146,16 +147,31 @@ def _units(dataset: Dataset) -> tuple[np.ndarray, str]:
     return np.unique(dataset.extra["group"][dataset.episode_bounds[:-1]], return_inverse=True)[1], "group"
 
 
-def _sample(rows: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
+def _sample(count: int, most: int, rng: np.random.Generator) -> np.ndarray:
+    """So many of the numbers below ``count``, all of them where there are no more; in order."""
+    return np.arange(count) if count <= most else np.sort(rng.choice(count, most, replace=False))
+
+
+def _episodes(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """The episode of each row named: looked up, as a log larger than memory has no room for a number per row."""
+    return np.searchsorted(dataset.episode_bounds, rows, side="right") - 1
+
+
+def _others(dataset: Dataset, own: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """So many rows, at most, of the episodes that are not a fold's ``own`` (episodes,); in order."""
+    starts, lengths = dataset.episode_bounds[:-1][~own], dataset.episode_lengths[~own]
+    ends = np.cumsum(lengths)
+    numbers = _sample(int(ends[-1]), most, rng)
+    episode = np.searchsorted(ends, numbers, side="right")
+    return starts[episode] + numbers - (ends - lengths)[episode]
 
 
 def _references(
-    dataset: Dataset, fold_of_row: np.ndarray, asked: Settings, rng: np.random.Generator
+    dataset: Dataset, fold_of_episode: np.ndarray, asked: Settings, rng: np.random.Generator
 ) -> Iterator[Neighbourhood]:
     """For each fold what its decisions are held against."""
-    for fold in range(int(fold_of_row.max()) + 1):
-        rows = _sample(np.flatnonzero(fold_of_row != fold), asked.reference, rng)
+    for fold in range(int(fold_of_episode.max()) + 1):
+        rows = _others(dataset, fold_of_episode == fold, asked.reference, rng)
         if len(rows) < asked.neighbours:
             raise DataError(
                 f"{dataset.name}: {counted(len(rows), 'row')} to compare with, fewer than the {asked.neighbours} "
