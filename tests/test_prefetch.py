@@ -56,6 +56,18 @@ def test_nothing_is_gathered_in_vain_for_ever():
     assert len(gathered) <= 24
 
 
+def test_a_drained_batch_is_gathered_anew():
+    gathered = []
+    source, rng = prefetcher(gathered), MemberRng([0], "sample")
+    source.next(rng, 4)
+    source.drain()
+    source.drain()
+    assert len(gathered) == 2, "the batch in the making was not waited for"
+    second = source.next(rng, 4).observation
+    assert torch.equal(second, gathered[1]), "other rows"
+    assert second is gathered[2], "the drained batch was handed out"
+
+
 def test_a_restored_generator_gets_its_own_batch():
     source, rng = prefetcher(), MemberRng([0], "sample")
     start = rng.state()

@@ -1,5 +1,7 @@
 """Rows, pools and optional columns that members learn from."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -188,3 +190,33 @@ def test_members_that_agree_share_their_returns(random_log):
     )
     assert source.return_to_go_PR.shape == (3, 200)
     assert source.return_to_go_PR.untyped_storage().nbytes() == 4 * 200
+
+
+def test_returns_are_given_up_only_when_no_batch_is_in_the_making(random_log, tmp_path, monkeypatch):
+    files, device = mapped(random_log, tmp_path / "log"), torch.device("cpu")
+    configs = Hyper([algorithms.get("cql").Config()])
+    source = TrainingData(files, Scaling.fit(files, True), configs, device, ("return_to_go",))
+    reached, go_on, seen = threading.Event(), threading.Event(), []
+    gather = source._gather
+
+    def held(rows_PB):
+        if threading.current_thread().name.startswith("prefetch"):
+            reached.set()
+            assert go_on.wait(10)
+        batch = gather(rows_PB)
+        seen.append(batch.return_to_go is not None)
+        return batch
+
+    monkeypatch.setattr(source, "_gather", held)
+    rng = MemberRng([0], "sample")
+    assert source.sample(rng, 8).return_to_go is not None
+    assert reached.wait(10)
+    forgets = threading.Thread(target=source.forget_returns)
+    forgets.start()
+    forgets.join(0.05)
+    assert source.return_to_go_PR is not None, "given up under the batch in the making"
+    go_on.set()
+    forgets.join(10)
+    assert source.return_to_go_PR is None
+    assert source.sample(rng, 8).return_to_go is None, "a batch from before was handed out"
+    assert seen[:3] == [True, True, False]

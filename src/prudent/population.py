@@ -63,7 +63,7 @@ class Population:
         mean_return_P = torch.stack([member.mean() for member in data.return_to_go_PR]).to(self.device)
         metrics = initialise_values(self.state, mean_return_P, self._supervised_steps(data), self.hyper)
         if "return_to_go" not in self.algorithm.NEEDS:
-            data.return_to_go_PR = None
+            data.forget_returns()
         return data, metrics
 
     def _supervised_steps(self, data: Source) -> Iterator[Callable[[], Metrics]]:

@@ -62,3 +62,9 @@ class Prefetcher:
         self.misses = 0
         rng.restore(ahead.after)
         return ahead.batch.result()
+
+    def drain(self) -> None:
+        """Wait for the batch gathered ahead and drop it, before what is gathered changes; the next is gathered anew."""
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None:
+            ahead.batch.result()

@@ -104,6 +104,12 @@ class TrainingData:
             batch.map(lambda tensor: tensor.record_stream(here))
         return batch
 
+    def forget_returns(self) -> None:
+        """Give up the returns-to-go: no batch from the next one on has them."""
+        if self._prefetcher is not None:
+            self._prefetcher.drain()
+        self.return_to_go_PR = None
+
     def memory(self) -> str:
         """Where the columns lie, and how large they are, for people."""
         columns = (self.observation, self.next_observation, self.action, self.reward, self.terminated)
@@ -124,6 +130,7 @@ class TrainingData:
 
     def _gather(self, rows_PB: Tensor) -> Batch:
         """The rows' columns as they are stored, rewards transformed."""
+        to_go_PR = self.return_to_go_PR
         return Batch(
             observation=self.observation[rows_PB],
             action=self.action[rows_PB],
@@ -133,7 +140,7 @@ class TrainingData:
             dt=None if self.dt is None else self.dt[rows_PB],
             mask=None if self.mask is None else self.mask[rows_PB],
             next_mask=None if self.next_mask is None else self.next_mask[rows_PB],
-            return_to_go=None if self.return_to_go_PR is None else self.return_to_go_PR.gather(1, rows_PB),
+            return_to_go=None if to_go_PR is None else to_go_PR.gather(1, rows_PB),
             next_action=None if self.goes_on is None else self.action[(rows_PB + 1).clamp(max=self.rows - 1)],
             next_action_known=None if self.goes_on is None else self.goes_on[rows_PB],
         )
@@ -153,10 +160,12 @@ class TrainingData:
 
     def _fetch(self, rows_PB: Tensor) -> Batch:
         """The rows' columns on the device, in the networks' units."""
-        if self._readers is not None:
-            list(self._readers.map(self._read_in, rows_PB.flatten().chunk(_READERS)))
         with self._aside():
-            found = self._gather(rows_PB.cpu())
+            # Once, on the stream that drew them: the readers' threads have no stream but the default one.
+            rows_PB = rows_PB.cpu()
+            if self._readers is not None:
+                list(self._readers.map(self._read_in, rows_PB.flatten().chunk(_READERS)))
+            found = self._gather(rows_PB)
             self._release(rows_PB.numel())
             if self._side is not None:
                 found = found.map(lambda tensor: tensor.pin_memory().to(self.device, non_blocking=True))
@@ -170,8 +179,7 @@ class TrainingData:
             )
 
     def _read_in(self, rows: Tensor) -> None:
-        """Have the rows' pages read from disk: several at once take a disk hardly longer than one."""
-        rows = rows.cpu()
+        """Have the pages of rows (R,), numbered on the CPU, read from disk: several at once take it hardly longer."""
         for column in (self.observation, self.next_observation, self.action, self.reward, self.terminated):
             column[rows]
 
