@@ -114,6 +114,7 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
 
     for place in (
         "prudent.data.load_dataset",
+        "prudent.data.convert",
         "prudent.train.resume",
         "prudent.checkpoint.load",
         "prudent.finetune.finetune",

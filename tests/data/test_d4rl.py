@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from data_logs import complaint, flat, walk, write_hdf5
 
-from prudent.data import audit
+from prudent.data import audit, convert, load_dataset
 from prudent.data.readers import d4rl
 
 
@@ -276,3 +276,42 @@ def test_no_rows(tmp_path):
 def test_no_row_with_a_successor(tmp_path):
     log = walk([1, 1])
     assert "no row has a successor" in complaint(read, tmp_path, flat(log, timeouts=log["ends"]))
+
+
+@pytest.mark.parametrize(
+    ("key", "right"),
+    [
+        ("mask", "action_masks"),
+        ("next_action_mask", "next_action_masks"),
+        ("timeout", "timeouts"),
+        ("truncations", "timeouts"),
+    ],
+)
+def test_columns_under_a_wrong_name_are_refused(tmp_path, key, right):
+    log = walk([4, 3, 5])
+    line = complaint(read, tmp_path, flat(log, terminals=log["ends"], **{key: log["ends"]}))
+    assert line == f"log.hdf5: {key} is not read: the column is called {right}, rename it in the file"
+
+
+@pytest.mark.parametrize("key", ["terminal", "dones", "done", "terminated"])
+def test_terminals_under_a_wrong_name_are_refused(tmp_path, key):
+    log = walk([4, 3, 5])
+    line = complaint(read, tmp_path, flat(log, **{key: log["ends"]}))
+    assert line == f"log.hdf5: {key} is not read: the column is called terminals, rename it in the file"
+    notes = read(tmp_path, flat(log, terminals=log["ends"], **{key: log["ends"]})).notes
+    assert notes[0].startswith(f"keys not read: {key}")
+
+
+def test_keys_that_nobody_reads_are_said(tmp_path):
+    log = walk([4, 3, 5])
+    harmless = {"infos/goal": np.zeros(12), "metadata/algorithm": 1, "extra/dt": np.ones(12)}
+    dataset = read(tmp_path, flat(log, terminals=log["ends"], **harmless))
+    assert not any("not read" in note for note in dataset.notes)
+    more = {"weights": np.zeros(12), "extra/grop": np.zeros(12)}
+    path = write_hdf5(tmp_path / "more.hdf5", **flat(log, terminals=log["ends"], **harmless, **more))
+    notes = load_dataset(path).notes
+    assert notes[0] == "keys not read: extra/grop (did you mean extra/group?), weights"
+    assert convert(path, tmp_path / "more").notes == notes
+    del harmless["extra/dt"]
+    line = complaint(read, tmp_path, {"reward" if k == "rewards" else k: c for k, c in flat(log, **harmless).items()})
+    assert line.endswith("; keys not read: reward (did you mean rewards?)")

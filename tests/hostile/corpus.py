@@ -76,10 +76,10 @@ def build(folder: Path) -> list[Hostile]:
         for key, column in columns().items():
             file[f"all/{key}"] = column
     found: list[Hostile] = []
-    for make in (npz, hdf5, minari, parquet, csv, maps, suites, runs):
+    for make in (npz, hdf5, folders, minari, parquet, csv, maps, suites, runs):
         place = folder / make.__name__
         place.mkdir()
-        found += make(place, canary) if make in (npz, hdf5, minari) else make(place)
+        found += make(place, canary) if make in (npz, hdf5, folders, minari) else make(place)
     return found
 
 
@@ -211,6 +211,70 @@ def hdf5(place: Path, canary: Path) -> Iterator[Hostile]:
     path = file("cut", put("rewards", np.zeros(ROWS)))
     path.write_bytes(path.read_bytes()[:-900])
     yield described(path, "truncated or damaged HDF5")
+
+
+# --- converted folders --------------------------------------------------------------------------------------
+
+
+def folders(place: Path, canary: Path) -> Iterator[Hostile]:
+    raw = columns()
+    arrays = {
+        "observation": raw["observations"],
+        "next_observation": raw["next_observations"],
+        "action": raw["actions"],
+        "reward": raw["rewards"],
+        "terminated": raw["terminals"],
+        "truncated": raw["timeouts"],
+    }
+    figures = {
+        "episode_bounds": np.arange(0, ROWS + 1, 4),
+        "episode_returns": np.zeros(ROWS // 4),
+        "followed": ~raw["terminals"],
+    }
+    spec = {"observation_size": 2, "action_size": 1, "discrete": False, "action_low": [-1.0], "action_high": [1.0]}
+    sound = {
+        "format": "prudent columns",
+        "version": 1,
+        "rows": ROWS,
+        "episodes": ROWS // 4,
+        "spec": spec,
+        "notes": [],
+        "columns": {key: {"dtype": array.dtype.str, "shape": list(array.shape)} for key, array in arrays.items()},
+        "fingerprint": "0" * 16,
+        "observation_mean": [0.0, 0.0],
+        "observation_std": [1.0, 1.0],
+    }
+
+    def folder(name: str, index: str | None = None, **changes: Any) -> Path:
+        path = place / name
+        path.mkdir()
+        for key, array in (arrays | figures).items():
+            np.save(path / f"{key}.npy", array)
+        entries = {key: value for key, value in (sound | {"name": name} | changes).items() if value is not None}
+        (path / "index.json").write_text(json.dumps(entries) if index is None else index)
+        return path
+
+    def column(**changes: Any) -> dict[str, Any]:
+        return sound["columns"] | {"reward": sound["columns"]["reward"] | changes}
+
+    # All that is wrong with the soundest of them is the fingerprint, which takes reading the rows to know.
+    yield described(folder("other-rows"), "changed since they were written")
+    yield described(folder("no-notes", notes=None), "is damaged (no 'notes')")
+    yield described(folder("notes-of-numbers", notes=[1]), "name, fingerprint and notes are text")
+    yield described(folder("short-bounds", spec=spec | {"action_low": []}), "action_low is of another number")
+    yield described(folder("text-moments", observation_mean=["a", "b"]), "observation_mean holds something else")
+    yield described(folder("long-numbers", observation_std=[10**400, 1.0]), "is damaged")
+    yield described(folder("endless", rows=10**12), "is damaged")
+    yield described(folder("objects", columns=column(dtype="O")), "'O' is no type of numbers")
+    yield described(folder("evaluated-type", columns=column(dtype="(__import__('os'),)f4")), "is no type of numbers")
+    yield described(
+        folder("traversal", columns=column() | {"../../canary/secret": column()["reward"]}), "no column can"
+    )
+    yield described(folder("deep", "[" * 100_000), "cannot be read")
+    path = folder("linked-column")
+    (path / "reward.npy").unlink()
+    (path / "reward.npy").symlink_to(canary / "secret")
+    yield described(path, "is a link, which is never followed")
 
 
 # --- Minari -------------------------------------------------------------------------------------------------

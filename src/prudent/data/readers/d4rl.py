@@ -10,7 +10,7 @@ import numpy as np
 from prudent.data import masks
 from prudent.data.columns import Bound, ask_whether_discrete, declared_discrete, flags, floats, whole
 from prudent.data.dataset import Dataset
-from prudent.data.readers import _hdf5
+from prudent.data.readers import _hdf5, _keys
 from prudent.data.readers._budget import Budget
 from prudent.data.readers._episodes import COMMON_HORIZON, note_on_equal_lengths, settle
 from prudent.errors import DataError
@@ -24,6 +24,7 @@ EXTRA, EXTRA_COLUMNS = "extra", ("dt", "group", "step", "behavior_log_prob", "be
 EVERY = (*KEYS, *(f"{EXTRA}/{key}" for key in EXTRA_COLUMNS))
 """All that is read."""
 REQUIRED = ("observations", "actions", "rewards")
+_WRONG = {**_keys.WRONG, "done": "terminals", "dones": "terminals"}
 
 
 def read(
@@ -77,6 +78,8 @@ class Declared:
     discrete: bool | None = None
     n_actions: int | None = None
     true_successors: bool = False
+    unread: tuple[str, ...] = ()
+    """A note on what the file has besides, or none."""
 
     def trusts(self, keys: Collection[str], truncated: np.ndarray | None) -> bool:
         """Whether flags and successors are taken as they are: a file with ``keys`` has to hold them all for that."""
@@ -96,8 +99,13 @@ def declared(
     discrete: bool | None = None,
     n_actions: int | None = None,
 ) -> Declared:
-    """The user's word where there is one, else the file's."""
+    """The user's word where there is one, else the file's.
+
+    Raises:
+        DataError: the file holds something else there than what it is for, or a column under a wrong name.
+    """
     with _hdf5.reading(name):
+        unread = _keys.unread(_there(file, name), EVERY, name, _WRONG)
         horizon = horizon or _declared(file, "max_episode_steps", name)
         true_successors = _declared(file, "true_successors", name, least=0)
         filed_n = _declared(file, "n_actions", name)
@@ -112,6 +120,7 @@ def declared(
         discrete,
         n_actions,
         bool(true_successors),
+        tuple(unread),
     )
 
 
@@ -122,7 +131,8 @@ def check_required(table: Mapping[str, Any], name: str, told: Declared) -> None:
     """
     for key in REQUIRED:
         if key not in table:
-            raise DataError(f"{name}: no {key} in the file; a D4RL file has {', '.join(KEYS[:5])}")
+            told_besides = "".join(f"; {note}" for note in told.unread)
+            raise DataError(f"{name}: no {key} in the file; a D4RL file has {', '.join(KEYS[:5])}{told_besides}")
     if len(table["rewards"]) == 0:
         raise DataError(f"{name}: the file has no rows")
     if told.discrete is None and told.action_low is None:
@@ -146,6 +156,7 @@ def assemble(table: dict[str, np.ndarray], name: str, told: Declared) -> Dataset
         discrete=bool(told.discrete),
         n_actions=told.n_actions,
         name=name,
+        notes=told.unread,
         extra=masks.from_file(table, name) | others(table, name),
     )
     if told.trusts(table, truncated):
@@ -222,6 +233,17 @@ def _declared(file: "h5py.File", key: str, name: str, least: int = 1) -> int | N
     if number.size != 1 or number.dtype.kind not in "iub" or number[0] < least:
         raise DataError(f"{name}: {key} must be one whole number from {least}")
     return int(number[0])
+
+
+def _there(file: "h5py.File", name: str) -> list[str]:
+    """The keys of a file, those of :data:`EXTRA` with their group."""
+    import h5py
+
+    keys = [key for key in file.keys() if key != EXTRA]  # noqa: SIM118 - typed as str, unlike iteration
+    group = _hdf5.child(file, EXTRA, name)
+    if isinstance(group, h5py.Group):
+        return [*keys, *(f"{EXTRA}/{key}" for key in group.keys())]  # noqa: SIM118
+    return keys if group is None else [*keys, EXTRA]
 
 
 def _bound(file: "h5py.File", key: str, name: str) -> np.ndarray | None:

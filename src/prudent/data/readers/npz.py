@@ -11,6 +11,7 @@ import numpy as np
 from prudent.data import masks
 from prudent.data.columns import Bound, ask_whether_discrete, declared_discrete, flags
 from prudent.data.dataset import Dataset
+from prudent.data.readers import _keys
 from prudent.data.readers._budget import Budget
 from prudent.data.readers._episodes import note_on_equal_lengths, settle
 from prudent.errors import DataError
@@ -19,6 +20,9 @@ _HEADER_BYTES = 10_000
 REQUIRED = ("observations", "actions", "rewards", "next_observations")
 FLAGS = ("dones", "terminals", "timeouts")
 OPTIONAL = ("action_low", "action_high", "discrete", "n_actions", *masks.KEYS.values())
+EVERY = (*REQUIRED, *FLAGS, *OPTIONAL)
+"""All that is read."""
+_WRONG = {**_keys.WRONG, "done": "dones"}
 
 
 def read(
@@ -39,16 +43,16 @@ def read(
     ``action_masks next_action_masks (N, n_actions)``.
 
     Raises:
-        DataError: one line naming file, key and reason. Arrays of objects are refused, and so is a header
-        that
-            declares more than the file holds.
+        DataError: one line naming file, key and reason. Arrays of objects are refused, and so are a header that
+            declares more than the file holds and a column under a name by which it is not read (``mask``).
     """
     path = Path(path)
-    table = _arrays(path)
+    table, there = _arrays(path)
     name = path.name
+    unread = _keys.unread(there, EVERY, name, _WRONG)
     missing = [key for key in REQUIRED if key not in table]
     if missing:
-        raise DataError(f"{name}: no {', '.join(missing)} in the file; it has {', '.join(table) or 'nothing known'}")
+        raise DataError(f"{name}: no {', '.join(missing)} in the file; it has {_told(table, unread)}")
     for key in REQUIRED:
         if table[key].ndim == 0:
             raise DataError(f"{name}: {key} is a single value, expected one row per transition")
@@ -72,7 +76,7 @@ def read(
         discrete=bool(discrete),
         n_actions=n_actions,
         name=name,
-        notes=notes,
+        notes=[*unread, *notes],
         extra=masks.from_file(table, name),
     )
     following = None if "next_action_masks" in table else raw.extra.get("mask")
@@ -82,6 +86,10 @@ def read(
     return raw.with_successors(
         settled.keep, settled.next_observation, settled.truncated, settled.notes, settled.next_mask
     )
+
+
+def _told(table: dict[str, np.ndarray], unread: list[str]) -> str:
+    return "; ".join([", ".join(table) or "nothing known", *unread])
 
 
 def _flags(
@@ -143,12 +151,14 @@ def _one_number(table: dict[str, np.ndarray], key: str, least: int, most: int | 
 # --- the container ------------------------------------------------------------------------------------------
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The known arrays of the file; others stay unread."""
+def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The known arrays of the file, and the names of all; others stay unread."""
     budget = Budget()
     table: dict[str, np.ndarray] = {}
+    there: list[str] = []
     try:
         with zipfile.ZipFile(path) as archive:
+            there = [_key(entry) for entry in archive.infolist()]
             entries = _entries(archive, path.name)
             for key, entry in entries.items():
                 with archive.open(entry) as stream:
@@ -179,15 +189,19 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         if type(error).__module__ in ("zlib", "lzma"):
             raise DataError(f"{path.name}: a damaged npz file ({_line(error)})") from error
         raise
-    return table
+    return table, there
+
+
+def _key(entry: zipfile.ZipInfo) -> str:
+    return entry.filename.removesuffix(".npy")
 
 
 def _entries(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
     """The known arrays of an archive, as NumPy stores them."""
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
-        key = entry.filename.removesuffix(".npy")
-        if key not in (*REQUIRED, *FLAGS, *OPTIONAL):
+        key = _key(entry)
+        if key not in EVERY:
             continue
         if key in entries:
             raise DataError(f"{name}: {key} is in the file twice")
@@ -195,7 +209,7 @@ def _entries(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(f"{name}: {key} is packed by method {entry.compress_type}, NumPy writes 0 or 8")
         entries[key] = entry
-    return {key: entries[key] for key in (*REQUIRED, *FLAGS, *OPTIONAL) if key in entries}
+    return {key: entries[key] for key in EVERY if key in entries}
 
 
 def _check(stream: IO[bytes], entry: zipfile.ZipInfo, key: str, name: str, budget: Budget) -> None:

@@ -79,7 +79,7 @@ def of_hdf5(path: Path, options: Mapping[str, Any]) -> Iterator[Stream]:
         if not decided.keep.any():
             raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
         kept = int(decided.keep.sum())
-        yield Stream(name, kept, (*notes, *decided.notes), lambda: _blocks(nodes, decided, told, name))
+        yield Stream(name, kept, (*told.unread, *notes, *decided.notes), lambda: _blocks(nodes, decided, told, name))
 
 
 class _Column:

@@ -1,0 +1,48 @@
+"""Keys of a file that nobody reads: said, or refused where they look like a column under a wrong name."""
+
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+
+from prudent.errors import DataError
+
+WRONG = {
+    **dict.fromkeys(("mask", "masks", "action_mask", "actions_mask", "actions_masks"), "action_masks"),
+    **dict.fromkeys(("next_mask", "next_masks", "next_action_mask"), "next_action_masks"),
+    **dict.fromkeys(("terminal", "terminated", "termination", "terminations"), "terminals"),
+    **dict.fromkeys(("timeout", "time_out", "time_outs", "truncated", "truncation", "truncations"), "timeouts"),
+}
+"""Names that other libraries and haste give to optional columns, and the names by which they are read.
+
+Without such a column the data load all the same, and mean something else.
+"""
+_SILENT = ("infos", "metadata")
+_SHOWN, _LONGEST = 8, 40
+
+
+def unread(there: Iterable[str], known: Collection[str], name: str, wrong: Mapping[str, str] = WRONG) -> list[str]:
+    """A note on the keys of a file that are not ``known``, or none; what lies below ``infos`` and ``metadata`` is none.
+
+    Raises:
+        DataError: one of them is ``wrong`` for a column that the file does not have.
+    """
+    keys = set(there)
+    unknown = sorted(key for key in keys - set(known) if key.split("/")[0] not in _SILENT)
+    for key in unknown:
+        right = wrong.get(key.lower())
+        if right in known and right not in keys:
+            raise DataError(f"{name}: {_plain(key)} is not read: the column is called {right}, rename it in the file")
+    if not unknown:
+        return []
+    more = f", and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
+    return [f"keys not read: {', '.join(_asked(key, known) for key in unknown[:_SHOWN])}{more}"]
+
+
+def _asked(key: str, known: Collection[str]) -> str:
+    close = get_close_matches(key[:_LONGEST].lower(), known, n=1, cutoff=0.75)
+    return _plain(key) + (f" (did you mean {close[0]}?)" if close else "")
+
+
+def _plain(key: str) -> str:
+    """A name out of a file, short and without control characters."""
+    short = key if len(key) <= _LONGEST else f"{key[: _LONGEST - 3]}..."
+    return short if short.isprintable() else ascii(short)
