@@ -120,7 +120,10 @@ def test_masks_on_one_side_allow_everything_on_the_other():
 def test_a_complete_run_folder(run, tmp_path, capsys):
     before, out = tree(run), tmp_path / "on"
     assert prudent("finetune", run, *QUICK, "--out", out) == 0
-    assert f"finished: {out / 'report.html'}" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"finished: {out / 'report.html'}" in told
+    assert told.count("memory: data ") == 1, "what lies where is told as in training"
+    assert json.loads((out / "support.json").read_text())["step"] == 4 + 25
     assert tree(run) == before, "the run it came from has changed"
     assert (out / "report.html").is_file()
     stored = json.loads((out / "config.json").read_text())

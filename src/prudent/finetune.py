@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prudent import checkpoint, envs, runs
+from prudent import checkpoint, envs, runs, supported
 from prudent.data import Dataset
 from prudent.data.portrait import histograms
 from prudent.ended import check_ended
 from prudent.errors import ConfigError
-from prudent.loop import Options, prepare_process
+from prudent.loop import Options, memory_line, prepare_process
 from prudent.online import Explorer, Interaction, ReplayBuffer
 from prudent.population import Population
 from prudent.recorder import Recorder
@@ -167,6 +167,7 @@ def _online(settings: Settings) -> Mapping[str, Any]:
 def _learn(population: Population, dataset: Dataset, settings: Settings, env: str, recorder: Recorder) -> None:
     """The online loop: a step of every member in its environment, then the gradient steps."""
     offline, _ = population.prepare(dataset)
+    recorder.placed(memory_line(population, offline))
     buffer = ReplayBuffer(population, settings.steps)
     mixture = Mixture(offline, buffer, settings.mix)
     seeds = [member.seed for member in population.members]
@@ -185,3 +186,4 @@ def _learn(population: Population, dataset: Dataset, settings: Settings, env: st
                 for _ in range(settings.updates_per_step):
                     metrics = population.step(mixture)
                     recorder.stepped(population.state.step, metrics)
+    recorder.attempt("support failed", lambda: supported.write(recorder.folder, population, dataset))
