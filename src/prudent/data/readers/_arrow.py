@@ -3,7 +3,8 @@
 import csv
 import gzip
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -115,10 +116,9 @@ def _csv(path: Path, kinds: Mapping[str, Kind], budget: Budget) -> "pa.Table":
     for name, kind in kinds.items():
         if kind == "time":
             wanted[name] = _type_of_time(path, name)
-    with _opened(path) as raw:
-        watched = _Watched(raw, path, budget)
+    with _stream(path) as file:
         reader = arrow_csv.open_csv(
-            pa.PythonFile(watched, mode="r"),
+            file,
             read_options=arrow_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=False),
             convert_options=arrow_csv.ConvertOptions(column_types=wanted, include_columns=list(kinds)),
@@ -135,9 +135,9 @@ def _type_of_time(path: Path, name: str) -> Any:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    with _opened(path) as raw:
+    with _stream(path) as file:
         reader = arrow_csv.open_csv(
-            pa.PythonFile(raw, mode="r"),
+            file,
             read_options=arrow_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
             convert_options=arrow_csv.ConvertOptions(include_columns=[name]),
         )
@@ -149,24 +149,29 @@ def _type_of_time(path: Path, name: str) -> Any:
     return pa.float64()
 
 
-class _Watched(io.RawIOBase):
-    """A stream that stops where a gzip file grows out of proportion."""
+@contextmanager
+def _stream(path: Path) -> Iterator["pa.NativeFile"]:
+    """The table's text. Arrow's threads read ahead, so a Python file will not do: after an error they would call back
+    into an interpreter that is shutting down, which aborts the process.
 
-    def __init__(self, inner: io.BufferedIOBase, path: Path, budget: Budget):
-        self._inner, self._name, self._limit = inner, path.name, budget.limit
-        self._stored = path.stat().st_size
-        self._gzipped = path.suffix.lower() == ".gz"
-        self._count = 0
+    Raises:
+        DataError: a gzip file grows out of proportion.
+    """
+    import pyarrow as pa
 
-    def readable(self) -> bool:
-        return True
+    if path.suffix.lower() != ".gz":
+        with pa.OSFile(str(path)) as file:
+            yield file
+        return
+    _check_proportion(path)
+    with pa.CompressedInputStream(pa.OSFile(str(path)), "gzip") as file:
+        yield file
 
-    def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes, one block where nothing is said."""
-        content = self._inner.read(_BLOCK if size is None or size < 0 else min(size, _BLOCK))
-        self._count += len(content)
-        if self._gzipped and self._count > _GZIP_FLOOR and self._count > _GZIP_RATIO * self._stored:
-            raise DataError(
-                f"{self._name}: its {self._stored} bytes inflate to more than {self._count}, which no table does"
-            )
-        return content
+
+def _check_proportion(path: Path) -> None:
+    stored, inflated = path.stat().st_size, 0
+    with _opened(path) as file:
+        while block := file.read(_BLOCK):
+            inflated += len(block)
+            if inflated > _GZIP_FLOOR and inflated > _GZIP_RATIO * stored:
+                raise DataError(f"{path.name}: its {stored} bytes inflate to more than {inflated}, which no table does")
