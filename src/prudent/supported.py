@@ -18,6 +18,7 @@ from prudent import runs
 from prudent.coverage import action_table, diverged
 from prudent.data import Dataset
 from prudent.data.columns import counted
+from prudent.data.units import units
 from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.neighbours import Neighbourhood
 from prudent.ope import policy as policies
@@ -130,7 +131,7 @@ def _check(agent: Any, dataset: Dataset) -> tuple[str, ...]:
 
 def _folds(dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
     """The fold of each episode, (episodes,): as many of the units in each, in random order."""
-    unit, what = _units(dataset)
+    unit, what = units(dataset)
     count = int(unit.max()) + 1
     if count < 2:
         raise DataError(
@@ -138,13 +139,6 @@ def _folds(dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
             "flag where episodes end, or collect more"
         )
     return (rng.permutation(count) % min(FOLDS, count))[unit]
-
-
-def _units(dataset: Dataset) -> tuple[np.ndarray, str]:
-    """What must not be torn apart, as a number per episode (episodes,): groups of episodes where the log has them."""
-    if "group" not in dataset.extra:
-        return np.arange(dataset.n_episodes), "episode"
-    return np.unique(dataset.extra["group"][dataset.episode_bounds[:-1]], return_inverse=True)[1], "group"
 
 
 def _sample(count: int, most: int, rng: np.random.Generator) -> np.ndarray:

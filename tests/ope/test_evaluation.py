@@ -10,7 +10,7 @@ import torch
 from ope.problems import LINEAR, random_log
 from prudent import ConfigError, DataError, algorithms, ope
 from prudent.members import grid
-from prudent.ope import evaluation, fqe, known
+from prudent.ope import behaviour, episodes, evaluation, fqe, known
 from prudent.population import Population
 from prudent.scaling import Scaling
 
@@ -83,6 +83,59 @@ def test_equal_seeds_give_equal_figures():
     )
     assert first == second
     assert first != third
+
+
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def patients():
+    """Ten episodes each of twenty patients, whose rewards differ more than those of their episodes."""
+    data = TABULAR.log(200, 0)
+    patient = data.episode_of_row % 20
+    luck = np.random.default_rng(0).normal(scale=1.0, size=20).astype(np.float32)
+    return replace(data, reward=data.reward + luck[patient], extra={**data.extra, "group": patient})
+
+
+@pytest.mark.parametrize("n_bootstrap", [0, 20])
+def test_groups_widen_the_intervals(patients, n_bootstrap):
+    """Episodes of one patient are alike, so that there are twenty things to learn from, not two hundred."""
+    settings = replace(LINEAR, steps=100, behaviour_steps=50, n_bootstrap=n_bootstrap, min_effective=2)
+    alone = replace(patients, extra={"behavior_log_prob": patients.extra["behavior_log_prob"]})
+    grouped, apart = (ope.evaluate_policy(TABULAR.target, d, settings=settings) for d in (patients, alone))
+    names = ["behaviour", "pdwis"] + ["fqe", "wdr"] * bool(n_bootstrap)
+    for name in names:
+        wide, narrow = getattr(grouped, name), getattr(apart, name)
+        assert wide.standard_error > 1.25 * narrow.standard_error, f"{name}: {wide} by group, {narrow} by episode"
+    assert (grouped.support.units, grouped.support.by) == (20, "group")
+    assert grouped.support.effective_sample_size <= 20 < apart.support.effective_sample_size
+    assert "of 20" in str(grouped)
+    assert "effective groups" in str(grouped)
+
+
+def test_no_group_is_torn_apart(patients):
+    log = ope.Evaluator(patients, 0.9, replace(LINEAR, behaviour_steps=1, n_bootstrap=2))
+    for of_episode in (log.fold_E, *log.counts):
+        assert (of_episode.reshape(10, 20) == of_episode[:20]).all(), "episodes of one patient differ"
+    for fold in range(2):
+        fitted, held = (
+            {*patients.extra["group"][rows].tolist()} for rows in behaviour._split(patients, log.fold_E, fold, 0)
+        )
+        assert not fitted & held, "a patient both trains the behaviour model and stops it"
+
+
+def test_the_error_by_group_is_that_of_the_groups_means(patients):
+    """Equal sizes: a mean over episodes is a mean over the groups' means."""
+    log = episodes.lay_out(patients, 0.9)
+    values = np.random.default_rng(1).normal(size=200)
+    np.testing.assert_allclose(log.per_unit(values), values.reshape(10, 20).mean(0), rtol=1e-9)
+
+
+def test_too_few_groups_are_refused(patients):
+    few = replace(patients, extra={"group": patients.extra["group"] % 3})
+    with pytest.raises(DataError, match=r"3 groups, off-policy evaluation needs 4 or more.*column group") as caught:
+        evaluate(few)
+    assert one_line(caught)
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def test_groups_stay_together(log):
 
 def test_names_of_groups_may_be_text(log):
     sites = np.array(["ward a", "ward b", "ward c", "ward d", "ward e"])[log.episode_of_row % 5]
-    assert divide(replace(log, extra={"group": sites}), 0, 0, 6).by == "group"
+    assert divide(replace(log, extra={"group": sites}), 0, 0, 2).by == "group"
 
 
 @pytest.mark.parametrize(("episodes", "least"), [(1, 6), (17, 6)])
@@ -72,3 +72,12 @@ def test_a_small_log_leaves_enough_to_judge(log):
 def test_groups_that_cannot_be_divided(log):
     with pytest.raises(DataError, match="2 groups cannot be divided"):
         divide(replace(log, extra={"group": log.episode_of_row % 2}), 0, 0, 6)
+
+
+def test_both_judging_parts_have_groups_enough():
+    """Ten episodes each of twenty patients: a fifth of the episodes would be four patients."""
+    log = known.tabular(0).log(200, 0)
+    parts = divide(replace(log, extra={"group": log.episode_of_row // 10}), 0, 0, 6)
+    assert [len(members(part, "group")) for part in (parts.train, parts.evaluation, parts.final)] == [8, 6, 6]
+    with pytest.raises(DataError, match=r"10 groups cannot be divided.* 6 groups or more"):
+        divide(replace(log, extra={"group": log.episode_of_row // 20}), 0, 0, 6)

@@ -19,6 +19,7 @@ from torch import Tensor
 from prudent import nn, optim
 from prudent.data import Dataset
 from prudent.data.columns import counted
+from prudent.data.units import units
 from prudent.errors import DataError
 from prudent.ope.calibration import Calibration, expected_calibration_error, transform_error
 from prudent.ope.policy import ROWS
@@ -36,7 +37,7 @@ DEFENSIVE = 0.05
 """Weight of a component as broad as all actions together (a defensive mixture: Hesterberg 1995): a model that is sure
 and wrong of a single action would otherwise hand its episode all the weight."""
 HELD_OUT = 5
-"""Every fifth of a fold's episodes is held out, to stop and for the temperature."""
+"""Every fifth of a fold's episodes (or groups) is held out, to stop and for the temperature."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,10 +230,10 @@ def _train(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) 
 
 
 def _split(dataset: Dataset, fold_E: np.ndarray, fold: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Rows to fit the model of a fold to, and rows of other episodes to stop it by; none of the fold itself."""
-    others = np.random.default_rng([seed, fold]).permutation(np.flatnonzero(fold_E != fold))
-    held = np.zeros(dataset.n_episodes, dtype=bool)
-    held[others[: max(1, len(others) // HELD_OUT)]] = True
+    """Rows to fit the model of a fold to, and rows of other units to stop it by; none of the fold itself."""
+    unit_E, _ = units(dataset)
+    others = np.random.default_rng([seed, fold]).permutation(np.unique(unit_E[fold_E != fold]))
+    held = np.isin(unit_E, others[: max(1, len(others) // HELD_OUT)])
     held_R, other_R = held[dataset.episode_of_row], (fold_E != fold)[dataset.episode_of_row]
     return torch.from_numpy(np.flatnonzero(other_R & ~held_R)), torch.from_numpy(np.flatnonzero(held_R))
 

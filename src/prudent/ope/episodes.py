@@ -14,6 +14,7 @@ import numpy as np
 from prudent import statistics
 from prudent.data import Dataset
 from prudent.data.columns import counted
+from prudent.data.units import units
 from prudent.errors import ConfigError, DataError
 
 
@@ -44,6 +45,31 @@ class Episodes:
     def cut(self) -> np.ndarray:
         """(E,) bool: truncated, so that there is a future which the log does not show."""
         return ~self.dataset.terminated[self.last]
+
+    @cached_property
+    def unit(self) -> np.ndarray:
+        """(E,) int64: which unit each belongs to, see :func:`prudent.data.units.units`."""
+        return units(self.dataset)[0]
+
+    @property
+    def n_units(self) -> int:
+        return int(self.unit.max()) + 1
+
+    @property
+    def by(self) -> str:
+        """What a unit is: ``episode`` or ``group``."""
+        return units(self.dataset)[1]
+
+    def per_unit(self, influence: np.ndarray) -> np.ndarray:
+        """Contributions of episodes (E,) as those of units (U,), whose mean is the same.
+
+        Each unit's share of the deviation from the mean: the variance of these over the units is that of the mean when
+        whole units are drawn (Liang & Zeger 1986, with ``U / (U - 1)`` for few of them).
+        """
+        if self.n_units == len(self):
+            return influence
+        mean = influence.mean()
+        return mean + self.n_units / len(self) * np.bincount(self.unit, influence - mean, self.n_units)
 
     @cached_property
     def step(self) -> np.ndarray:
@@ -101,7 +127,7 @@ def lay_out(dataset: Dataset, discount: float, least: int = 2) -> Episodes:
 
     Raises:
         ConfigError: the discount is out of range, or 1 where episodes do not end.
-        DataError: there are fewer than ``least`` episodes, or rows of an episode do not follow each other.
+        DataError: there are fewer than ``least`` units, or rows of an episode do not follow each other.
     """
     if not 0 <= discount <= 1:
         raise ConfigError(f"discount must lie within [0, 1], got {discount}")
@@ -112,10 +138,13 @@ def lay_out(dataset: Dataset, discount: float, least: int = 2) -> Episodes:
             f"{dataset.name}: {counted(len(broken), 'row')} inside episodes do not lead to the next one, the first is "
             f"row {broken[0]}: truncation flags are missing there, or rows stand in no order of time"
         )
-    if dataset.n_episodes < least:
+    unit, by = units(dataset)
+    count = int(unit.max()) + 1
+    if count < least:
+        remedy = "flag where they end" if by == "episode" else "leave the column group out"
         raise DataError(
-            f"{dataset.name}: {counted(dataset.n_episodes, 'episode')}, off-policy evaluation needs {least} or more: "
-            "it resamples and splits whole episodes; flag where they end, or collect more"
+            f"{dataset.name}: {counted(count, by)}, off-policy evaluation needs {least} or more: "
+            f"it resamples and splits whole {by}s; {remedy}, or collect more"
         )
     dt = dataset.extra.get("dt")
     if dt is not None and not (np.isfinite(dt).all() and (dt > 0).all()):

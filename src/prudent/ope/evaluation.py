@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from prudent.data import Dataset
+from prudent.data.columns import counted
 from prudent.errors import ConfigError
 from prudent.ope import behaviour, doubly_robust, episodes, fqe, importance, interval
 from prudent.ope import policy as policies
@@ -39,15 +40,15 @@ class Evaluator:
         self.seed = seed
         self.episodes = episodes.lay_out(dataset, discount, least=2 * self.settings.folds)
         rng = np.random.default_rng([seed, 11])
-        count = len(self.episodes)
-        self.fold_E = rng.permutation(count) % self.settings.folds
+        self.fold_E = (rng.permutation(self.episodes.n_units) % self.settings.folds)[self.episodes.unit]
         self.counts = [self._resample(rng) for _ in range(self.settings.n_bootstrap)]
         self.behaviour: Behaviour = behaviour.fit(dataset, self.fold_E, self.settings, seed)
 
     def _resample(self, rng: np.random.Generator) -> np.ndarray:
-        """How often a resample holds each episode, (episodes,); some of them outside every fold."""
+        """How often a resample of whole units holds each episode, (episodes,); some of them outside every fold."""
+        units = self.episodes.n_units
         while True:
-            counts = np.bincount(rng.integers(len(self.fold_E), size=len(self.fold_E)), minlength=len(self.fold_E))
+            counts = np.bincount(rng.integers(units, size=units), minlength=units)[self.episodes.unit]
             if all(counts[self.fold_E != k].any() for k in range(self.settings.folds)):
                 return counts
 
@@ -65,7 +66,7 @@ class Evaluator:
         returns = importance.monte_carlo(log, ends[0])
         value = float(returns.mean())
         if not s.n_bootstrap:
-            return interval.from_influence("behaviour", value, returns)
+            return interval.from_influence("behaviour", value, log.per_unit(returns))
         resampled = [
             float(np.average(importance.monte_carlo(log, end), weights=counts))
             for end, counts in zip(ends[1:], self.counts, strict=True)
@@ -86,9 +87,11 @@ class Evaluator:
         weights, lacking = self._weights(policy, outside)
         effective = None if weights is None else weights.effective_sample_size()
         if lacking is None and effective is not None and effective < s.min_effective:
-            lacking = f"effective sample size {effective:.1f} of {len(log)} episodes, below {s.min_effective:g}"
+            lacking = (
+                f"effective sample size {effective:.1f} of {counted(log.n_units, log.by)}, below {s.min_effective:g}"
+            )
         fits = _Fits(self, problem, cross=lacking is None)
-        support = Support(len(log), effective, outside)
+        support = Support(len(log), log.n_units, log.by, effective, outside)
         found = OffPolicyValue(
             name=policy.name,
             discount=log.discount,
@@ -130,7 +133,7 @@ class Evaluator:
             return interval.unsupported("fqe", "the fitted values have diverged")
         combined_E = fqe.combine(start_ME)
         if not self.counts:
-            return interval.from_starts("fqe", start_ME.mean(1), combined_E)
+            return interval.from_starts("fqe", start_ME.mean(1), self.episodes.per_unit(combined_E))
         resampled = [np.average(v, weights=c) for v, c in zip(fits.start_resampled, self.counts, strict=True)]
         return interval.from_replicates("fqe", float(combined_E.mean()), np.array(resampled))
 
@@ -147,7 +150,7 @@ class Evaluator:
 
         value, influence = once(fits.crossed, None)
         if not self.counts:
-            return interval.from_influence(name, value, influence, effective)
+            return interval.from_influence(name, value, self.episodes.per_unit(influence), effective)
         resampled = [once(c, counts)[0] for c, counts in zip(fits.crossed_resampled, self.counts, strict=True)]
         return interval.from_replicates(name, value, np.array(resampled))
 
@@ -156,16 +159,18 @@ class Evaluator:
         log = episodes.Episodes(self.episodes.dataset, 1.0)
         nothing = np.zeros(len(log))
         returns = importance.monte_carlo(log, nothing)
-        found = {"behaviour": interval.from_influence("behaviour", float(returns.mean()), returns)}
+        found = {"behaviour": interval.from_influence("behaviour", float(returns.mean()), log.per_unit(returns))}
         if weights is None or lacking is not None:
             return {"pdwis": interval.unsupported("pdwis", lacking or "no weights"), **found}
         whole = Weights(log, weights.log_rho)
         effective, least = whole.effective_sample_size(), self.settings.min_effective
         if effective < least:
-            reason = f"effective sample size {effective:.1f} of {len(log)} whole episodes, below {least:g}"
+            reason = (
+                f"effective sample size {effective:.1f} of {counted(log.n_units, f'whole {log.by}')}, below {least:g}"
+            )
             return {"pdwis": interval.unsupported("pdwis", reason), **found}
         value, influence = importance.pdwis(whole, nothing)
-        return {"pdwis": interval.from_influence("pdwis", value, influence, effective), **found}
+        return {"pdwis": interval.from_influence("pdwis", value, log.per_unit(influence), effective), **found}
 
     def _notes(self, found: OffPolicyValue, fits: "_Fits") -> tuple[str, ...]:
         notes = []

@@ -24,13 +24,15 @@ class Weights:
     log_rho: np.ndarray
 
     def effective_sample_size(self) -> float:
-        """How many episodes of the policy's own the weighted ones are worth.
+        """How many units (episodes, or groups where the log has them) of the policy's own the weighted ones are worth.
 
-        Kish's ``(sum rho)^2 / sum rho^2`` at each step, averaged harmonically over steps (as variances add) with
-        weights ``gamma^t`` times the share of episodes still running, which is what a step counts for.
+        Kish's ``(sum rho)^2 / sum rho^2`` over units at each step, averaged harmonically over steps (as variances add)
+        with weights ``gamma^t`` times the share of episodes still running, which is what a step counts for.
         """
         w_ET = normalized(self.log_rho)
-        squares_T = (w_ET**2).sum(0)
+        w_UT = np.zeros((self.episodes.n_units, w_ET.shape[1]))
+        np.add.at(w_UT, self.episodes.unit, w_ET)
+        squares_T = (w_UT**2).sum(0)
         running_T = self.episodes.pad(self.episodes.discount**self.episodes.time).sum(0)
         kish_T = np.divide(1.0, squares_T, out=np.zeros_like(squares_T), where=squares_T > 0)
         if (kish_T[running_T > 0] == 0).any():

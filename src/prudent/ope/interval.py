@@ -2,12 +2,14 @@
 
 Three ways, from the most to the least complete:
 
-- ``refit``: episodes are drawn anew with replacement, everything that is learned from them is learned again, and the
+- ``refit``: units are drawn anew with replacement, everything that is learned from them is learned again, and the
   distance of the replicates from the estimate is the standard error (Efron & Tibshirani 1993, chapter 6; for
   off-policy values Hao et al. 2021, arXiv 2102.03607);
-- ``influence``: the deviation of each episode's contribution to an estimator that is a mean of such, to first order;
+- ``influence``: the deviation of each unit's contribution to an estimator that is a mean of such, to first order;
 - ``start``: the deviation of the fitted values over start states and members alone. The fit itself counts as certain,
   so this one is too narrow; it is for ranking many policies cheaply.
+
+Units are episodes, or groups of them where the log has groups (:func:`prudent.data.units.units`).
 
 Each is ``value -+ t * standard error`` with Student's t: of a few replicates or a few effective episodes nobody knows
 the deviation well, and a percentile out of twenty replicates would hang on the outermost.
@@ -34,7 +36,7 @@ class Estimate:
         standard_error: of the value.
         method: ``refit``, ``influence`` or ``start``, see the module.
         degrees: of freedom of Student's t.
-        influence: (episodes,) each one's contribution, whose mean is the value; of ``influence`` and ``start``.
+        influence: (units,) each one's contribution, whose mean is the value; of ``influence`` and ``start``.
         replicates: (n_bootstrap,) the value on each resample; of ``refit``.
     """
 
@@ -83,12 +85,12 @@ def with_error(name: str, value: float, error: float, method: str, degrees: floa
     return Estimate(name, value, (value - reach, value + reach), error, method, degrees, **parts)
 
 
-def from_influence(name: str, value: float, influence_E: np.ndarray, effective: float | None = None) -> Estimate:
-    """Of a mean over episodes, with ``effective`` episodes (all of them by default) less one as degrees of freedom."""
-    count = len(influence_E)
-    error = float(np.std(influence_E, ddof=1) / math.sqrt(count))
+def from_influence(name: str, value: float, influence_U: np.ndarray, effective: float | None = None) -> Estimate:
+    """Of a mean over units, with ``effective`` of them (all of them by default) less one as degrees of freedom."""
+    count = len(influence_U)
+    error = float(np.std(influence_U, ddof=1) / math.sqrt(count))
     degrees = max(1.0, (count if effective is None else min(effective, count)) - 1)
-    return with_error(name, value, error, "influence", degrees, influence=influence_E)
+    return with_error(name, value, error, "influence", degrees, influence=influence_U)
 
 
 def from_replicates(name: str, value: float, replicates_B: np.ndarray) -> Estimate:
@@ -101,17 +103,17 @@ def from_replicates(name: str, value: float, replicates_B: np.ndarray) -> Estima
     return with_error(name, value, error, "refit", len(replicates_B) - 1, replicates=replicates_B)
 
 
-def from_starts(name: str, members_M: np.ndarray, values_E: np.ndarray) -> Estimate:
-    """Of fitted values (episodes,) at the start states, with the spread of their members (M,) and no refit."""
+def from_starts(name: str, members_M: np.ndarray, values_U: np.ndarray) -> Estimate:
+    """Of fitted values (units,) at the start states, with the spread of their members (M,) and no refit."""
     luck = float(np.var(members_M, ddof=1) / len(members_M)) if len(members_M) > 1 else 0.0
-    error = math.sqrt(float(np.var(values_E, ddof=1)) / len(values_E) + luck)
-    return with_error(name, float(np.mean(members_M)), error, "start", len(values_E) - 1, influence=values_E)
+    error = math.sqrt(float(np.var(values_U, ddof=1)) / len(values_U) + luck)
+    return with_error(name, float(np.mean(members_M)), error, "start", len(values_U) - 1, influence=values_U)
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:
     """``a - b`` of two estimates on the same episodes, paired: what moves both does not widen the interval.
 
-    Pairs replicates of equal resamples (equal seeds and data) or, failing these, contributions of equal episodes; an
+    Pairs replicates of equal resamples (equal seeds and data) or, failing these, contributions of equal units; an
     estimate with neither in common counts as independent.
     """
     name = f"{a.name} - {b.name}"

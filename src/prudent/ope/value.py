@@ -14,13 +14,17 @@ class Support:
 
     Attributes:
         episodes: in the log.
-        effective_sample_size: how many episodes of the policy's own they are worth (see
+        units, by: how many groups they fall into, ``by`` is ``group``, or their number again and ``episode``: what is
+            independent, and drawn for intervals.
+        effective_sample_size: how many units of the policy's own they are worth (see
             :meth:`prudent.ope.importance.Weights.effective_sample_size`); None for a policy without a density.
         outside: share of the policy's actions, at the log's states, that the behaviour model holds for rarer than 99 %
             of the logged ones; 0.01 for the behaviour itself.
     """
 
     episodes: int
+    units: int
+    by: str
     effective_sample_size: float | None
     outside: float
 
@@ -80,7 +84,6 @@ class OffPolicyValue:
         lines += [f"  {e.name:<10} {e}" for e in (self.fqe, self.wdr, self.pdwis, self.behaviour)]
         lines += [f"  {name:<10} {e} (sum of rewards per episode)" for name, e in self.undiscounted.items()]
         shown = "no density" if effective is None else f"{effective:.1f}"
-        lines += [
-            f"  effective episodes {shown} of {self.support.episodes}, {self.support.outside:.1%} of actions outside"
-        ]
+        s = self.support
+        lines += [f"  effective {s.by}s {shown} of {s.units}, {s.outside:.1%} of actions outside"]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])

@@ -7,6 +7,7 @@ import numpy as np
 
 from prudent.data import Dataset
 from prudent.data.columns import counted
+from prudent.data.units import units
 from prudent.errors import DataError
 
 SHARE = 0.2
@@ -43,15 +44,14 @@ class Parts:
 
 
 def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
-    """60/20/20 by episode, or by ``extra["group"]``; the last two get ``least`` episodes or more.
+    """60/20/20 by episode, or by ``extra["group"]``; the last two get ``least`` of these or more.
 
     An episode belongs to the group of its first row. ``number`` counts repeated divisions from 0.
 
     Raises:
         DataError: there are too few episodes or groups.
     """
-    group_E, by = _groups(dataset)
-    _, group_E = np.unique(group_E, return_inverse=True)
+    group_E, by = units(dataset)
     groups, episodes = int(group_E.max()) + 1, dataset.n_episodes
     if episodes < 3 * least:
         raise DataError(
@@ -62,13 +62,13 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
     order_G = np.random.default_rng([seed, number, 5]).permutation(groups)
     rank_E = np.argsort(order_G)[group_E]
     size_G = np.bincount(rank_E, minlength=groups).cumsum()
-    # The first groups until there are enough episodes are the final part, the next evaluation.
-    last = int(np.searchsorted(size_G, wanted))
-    second = int(np.searchsorted(size_G, size_G[min(last, groups - 1)] + wanted))
+    # The first groups until there are enough, episodes and groups, are the final part, the next evaluation.
+    last = max(int(np.searchsorted(size_G, wanted)), least - 1)
+    second = max(int(np.searchsorted(size_G, size_G[min(last, groups - 1)] + wanted)), last + least)
     if second >= groups - 1:
         raise DataError(
             f"{dataset.name}: {counted(groups, 'group')} cannot be divided into three parts, two of them of {wanted} "
-            "episodes or more: leave the column group out, or collect more"
+            f"episodes and {least} groups or more: leave the column group out, or collect more"
         )
     parts = {
         "final": rank_E <= last,
@@ -80,11 +80,3 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
         for name, own in parts.items()
     }
     return Parts(**made, by=by, seed=(seed, number))
-
-
-def _groups(dataset: Dataset) -> tuple[np.ndarray, str]:
-    """(episodes,) the group of each, and what a group is."""
-    column = dataset.extra.get("group")
-    if column is None:
-        return np.arange(dataset.n_episodes), "episode"
-    return np.asarray(column)[dataset.episode_bounds[:-1]], "group"

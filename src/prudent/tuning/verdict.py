@@ -74,5 +74,5 @@ def _support(winner: Worth) -> list[str]:
     effective = support["effective_sample_size"]
     told = f"{support['outside']:.1%} of its actions are rarer in the log than 99 % of the logged ones"
     if effective is not None:
-        told += f"; the {support['episodes']} final episodes are worth {effective:.1f} of its own"
+        told += f"; the {support['units']} final {support['by']}s are worth {effective:.1f} of its own"
     return [told]
