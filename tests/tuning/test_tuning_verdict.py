@@ -18,7 +18,7 @@ def estimate(name, value, error=0.1):
 def worth(name, value, behaviour=1.0, error=0.1, wdr=None):
     unsupported = interval.unsupported("wdr", "too few")
     fqe = interval.unsupported("fqe", "60% of its actions") if value is None else estimate("fqe", value, error)
-    support = {"support": {"outside": 0.02, "effective_sample_size": 25.0, "episodes": 40, "units": 40, "by": "episode"}}
+    support = {"support": {"outside": 0.02, "effective_sample_size": 25.0, "units": 40, "by": "episode"}}
     second = unsupported if wdr is None else estimate("wdr", wdr)
     return Worth(name, fqe, second, estimate("behaviour", behaviour, error), support)
 
