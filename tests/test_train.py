@@ -536,13 +536,16 @@ def test_a_run_in_another_thread_needs_no_signals(log, tmp_path):
 
 
 def test_the_first_signal_asks_and_the_second_acts():
-    before = signal.getsignal(signal.SIGINT)
-    with train._stop_requests() as requests:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert requests == [signal.SIGINT]
-        with pytest.raises(KeyboardInterrupt):
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with train._stop_requests() as requests:
             os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            assert requests == [signal.SIGINT]
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, found)
 
 
 def test_a_signal_at_the_last_step_comes_too_late_to_matter(log, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.runs import columns, tree, write_log
 from helpers.suites import OTHER, TOY, change, run
-from prudent import bench, recorder, runs, train
+from prudent import bench, guard, recorder, runs, train
 from prudent.bench import cells
 from prudent.errors import ConfigError
 
@@ -154,12 +154,12 @@ def test_missing_data_do_not_stop_the_others(toy, capsys):
 @pytest.mark.usefixtures("quick_report")
 def test_a_diverged_cell_is_told_and_tried_again(toy, trained, monkeypatch):
     suite = bench.load(str(toy))
-    check = recorder.Recorder.check
+    check = guard.Guard.check
 
-    def diverge(self, step, means):
-        check(self, step, {name: [float("nan")] * 2 for name in means} if self.options.video else means)
+    def diverge(self, means):
+        return check(self, {name: [float("nan")] * 2 for name in means} if self.options.video else means)
 
-    monkeypatch.setattr(recorder.Recorder, "check", diverge)
+    monkeypatch.setattr(guard.Guard, "check", diverge)
     monkeypatch.setattr(recorder.video, "why_not", lambda _env: "not in a test")
     broken = [replace(c, options=replace(c.options, video=c.algorithm == "bc")) for c in suite.cells]
     suite = replace(suite, cells=tuple(broken))
