@@ -49,6 +49,10 @@ class Settings:
             check_positive(self, name)
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ConfigError(f"seed must be a whole number, 0 or more, got {self.seed!r}")
+        if isinstance(self.resamples, bool) or not isinstance(self.resamples, int) or self.resamples < 2:
+            raise ConfigError(
+                f"resamples must be 2 or more, got {self.resamples!r}: the verdict rests on its intervals"
+            )
         _ = self.final, self.training
 
     @property
