@@ -126,6 +126,20 @@ def test_a_damaged_estimate_is_made_again(tuned, log):
     assert json.loads(file.read_text())["worth"]["estimates"]["fqe"]["value"] is not None
 
 
+@pytest.mark.parametrize("place", ["ranking", "final"])
+def test_an_estimate_of_another_version_is_made_again(tuned, log, place):
+    """Before groups were counted, ``support`` said less."""
+    result, folder = tuned
+    (folder / "split.json").unlink()
+    file = next((folder / place).glob("alpha*.json"))
+    content = json.loads(file.read_text())
+    for key in ("units", "by"):
+        del content["worth"]["summary"]["support"][key]
+    file.write_text(json.dumps(content))
+    assert tune(log, folder, **SMALL).to_json() == result.to_json()
+    assert json.loads(file.read_text())["worth"]["summary"]["support"]["by"] == "episode"
+
+
 def test_other_settings_are_refused(tuned, log):
     _, folder = tuned
     before = tree(folder)
@@ -243,6 +257,7 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
         ({"algo": "cql"}, "continuous actions"),
         ({"env": "CartPole-v1"}, "CartPole-v1"),
         ({"splits": 0}, "splits must be above 0"),
+        ({"resamples": 0}, "resamples must be 2 or more"),
     ],
 )
 def test_mistakes_end_in_one_line_and_write_nothing(tmp_path, log, case, complaint, capsys, monkeypatch):
@@ -256,7 +271,8 @@ def test_mistakes_end_in_one_line_and_write_nothing(tmp_path, log, case, complai
     path = save(tmp_path / "log.npz", part, **changes)
     if part.extra:  # columns that this kind of file has no place for
         monkeypatch.setattr("prudent.data.load_dataset", lambda **_: part)
-    given = {"algo": "discrete_cql", **{k: v for k, v in case.items() if k in ("discount", "algo", "env", "splits")}}
+    typable = ("discount", "algo", "env", "splits", "resamples")
+    given = {"algo": "discrete_cql", **{k: v for k, v in case.items() if k in typable}}
     typed = words(**given)
     if given["algo"] in ("discrete_bc", "discrete_iql"):
         typed = ["--algo", given["algo"]]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from prudent import ope, runs
 from prudent.data import Dataset
 from prudent.errors import PrudentError
 from prudent.ope import Estimate
+from prudent.ope.value import Support
 
 KEPT = ("fqe", "wdr", "behaviour")
 """Estimates that are kept whole, with what pairing needs."""
@@ -45,7 +46,14 @@ class Worth:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Worth":
-        """Out of a file."""
+        """Out of a file.
+
+        Raises:
+            KeyError: something is not in it, as in one of another version.
+        """
+        absent = {f.name for f in fields(Support)} - set(content["summary"]["support"])
+        if absent:
+            raise KeyError(*sorted(absent))
         estimates = {key: _estimate(content["estimates"][key]) for key in KEPT}
         return cls(content["name"], summary=content["summary"], **estimates)
 
