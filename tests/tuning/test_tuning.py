@@ -198,6 +198,45 @@ def test_a_diverged_member_is_not_chosen(tuned, log, tmp_path, patched, monkeypa
     assert "it diverged" in str(found)
 
 
+def test_a_grid_that_diverged_leaves_a_verdict(log, tmp_path, patched, monkeypatch):  # noqa: ARG001
+    """Nothing of it is deployed, and the same call trains nothing again."""
+    asked = {**SMALL, "alpha": [1.0], "critic_lr": 1e30}
+    found = tune(log, tmp_path / "log", **asked)
+    assert found.verdict != DEPLOY
+    assert (found.first.winner, found.alpha) == (None, None)
+    assert "none of the 1 runs of the grid can be ranked: it diverged" in found.reasons
+    assert package.load(found.policy).algorithm == "discrete_bc"
+    (tmp_path / "log" / "split.json").unlink()
+    monkeypatch.setattr(run.train, "resume", lambda *_: pytest.fail("it was trained again"))
+    assert tune(log, tmp_path / "log", **asked).to_json() == found.to_json()
+
+
+def test_bc_that_diverged_is_an_error(log, tmp_path, patched, monkeypatch):  # noqa: ARG001
+    monkeypatch.setattr(run, "_likelihood", lambda *_: np.nan)
+    with pytest.raises(PrudentError, match="every member of BC has diverged"):
+        tune(log, tmp_path / "log", **SMALL)
+
+
+def test_one_seed_of_bc_may_diverge_and_one_checkpoint_be_damaged(log, tmp_path, patched, monkeypatch):  # noqa: ARG001
+    train = run.train.train
+
+    def broken(data, algorithm, members, options, folder):
+        train(data, algorithm, members, options, folder)
+        if algorithm == "discrete_bc":
+            population = checkpoint.load(folder)[0]
+            for t in population.state.networks["actor"].values():
+                t[0].fill_(np.nan)
+            checkpoint.save(folder, population, {}, keep=9)
+            (folder / "checkpoints" / "step_20" / "state.safetensors").write_bytes(b"damaged")
+
+    monkeypatch.setattr(run.train, "train", broken)
+    found = tune(log, tmp_path / "log", **{**SMALL, "alpha": [1.0], "seeds": [0, 1]})
+    lost, kept = found.first.imitators
+    assert (lost.step, lost.rank, lost.reason) == (None, None, "it diverged")
+    assert (kept.step, kept.name) == (40, found.first.imitator)
+    assert [step for step, _ in kept.curve] == [40], "the damaged checkpoint was read"
+
+
 @pytest.mark.parametrize("damage", ["{", "[]", '{"plan": {}, "splits": [{}], "kept": "BC", "checked": null}'])
 def test_a_damaged_result_is_told(tmp_path, damage):
     (tmp_path / "tune.json").write_text(damage)

@@ -1,5 +1,6 @@
 """From a log to a verdict: train the grid, take a checkpoint of each run, rank, weigh again, judge, keep."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -11,7 +12,7 @@ import numpy as np
 
 from prudent import checkpoint, envs, runs, train
 from prudent.data import Dataset
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, PrudentError
 from prudent.evaluate import evaluate_both
 from prudent.members import Member
 from prudent.ope import policy as policies
@@ -99,15 +100,16 @@ def _split(asked: Plan, parts: Parts, folder: Path) -> Split:
     if path.is_file():
         return Split.from_json(runs.read_json(path))
     grid, bc = folder / "grid", folder / "bc"
-    _train(grid, parts.train, asked.algorithm, asked.members, asked)
+    trained = _train_grid(grid, parts.train, asked)
     _train(bc, parts.train, asked.imitation, asked.imitators, asked)
     s, discount = asked.settings, asked.config.discount
     scales = Scales(parts.evaluation, discount, s.ranking, s.seed, folder / "ranking")
-    chosen, imitators = _from_grid(asked, grid, parts.train), _from_bc(asked, bc, parts.evaluation)
+    chosen = _from_grid(asked, grid, parts.train) if trained else [_diverged(m) for m in asked.members]
+    imitators = _from_bc(asked, bc, parts.evaluation)
     weighed = list(_weigh([(c, grid) for c in chosen] + [(c, bc) for c in imitators], scales))
     candidates, imitators = ranked(weighed[: len(chosen)]), ranked(weighed[len(chosen) :])
     winner = next((c for c in candidates if c.rank == 1), None)
-    imitator = next((c for c in imitators if c.rank == 1), imitators[0])
+    imitator = min((c for c in imitators if c.step is not None), key=lambda c: c.rank or math.inf)
     final = Scales(parts.final, discount, s.final, s.seed + 1, folder / "final")
     judged, about = _judge(winner, imitator, candidates, final, folder)
     split = Split(
@@ -123,6 +125,33 @@ def _split(asked: Plan, parts: Parts, folder: Path) -> Split:
     )
     runs.write_json(path, asdict(split))
     return split
+
+
+def _train_grid(folder: Path, data: Dataset, asked: Plan) -> bool:
+    """Train what is left of the grid; False where every member of it has diverged, as it would again."""
+    if _all_stopped(folder, asked):
+        return False
+    try:
+        _train(folder, data, asked.algorithm, asked.members, asked)
+    except train.Interrupted:
+        raise
+    except PrudentError as error:
+        if not _all_stopped(folder, asked):
+            raise
+        print(f"{folder}: {error}", flush=True)
+        return False
+    return True
+
+
+def _all_stopped(folder: Path, asked: Plan) -> bool:
+    """Whether a run ended because the guard had stopped all of its members."""
+    path = folder / "status.json"
+    if not path.is_file() or runs.read_json(path).get("state") != "failed":
+        return False
+    stopped = {
+        row.get("member") for row in runs.incidents(folder, asked.settings.steps) if row.get("kind") == "stopped"
+    }
+    return stopped >= {m.name for m in asked.members}
 
 
 def _train(folder: Path, data: Dataset, algorithm: str, members: Sequence[Member], asked: Plan) -> None:
@@ -150,32 +179,60 @@ def _from_grid(asked: Plan, run: Path, data: Dataset) -> list[Candidate]:
         points = tuple((step, _number(q)) for step, q in zip(curves.steps, curves.q[:, p], strict=True))
         choice = curves.choose(p)
         if choice is None:
-            about = {"step": None, "q": None, "peak_step": None, "peak_q": None, "reading": "it diverged"}
+            found.append(_diverged(member, points))
         else:
-            about = asdict(choice)
-        reason = "it diverged" if choice is None else None
-        alpha = float(member.config.alpha)
-        found.append(Candidate(member.name, alpha, member.seed, curve=points, reason=reason, **about))
+            alpha = float(member.config.alpha)
+            found.append(Candidate(member.name, alpha, member.seed, curve=points, **asdict(choice)))
     return found
 
 
+def _diverged(member: Member, points: tuple[tuple[int, float | None], ...] = ()) -> Candidate:
+    """The candidate of a member, of the grid or of BC, that has no policy."""
+    alpha = getattr(member.config, "alpha", None)
+    about: dict[str, Any] = {"step": None, "q": None, "peak_step": None, "peak_q": None, "curve": points}
+    told = "it diverged"
+    return Candidate(
+        member.name, None if alpha is None else float(alpha), member.seed, reading=told, reason=told, **about
+    )
+
+
 def _from_bc(asked: Plan, run: Path, data: Dataset) -> list[Candidate]:
-    """The checkpoint of each member of BC that makes the evaluation part likeliest: imitation overfits, too."""
-    rows = [
-        (step, [_likelihood(population, p, data) for p in range(population.size)])
-        for step, population in ((step, checkpoint.load(place)[0]) for step, place in checkpoint.steps(run))
-    ]
+    """The checkpoint of each member of BC that makes the evaluation part likeliest: imitation overfits, too.
+
+    A checkpoint that does not verify is left out.
+
+    Raises:
+        PrudentError: none is left, or every member has diverged.
+    """
+    rows: list[tuple[int, list[float]]] = []
+    for step, place in checkpoint.steps(run):
+        try:
+            population, _, _ = checkpoint.load(place)
+        except PrudentError:
+            continue
+        rows.append((step, [_likelihood(population, p, data) for p in range(population.size)]))
+    if not rows:
+        raise PrudentError(f"{run}: no checkpoint verifies; delete the folder to train it again")
     found = []
     for p, member in enumerate(asked.imitators):
         points = tuple((step, _number(values[p])) for step, values in rows)
+        if points[-1][1] is None:
+            found.append(_diverged(member, points))
+            continue
         step = max(points, key=lambda point: -np.inf if point[1] is None else point[1])[0]
         about: dict[str, Any] = {"step": step, "q": None, "peak_step": None, "peak_q": None, "curve": points}
         found.append(Candidate(member.name, None, member.seed, reading="likeliest on the evaluation part", **about))
+    if all(c.step is None for c in found):
+        raise PrudentError(f"{run}: every member of BC has diverged, so nothing is there to compare with")
     return found
 
 
 def _likelihood(population: Population, member: int, data: Dataset) -> float:
-    log_prob = policies.log_probs(policies.of(population, member), data)
+    """Mean log-probability of the logged actions; NaN of a member that has diverged."""
+    try:
+        log_prob = policies.log_probs(policies.of(population, member), data)
+    except ConfigError:  # it gives no probabilities
+        return math.nan
     assert log_prob is not None
     return float(np.maximum(log_prob, -1e3).mean())  # one impossible action is bad, not infinitely so
 
