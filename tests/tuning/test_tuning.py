@@ -12,7 +12,7 @@ from helpers.runs import prudent, tree
 from prudent import TuneResult, checkpoint, ope, tune
 from prudent.errors import ConfigError, PrudentError
 from prudent.ope import known
-from prudent.tuning import plan, run
+from prudent.tuning import candidates, plan, run
 from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING
 from prudent.tuning.worth import Scales
 
@@ -183,14 +183,14 @@ def test_splits_say_how_stable_the_choice_is(tuned, log, patched):  # noqa: ARG0
 def test_a_diverged_member_is_not_chosen(tuned, log, tmp_path, patched, monkeypatch):  # noqa: ARG001
     result, _ = tuned
     index = [c.name for c in result.first.candidates].index(result.first.winner)
-    read = run.curve.read
+    read = candidates.curve.read
 
     def diverged(*arguments):
         found = read(*arguments)
         found.q[-1, index] = np.nan
         return found
 
-    monkeypatch.setattr(run.curve, "read", diverged)
+    monkeypatch.setattr(candidates.curve, "read", diverged)
     found = tune(log, tmp_path / "log", **SMALL)
     assert found.first.winner != result.first.winner
     lost = found.first.candidates[index]
@@ -202,6 +202,7 @@ def test_a_grid_that_diverged_leaves_a_verdict(log, tmp_path, patched, monkeypat
     """Nothing of it is deployed, and the same call trains nothing again."""
     asked = {**SMALL, "alpha": [1.0], "critic_lr": 1e30}
     found = tune(log, tmp_path / "log", **asked)
+    assert json.loads((tmp_path / "log" / "grid" / "status.json").read_text())["state"] == "failed"
     assert found.verdict != DEPLOY
     assert (found.first.winner, found.alpha) == (None, None)
     assert "none of the 1 runs of the grid can be ranked: it diverged" in found.reasons
@@ -212,7 +213,7 @@ def test_a_grid_that_diverged_leaves_a_verdict(log, tmp_path, patched, monkeypat
 
 
 def test_bc_that_diverged_is_an_error(log, tmp_path, patched, monkeypatch):  # noqa: ARG001
-    monkeypatch.setattr(run, "_likelihood", lambda *_: np.nan)
+    monkeypatch.setattr(candidates, "_likelihood", lambda *_: np.nan)
     with pytest.raises(PrudentError, match="every member of BC has diverged"):
         tune(log, tmp_path / "log", **SMALL)
 

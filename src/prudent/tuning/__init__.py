@@ -15,6 +15,7 @@ Where things are:
 - :mod:`~prudent.tuning.verdict`: deploy, keep BC, or neither shown
 - :mod:`~prudent.tuning.result`: :class:`TuneResult`, its table and its file
 - :mod:`~prudent.tuning.picture`: ``tune.png``; :mod:`prudent.report.tuned` writes ``report.html``
+- :mod:`~prudent.tuning.candidates`: the checkpoint of each run that is weighed
 - :mod:`~prudent.tuning.run`: all of it in order
 
 Sources: Kumar et al. 2021 (arXiv 2109.10813) for the checkpoint within a run; Paine et al. 2020 (arXiv 2007.09055) and
