@@ -113,3 +113,16 @@ def test_a_bare_checkpoint_asks_for_the_data(run, log, tmp_path, capsys):
     assert prudent("support", tmp_path / "saved") == 2
     assert "name the log with --data" in capsys.readouterr().err
     assert prudent("support", tmp_path / "saved", "--data", log) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("suite.toml", "end in .png"), ("old.png", "exists"), ("no/a.png", "no folder")]
+)
+def test_a_picture_overwrites_nothing(run, tmp_path, capsys, name, said):
+    for kept in ("suite.toml", "old.png"):
+        (tmp_path / kept).write_text("mine")
+    assert prudent("support", run, "--picture", tmp_path / name) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert (tmp_path / "suite.toml").read_text() == (tmp_path / "old.png").read_text() == "mine"

@@ -368,3 +368,8 @@ def test_interrupting_a_bare_fit_is_an_ordinary_keyboard_interrupt(data, monkeyp
     with pytest.raises(KeyboardInterrupt):
         one.fit(data, steps=5)
     assert one.population is None
+
+
+def test_a_path_is_no_dataset():
+    with pytest.raises(ConfigError, match=r"got 'log.npz': hand it prudent.load_dataset"):
+        CQL().fit("log.npz", steps=1)  # type: ignore[arg-type]

@@ -109,6 +109,8 @@ class Agent:
         Raises:
             PrudentError: data, settings and environment do not fit each other, or ``out`` is taken.
         """
+        if not isinstance(dataset, Dataset):
+            raise ConfigError(f"fit takes a dataset, got {dataset!r}: hand it prudent.load_dataset(...)")
         check_names(loop.Options, {**options, "device": self.device})
         if "device" in options:
             raise ConfigError("device is a setting of the agent: give it to the constructor")

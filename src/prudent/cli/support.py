@@ -36,6 +36,7 @@ def support(words: list[str]) -> None:
     Settings(**settings)
     if not given["run"].is_dir():
         raise ConfigError(f"{given['run']}: no such folder")
+    _check_picture(given["picture"])
 
     from prudent import checkpoint
     from prudent.data import load_dataset
@@ -75,3 +76,14 @@ def _own_dataset(path: Path) -> Any:
     if folder is None:
         raise ConfigError(f"{path} does not say what it was trained on: name the log with --data")
     return dataset_of(folder, runs.read_run(folder), None)
+
+
+def _check_picture(path: Path | None) -> None:
+    if path is None:
+        return
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--picture {path}: a PNG is drawn, so the name has to end in .png")
+    if path.exists():
+        raise ConfigError(f"--picture {path}: exists; choose another name")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--picture {path}: there is no folder {path.parent}")
