@@ -35,9 +35,6 @@ KINDS = ("decision", "state", "action")
 QUICK_REFERENCE = 10_000
 """Rows that decisions are held against at the end of every training: a second or two."""
 
-ROWS = 8192
-"""Observations that a policy is asked about at once."""
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -202,8 +199,7 @@ def _actions(agent: Any, observation: np.ndarray, mask: np.ndarray | None, asked
     population: Population = getattr(agent, "population", agent)
     generator = torch.Generator().manual_seed(asked.seed)
     parts = []
-    for start in range(0, len(observation), ROWS):
-        own = slice(start, start + ROWS)
+    for own in policies.slices(len(observation)):
         stacked = np.broadcast_to(observation[own], (population.size, *observation[own].shape))
         allowed = None if mask is None else np.broadcast_to(mask[own], (population.size, *mask[own].shape))
         parts.append(population.act(stacked, asked.deterministic, generator, mask=allowed))

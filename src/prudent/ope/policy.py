@@ -132,7 +132,7 @@ def probabilities(policy: DiscretePolicy, observation: np.ndarray, mask: np.ndar
         ConfigError: they are not probabilities: the policy has diverged.
     """
     parts = [
-        policy.probability(observation[own], None if mask is None else mask[own]) for own in _slices(len(observation))
+        policy.probability(observation[own], None if mask is None else mask[own]) for own in slices(len(observation))
     ]
     found = np.concatenate(parts)
     wrong = ~np.isfinite(found).all(axis=1) | (np.abs(found.sum(axis=1) - 1) > 1e-3) | (found < 0).any(axis=1)
@@ -150,7 +150,7 @@ def draws(policy: ContinuousPolicy, observation: np.ndarray, count: int, seed: i
     generator = torch.Generator().manual_seed(seed)
     parts = [
         np.stack([policy.draw(observation[own], generator) for _ in range(count)], axis=1).astype(np.float32)
-        for own in _slices(len(observation))
+        for own in slices(len(observation))
     ]
     found = np.concatenate(parts)
     wrong = ~np.isfinite(found).all(axis=(1, 2))
@@ -169,9 +169,10 @@ def log_probs(policy: Policy, dataset: Dataset) -> np.ndarray | None:
             return np.log(found[np.arange(len(dataset)), dataset.action].astype(np.float64))
     if policy.log_prob is None:
         return None
-    parts = [policy.log_prob(dataset.observation[own], dataset.action[own]) for own in _slices(len(dataset))]
+    parts = [policy.log_prob(dataset.observation[own], dataset.action[own]) for own in slices(len(dataset))]
     return np.concatenate(parts).astype(np.float64)
 
 
-def _slices(rows: int) -> list[slice]:
+def slices(rows: int) -> list[slice]:
+    """``rows`` in parts of at most :data:`ROWS`."""
     return [slice(start, start + ROWS) for start in range(0, rows, ROWS)]

@@ -196,22 +196,7 @@ def _kind_legend(axes: "Axes", labels: Sequence[str], coloured: bool) -> None:
         )
         for k in range(len(labels))
     ]
-    # Above the axes: nowhere inside is free of lines in every run.
-    axes.legend(
-        handles,
-        labels,
-        loc="lower left",
-        bbox_to_anchor=(-0.02, 1.0),
-        ncols=len(labels),
-        fontsize=9.5,
-        frameon=False,
-        labelcolor=style.QUIET,
-        handlelength=2.1,
-        columnspacing=1.2,
-        handletextpad=0.5,
-        borderpad=0.1,
-        borderaxespad=0.5,
-    )
+    style.legend_above(axes, handles, labels, handlelength=2.1)
 
 
 def _group_legend(figure: "Figure", run: Run, palette: Mapping[str, str]) -> None:

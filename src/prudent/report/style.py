@@ -94,6 +94,25 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
     return result
 
 
+def legend_above(axes: "Axes", handles: Sequence[Any], labels: Sequence[str], handlelength: float) -> None:
+    """A legend in one line above the axes: nowhere inside is free of what is drawn in every run."""
+    axes.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=len(labels),
+        fontsize=9.5,
+        frameon=False,
+        labelcolor=QUIET,
+        handlelength=handlelength,
+        columnspacing=1.2,
+        handletextpad=0.5,
+        borderpad=0.1,
+        borderaxespad=0.5,
+    )
+
+
 def wants_log(figures: Sequence[float]) -> bool:
     """True when positive figures span more than two decades, as losses of a start from nothing do."""
     finite = [figure for figure in figures if math.isfinite(figure)]

@@ -85,19 +85,4 @@ def _legend(axes: "Axes") -> None:
         Line2D([], [], color=style.INK, linewidth=1.2),
     ]
     labels = ["the policy", "of it outside", "the log itself", "what that share of the log stays under"]
-    # Above the axes: nowhere inside is free of bars and lines in every run.
-    axes.legend(
-        handles,
-        labels,
-        loc="lower left",
-        bbox_to_anchor=(-0.02, 1.0),
-        ncols=4,
-        fontsize=9.5,
-        frameon=False,
-        labelcolor=style.QUIET,
-        handlelength=1.4,
-        columnspacing=1.2,
-        handletextpad=0.5,
-        borderpad=0.1,
-        borderaxespad=0.5,
-    )
+    style.legend_above(axes, handles, labels, handlelength=1.4)

@@ -17,6 +17,7 @@ import numpy as np
 from prudent import checkpoint
 from prudent.data import Dataset
 from prudent.errors import PrudentError
+from prudent.population import Population
 
 FELL = 0.05
 """By which share of the largest |Q| of the curve it has to drop below its peak to have fallen."""
@@ -107,11 +108,19 @@ def read(run: Path, dataset: Dataset, seed: int) -> Curves:
         last = population
     if last is None:
         raise PrudentError(f"{run}: no checkpoint verifies; delete the folder to train it again")
-    reference = [
-        float(_returns_to_go(dataset, discount, (dataset.reward * scale + shift).astype(np.float32))[rows].mean())
-        for discount, scale, shift in zip(last.discount, last.reward_scale, last.reward_shift, strict=True)
-    ]
-    return Curves(tuple(steps), np.stack(q), np.array(reference))
+    return Curves(tuple(steps), np.stack(q), _reference(dataset, rows, last))
+
+
+def _reference(dataset: Dataset, rows: np.ndarray, population: Population) -> np.ndarray:
+    """Mean return to go of ``rows`` for each member, (P,), computed once per distinct discount and reward transform."""
+    settings = list(zip(population.discount, population.reward_scale, population.reward_shift, strict=True))
+    found = {
+        (discount, scale, shift): float(
+            _returns_to_go(dataset, discount, (dataset.reward * scale + shift).astype(np.float32))[rows].mean()
+        )
+        for discount, scale, shift in dict.fromkeys(settings)
+    }
+    return np.array([found[key] for key in settings])
 
 
 def _returns_to_go(dataset: Dataset, discount: float, reward: np.ndarray) -> np.ndarray:
