@@ -162,8 +162,10 @@ def draw(summary: dict[str, Any]) -> None:
         axes.set_yticks(range(len(NAMES)), list(NAMES.values())[::-1])
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(colors=style.QUIET, length=0)
-    left.legend(frameon=False, fontsize=9, loc="lower left")
-    canvas.tight_layout()
+    # Below both: inside either there is always an interval in the way.
+    handles, labels = left.get_legend_handles_labels()
+    canvas.legend(handles, labels, frameon=False, fontsize=9, loc="lower center", ncols=len(kinds))
+    canvas.tight_layout(rect=(0, 0.07, 1, 1))
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     canvas.savefig(PICTURE, dpi=110)
 
