@@ -1,11 +1,13 @@
 """Checkpoints: whole and verified, or not there; enough to act anywhere."""
 
+import hashlib
 import json
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save as save_tensors
 
 import prudent as package
 from helpers.runs import TINY, flags, prudent, tree, write_log
@@ -261,3 +263,36 @@ def test_a_checkpoint_alone_acts_the_same(log, tmp_path, quick_report):  # noqa:
     far = np.concatenate([alone.act(OBSERVATION[0] * 9, deterministic=False)[0] for _ in range(5)])
     assert 1.5 < np.abs(far).max() <= 2.0
     assert np.allclose(alone.population.scaling.observation_mean, [1, -2, 3], atol=0.7)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("population.rng.sample", torch.zeros_like, "generators of sample"),
+        ("population.networks.actor.w0", lambda t: t.to(torch.int32), "networks.actor.w0"),
+    ],
+)
+def test_a_state_that_none_can_be_in_is_refused(run, name, change, words):
+    folder = run / "checkpoints" / "step_5"
+    tensors, _ = checkpoint.read(folder)
+    assert name in tensors, sorted(tensors)
+    forge(folder, checkpoint.STATE, save_tensors(tensors | {name: change(tensors[name])}))
+    with pytest.raises(PrudentError, match=words):
+        checkpoint.load(run)
+
+
+@pytest.mark.parametrize("step", [-1, "5", True, 1.5, None])
+def test_a_step_that_is_no_count_is_refused(run, step):
+    folder = run / "checkpoints" / "step_5"
+    description = json.loads((folder / checkpoint.DESCRIPTION).read_text())
+    forge(folder, checkpoint.DESCRIPTION, json.dumps(description | {"step": step}).encode())
+    with pytest.raises(PrudentError, match="step cannot be"):
+        checkpoint.load(run)
+
+
+def forge(folder, name, content):
+    """Put content into a checkpoint, with the checksum that fits it."""
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / checkpoint.MANIFEST).read_text())
+    manifest["sha256"][name] = hashlib.sha256(content).hexdigest()
+    (folder / checkpoint.MANIFEST).write_text(json.dumps(manifest))

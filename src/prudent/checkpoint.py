@@ -176,12 +176,19 @@ def load(path: Path | str, device: str = "cpu") -> tuple[Population, dict[str, T
         spec = Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in declared.items()})  # pyright: ignore[reportArgumentType]
         scaling = Scaling(**_part(tensors, "scaling."))
         population = Population(description["algorithm"], members, spec, scaling, device)
+        population.restore(_part(tensors, "population."), _step(description))
     except PrudentError as error:
         raise PrudentError(f"{folder}: {error}") from error
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise PrudentError(f"{folder}: the description does not fit this version of prudent ({error})") from error
-    population.restore(_part(tensors, "population."), description["step"])
     return population, _part(tensors, "extra."), skipped
+
+
+def _step(description: dict[str, Any]) -> int:
+    step = description["step"]
+    if type(step) is not int or step < 0:
+        raise PrudentError(f"step cannot be {step!r}")
+    return step
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -49,6 +49,14 @@ def told(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path exists; one that no file can have (a name too long, say) does not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def make_folder(path: Path) -> Path:
     """A folder and those above it, as far as they are missing, all of them on the disk; returns its path."""
     missing = [place for place in (path, *path.absolute().parents) if not place.exists()]

@@ -280,14 +280,15 @@ class Population:
         anew from seed and step: as good, but not the numbers that the first device would have drawn.
 
         Raises:
-            ConfigError: names or shapes are not those of this population.
+            ConfigError: names, shapes or types are not those of this population, or a generator cannot stand there.
         """
         own = self.tensors()
         elsewhere = any(own[n].shape != t.shape for n, t in tensors.items() if n in own and n.startswith("rng."))
         for name in own.keys() | tensors.keys():
             if elsewhere and name.startswith("rng."):
                 continue
-            if name not in own or name not in tensors or own[name].shape != tensors[name].shape:
+            kinds = [(found[name].shape, found[name].dtype) for found in (own, tensors) if name in found]
+            if len(kinds) < 2 or kinds[0] != kinds[1]:
                 raise ConfigError(f"the stored state does not fit these settings: {name}")
         # In this population's own order: a file may come back sorted by name.
         tree = unflatten({n: self._place(n, tensors[n]) for n in own if not (elsewhere and n.startswith("rng."))})
@@ -296,7 +297,10 @@ class Population:
             if elsewhere:
                 self.rngs[stream] = MemberRng([m.seed for m in self.members], f"{stream}@{step}", self.device)
             else:
-                rng.restore(tree["rng"][stream])
+                try:
+                    rng.restore(tree["rng"][stream])
+                except (RuntimeError, TypeError) as error:
+                    raise ConfigError(f"the stored state of the generators of {stream} is none") from error
 
     def _place(self, name: str, tensor: Tensor) -> Tensor:
         """A tensor of the state where it belongs: generators and counts on the CPU, the rest on the device."""

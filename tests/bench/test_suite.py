@@ -127,3 +127,12 @@ def test_a_dataset_takes_every_option_of_loading(toy):
     known = set(inspect.signature(load_dataset).parameters) - {"seed"}
     assert sources.keys() == known, "load_dataset knows other options"
     assert sources["source"] == [str(toy.parent / "log.npz")]
+
+
+@pytest.mark.parametrize("key", ["source", "mapping"])
+def test_a_name_too_long_for_a_file_is_taken_for_none(toy, key):
+    told = f'{key} = "{"x" * 5000}"'
+    lines = [line for line in toy.read_text().splitlines() if not line.startswith("source")]
+    place = next(i for i, line in enumerate(lines) if line.startswith("name"))
+    toy.write_text("\n".join([*lines[: place + 1], told, *lines[place + 1 :]]))
+    assert "x" * 5000 in str(bench.load(str(toy)).datasets[0].sources)

@@ -419,6 +419,9 @@ def parquet(place: Path) -> Iterator[Hostile]:
     yield refused(forged("page-of-noise", sound[:page] + b"\xff" * 24 + sound[page + 24 :]), "page header")
     two = sound[: page + 3] + _varint((1 << 32) - 2) + sound[page + 5 :]
     yield refused(forged("page-of-2-gigabytes", two), "page")
+    # A path of one name, x, as the first row group has it; the schema says the same in another way.
+    lies = sound.index(b"\x19\x18\x01x")
+    yield refused(forged("named-otherwise", sound[: lies + 3] + b"q" + sound[lies + 4 :]), "not those of the file")
     yield refused(forged("shifted", sound[:4] + sound[300:]), "")
     yield refused(forged("csv-inside", b"id,x,u,r\n1,2,3,4\n"), "not a Parquet file")
 

@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from prudent import algorithms, envs
+from prudent import algorithms, envs, files
 from prudent.config import from_json, read_toml
 from prudent.data import BUILTIN
 from prudent.errors import ConfigError
@@ -168,12 +168,12 @@ def _cells(
     several = [source] if isinstance(source, str) else source
     if not isinstance(several, list) or not several or not all(isinstance(one, str) for one in several):
         raise ConfigError(f"{where}: source must be a name, a file or a list of them, got {source!r}")
-    found = [str(folder / one) if folder is not None and (folder / one).exists() else one for one in several]
+    found = [str(folder / one) if folder is not None and files.is_there(folder / one) else one for one in several]
     env = entry.get("env") or (BUILTIN[found[0]].env_id if found[0] in BUILTIN else None)
     if env is None:
         raise ConfigError(f"{where}: give env, the Gymnasium id to evaluate in")
     told = {key: entry[key] for key in _LOADING if key in entry}
-    if folder is not None and isinstance(told.get("mapping"), str) and (folder / told["mapping"]).exists():
+    if folder is not None and isinstance(told.get("mapping"), str) and files.is_there(folder / told["mapping"]):
         told["mapping"] = str(folder / told["mapping"])
     data = Data(name, env, {"source": found, **told})
     options = _options({**content.get("train", {}), **entry.get("train", {})}, env, where)

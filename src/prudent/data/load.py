@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from prudent import files
 from prudent.data import names, shards
 from prudent.data.builtin import BUILTIN
 from prudent.data.columns import Bound
@@ -125,10 +126,10 @@ def _one(source: Source, options: Options, seed: int) -> Dataset:
     if text.startswith("minari:"):
         return _minari(text.removeprefix("minari:"), options)
     path = Path(source).expanduser()
-    if path.is_dir():
+    if files.is_there(path):
+        if not path.is_dir():
+            return read_file(path, options)
         return _columns(path, options) if shards.is_folder_of_columns(path) else _minari(path, options)
-    if path.exists():
-        return read_file(path, options)
     if _extension(path) in _FORMAT:
         raise DataError(f"{source}: no such file")
     if _MINARI_ID.fullmatch(text):
@@ -138,22 +139,22 @@ def _one(source: Source, options: Options, seed: int) -> Dataset:
     return _named(text, options)
 
 
-def read_from(files: Sequence[Path]) -> str:
+def read_from(found: Sequence[Path]) -> str:
     """The note on a dataset that was found by its name."""
-    return f"read from {' and '.join(str(path) for path in files)}"
+    return f"read from {' and '.join(str(path) for path in found)}"
 
 
 def is_bare_name(source: Source) -> bool:
     """Whether a source is looked up among the files of :func:`prudent.data.names.folders`."""
     text, path = str(source), Path(source).expanduser()
     said = text in BUILTIN or text.startswith("minari:") or _extension(path) in _FORMAT
-    return isinstance(source, str) and not said and len(path.parts) == 1 and not path.exists()
+    return isinstance(source, str) and not said and len(path.parts) == 1 and not files.is_there(path)
 
 
 def _named(name: str, options: Options) -> Dataset:
-    files = names.find(name)
-    joined = Dataset.join([read_file(path, options) for path in files], name=name)
-    return joined.relabelled(notes=(read_from(files), *joined.notes))
+    found = names.find(name)
+    joined = Dataset.join([read_file(path, options) for path in found], name=name)
+    return joined.relabelled(notes=(read_from(found), *joined.notes))
 
 
 def read_file(path: Path, options: Options | None = None) -> Dataset:

@@ -18,15 +18,7 @@ _MOST_PAGES = 100_000
 def _open(path: Path) -> Any:
     import pyarrow.parquet as pq
 
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - 8))
-        tail = file.read(8)
-    if size < 12 or tail[4:] != b"PAR1":
-        raise DataError(f"{path.name}: a truncated or damaged Parquet file (its last bytes are {tail[4:]!r})")
-    declared = int.from_bytes(tail[:4], "little")
-    if declared > min(_FOOTER_BYTES, size - 12):
-        raise DataError(f"{path.name}: its footer declares {declared} bytes, the file has {size}")
+    _footer(path)
     return pq.ParquetFile(
         path,
         thrift_string_size_limit=_FOOTER_BYTES,
@@ -34,6 +26,20 @@ def _open(path: Path) -> Any:
         pre_buffer=False,
         page_checksum_verification=True,
     )
+
+
+def _footer(path: Path) -> bytes:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - 8))
+        tail = file.read(8)
+        if size < 12 or tail[4:] != b"PAR1":
+            raise DataError(f"{path.name}: a truncated or damaged Parquet file (its last bytes are {tail[4:]!r})")
+        declared = int.from_bytes(tail[:4], "little")
+        if declared > min(_FOOTER_BYTES, size - 12):
+            raise DataError(f"{path.name}: its footer declares {declared} bytes, the file has {size}")
+        file.seek(size - 8 - declared)
+        return file.read(declared)
 
 
 def names(path: Path) -> list[str]:
@@ -60,7 +66,8 @@ def read(path: Path, kinds: Mapping[str, str], budget: Budget) -> "pa.Table":
         for name in kinds:
             _check_type(schema.field(name).type, name, path.name)
         labels = [name for name, kind in kinds.items() if _is_text(schema.field(name).type) and kind != "number"]
-        _look_over(path, file.metadata, set(kinds), budget)
+        paths = [file.schema.column(index).path for index in range(len(file.schema))]
+        _look_over(path, paths, set(kinds), budget)
     # Text stays a dictionary: a long name in every row would otherwise be copied into every row.
     with pq.ParquetFile(path, read_dictionary=labels, pre_buffer=False, page_checksum_verification=True) as file:
         table = file.read(columns=list(kinds), use_threads=False)
@@ -87,35 +94,39 @@ def _is_text(found: "pa.DataType") -> bool:
     return pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_dictionary(found)
 
 
-def _look_over(path: Path, metadata: Any, wanted: set[str], budget: Budget) -> None:
-    """Spend what the wanted columns declare: a row takes 8 bytes of each, and pages what their headers say."""
+def _look_over(path: Path, paths: list[str], wanted: set[str], budget: Budget) -> None:
+    """Spend what the wanted columns declare: a row takes 8 bytes of each, and pages what their headers say.
+
+    ``paths`` are those of the schema: by its order, not by the names in a row group, columns are read.
+    """
     size = path.stat().st_size
     spent = 0
+    groups = _thrift.row_groups(_footer(path), path.name)
     with path.open("rb") as file:
-        for group in range(metadata.num_row_groups):
-            rows = metadata.row_group(group).num_rows
-            for index in range(metadata.num_columns):
-                chunk = metadata.row_group(group).column(index)
-                if chunk.path_in_schema not in wanted:
+        for rows, chunks in groups:
+            if [chunk.path for chunk in chunks] != paths:
+                raise DataError(f"{path.name}: the columns of a row group are not those of the file")
+            for chunk in chunks:
+                if chunk.path not in wanted:
                     continue
-                where = f"column {chunk.path_in_schema!r}"
-                if chunk.file_path:
+                where = f"column {chunk.path!r}"
+                if chunk.file:
                     raise DataError(f"{path.name}: {where} lies in another file, which is never followed")
-                if rows < 0 or chunk.num_values != rows:
-                    raise DataError(f"{path.name}: {where} declares {chunk.num_values} values for {rows} rows")
+                if rows < 0 or chunk.values != rows:
+                    raise DataError(f"{path.name}: {where} declares {chunk.values} values for {rows} rows")
                 spent += _pages(file, chunk, path.name, size) + 8 * rows
                 budget.spend(8 * rows, stored=size, key=where, name=path.name)
                 budget.proportion(spent, size, path.name)
 
 
-def _pages(file: BinaryIO, chunk: Any, name: str, size: int) -> int:
+def _pages(file: BinaryIO, chunk: _thrift.Chunk, name: str, size: int) -> int:
     """The bytes that the pages of a column chunk inflate to, of the largest one at a time."""
-    start = chunk.data_page_offset
-    if chunk.has_dictionary_page and chunk.dictionary_page_offset:
-        start = min(start, chunk.dictionary_page_offset)
-    end = start + chunk.total_compressed_size
-    where = f"column {chunk.path_in_schema!r}"
-    if start < 4 or chunk.total_compressed_size < 0 or end > size:
+    start = chunk.data_page
+    if chunk.dictionary_page > 0:
+        start = min(start, chunk.dictionary_page)
+    end = start + chunk.stored
+    where = f"column {chunk.path!r}"
+    if start < 4 or chunk.stored < 0 or end > size:
         raise DataError(f"{name}: {where} lies outside the file")
     inflated = pages = 0
     while start < end:
