@@ -71,10 +71,12 @@ def test_columns_nobody_needs_are_not_there():
         assert getattr(batch, name) is None, f"{name} was made though nothing needs it"
 
 
-def test_returns_to_go_refuse_steps_of_different_length():
-    data = episodes(extra={"dt": np.ones(10)})
-    with pytest.raises(ConfigError, match="steps of different length"):
-        TrainingData(data, Scaling.fit(data, False), hyper(1.0), torch.device("cpu"), ("return_to_go",))
+def test_returns_to_go_count_the_length_of_steps():
+    data = episodes(extra={"dt": np.full(10, 2.0)})
+    source = TrainingData(data, Scaling.fit(data, False), hyper(1.0), torch.device("cpu"), ("return_to_go",))
+    found = source.return_to_go_PR[0].numpy()
+    discount, inside = algorithms.get("bc").Config().discount, np.flatnonzero(~(data.terminated | data.truncated))
+    np.testing.assert_allclose(found[inside], data.reward[inside] + discount**2 * found[inside + 1], rtol=1e-5)
 
 
 def test_masks_belong_to_their_rows():

@@ -15,7 +15,6 @@ from torch import Tensor
 from prudent.data import Dataset
 from prudent.data.readers._budget import human
 from prudent.data.shards import is_mapped
-from prudent.errors import ConfigError
 from prudent.prefetch import Prefetcher
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling
@@ -75,11 +74,6 @@ class TrainingData:
         self.reward_scale_P1, self.reward_shift_P1 = reward_P.unsqueeze(-1)
         self.return_to_go_PR: Tensor | None = None
         if "return_to_go" in needs:
-            if self.dt is not None:
-                raise ConfigError(
-                    f"{dataset.name} has steps of different length (dt), over which returns-to-go are not defined: "
-                    "only value_init zero fits it, and no cal_ql"
-                )
             found = returns_to_go(dataset, hyper)
             # Members that agree share one column.
             alone = all(column is found[0] for column in found)

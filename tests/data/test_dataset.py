@@ -55,6 +55,20 @@ def test_returns_to_go_follow_their_definition():
     assert "discount must lie in [0, 1]" in complaint(data.returns_to_go, 1.5)
 
 
+def test_returns_to_go_count_the_length_of_steps():
+    """Steps of one unit are as without dt; a step of two units costs what two steps cost."""
+    plain = dataset(terminated=(1,))
+    same = dataset(terminated=(1,), extra={"dt": np.ones(len(plain))})
+    np.testing.assert_array_equal(same.returns_to_go(0.9), plain.returns_to_go(0.9))
+    for terminated in ((), (0, 1, 2)):
+        data = dataset(terminated=terminated, extra={"dt": np.full(len(plain), 2.0)})
+        reward, end = data.reward.astype(float), int(data.episode_bounds[1])
+        after = 0.0 if terminated else reward[max(0, end - 5) : end].mean() / (1 - 0.9**2)
+        for row in range(end - 1, -1, -1):
+            after = reward[row] + 0.9**2 * after
+            assert data.returns_to_go(0.9)[row] == pytest.approx(after, rel=1e-5), f"row {row}, ended {terminated}"
+
+
 def test_returns_to_go_of_a_large_log_take_no_time():
     rows = 200_000
     flags = np.arange(1, rows + 1) % 1000 == 0

@@ -1,12 +1,8 @@
 """The checkpoint that the curve of average dataset Q points to."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from prudent.ope import known
-from prudent.tuning import curve
 from prudent.tuning.curve import Curves, choose
 
 STEPS = [100, 200, 300, 400, 500]
@@ -53,24 +49,3 @@ def test_a_gap_in_the_middle_is_left_out():
     chosen = Curves((10, 20, 30, 40), q, np.zeros(1)).choose(0)
     assert chosen is not None
     assert chosen.step == 30
-
-
-def timed(log, dt):
-    return replace(log, extra={"dt": np.asarray(dt, np.float32)})
-
-
-def test_the_reference_counts_time():
-    """Steps of one unit are as without dt; a step of two units costs what two steps cost."""
-    log = known.tabular(0).log(5, 0)
-    plain = curve._returns_to_go(log, 0.9, log.reward)
-    np.testing.assert_allclose(curve._returns_to_go(timed(log, np.ones(len(log))), 0.9, log.reward), plain, rtol=1e-5)
-    for terminated in (True, False):
-        ended = np.zeros(len(log), bool)
-        ended[log.episode_bounds[1:] - 1] = True
-        one = replace(log, terminated=ended & terminated, truncated=ended & (not terminated))
-        found = curve._returns_to_go(timed(one, np.full(len(log), 2.0)), 0.9, log.reward)
-        reward, end = log.reward.astype(float), int(log.episode_bounds[1])
-        tail = 0.0 if terminated else reward[max(0, end - 5) : end].mean() / (1 - 0.9**2)
-        for row in range(end - 1, -1, -1):
-            tail = reward[row] + 0.9**2 * tail
-            assert found[row] == pytest.approx(tail, rel=1e-5), f"row {row}, terminated {terminated}"

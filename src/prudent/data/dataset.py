@@ -191,11 +191,11 @@ class Dataset:
             )
 
     def returns_to_go(self, discount: float, reward: np.ndarray | None = None) -> np.ndarray:
-        """Discounted return from each row on, (rows,) float32.
+        """Discounted return from each row on, (rows,) float32; a step of length ``dt`` costs ``discount ** dt``.
 
         An episode that was truncated is taken to go on as it ended: with the mean reward of its last ``1 / (1
-        - discount)`` steps, for ever. Ending the sum there instead would say that the recorder's stop costs
-        the agent its future; leaving such episodes out would leave nothing of halfcheetah. ``reward``
+        - discount)`` units of time, for ever. Ending the sum there instead would say that the recorder's stop
+        costs the agent its future; leaving such episodes out would leave nothing of halfcheetah. ``reward``
         replaces the dataset's own (rows,), for transformed rewards.
         """
         reward = self.reward if reward is None else np.asarray(reward)
@@ -203,31 +203,45 @@ class Dataset:
             raise DataError(f"{self.name}: reward has shape {reward.shape}, expected ({len(self)},)")
         if not 0 <= discount <= 1:
             raise DataError(f"{self.name}: discount must lie in [0, 1], got {discount}")
-        window = max(1, round(1 / (1 - discount))) if discount < 1 else None
         found = np.empty(len(self), dtype=np.float32)
         value = 0.0
         for block in reversed(list(columns.blocks(len(self)))):
-            tail = self._tails(reward, block, discount, window)
+            tail = self._tails(reward, block, discount)
             # Plain floats: the recurrence is sequential, and indexing NumPy arrays one by one is ten times
             # slower.
-            values = reward[block].astype(np.float64).tolist()
+            values, kept = reward[block].astype(np.float64).tolist(), self._kept(block, discount).tolist()
             for row in range(len(values) - 1, -1, -1):
                 value = tail.get(row, value)
-                value = values[row] + discount * value
+                value = values[row] + kept[row] * value
                 values[row] = value
             found[block] = values
         return found
 
-    def _tails(self, reward: np.ndarray, block: slice, discount: float, window: int | None) -> dict[int, float]:
+    def _kept(self, rows: slice, discount: float) -> np.ndarray:
+        """Share of a value that is left after each of the steps ``rows``, (rows,) float64."""
+        if "dt" not in self.extra:
+            return np.full(rows.stop - rows.start, discount)
+        return discount ** self.extra["dt"][rows].astype(np.float64)
+
+    def _tails(self, reward: np.ndarray, block: slice, discount: float) -> dict[int, float]:
         """What follows the episodes that end within a block, by the row of their end, counted within the block."""
         bounds = self.episode_bounds
         first, last = np.searchsorted(bounds[1:], (block.start, block.stop), side="right")
         tail = dict.fromkeys((bounds[first + 1 : last + 1] - 1 - block.start).tolist(), 0.0)
         for start, end in zip(bounds[first:last].tolist(), bounds[first + 1 : last + 1].tolist(), strict=True):
-            if window is not None and not self.terminated[end - 1]:
-                recent = reward[max(start, end - window) : end].astype(np.float64)
-                tail[end - 1 - block.start] = float(recent.mean() / (1 - discount))
+            if discount < 1 and not self.terminated[end - 1]:
+                recent = self._recent(start, end, discount)
+                kept = self._kept(recent, discount).mean() if "dt" in self.extra else discount
+                tail[end - 1 - block.start] = float(reward[recent].astype(np.float64).mean() / (1 - kept))
         return tail
+
+    def _recent(self, start: int, end: int, discount: float) -> slice:
+        """The last rows of an episode that took ``1 / (1 - discount)`` units of time together; one or more."""
+        window = 1 / (1 - discount)
+        if "dt" not in self.extra:
+            return slice(max(start, end - max(1, round(window))), end)
+        passed = np.cumsum(self.extra["dt"][start:end][::-1], dtype=np.float64)
+        return slice(end - max(1, int((passed <= window * (1 + 1e-9)).sum())), end)
 
     def knowing(self, **figures: Any) -> "Dataset":
         """The same dataset, told figures (of :data:`KNOWN`) that it would otherwise have to read all rows for."""

@@ -6,10 +6,8 @@ for use on any log. Where rewards are negative Q first falls from 0 towards what
 not overfitting. And a curve is never smooth: what stays within 5 % of the peak has not fallen.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -116,29 +114,8 @@ def _reference(dataset: Dataset, rows: np.ndarray, population: Population) -> np
     settings = list(zip(population.discount, population.reward_scale, population.reward_shift, strict=True))
     found = {
         (discount, scale, shift): float(
-            _returns_to_go(dataset, discount, (dataset.reward * scale + shift).astype(np.float32))[rows].mean()
+            dataset.returns_to_go(discount, (dataset.reward * scale + shift).astype(np.float32))[rows].mean()
         )
         for discount, scale, shift in dict.fromkeys(settings)
     }
     return np.array([found[key] for key in settings])
-
-
-def _returns_to_go(dataset: Dataset, discount: float, reward: np.ndarray) -> np.ndarray:
-    """:meth:`Dataset.returns_to_go` of ``reward`` (rows,), where steps of different length (``dt``) cost value, too.
-
-    What follows a truncated episode is then worth its last ``1 / (1 - discount)`` units of time for ever.
-    """
-    if "dt" not in dataset.extra:
-        return dataset.returns_to_go(discount, reward)
-    dt = dataset.extra["dt"].astype(np.float64)
-    lost = -np.expm1(dt * (math.log(discount) if discount else -math.inf))  # 1 - discount^dt, precise for short steps
-    found, kept = reward.astype(np.float64), (1 - lost).tolist()
-    for start, end in pairwise(dataset.episode_bounds.tolist()):
-        value = 0.0
-        if not dataset.terminated[end - 1]:
-            inside = np.cumsum(dt[start:end][::-1]) * (1 - discount) <= 1 + 1e-9  # from the end backwards
-            recent = slice(end - max(1, int(inside.sum())), end)
-            value = float(found[recent].mean() / lost[recent].mean())
-        for row in range(end - 1, start - 1, -1):
-            value = found[row] = float(found[row]) + kept[row] * value
-    return found
