@@ -1,20 +1,17 @@
 """How the curves of a run with a conservative critic read, in plain words.
 
 Kumar et al. 2021 (arXiv 2109.10813), section 4: where the average Q of the logged decisions rises, peaks and falls, the
-critic overfits from the peak on; where squared TD error and the gap both stay high, it underfits. What counts as fallen
-or as high is a rule of thumb, stated beside its number below; where rewards are negative Q falls from 0 towards
-what the log returned, and this is learning, not overfitting.
+critic overfits from the peak on (:mod:`prudent.q_curve`); where squared TD error and the gap both stay high, it
+underfits. What counts as high is a rule of thumb, stated beside its number below.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from prudent import q_curve
 from prudent.report.run import Run, as_number
 from prudent.report.verdict import number
-
-FELL = 0.05
-"""By which share of its largest magnitude average dataset Q has to lie below its peak to have fallen."""
 
 HIGH = 0.3
 """From which share of the magnitude of dataset Q on the root of the squared TD error is high."""
@@ -40,20 +37,15 @@ def readings(run: Run) -> list[str]:
 def of_dataset_q(steps: Sequence[int], values: np.ndarray) -> str:
     """How average dataset Q (C,) at ``steps`` reads: overfitting, climbing, on its way down, or settled."""
     smooth = _smooth(values)
-    begin = _on_its_way_down(smooth)
-    peak = begin + int(np.argmax(smooth[begin:]))
-    room = FELL * float(np.abs(smooth).max())
-    below = np.flatnonzero(smooth[peak:] < smooth[peak] - room)
-    late = max(1, len(smooth) // 5)
-    moved = float(smooth[-1] - smooth[-1 - late])
-    if len(below) and smooth[-1] < smooth[peak] - room:
+    found = q_curve.shape(smooth)
+    if found.falls:
         return (
-            f"overfitting: dataset Q falling after step {steps[peak]:,}, from {number(smooth[peak])} to "
-            f"{number(smooth[-1])}; an earlier checkpoint is likely the better policy"
+            f"overfitting: dataset Q falling after step {steps[found.peak]:,}, from {number(smooth[found.peak])} to "
+            f"{number(smooth[found.peak :].min())}; an earlier checkpoint is likely the better policy"
         )
-    if begin == len(smooth) - 1 and moved < -room:
+    if found.descends:
         return "dataset Q is still on its way down to what the log returned: more steps would help"
-    if moved > room:
+    if found.climbs:
         return "dataset Q still climbs at the end: more steps may help"
     return f"dataset Q has settled at {number(smooth[-1])}: no sign of overfitting"
 
@@ -62,14 +54,6 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     """Means over a twentieth of the curve around each point, fewer at its ends: a line of metrics is noisy."""
     half = len(values) // 40
     return np.array([values[max(0, i - half) : i + half + 1].mean() for i in range(len(values))])
-
-
-def _on_its_way_down(smooth: np.ndarray) -> int:
-    """First point of a curve after its descent from 0 below it; 0 where there is none, the last where it never ends."""
-    if smooth[0] > 0 and smooth[-1] > 0:
-        return 0
-    rises = np.flatnonzero(np.diff(smooth) >= 0)
-    return int(rises[0]) if len(rises) else len(smooth) - 1
 
 
 def _low(run: Run, q: float) -> str:

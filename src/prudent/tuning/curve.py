@@ -1,10 +1,4 @@
-"""Which checkpoint of a run to take, from the curve of its average dataset Q.
-
-Kumar et al. 2021 (arXiv 2109.10813), section 4: a conservative critic that overfits shows in the average Q of the
-logged decisions, which rises, peaks and then falls; the policy to take is that of the peak. Two things have to be added
-for use on any log. Where rewards are negative Q first falls from 0 towards what the log returned, and this is learning,
-not overfitting. And a curve is never smooth: what stays within 5 % of the peak has not fallen.
-"""
+"""Which checkpoint of a run to take, from the curve of its average dataset Q (:mod:`prudent.q_curve`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from prudent import checkpoint
+from prudent import checkpoint, q_curve
 from prudent.data import Dataset
 from prudent.errors import PrudentError
 from prudent.population import Population
-
-FELL = 0.05
-"""By which share of the largest |Q| of the curve it has to drop below its peak to have fallen."""
 
 ROWS = 4096
 """Logged decisions whose Q is averaged."""
@@ -60,28 +51,17 @@ def choose(steps: Sequence[int], q_C: np.ndarray, reference: float) -> Choice:
 
     ``steps`` and ``q_C`` (C,) of each checkpoint, ``reference`` what the log returned on average, in the same units.
     """
-    begin = _learned(q_C, reference)
-    peak = begin + int(np.argmax(q_C[begin:]))
-    room = FELL * float(np.abs(q_C[begin:]).max())
-    below = np.flatnonzero(q_C[peak:] < q_C[peak] - room)
-    taken = peak + int(below[0]) - 1 if len(below) else len(q_C) - 1
-    if begin == len(q_C) - 1 and begin > 0:
+    found = q_curve.shape(q_C, reference)
+    if found.falls:
+        reading = f"dataset Q falls after step {steps[found.kept]:,}: overfitting from there"
+    elif found.descends:
         reading = "still on its way down to what the log returned: the last; more steps would help"
-    elif len(below):
-        reading = f"dataset Q falls after step {steps[taken]:,}: overfitting from there"
-    elif peak == len(q_C) - 1 and peak > begin and q_C[peak] > q_C[begin:peak].max() + room:
+    elif found.climbs:
         reading = "dataset Q still climbs: the last; more steps may help"
     else:
         reading = "dataset Q has settled: the last"
-    return Choice(int(steps[taken]), float(q_C[taken]), int(steps[peak]), float(q_C[peak]), reading)
-
-
-def _learned(q_C: np.ndarray, reference: float) -> int:
-    """First checkpoint that is no more on its way from 0 down to a negative reference, or the lowest of all."""
-    if reference >= 0:
-        return 0
-    reached = np.flatnonzero(q_C <= reference)
-    return int(reached[0]) if len(reached) else int(np.argmin(q_C))
+    kept, peak = found.kept, found.peak
+    return Choice(int(steps[kept]), float(q_C[kept]), int(steps[peak]), float(q_C[peak]), reading)
 
 
 def read(run: Path, dataset: Dataset, seed: int) -> Curves:

@@ -1,0 +1,29 @@
+"""The shape of average dataset Q: peak, fall, descent, climb."""
+
+import numpy as np
+import pytest
+
+from prudent.q_curve import shape
+
+
+@pytest.mark.parametrize(
+    ("q", "reference", "peak", "kept", "kind"),
+    [
+        ([1, 5, 9, 6, 3], 5, 2, 2, "falls"),
+        ([1, 5, 9, 6, 3], None, 2, 2, "falls"),
+        ([1, 5, 9, 6, 8.9], None, 2, 2, "falls"),  # it came back, but the fall was there
+        ([1, 5, 9, 8.7, 3], 5, 2, 3, "falls"),  # within 5 % it has not fallen
+        ([1, 3, 5, 7, 9], None, 4, 4, "climbs"),
+        ([-3, -5, -7, -8, -9], None, 4, 4, "descends"),
+        ([-3, -5, -7, -8, -9], -20, 4, 4, "descends"),
+        ([-3, -5, -7, -8, -9], -7, 2, 2, "falls"),  # below what the log returned it is no descent any more
+        ([-3, -7, -9, -9, -9], None, 2, 4, "settled"),
+        ([-4], -5, 0, 0, "settled"),
+    ],
+)
+def test_the_shape_of_a_curve(q, reference, peak, kept, kind):
+    found = shape(np.array(q, dtype=float), reference)
+    assert (found.peak, found.kept) == (peak, kept)
+    assert [name for name in ("falls", "descends", "climbs") if getattr(found, name)] == [
+        name for name in (kind,) if name != "settled"
+    ]
