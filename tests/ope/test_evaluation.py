@@ -331,3 +331,25 @@ def test_nothing_random_outside_the_seed():
     before = torch.get_rng_state()
     evaluate(random_log(episodes=8))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_greedy_policy_says_why_weights_are_of_no_use():
+    def greedy(observation, _):
+        best = TABULAR.target.probability(observation, None).argmax(axis=1)
+        return np.eye(TABULAR.target.spec.action_size)[best]
+
+    policy = ope.DiscretePolicy(TABULAR.target.spec, greedy, "greedy", TABULAR.discount)
+    found = ope.evaluate_policy(policy, TABULAR.log(30, 0), settings=replace(LINEAR, steps=20, max_outside=1.0))
+    assert found.fqe.supported
+    assert found.wdr.reason.startswith("it takes one action per state")
+    sampled = ope.evaluate_policy(TABULAR.target, TABULAR.log(30, 0), settings=replace(LINEAR, steps=20))
+    assert "one action per state" not in str(sampled)
+
+
+def test_the_fitted_value_of_each_start_state():
+    data = TABULAR.log(30, 0)
+    found = ope.evaluate_policy(TABULAR.target, data, settings=replace(LINEAR, steps=20))
+    assert found.starts.shape == (30,)
+    assert found.starts.mean() == pytest.approx(found.fqe.value)
+    state = data.observation[data.episode_bounds[:-1]].argmax(axis=1)
+    assert all(np.ptp(found.starts[state == s]) == 0 for s in np.unique(state)), "a value depends on its state alone"

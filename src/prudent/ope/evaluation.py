@@ -1,6 +1,6 @@
 """All estimators of one policy on one log, each with its interval or the reason why it has none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -86,10 +86,15 @@ class Evaluator:
         outside = float(self.behaviour.outside(problem.asked).mean())
         weights, lacking = self._weights(policy, outside)
         effective = None if weights is None else weights.effective_sample_size()
-        if lacking is None and effective is not None and effective < s.min_effective:
+        if lacking is None and weights is not None and effective is not None and effective < s.min_effective:
             lacking = (
                 f"effective sample size {effective:.1f} of {counted(log.n_units, log.by)}, below {s.min_effective:g}"
             )
+            if weights.all_or_nothing:
+                lacking = (
+                    "it takes one action per state, so that an episode weighs nothing from the first logged action on "
+                    f"that is not its own: {lacking}"
+                )
         fits = _Fits(self, problem, cross=lacking is None)
         support = Support(len(log), log.n_units, log.by, effective, outside)
         found = OffPolicyValue(
@@ -98,6 +103,7 @@ class Evaluator:
             fqe=self._fqe(fits, outside),
             pdwis=self._weighted("pdwis", fits, weights, lacking, effective),
             wdr=self._weighted("wdr", fits, weights, lacking, effective),
+            starts=fqe.combine(fits.start),
             behaviour=self.behaviour_value,
             undiscounted=self._undiscounted(weights, lacking),
             support=support,
@@ -115,7 +121,8 @@ class Evaluator:
         log_prob = policies.log_probs(policy, self.episodes.dataset)
         if log_prob is None:
             return None, "it takes one action per state, which has no density to compare with the behaviour's"
-        weights = importance.of(self.episodes, log_prob - self.behaviour.log_prob)
+        sure = bool(np.isin(log_prob, (0.0, -np.inf)).all())
+        weights = importance.of(self.episodes, log_prob - self.behaviour.log_prob, sure)
         return weights, self._left(outside)
 
     def _left(self, outside: float) -> str | None:
@@ -162,7 +169,7 @@ class Evaluator:
         found = {"behaviour": interval.from_influence("behaviour", float(returns.mean()), log.per_unit(returns))}
         if weights is None or lacking is not None:
             return {"pdwis": interval.unsupported("pdwis", lacking or "no weights"), **found}
-        whole = Weights(log, weights.log_rho)
+        whole = replace(weights, episodes=log)
         effective, least = whole.effective_sample_size(), self.settings.min_effective
         if effective < least:
             reason = (

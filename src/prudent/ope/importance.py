@@ -18,10 +18,14 @@ from prudent.ope.episodes import Episodes
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Ratios of whole histories, in logarithms: ``log_rho`` (E, T), constant behind an episode's end."""
+    """Ratios of whole histories, in logarithms: ``log_rho`` (E, T), constant behind an episode's end.
+
+    ``all_or_nothing``: of a policy that took every logged action for certain, or never would.
+    """
 
     episodes: Episodes
     log_rho: np.ndarray
+    all_or_nothing: bool = False
 
     def effective_sample_size(self) -> float:
         """How many units (episodes, or groups where the log has them) of the policy's own the weighted ones are worth.
@@ -41,9 +45,9 @@ class Weights:
         return float(running_T[counts].sum() / (running_T[counts] / kish_T[counts]).sum())
 
 
-def of(episodes: Episodes, log_ratio: np.ndarray) -> Weights:
+def of(episodes: Episodes, log_ratio: np.ndarray, all_or_nothing: bool = False) -> Weights:
     """The weights of histories out of the log-ratio (rows,) of each action."""
-    return Weights(episodes, history(episodes.pad(log_ratio)))
+    return Weights(episodes, history(episodes.pad(log_ratio)), all_or_nothing)
 
 
 def history(log_ratio_ET: np.ndarray) -> np.ndarray:

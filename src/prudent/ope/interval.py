@@ -55,6 +55,22 @@ class Estimate:
         """Whether there is a value."""
         return self.value is not None
 
+    @property
+    def sign(self) -> int | None:
+        """Of a difference: 1 or -1 where its whole interval is on one side of 0, else 0; None without one."""
+        if self.interval is None:
+            return None
+        low, high = self.interval
+        return 1 if low > 0 else -1 if high < 0 else 0
+
+    def told(self, what: str) -> str:
+        """A difference in words, ``what`` being what it is the gain of."""
+        if self.value is None or self.interval is None:
+            return f"{what}: not supported by the data ({self.reason})"
+        low, high = self.interval
+        meaning = {1: "shown to be better", -1: "shown to be worse"}.get(self.sign or 0, "not shown to differ")
+        return f"{what}: {self.value:+.4g}, 95 % interval {low:+.4g} to {high:+.4g}: {meaning}"
+
     def summary(self) -> dict[str, Any]:
         """Ready for JSON; None stands for what has no value."""
         interval = None if self.interval is None else list(self.interval)

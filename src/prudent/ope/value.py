@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from prudent.ope import interval
 from prudent.ope.calibration import Calibration
 from prudent.ope.interval import Estimate
@@ -37,6 +39,7 @@ class OffPolicyValue:
         name: the policy.
         discount: gamma of the discounted values.
         fqe, pdwis, wdr: discounted value of the policy by each estimator.
+        starts: (episodes,) fitted value of each start state, whose mean is that of ``fqe`` where it is supported.
         behaviour: discounted value of what made the log, by Monte Carlo.
         undiscounted: sum of rewards per episode as recorded (a truncation ends it): ``pdwis`` and ``behaviour``.
         support, calibration: how much to trust it.
@@ -50,6 +53,7 @@ class OffPolicyValue:
     fqe: Estimate
     pdwis: Estimate
     wdr: Estimate
+    starts: np.ndarray
     behaviour: Estimate
     undiscounted: dict[str, Estimate]
     support: Support

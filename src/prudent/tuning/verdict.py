@@ -35,37 +35,20 @@ def judge(winner: Worth | None, bc: Worth, why_none: str = "") -> Judgement:
             "policy - behaviour, WDR": ope.difference(winner.wdr, winner.behaviour),
             "policy - BC, WDR": ope.difference(winner.wdr, bc.wdr),
         }
-        contradiction = next((key for key, gain in seconds.items() if _shown_below(gain)), "")
+        contradiction = next((key for key, gain in seconds.items() if gain.sign == -1), "")
         told = {"policy - behaviour": winner.name + " over what made the log", "policy - BC": winner.name + " over BC"}
-        reasons += [_told(text, gains[key]) for key, text in told.items()]
-        reasons += [_told(f"second estimator, {key}", gain) for key, gain in seconds.items() if gain.supported]
+        reasons += [gains[key].told(text) for key, text in told.items()]
+        reasons += [gain.told(f"second estimator, {key}") for key, gain in seconds.items() if gain.supported]
         reasons += _support(winner)
         gains |= seconds
-    reasons.append(_told("BC over what made the log", gains["BC - behaviour"]))
-    better = winner is not None and shown(gains["policy - behaviour"]) and shown(gains["policy - BC"])
+    reasons.append(gains["BC - behaviour"].told("BC over what made the log"))
+    better = winner is not None and gains["policy - behaviour"].sign == gains["policy - BC"].sign == 1
     if better and not contradiction:
         return Judgement(DEPLOY, tuple(reasons), gains)
     if better:
         reasons.append(f"the two estimators contradict each other ({contradiction}): neither is to be relied on")
-    verdict = KEEP_BC if shown(gains["BC - behaviour"]) else NOTHING
+    verdict = KEEP_BC if gains["BC - behaviour"].sign == 1 else NOTHING
     return Judgement(verdict, tuple(reasons), gains)
-
-
-def shown(gain: Estimate) -> bool:
-    """Whether a gain is above 0 with its whole 95 % interval."""
-    return gain.interval is not None and gain.interval[0] > 0
-
-
-def _shown_below(gain: Estimate) -> bool:
-    return gain.interval is not None and gain.interval[1] < 0
-
-
-def _told(what: str, gain: Estimate) -> str:
-    if gain.value is None or gain.interval is None:
-        return f"{what}: not supported by the data ({gain.reason})"
-    low, high = gain.interval
-    meaning = "shown to be better" if low > 0 else "shown to be worse" if high < 0 else "not shown to differ"
-    return f"{what}: {gain.value:+.4g}, 95 % interval {low:+.4g} to {high:+.4g}: {meaning}"
 
 
 def _support(winner: Worth) -> list[str]:
