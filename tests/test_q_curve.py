@@ -17,7 +17,9 @@ from prudent.q_curve import shape
         ([-3, -5, -7, -8, -9], None, 4, 4, "descends"),
         ([-3, -5, -7, -8, -9], -20, 4, 4, "descends"),
         ([-3, -5, -7, -8, -9], -7, 2, 2, "falls"),  # below what the log returned it is no descent any more
-        ([-3, -7, -9, -9, -9], None, 2, 4, "settled"),
+        ([-3, -7, -9, -9, -9], None, 4, 4, "settled"),
+        ([-3, -5, -4.8, -6, -7], None, 4, 4, "descends"),  # a dent is no turn
+        ([-3, -6, -3, -5, -7], None, 2, 2, "falls"),
         ([-4], -5, 0, 0, "settled"),
     ],
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prudent.estimators import Agent, load
     from prudent.supported import support
     from prudent.tuning import TuneResult, tune
+    from prudent.valued import value
 
 __all__ = [
     "Agent",
@@ -32,6 +33,7 @@ __all__ = [
     "load_dataset",
     "support",
     "tune",
+    "value",
 ]
 
 _HOMES = {
@@ -40,6 +42,7 @@ _HOMES = {
     "load_dataset": "prudent.data",
     "support": "prudent.supported",
     "tune": "prudent.tuning",
+    "value": "prudent.valued",
 }
 
 

@@ -60,8 +60,9 @@ def _learned(q_C: np.ndarray, reference: float) -> int:
 
 
 def _on_its_way_down(q_C: np.ndarray) -> int:
-    """The same where no reference is known: the first rise below 0; 0 above it, the last where there is none."""
+    """The same where no reference is known: where it turned before its first clear rise, the last where it has none."""
     if q_C[0] > 0 and q_C[-1] > 0:
         return 0
-    rises = np.flatnonzero(np.diff(q_C) >= 0)
-    return int(rises[0]) if len(rises) else len(q_C) - 1
+    lowest_C = np.minimum.accumulate(q_C)
+    risen = np.flatnonzero(q_C > lowest_C + FELL * float(np.abs(q_C).max()))
+    return int(np.argmin(q_C[: risen[0]])) if len(risen) else len(q_C) - 1

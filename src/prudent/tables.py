@@ -1,5 +1,6 @@
 """Plain-text tables for the terminal."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,6 +79,20 @@ def support_table(figures: Mapping[str, Any]) -> str:
     body.append(["the log itself", fresh["decision"], "-", "-", fresh["state"], fresh["action"], "-", "-"])
     sentences = [f"- {sentence}" for sentence in figures["reading"]]
     return "\n\n".join([text_table(heads, body), _action_table(figures["actions"]), "\n".join(sentences)])
+
+
+def value_table(figures: Mapping[str, Any]) -> str:
+    """What :meth:`prudent.value_result.ValueResult.to_json` holds: every estimate, the differences, what they mean."""
+    from prudent.report.worth import value_tables
+
+    made = [
+        text_table([table.first, *table.heads], [[row["name"], *row["cells"]] for row in table.rows])
+        + "\n"
+        + textwrap.fill(table.note, 110)
+        for table in value_tables(figures)
+    ]
+    sentences = [f"- {sentence}" for sentence in (*figures["reasons"], *figures["cautions"], *figures["reading"])]
+    return "\n\n".join([*made, "\n".join(sentences)])
 
 
 def _support_cells(row: Mapping[str, Any]) -> list[str]:

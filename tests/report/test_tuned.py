@@ -18,6 +18,7 @@ def worth(name, value):
     nothing = estimate(why="effective sample size 3.0 of 24 episodes, below 20")
     return {
         "policy": name,
+        "discount": 0.99,
         "fqe": estimate(value, value - 1, value + 1),
         "wdr": nothing,
         "pdwis": nothing,
@@ -91,7 +92,7 @@ def test_the_verdict_then_the_worth_then_the_grid(tmp_path, result):
     assert places == sorted(places)
     assert "alpha=1,seed=0: out of the data" in text
     assert "alpha 5 won 4 of 5" in text
-    assert "Why: effective sample size 3.0 of 24 episodes, below 20." in text
+    assert "seed=0: effective sample size 3.0 of 24 episodes, below 20." in text
     assert 'class="verdict good"' in path.read_text()
 
 

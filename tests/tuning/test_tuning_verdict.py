@@ -46,7 +46,7 @@ def test_reasons_have_figures():
     assert reasons[0].startswith("alpha=5 over what made the log: +2, 95 % interval +")
     assert reasons[0].endswith("shown to be better")
     assert reasons[1].startswith("alpha=5 over BC: +1.8")
-    assert "2.0% of its actions" in reasons[2]
+    assert "2.0 % of the actions" in reasons[2]
     assert "40 final episodes are worth 25.0" in reasons[2]
 
 

@@ -1,4 +1,4 @@
-"""``prudent``: demo, train, tune, finetune, evaluate, support, report, bench, data.
+"""``prudent``: demo, train, tune, finetune, evaluate, support, value, report, bench, data.
 
 User mistakes end in one line on standard error and exit code 2, without having written anything. Heavy imports wait
 until a verb needs them, so that ``prudent --help`` answers at once.
@@ -28,6 +28,7 @@ verbs:
   finetune RUN            go on with a finished run online, half of each batch from its dataset
   evaluate RUN            run the policies in their environment; predicted beside realised value
   support RUN             which decisions of the policies lie outside the data, the worst of them, the actions
+  value RUN               what a policy is worth by a log alone, beside other runs and beside what made the log
   report RUN              write the run's pictures and report.html again, beside other runs if wanted
   bench SUITE             train algorithms x datasets x seeds of a suite; one table, one figure
   data describe DATA      sizes, returns, action ranges, problems with row numbers, a suggested alpha
@@ -113,6 +114,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "finetune": _verb("finetune", "finetune"),
     "evaluate": _verb("run", "evaluate"),
     "support": _verb("support", "support"),
+    "value": _verb("value", "value"),
     "report": _verb("run", "report"),
     "bench": _verb("bench", "bench"),
     "data describe": _verb("data", "describe"),

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from prudent.errors import ConfigError
+
 
 def free_folder(stem: str) -> Path:
     """``stem``, or with the first number behind it that makes it new."""
@@ -39,3 +41,32 @@ def data_options(given: dict[str, Any]) -> dict[str, Any]:
         if name in found and len(found[name]) == 1:
             found[name] = found[name][0]
     return found
+
+
+def own_dataset(path: Path) -> Any:
+    """What the run, or the run of a checkpoint, was trained on.
+
+    Raises:
+        ConfigError, DataError: nothing says what that was, or it is not there any more.
+    """
+    from prudent import runs
+    from prudent.train import dataset_of
+
+    folder = next((place for place in (path, path.parent.parent) if (place / "config.json").is_file()), None)
+    if folder is None:
+        raise ConfigError(f"{path} does not say what it was trained on: name the log with --data")
+    return dataset_of(folder, runs.read_run(folder), None)
+
+
+def named_runs(words: list[str], verb: str) -> dict[str, Path]:
+    """``NAME=RUN`` words as paths by name.
+
+    Raises:
+        ConfigError: one is not of that form, or a name comes twice.
+    """
+    pairs = [text.partition("=") for text in words]
+    if any(not separator or not name or not run for name, separator, run in pairs):
+        raise ConfigError(f"{verb}: --compare takes NAME=RUN, such as BC=runs/bc")
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        raise ConfigError(f"{verb}: --compare needs a name of its own for each run")
+    return {name: Path(run) for name, _, run in pairs}

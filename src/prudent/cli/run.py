@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from prudent.cli._common import free_folder
+from prudent.cli._common import free_folder, named_runs
 from prudent.errors import ConfigError
 
 
@@ -48,13 +48,11 @@ def report(words: list[str]) -> None:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--compare", nargs="+", default=[], metavar="NAME=RUN", help="other runs to show beside it")
     found = parser.parse_strict(words)
-    pairs = [text.partition("=") for text in found.compare]
-    if any(not separator or not name or not run for name, separator, run in pairs):
-        raise ConfigError("report: --compare takes NAME=RUN, such as BC=runs/bc")
+    others = named_runs(found.compare, "report")
 
     from prudent.report import write_report
 
-    print(write_report(found.run, {name: Path(run) for name, _, run in pairs} or None))
+    print(write_report(found.run, others or None))
 
 
 def demo(words: list[str]) -> None:

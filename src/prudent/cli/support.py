@@ -3,9 +3,8 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-from prudent.cli._common import add_data_flags, data_options
+from prudent.cli._common import add_data_flags, data_options, own_dataset
 from prudent.errors import ConfigError
 
 
@@ -46,7 +45,7 @@ def support(words: list[str]) -> None:
     for reason in skipped:
         print(f"skipped a checkpoint: {reason}", file=sys.stderr)
     options = data_options(given)
-    dataset = load_dataset(given["logged"], **options) if given["logged"] else _own_dataset(given["run"])
+    dataset = load_dataset(given["logged"], **options) if given["logged"] else own_dataset(given["run"])
     at = load_dataset(given["at"], **options) if given["at"] else None
     figures = {"step": population.state.step, **support(population, dataset, at=at, **settings).to_json()}
     if given["picture"]:
@@ -65,17 +64,6 @@ def support(words: list[str]) -> None:
         f"{figures['states']}, each held against {rows['reference']:,} of {figures['dataset']}"
     )
     print(support_table(figures))
-
-
-def _own_dataset(path: Path) -> Any:
-    """What the run, or the run of a checkpoint, was trained on."""
-    from prudent import runs
-    from prudent.train import dataset_of
-
-    folder = next((place for place in (path, path.parent.parent) if (place / "config.json").is_file()), None)
-    if folder is None:
-        raise ConfigError(f"{path} does not say what it was trained on: name the log with --data")
-    return dataset_of(folder, runs.read_run(folder), None)
 
 
 def _check_picture(path: Path | None) -> None:

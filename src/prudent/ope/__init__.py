@@ -34,7 +34,7 @@ from prudent.ope.evaluation import Evaluator, evaluate_policy
 from prudent.ope.interval import Estimate, difference
 from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
 from prudent.ope.settings import QUICK, Settings
-from prudent.ope.value import OffPolicyValue, Support
+from prudent.ope.value import OffPolicyValue, Support, support_told
 
 __all__ = [
     "QUICK",
@@ -48,4 +48,5 @@ __all__ = [
     "Support",
     "difference",
     "evaluate_policy",
+    "support_told",
 ]

@@ -129,7 +129,8 @@ class Evaluator:
         if outside <= self.settings.max_outside:
             return None
         limit = self.settings.max_outside
-        return f"{outside:.0%} of its actions are rarer in the log than 99 % of the logged ones (limit {limit:.0%})"
+        rare = f"{100 * outside:.0f} % of its actions are rarer in the log than 99 % of the logged ones"
+        return f"{rare} (limit {100 * limit:.0f} %)"
 
     def _fqe(self, fits: "_Fits", outside: float) -> Estimate:
         left = self._left(outside)

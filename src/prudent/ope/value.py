@@ -1,5 +1,6 @@
 """What all estimators say of one policy, how much the log supports it, and both as text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,15 @@ class Support:
     by: str
     effective_sample_size: float | None
     outside: float
+
+
+def support_told(support: Mapping[str, Any], part: str = "") -> str:
+    """The fields of a :class:`Support` in words; ``part`` says which episodes of a larger log they are."""
+    effective, what = support["effective_sample_size"], f"{part} {support['by']}".strip()
+    told = f"{100 * support['outside']:.1f} % of the actions are rarer in the log than 99 % of the logged ones"
+    if effective is not None:
+        told += f"; for importance weights, the {support['units']} {what}s are worth {effective:.1f} of its own"
+    return told
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,11 +51,17 @@ def _bars(axes: "Axes", found: Mapping[str, Any], title: str, below: str, mean: 
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     style.quiet(axes, title, below=below)
-    axes.stairs(found["counts"], found["edges"], fill=True, color=style.PALETTE[0], alpha=0.75, linewidth=0)
+    counts, edges = found["counts"], found["edges"]
+    if title == "Lengths" and edges[-1] - edges[0] <= 1:
+        # Episodes of one length: there are no fractions of a step to tell apart.
+        middle = round((edges[0] + edges[-1]) / 2)
+        counts, edges = [sum(counts)], [middle - 0.5, middle + 0.5]
+        axes.set_xlim(middle - 3, middle + 3)
+    axes.stairs(counts, edges, fill=True, color=style.PALETTE[0], alpha=0.75, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=title == "Lengths"))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_ylim(0, 1.12 * max(found["counts"]) or 1)
+    axes.set_ylim(0, 1.12 * max(counts) or 1)
     if mean is not None:
         axes.axvline(mean, color=style.INK, linewidth=1.2, linestyle=(0, (2, 2)))
         place = {"xy": (mean, 1.0), "xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
@@ -103,8 +109,9 @@ def data_words(run: Run) -> list[str]:
     known = [value for value in numbers if value is not None]
     if known:
         low = min(range(len(known)), key=known.__getitem__)
+        least = f", least of feature {low}: {100 * known[low]:.0f} %" if known[low] < max(known) else ""
         told.append(
             f"Its decisions reach into {100 * sum(known) / len(known):.0f} % of the range of an action feature on "
-            f"average, least of feature {low}: {100 * known[low]:.0f} %. What was hardly tried cannot be judged."
+            f"average{least}. What was hardly tried cannot be judged."
         )
     return told

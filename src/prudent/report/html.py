@@ -9,9 +9,11 @@ from prudent.files import replace
 from prudent.report import pages
 from prudent.report.data_picture import data_words
 from prudent.report.figures import draw_figures
+from prudent.report.promise import starts
 from prudent.report.reading import readings
 from prudent.report.run import Run, latest_videos, read_run
 from prudent.report.verdict import judge, tables
+from prudent.report.worth import value_section
 
 MOST_VIDEOS = 6
 LARGEST_VIDEO = 6_000_000
@@ -23,6 +25,7 @@ _FILES = (
     "status.json",
     "evaluation.json",
     "support.json",
+    "value.json",
     "dataset.json",
     "metrics.jsonl",
     "curves.png",
@@ -41,17 +44,16 @@ _PICTURES = {
         "Evaluation return during training. Lines are means over seeds, bands reach from the lowest to the "
         "highest seed; dashed lines are other runs.",
     ),
-    "promises": (
-        "Predicted against realised value of start states",
-        "What the critics promise at a start state against the discounted return that followed, of the sampled policy "
-        "of the best setting. Above the diagonal the promise was kept; each realised return is one draw.",
-    ),
     "curves": (
         "Losses, values and settings over gradient steps",
-        "What moved during training, over gradient steps. Q of random actions should fall below Q of the "
-        "data: that is what makes the critics conservative.",
+        "What moved during training, over gradient steps.",
     ),
 }
+_CONSERVATIVE = " Q of random actions should fall below Q of the data: that is what makes the critics conservative."
+_PROMISED = (
+    "What the critics promise at a start state against {}, of the sampled policy of the best setting. Above the "
+    "diagonal the promise was kept{}"
+)
 
 
 def write_report(run_folder: Path | str, compare: Mapping[str, Path | str] | None = None) -> Path:
@@ -74,14 +76,16 @@ def _render(run: Run, others: Mapping[str, Run], pictures: Mapping[str, Path]) -
         facts=_facts(run),
         verdict=judge(run, others),
         tables=tables(run, others),
-        pictures=[_picture(name, pictures[name]) for name in _PICTURES if name in pictures],
+        value=value_section(run),
+        promises=_promises(run, pictures.get("promises")),
+        pictures=[_picture(run, name, pictures[name]) for name in _PICTURES if name in pictures],
         readings=readings(run),
         support=_support(run, pictures.get("support")),
         data=_data(run, pictures.get("data")),
         videos=_videos(run, others),
         dataset=pages.setting_pairs(run.dataset),
         settings=pages.setting_pairs({"algorithm": run.config.get("algorithm")} | dict(run.config.get("config") or {})),
-        training=pages.setting_pairs({"environment": run.config.get("env")} | dict(run.config.get("train") or {})),
+        training=pages.setting_pairs({"env": run.config.get("env")} | dict(run.config.get("train") or {})),
         environment=pages.setting_pairs(run.environment),
         files=pages.links(run.folder, _FILES),
     )
@@ -104,9 +108,27 @@ def _facts(run: Run) -> list[str]:
     return [*facts, f"{count} member{'' if count == 1 else 's'}"]
 
 
-def _picture(name: str, path: Path) -> dict[str, str]:
+def _picture(run: Run, name: str, path: Path) -> dict[str, str]:
     alt, caption = _PICTURES[name]
+    if name == "curves" and run.over_seeds("train/cql_gap", run.names):
+        caption += _CONSERVATIVE
     return {"name": name, "data": pages.data_uri(path, "image/png"), "alt": alt, "caption": caption}
+
+
+def _promises(run: Run, path: Path | None) -> dict[str, str]:
+    """The picture of predicted against realised value, or against that by the log; nothing without one."""
+    if path is None:
+        return {}
+    if starts(run) is not None:
+        alt, against, kept = "realised", "the discounted return that followed", "; each realised return is one draw."
+    else:
+        alt, against = "fitted", "its value by fitted Q evaluation, as nothing was run in an environment"
+        kept = " as far as the log can tell: both are estimates."
+    title = f"Predicted against {alt} value of start states"
+    caption = _PROMISED.format(against, kept)
+    # One panel is legible at the width of a phone, several are not.
+    name = "promises wide" if int.from_bytes(path.read_bytes()[16:20], "big") > 700 else "promises"
+    return {"name": name, "data": pages.data_uri(path, "image/png"), "alt": title, "caption": caption}
 
 
 def _support(run: Run, picture: Path | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The picture of promises: predicted against realised value, a dot per start state, of a run and of those beside it."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,15 +15,22 @@ if TYPE_CHECKING:
 
 _COLUMNS = 3
 
+Starts = tuple[str, np.ndarray, np.ndarray]
+"""A setting, and what was predicted and what followed at some start states, (states,) each."""
+
 
 def promises(run: Run, others: Mapping[str, Run]) -> "Figure | None":
     """A panel per run, of its best setting, all on the same scale; None where this run's start states are not known.
 
-    A dot above the diagonal is a promise kept: what followed was no less than what the critics promised.
+    A dot above the diagonal is a promise kept: what followed was no less than what the critics promised. Where nothing
+    was run in an environment, fitted Q evaluation says what followed, as far as ``value.json`` has it.
     """
     named = {run.algorithm: run} | dict(others)
     panels = {name: found for name, one in named.items() if (found := starts(one)) is not None}
+    followed = "realised, discounted"
     if run.algorithm not in panels:
+        panels, followed = starts_by_log(run), "by the log (FQE), discounted"
+    if not panels:
         return None
     columns = min(_COLUMNS, len(panels))
     lines = -(-len(panels) // columns)
@@ -38,28 +45,44 @@ def promises(run: Run, others: Mapping[str, Run]) -> "Figure | None":
         style.quiet(axes, style.label_text(f"{name} {setting}".strip()), below=kept)
         _draw(axes, predicted, realized, (low - room, high + room))
         if i % columns == 0:
-            axes.set_ylabel("realised, discounted", fontsize=10.5, color=style.QUIET)
+            axes.set_ylabel(followed, fontsize=10.5, color=style.QUIET)
     return figure
 
 
-def starts(run: Run) -> tuple[str, np.ndarray, np.ndarray] | None:
+def starts_by_log(run: Run) -> dict[str, Starts]:
+    """The best policy of ``value.json`` and those beside it: predicted and fitted values of the log's start states."""
+    rows, best = run.value.get("policies"), run.value.get("best")
+    found: dict[str, Starts] = {}
+    for row in rows if isinstance(rows, list) else []:
+        if not isinstance(row, Mapping) or not (row.get("run") or row.get("title") == best):
+            continue
+        pairs = _pairs(row.get("starts"), "fitted")
+        name = str(row.get("run") or run.algorithm)
+        if pairs and name not in found:
+            found[name] = (str(row.get("setting") or ""), *np.array(pairs).T)
+    return found if run.algorithm in found else {}
+
+
+def starts(run: Run) -> Starts | None:
     """The best setting of a run, and its predicted and realised values (starts of its seeds,); None where not known."""
     rows, setting = run.evaluation.get("starts"), run.best()[0]
     if not isinstance(rows, Mapping):
         return None
     names = run.groups().get(setting, run.names) if setting else run.names
-    pairs: list[tuple[float, float]] = []
-    for row in (rows.get(name) for name in names):
-        if not isinstance(row, Mapping):
-            continue
-        promised, followed = row.get("predicted"), row.get("realized")
-        if isinstance(promised, list) and isinstance(followed, list) and len(promised) == len(followed):
-            known = [(as_number(p), as_number(r)) for p, r in zip(promised, followed, strict=True)]
-            pairs += [(p, r) for p, r in known if p is not None and r is not None]
+    pairs = [pair for name in names for pair in _pairs(rows.get(name), "realized")]
     if not pairs:
         return None
     predicted, realized = np.array(pairs).T
     return setting, predicted, realized
+
+
+def _pairs(row: Any, key: str) -> list[tuple[float, float]]:
+    """Both values of each start state of a policy that has both."""
+    promised, followed = (row.get("predicted"), row.get(key)) if isinstance(row, Mapping) else (None, None)
+    if not isinstance(promised, list) or not isinstance(followed, list) or len(promised) != len(followed):
+        return []
+    known = [(as_number(p), as_number(r)) for p, r in zip(promised, followed, strict=True)]
+    return [(p, r) for p, r in known if p is not None and r is not None]
 
 
 def _draw(axes: "Axes", predicted: np.ndarray, realized: np.ndarray, ends: tuple[float, float]) -> None:

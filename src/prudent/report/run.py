@@ -55,6 +55,7 @@ class Run:
     status: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
     support: dict[str, Any] = field(default_factory=dict)
+    value: dict[str, Any] = field(default_factory=dict)
     histograms: dict[str, Any] = field(default_factory=dict)
     series: dict[str, dict[str, Series]] = field(default_factory=dict)
 
@@ -209,6 +210,7 @@ def read_run(folder: Path | str) -> Run:
         status=_read_object(folder / "status.json"),
         evaluation=_read_object(folder / "evaluation.json"),
         support=_read_object(folder / "support.json"),
+        value=_read_object(folder / "value.json"),
         histograms=_read_object(folder / "dataset.json"),
         series=series,
     )

@@ -7,8 +7,9 @@ from typing import Any
 
 from prudent.files import replace
 from prudent.report import pages
-from prudent.report.run import NOTHING, as_number, title_of
+from prudent.report.run import NOTHING, title_of
 from prudent.report.verdict import Table, Verdict, interval, number
+from prudent.report.worth import gains_table, worth_table
 
 _FILES = ("tune.json", "plan.json", "tune.png", "grid/report.html", "bc/report.html", "policy")
 _ALT = "Fitted Q evaluation of every run of the grid, by alpha"
@@ -27,7 +28,7 @@ def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | N
         verdict=_verdict(result),
         final=_final(split["final"]),
         grid=_grid(result, split),
-        gains=_gains(split["final"]["differences"]),
+        gains=gains_table("Differences on the final part", split["final"]["differences"]),
         readings=[f"{c['name']}: {c['reading']}." for c in split["candidates"] if c["reading"]],
         stability=_stability(result["stability"]),
         picture=None if picture is None else pages.data_uri(picture, "image/png"),
@@ -56,36 +57,12 @@ def _verdict(result: Mapping[str, Any]) -> Verdict:
 
 def _final(final: Mapping[str, Any]) -> Table:
     """Policy, BC and behaviour, each with its interval, by estimates on the part kept for the end."""
-    rows = []
-    for kind, title, found in (("overall", "policy", final["policy"]), ("member", "BC", final["bc"])):
-        if found is not None:
-            name = f"{title}, {found['policy']}"
-            cells = [_estimate(found[key]) for key in ("fqe", "wdr", "pdwis")]
-            rows.append({"name": name, "kind": kind, "cells": [*cells, _estimate(found["undiscounted"]["pdwis"])]})
-    behaviour, whole = final["bc"]["behaviour"], final["bc"]["undiscounted"]["behaviour"]
-    cells = [_estimate(behaviour), NOTHING, NOTHING, _estimate(whole)]
-    rows.append({"name": "behaviour (what was logged)", "kind": "other", "cells": cells})
-    note = (
-        "Discounted value from the start states of episodes that neither trained nor chose, with 95 % intervals: by "
-        "fitted Q evaluation (of the behaviour: what it earned), weighted doubly robust and per-decision weighted "
-        "importance sampling; then the sum of rewards per episode. A dash: the data do not support the estimate."
-    )
-    unsupported = [
-        f"{row[key]['unsupported']}"
-        for row in (final["policy"], final["bc"])
-        if row
-        for key in ("fqe", "wdr")
-        if row[key]["unsupported"]
+    rows = [
+        (kind, f"{title}, {found['policy']}", found)
+        for kind, title, found in (("overall", "policy", final["policy"]), ("member", "BC", final["bc"]))
+        if found is not None
     ]
-    if unsupported:
-        note += f" Why: {'; '.join(dict.fromkeys(unsupported))}."
-    return Table("What each is worth", ["FQE", "WDR", "PDWIS", "per episode"], rows, note, "policy")
-
-
-def _estimate(found: Mapping[str, Any]) -> str:
-    if as_number(found["value"]) is None:
-        return NOTHING
-    return number(found["value"]) + (f" ({interval(found['ci95'])})" if found["ci95"] else "")
+    return worth_table("What each is worth", "of episodes that neither trained nor chose", rows)
 
 
 def _grid(result: Mapping[str, Any], split: Mapping[str, Any]) -> Table:
@@ -105,15 +82,6 @@ def _grid(result: Mapping[str, Any], split: Mapping[str, Any]) -> Table:
     if checked:
         note += f" Returns in {checked['env']} are a check made afterwards; they chose nothing."
     return Table("Runs", heads, rows, note, "run")
-
-
-def _gains(differences: Mapping[str, Mapping[str, Any]]) -> Table:
-    rows = [
-        {"name": name, "kind": "member", "cells": [number(gain["value"]), interval(gain["ci95"])]}
-        for name, gain in differences.items()
-    ]
-    note = "Paired by resample of the episodes; a gain is shown where its whole interval lies above zero."
-    return Table("Differences on the final part", ["gain", "95 % interval"], rows, note, "what")
 
 
 def _stability(told: Mapping[str, Any]) -> list[tuple[str, str]]:

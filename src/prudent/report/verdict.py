@@ -79,24 +79,61 @@ def judge(run: Run, others: Mapping[str, Run]) -> Verdict:
     troubles = _troubles(run)
     setting, overall = run.best()
     if as_number(overall.get("return_mean")) is None:
-        unknown = "It was not run in an environment, and losses do not say what a policy is worth."
-        tone = "bad" if run.diverged() else "open"
-        return Verdict(tone, "The worth of this policy is not known", [unknown, *troubles])
+        tone, headline, told = _by_log(run)
+        return Verdict("bad" if run.diverged() else tone, headline, [*told, *troubles])
     tone, headline = _against_data(run, overall)
     if setting:
         headline = f"{setting}, the best of {len(run.settings())} settings: {headline[0].lower()}{headline[1:]}"
     rivals = {name: other.best()[1] for name, other in others.items()}
     rivals = {name: row for name, row in rivals.items() if as_number(row.get("return_mean")) is not None}
     sides = {name: _side(overall, theirs) for name, theirs in rivals.items()}
-    # Better than the data is no reason to keep a policy that is not better than its rivals too.
-    if worse := [name for name, side in sides.items() if side == "below"]:
-        tone, headline = "bad", f"{headline}, and worse than {' and '.join(worse)}"
-    elif tone == "good" and (unclear := [name for name, side in sides.items() if side != "above"]):
-        tone, headline = "open", f"{headline}, not clearly better than {' and '.join(unclear)}"
+    tone, headline = _beside(tone, headline, sides)
     told = [_return_sentence(run, setting, overall), _choice_sentence(run, setting)]
     told += [_rival_sentence(name, others[name], sides[name], theirs) for name, theirs in rivals.items()]
     told += [_bound_sentence(overall), *troubles]
     return Verdict("bad" if run.diverged() else tone, headline, [sentence for sentence in told if sentence])
+
+
+def _beside(tone: str, headline: str, sides: Mapping[str, str]) -> tuple[str, str]:
+    """The headline with the rivals in it: better than the data is no reason to keep what is not better than they."""
+    if worse := [name for name, side in sides.items() if side == "below"]:
+        return "bad", f"{headline}, and worse than {' and '.join(worse)}"
+    if tone == "good" and (unclear := [name for name, side in sides.items() if side != "above"]):
+        return "open", f"{headline}, not clearly better than {' and '.join(unclear)}"
+    return tone, headline
+
+
+_SIDES = {1: "above", -1: "below", 0: "unclear"}
+
+_BY_LOG = {
+    "above": ("good", "By the log alone, better than what made it"),
+    "below": ("bad", "By the log alone, worse than what made it"),
+    "unclear": ("open", "By the log alone, not distinguishable from what made it"),
+    "unknown": ("open", "The log does not say what this policy is worth"),
+}
+
+
+def _by_log(run: Run) -> tuple[str, str, list[str]]:
+    """Tone, headline and reasons where there is no environment: out of ``value.json``, if this step was weighed."""
+    value, against, reasons = run.value, run.value.get("against"), run.value.get("reasons")
+    if not isinstance(against, dict) or not isinstance(reasons, list) or value.get("step") != run.status.get("step"):
+        unknown = (
+            "It was not run in an environment, and losses do not say what a policy is worth: prudent value estimates "
+            "it from a log."
+        )
+        return "open", "The worth of this policy is not known", [unknown]
+    signs = {str(name): pair["fqe"]["sign"] for name, pair in against.items() if _has_sign(pair)}
+    sides = {name: _SIDES.get(sign, "unknown") for name, sign in signs.items()}
+    tone, headline = _BY_LOG[sides.pop("behaviour", "unknown")]
+    tone, headline = _beside(tone, headline, sides)
+    if tone == "good" and value.get("seen") is not False:
+        tone, headline = "open", f"{headline}, but on episodes that it may have learned from"
+    cautions = value.get("cautions")
+    return tone, headline, [str(text) for text in reasons + (cautions if isinstance(cautions, list) else [])]
+
+
+def _has_sign(pair: Any) -> bool:
+    return isinstance(pair, dict) and isinstance(pair.get("fqe"), dict) and "sign" in pair["fqe"]
 
 
 def _troubles(run: Run) -> list[str]:

@@ -39,7 +39,7 @@ def judge(winner: Worth | None, bc: Worth, why_none: str = "") -> Judgement:
         told = {"policy - behaviour": winner.name + " over what made the log", "policy - BC": winner.name + " over BC"}
         reasons += [gains[key].told(text) for key, text in told.items()]
         reasons += [gain.told(f"second estimator, {key}") for key, gain in seconds.items() if gain.supported]
-        reasons += _support(winner)
+        reasons.append(ope.support_told(winner.summary["support"], "final"))
         gains |= seconds
     reasons.append(gains["BC - behaviour"].told("BC over what made the log"))
     better = winner is not None and gains["policy - behaviour"].sign == gains["policy - BC"].sign == 1
@@ -49,13 +49,3 @@ def judge(winner: Worth | None, bc: Worth, why_none: str = "") -> Judgement:
         reasons.append(f"the two estimators contradict each other ({contradiction}): neither is to be relied on")
     verdict = KEEP_BC if gains["BC - behaviour"].sign == 1 else NOTHING
     return Judgement(verdict, tuple(reasons), gains)
-
-
-def _support(winner: Worth) -> list[str]:
-    """How far the policy keeps to the data."""
-    support = winner.summary["support"]
-    effective = support["effective_sample_size"]
-    told = f"{support['outside']:.1%} of its actions are rarer in the log than 99 % of the logged ones"
-    if effective is not None:
-        told += f"; the {support['units']} final {support['by']}s are worth {effective:.1f} of its own"
-    return [told]

@@ -1,0 +1,116 @@
+"""``prudent value``: what a run's policy is worth by a log, beside other runs and beside what made the log."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from prudent.cli._common import add_data_flags, data_options, named_runs, own_dataset
+from prudent.errors import ConfigError
+
+
+def value(words: list[str]) -> None:
+    from dataclasses import fields
+
+    from prudent.flags import Parser, add_flags
+    from prudent.ope import Settings
+
+    parser = Parser(
+        prog="prudent value",
+        usage="prudent value RUN [--data DATA ...] [--compare NAME=RUN ...] [--member NAME] [--discount X] ...",
+        description="What a run's policy is worth, from a log alone: by fitted Q evaluation, weighted doubly robust "
+        "and importance sampling, with intervals, or why not. Writes RUN/value.json, and the report again.",
+    )
+    parser.add_argument("run", type=Path, help="run folder, or one checkpoint, of which nothing is written")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        dest="logged",
+        metavar="DATA",
+        help="episodes to weigh it on, best kept aside from training (default: the run's own, which flatter it)",
+    )
+    parser.add_argument("--compare", nargs="+", default=[], metavar="NAME=RUN", help="other runs to weigh beside it")
+    parser.add_argument("--member", metavar="NAME", help="member of RUN (default: the first seed, of each setting)")
+    parser.add_argument("--discount", type=float, metavar="X", help="gamma (default: that of the run)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of folds, resamples and fits (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_data_flags(parser)
+    add_flags(parser.add_argument_group("estimation"), Settings)
+    given = vars(parser.parse_strict(words))
+    settings = {f.name: given[f.name] for f in fields(Settings) if f.name in given}
+    Settings(**settings)
+    rivals = named_runs(given["compare"], "value")
+    for path in (given["run"], *rivals.values()):
+        if not path.is_dir():
+            raise ConfigError(f"{path}: no such folder")
+    if given["seed"] < 0:
+        raise ConfigError(f"value: --seed must be 0 or more, got {given['seed']}")
+    figures = _weigh(given, rivals, settings)
+    written = _written(given["run"], figures, rivals)
+    if given["json"]:
+        print(json.dumps(figures, indent=1, allow_nan=False))
+        return
+
+    from prudent.tables import value_table
+
+    print(value_table(figures))
+    if written:
+        print(f"\nwritten: {', '.join(str(path) for path in written)}")
+
+
+def _weigh(given: dict[str, Any], rivals: dict[str, Path], settings: dict[str, Any]) -> dict[str, Any]:
+    from prudent import checkpoint
+    from prudent.data import load_dataset
+    from prudent.valued import value
+
+    population, _, skipped = checkpoint.load(given["run"])
+    others = {name: checkpoint.load(path) for name, path in rivals.items()}
+    for reason in [*skipped, *(reason for _, _, lost in others.values() for reason in lost)]:
+        print(f"skipped a checkpoint: {reason}", file=sys.stderr)
+    dataset = load_dataset(given["logged"], **data_options(given)) if given["logged"] else own_dataset(given["run"])
+    found = value(
+        population,
+        dataset,
+        compare={name: _one(loaded[0], _best(rivals[name])) for name, loaded in others.items()},
+        member=given["member"] or _best(given["run"]),
+        discount=given["discount"],
+        seen=_seen(given["run"], dataset),
+        seed=given["seed"],
+        told=lambda line: print(line, file=sys.stderr, flush=True),
+        **settings,
+    )
+    return {"step": population.state.step, **found.to_json()}
+
+
+def _best(path: Path) -> str | None:
+    """The first member of the setting that did best in the environment, of which the report speaks; None without."""
+    if not (path / "config.json").is_file():
+        return None
+
+    from prudent.report import read_run
+
+    run = read_run(path)
+    setting = run.best()[0]
+    return next(iter(run.groups().get(setting, [])), None) if setting else None
+
+
+def _one(population: Any, name: str | None) -> Any:
+    return population if name is None else population.member(population.names.index(name))
+
+
+def _seen(path: Path, dataset: Any) -> bool | None:
+    """Whether a run learned from these very rows; None where it does not say what from."""
+    from prudent import runs
+
+    folder = next((place for place in (path, path.parent.parent) if (place / "config.json").is_file()), None)
+    return None if folder is None else runs.read_run(folder)["dataset"]["fingerprint"] == dataset.fingerprint
+
+
+def _written(path: Path, figures: dict[str, Any], rivals: dict[str, Path]) -> list[Path]:
+    if not (path / "config.json").is_file():
+        return []
+
+    from prudent import report, runs
+
+    runs.write_json(path / "value.json", figures)
+    return [path / "value.json", report.write_report(path, rivals or None)]

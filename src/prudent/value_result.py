@@ -1,0 +1,238 @@
+"""What came of weighing policies by a log: figures, differences, and all of it in words."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from prudent import ope
+from prudent.evaluation import ALL_SEEDS, settings_of
+from prudent.ope import Estimate, OffPolicyValue
+
+STARTS = 300
+"""Start states of which both values are kept for the picture, at most."""
+
+BEHAVIOUR = "behaviour"
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """One policy and what it is worth.
+
+    Attributes:
+        run: name of what it is compared as, ``""`` for the policy that all is about.
+        algorithm: as in a heading, ``""`` of a function.
+        found: every estimate.
+        predicted: (episodes,) what its critics promise at the start states in raw reward units; None without.
+        seeds: how many members have its setting; it is one of them.
+    """
+
+    run: str
+    algorithm: str
+    found: OffPolicyValue
+    predicted: np.ndarray | None
+    seeds: int = 1
+
+    @property
+    def title(self) -> str:
+        """``alpha=5,seed=0``, or ``BC, seed=0``."""
+        return f"{self.run}, {self.found.name}" if self.run else self.found.name
+
+    @property
+    def setting(self) -> str:
+        """``alpha=5``; ``""`` where seeds are all there is."""
+        (name,) = settings_of([self.found.name])
+        return "" if name == ALL_SEEDS else name
+
+    @property
+    def bound_share(self) -> float | None:
+        """Share of start states at which the promise was no higher than the fitted value."""
+        if self.predicted is None or not self.found.fqe.supported:
+            return None
+        return float((self.predicted <= self.found.starts).mean())
+
+    def to_json(self) -> dict[str, Any]:
+        """Ready for JSON; ``starts`` holds both values of some start states."""
+        shown = np.unique(np.linspace(0, len(self.found.starts) - 1, STARTS).round().astype(int))
+        drawn = {}
+        if self.predicted is not None and self.found.fqe.supported:
+            drawn = {"predicted": self.predicted[shown].tolist(), "fitted": self.found.starts[shown].tolist()}
+        about = {"run": self.run, "algorithm": self.algorithm, "setting": self.setting, "title": self.title}
+        return {**about, **self.found.summary(), "starts": drawn, "lower_bound_share": self.bound_share}
+
+
+@dataclass(frozen=True, eq=False)
+class ValueResult:
+    """Policies weighed by one log.
+
+    Attributes:
+        dataset, fingerprint: the log.
+        seen: whether the policy learned from it; None where that is not known.
+        seed, settings: how it was estimated.
+        policies: each that was weighed.
+        skipped: why others were not, one line each.
+    """
+
+    dataset: str
+    fingerprint: str
+    seen: bool | None
+    seed: int
+    settings: ope.Settings
+    policies: tuple[Weighed, ...]
+    skipped: tuple[str, ...]
+
+    @cached_property
+    def best(self) -> Weighed:
+        """Of the policies that all is about, the one with the highest lower end of its fitted value."""
+        own = [weighed for weighed in self.policies if not weighed.run]
+        return max(own, key=lambda w: -np.inf if w.found.fqe.interval is None else w.found.fqe.interval[0])
+
+    @cached_property
+    def differences(self) -> dict[str, dict[str, Estimate]]:
+        """``{"behaviour": {"fqe", "wdr"}, "BC": ...}``: what :attr:`best` is worth less each, paired."""
+        own = self.best.found
+        gains = {BEHAVIOUR: {key: own.improvement[key] for key in ("fqe", "wdr")}}
+        for other in (weighed for weighed in self.policies if weighed.run):
+            pair = {key: ope.difference(getattr(own, key), getattr(other.found, key)) for key in ("fqe", "wdr")}
+            gains[self._rival(other)] = pair
+        return gains
+
+    def _rival(self, other: Weighed) -> str:
+        """``BC``, or with its member where several of that run were weighed."""
+        return other.run if sum(w.run == other.run for w in self.policies) == 1 else other.title
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, ready for JSON; None stands for what has no value.
+
+        ``reasons``, ``cautions`` and ``reading`` say it in words, ``against`` has the gain over each and its sign.
+        """
+        found = self.best.found
+        return {
+            "dataset": self.dataset,
+            "fingerprint": self.fingerprint,
+            "episodes": found.support.episodes,
+            "seen": self.seen,
+            "discount": found.discount,
+            "seed": self.seed,
+            "settings": asdict(self.settings),
+            "best": self.best.title,
+            "policies": [weighed.to_json() for weighed in self.policies],
+            "behaviour": found.behaviour.summary(),
+            "undiscounted": found.undiscounted["behaviour"].summary(),
+            "against": {
+                name: {key: {**gain.summary(), "sign": gain.sign} for key, gain in pair.items()}
+                for name, pair in self.differences.items()
+            },
+            "reasons": self.reasons,
+            "cautions": self.cautions,
+            "reading": self.reading,
+        }
+
+    @property
+    def reasons(self) -> list[str]:
+        """What it is worth, and beside what; a sentence each."""
+        found, title = self.best.found, self.best.title
+        gains = [
+            gain.told(f"{title} over {_named(name)}" + (", second estimator" if key == "wdr" else ""))
+            for name, pair in self.differences.items()
+            for key, gain in pair.items()
+            if gain.supported or (key == "fqe" and found.fqe.supported)
+        ]
+        return [_worth(title, found), *(f"{gain}." for gain in gains)]
+
+    @property
+    def cautions(self) -> list[str]:
+        """Why it may be worth less than that; a sentence each."""
+        return [sentence for sentence in (self._learned(), self._chosen()) if sentence]
+
+    @property
+    def reading(self) -> list[str]:
+        """What the figures rest on, a sentence each."""
+        best, found = self.best, self.best.found
+        told = [
+            f"Of {best.title}, {ope.support_told(vars(found.support))}.",
+            _who(found),
+            _beyond(found),
+            _bound(best),
+            *(f"{note[0].upper()}{note[1:]}." for note in found.notes),
+            *(f"{line[0].upper()}{line[1:]}." for line in self.skipped),
+        ]
+        return [sentence for sentence in told if sentence]
+
+    def _learned(self) -> str:
+        if self.seen is False:
+            return ""
+        learned = "The policy learned from these very episodes" if self.seen else "If the policy learned from these"
+        return f"{learned}, which flatters it: episodes kept aside would tell more."
+
+    def _chosen(self) -> str:
+        own = [weighed for weighed in self.policies if not weighed.run]
+        if len(own) > 1:
+            return (
+                f"It is the highest of {len(own)} by this very estimate, which is partly luck: prudent tune chooses on "
+                "one part of the episodes and weighs on another."
+            )
+        if self.best.seeds > 1:
+            return f"It is one of {self.best.seeds} seeds, and says nothing of the others."
+        return ""
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [*(str(weighed.found) for weighed in self.policies), *self.reasons, *self.cautions, *self.reading]
+        )
+
+
+def _named(name: str) -> str:
+    return "what made the log" if name == BEHAVIOUR else name
+
+
+def _worth(title: str, found: OffPolicyValue) -> str:
+    behaviour = f"what made the log earned {_figure(found.behaviour)}"
+    if not found.fqe.supported:
+        return f"The data do not support a value of {title}: {found.fqe.reason}; {behaviour}."
+    return (
+        f"{title} is worth {_figure(found.fqe)} from a start state of the log on, discounted by {found.discount:g} a "
+        f"step; {behaviour}."
+    )
+
+
+def _figure(estimate: Estimate) -> str:
+    if estimate.value is None or estimate.interval is None:
+        return f"an amount that is not known ({estimate.reason})"
+    return f"{estimate.value:.4g} (95 % interval {estimate.interval[0]:.4g} to {estimate.interval[1]:.4g})"
+
+
+def _who(found: OffPolicyValue) -> str:
+    """Who made the log, and how well that is known."""
+    if found.behaviour_source == "logged":
+        return "The probabilities of the logged actions are the log's own."
+    known = found.calibration
+    if known.coverage is None:
+        return (
+            "Who made the log is a model of it: on episodes that it did not see, its probabilities are off by "
+            f"{100 * known.error:.1f} % on average (0 would be perfect)."
+        )
+    return (
+        f"Who made the log is a model of it: on episodes that it did not see, {100 * known.coverage:.0f} % of the "
+        f"actions lie within its central 90 %, and its distribution is off by {100 * known.error:.1f} % at most (0 "
+        "would be perfect)."
+    )
+
+
+def _beyond(found: OffPolicyValue) -> str:
+    if found.tail_weight < 0.01:
+        return ""
+    return (
+        f"What follows the end of a recording counts {100 * found.tail_weight:.0f} % on average, and is fitted, not "
+        "seen."
+    )
+
+
+def _bound(best: Weighed) -> str:
+    if best.bound_share is None:
+        return ""
+    return (
+        f"What the critics of {best.title} promise is no higher than the fitted value at "
+        f"{int(100 * best.bound_share)} % of the start states."
+    )
