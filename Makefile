@@ -1,6 +1,7 @@
 # Every target does its own complete set-up: a fresh machine needs python3 (3.11 or newer, with venv) and make.
 PYTHON ?= python3
 VENV ?= .venv
+PEERS ?= .venv-peers
 ARGS ?=
 SUITE ?= quick
 MINUTES ?= 10
@@ -32,8 +33,8 @@ format: $(STAMP)-dev  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)-dev  ## time a CQL step against its matrix products; ARGS="--rounds 9 --threads 1"
-	$(BIN)/python benchmarks/cql_step.py $(ARGS)
+bench: $(STAMP)-dev $(PEERS)/.d3rlpy  ## time the library against others (10 minutes); ARGS=--check compares with stored ratios
+	$(BIN)/python -m benchmarks --peers $(PEERS)/bin/python $(ARGS)
 
 faults: $(STAMP)-dev  ## kill, break and damage tiny runs and see that nothing is lost; ARGS="--kills 20" for fewer
 	PYTHONPATH=tests $(BIN)/python -m faults --out docs/bench/faults.json $(ARGS)
@@ -61,7 +62,7 @@ docs: $(STAMP)-dev  ## renew the tables and excerpts in README.md and docs/ that
 	$(BIN)/python docs/tables.py
 
 clean:  ## remove the virtual environment, the caches and the demo's folder
-	rm -rf $(VENV) demo .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) demo .pytest_cache .ruff_cache .import_linter_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
@@ -80,3 +81,12 @@ $(STAMP)-demo: pyproject.toml constraints.txt | $(STAMP)-venv
 $(STAMP)-dev: pyproject.toml constraints.txt | $(STAMP)-venv
 	$(PIP) -e ".[dev]"
 	@touch $@ $(STAMP)-demo
+
+# d3rlpy wants an older Gymnasium, so it has an environment of its own.
+PEER_PIP := $(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -c benchmarks/peers/constraints.txt
+
+$(PEERS)/.d3rlpy: benchmarks/peers/constraints.txt | $(STAMP)-venv
+	$(PYTHON) -m venv $(PEERS)
+	$(PEER_PIP) torch
+	$(PEER_PIP) d3rlpy
+	@touch $@

@@ -1,0 +1,41 @@
+"""The regression check: this run's ratios against the stored ones. No absolute time is ever compared."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Stored = Mapping[str, Any]
+"""A :class:`benchmarks.harness.Result` as its file has it."""
+
+
+class NotComparableError(Exception):
+    """The stored result comes from another kind of machine, or there is none."""
+
+
+def worse(stored: Stored, found: Stored) -> list[str]:
+    """One line for each ratio that got worse beyond its range and the stored margin; lower is better in all.
+
+    The ranges are the middle halves of the rounds, so that one round which something else disturbed decides nothing:
+    worse is what has its first quartile above the stored third one by more than the margin.
+
+    Raises:
+        NotComparableError: processor, threads or what is measured differ, or a ratio is missing on either side.
+    """
+    for key in ("processor", "threads"):
+        before, now = stored["environment"][key], found["environment"][key]
+        if before != now:
+            raise NotComparableError(f"{found['part']}: the stored result has {key} {before}, this run {now}")
+    if stored["what"] != found["what"]:
+        raise NotComparableError(f"{found['part']}: stored is {stored['what']!r}, measured {found['what']!r}")
+    missing = sorted(stored["ratios"].keys() ^ found["ratios"].keys())
+    if missing:
+        raise NotComparableError(f"{found['part']}: only one of both has {', '.join(missing)}")
+    told = []
+    for name, before in stored["ratios"].items():
+        now, limit = found["ratios"][name], before["q3"] * (1 + stored["margin"])
+        if now["q1"] > limit:
+            told.append(
+                f"{found['part']}, {name}: {now['median']:.3g} ({now['q1']:.3g} to {now['q3']:.3g}), stored "
+                f"{before['median']:.3g} ({before['q1']:.3g} to {before['q3']:.3g}), worse by more than "
+                f"{100 * stored['margin']:.0f} % beyond the range"
+            )
+    return told

@@ -1,0 +1,81 @@
+"""Part ``step``: a full CQL step against d3rlpy's, against one in CORL's style, and against its matrix products.
+
+The library's own steps and the products run here, the others in processes of their own; nothing runs at the same time.
+"""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import work
+from benchmarks.harness import Measure, Result, Settings, clock_name, column, ratio, shown, spread, take_turns, timed
+from benchmarks.peers.client import Peer, save_columns
+from prudent.algorithms import cql
+
+LABELS = {
+    "products": "six matrix products, torch.mm",
+    "floor": "six matrix products, faster library",
+    "exact": "prudent, exact gradient",
+    "sampled": "prudent, sampled gradient",
+    "d3rlpy": "d3rlpy 2.8.1",
+    "corl": "CORL-style",
+}
+THEIRS = ("d3rlpy", "corl")
+
+
+def measure(settings: Settings) -> Result:
+    """Everyone's step in turn."""
+    small = {"hidden": (64, 64), "n_actions": 2} if settings.small else {}
+    configs = {gradient: cql.Config(gradient=gradient, **small) for gradient in ("exact", "sampled")}
+    exact = configs["exact"]
+    measures: dict[str, Measure] = {name: timed(call) for name, call in work.six_products(exact).items()}
+    measures |= {name: timed(work.population(config)[1]) for name, config in configs.items()}
+    options = {"hidden": exact.hidden, "batch": exact.batch_size, "n_actions": exact.n_actions}
+    versions: dict[str, Any] = {}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        data = save_columns(folder, work.columns())
+        pythons = {"corl": None, **({} if settings.peers is None else {"d3rlpy": settings.peers})}
+        for name, python in pythons.items():
+            peer = stack.enter_context(Peer(name, data, torch.get_num_threads(), python, options=options))
+            measures[name], versions[name] = peer.measure, peer.versions
+        turns = take_turns(measures, settings)
+    ours, theirs = ("exact", "sampled"), [name for name in THEIRS if name in measures]
+    pairs = [(name, over) for name in ours for over in ("products", "floor", *theirs)]
+    rate = spread([work.product_flops(exact) / turn["products"] / 1e6 for turn in turns])
+    fastest = spread([work.product_flops(exact) / turn["floor"] / 1e6 for turn in turns])
+    return Result(
+        part="step",
+        what=f"S {work.OBSERVATION} A {work.ACTION} B {exact.batch_size} N {exact.n_actions} E {exact.n_critics} "
+        f"{'x'.join(map(str, exact.hidden))}, float32",
+        clock=clock_name(),
+        margin=0.1 if clock_name() == "process" else 0.25,
+        ratios={f"{name}_over_{over}": ratio(turns, name, over) for name, over in pairs},
+        figures={
+            "ms": {name: column(turns, name) for name in measures},
+            "over_products": {name: ratio(turns, name, "products") for name in measures},
+            "times_faster": {f"{name}_than_{over}": ratio(turns, over, name) for name in ours for over in theirs},
+            "gflops": {"products": rate, "floor": fastest},
+            "calls": settings.calls,
+            "versions": versions,
+            "rounds": turns,
+        },
+    )
+
+
+def lines(result: Result) -> list[str]:
+    """A line for each of those in turn, then the comparisons."""
+    found = result.figures
+    told = [
+        f"  {LABELS[name]:<36} {shown(ms, '.1f'):>26} ms; over products {shown(found['over_products'][name])}"
+        for name, ms in found["ms"].items()
+    ]
+    told += [
+        f"  {pair.replace('_', ' ').replace(' than ', ' is faster than ')} by {shown(times)}"
+        for pair, times in found["times_faster"].items()
+    ]
+    rates = found["gflops"]
+    return [*told, f"  GFLOP/s: torch.mm {shown(rates['products'], '.0f')}, floor {shown(rates['floor'], '.0f')}"]
