@@ -281,6 +281,32 @@ def test_a_state_that_none_can_be_in_is_refused(run, name, change, words):
         checkpoint.load(run)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("spec", "observation_size"), 0, "cannot be"),
+        (("spec", "action_size"), -1, "cannot be"),
+        (("spec", "observation_size"), 10**12, "only .* numbers are stored"),
+        (("spec", "action_size"), 10**12, "only .* numbers are stored"),
+        (("spec", "observation_size"), "3", "observation_size cannot be '3'"),
+        (("spec", "pickle"), "x", "no setting is called 'pickle'"),
+        (("members", 0, "config", "hidden"), [10**9, 10**9], "only .* numbers are stored"),
+        (("members", 0, "config", "n_critics"), 10**12, "only .* numbers are stored"),
+        (("members",), [], "does not fit"),
+    ],
+)
+def test_a_description_of_what_is_not_stored_is_refused(run, path, value, words):
+    folder = run / "checkpoints" / "step_5"
+    description = json.loads((folder / checkpoint.DESCRIPTION).read_text())
+    place = description
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    forge(folder, checkpoint.DESCRIPTION, json.dumps(description).encode())
+    with pytest.raises(PrudentError, match=words):
+        checkpoint.load(run)
+
+
 @pytest.mark.parametrize("step", [-1, "5", True, 1.5, None])
 def test_a_step_that_is_no_count_is_refused(run, step):
     folder = run / "checkpoints" / "step_5"

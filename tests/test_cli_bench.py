@@ -7,18 +7,34 @@ import pytest
 from helpers.runs import prudent, tree
 from helpers.suites import OTHER, TOY
 from prudent import bench
+from prudent.bench.cells import FAILED, Standing
 
 pytest_plugins = ["helpers.suite_fixtures"]
 
 
-@pytest.mark.usefixtures("quick_report")
-def test_failed_cells_end_in_one_line_and_code_1(toy, capsys):
-    toy.write_text(TOY.replace('"bc", "cql"', '"bc"').replace("[settings.cql]\nn_actions = 2\n", "") + OTHER)
+@pytest.mark.usefixtures("quick_report", "toy")
+def test_failed_cells_end_in_one_line_and_code_1(capsys, monkeypatch):
+    complete = bench.complete
+
+    def fails(cell, out, datasets):
+        return Standing(FAILED, 0, "for a test") if cell.algorithm == "cql" else complete(cell, out, datasets)
+
+    monkeypatch.setattr(bench, "complete", fails)
     assert prudent("bench", "toy.toml") == 1
     error = capsys.readouterr().err
-    assert error == ("prudent: 1 of 2 cells failed: gone/bc; the table says why, the same command tries again\n")
+    assert error == ("prudent: 1 of 2 cells failed: log/cql; the table says why, the same command tries again\n")
     assert Path("bench/toy/comparison.png").exists()
-    assert prudent("bench", "toy.toml", "--datasets", "log") == 0
+    assert prudent("bench", "toy.toml", "--only", "bc") == 0
+
+
+def test_missing_data_are_one_line_before_anything_is_written(toy, capsys):
+    toy.write_text(TOY + OTHER)
+    before = tree(toy.parent)
+    assert prudent("bench", "toy.toml") == 2
+    assert capsys.readouterr().err == (
+        "prudent: gone.npz: no such file (dataset gone of the suite; --datasets trains on others alone)\n"
+    )
+    assert tree(toy.parent) == before
 
 
 def test_the_list_names_the_suites(capsys):

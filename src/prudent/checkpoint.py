@@ -10,6 +10,7 @@ import json
 import platform
 import shutil
 from collections.abc import Collection
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -172,16 +173,35 @@ def load(path: Path | str, device: str = "cpu") -> tuple[Population, dict[str, T
     try:
         config_type = algorithms.get(description["algorithm"]).Config
         members = [Member(m["name"], m["seed"], from_json(config_type, m["config"])) for m in description["members"]]
-        declared: dict[str, Any] = description["spec"]
-        spec = Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in declared.items()})  # pyright: ignore[reportArgumentType]
+        spec = from_json(Spec, description["spec"])
+        _check_sizes(members, spec, sum(t.numel() for t in tensors.values()))
         scaling = Scaling(**_part(tensors, "scaling."))
         population = Population(description["algorithm"], members, spec, scaling, device)
         population.restore(_part(tensors, "population."), _step(description))
     except PrudentError as error:
         raise PrudentError(f"{folder}: {error}") from error
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise PrudentError(f"{folder}: the description does not fit this version of prudent ({error})") from error
     return population, _part(tensors, "extra."), skipped
+
+
+def _check_sizes(members: list[Member], spec: Spec, stored: int) -> None:
+    """Refuse networks that are larger than all that is stored, before they are made.
+
+    Raises:
+        PrudentError: they are.
+    """
+    config: Any = members[0].config
+    inputs, hidden = spec.observation_size, config.hidden
+    outputs = spec.action_size * getattr(config, "n_quantiles", 1)
+    if min(inputs, outputs) < 1:
+        raise PrudentError(f"observations of {inputs} and actions of {spec.action_size} features cannot be")
+    critics = getattr(config, "n_critics", 1) * len(members)
+    if hasattr(config, "n_critics") and not spec.discrete:
+        inputs += spec.action_size
+    inner = [critics * a * b for a, b in pairwise((inputs, *hidden))]
+    if max(*inner, len(members) * hidden[-1] * outputs) > stored:
+        raise PrudentError(f"networks of {hidden} are declared, but only {stored} numbers are stored")
 
 
 def _step(description: dict[str, Any]) -> int:

@@ -12,7 +12,7 @@ from helpers.runs import columns, tree, write_log
 from helpers.suites import OTHER, TOY, change, run
 from prudent import bench, guard, recorder, runs, train
 from prudent.bench import cells
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, DataError
 
 pytest_plugins = ["helpers.suite_fixtures"]
 
@@ -136,18 +136,40 @@ def test_algorithms_fit_the_actions_before_anything_is_trained(toy, trained):
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 
+def test_missing_data_are_told_before_anything_is_trained(toy, trained):
+    toy.write_text(TOY + OTHER)
+    suite = bench.load(str(toy))
+    with pytest.raises(
+        DataError, match=r"gone.npz: no such file \(dataset gone of the suite; --datasets trains on others alone"
+    ):
+        run(suite)
+    assert not trained
+    assert not Path("out").exists()
+
+
 @pytest.mark.usefixtures("quick_report")
-def test_missing_data_do_not_stop_the_others(toy, capsys):
+def test_data_that_vanish_on_the_way_do_not_stop_the_others(toy, capsys, monkeypatch):
+    write_log(Path("gone.npz"))
+    check = cells.Datasets.check
+
+    def vanish(self, data, own, out):
+        check(self, data, own, out)
+        if data.name == "gone":
+            Path("gone.npz").unlink()
+            self.get(suite.datasets[0])  # one at a time is in memory
+
+    monkeypatch.setattr(cells.Datasets, "check", vanish)
     toy.write_text(TOY.replace('"bc", "cql"', '"bc"').replace("[settings.cql]\nn_actions = 2\n", "") + OTHER)
     suite = bench.load(str(toy))
     assert run(suite) == ["gone/bc"]
-    out = capsys.readouterr().out
-    assert "gone, BC: failed, gone.npz: no such file" in out
+    assert "gone, BC: failed" in capsys.readouterr().out
     found = json.loads(Path("out/results.json").read_text())
     states = {d["name"]: [row["state"] for row in d["algorithms"]] for d in found["datasets"]}
     assert states == {"log": ["complete"], "gone": ["failed"]}
+    assert found["datasets"][1]["algorithms"][0]["reason"] == f"{toy.parent / 'gone.npz'}: no such file"
     # Once the file is there, the same call completes it.
     write_log(Path("gone.npz"))
+    monkeypatch.setattr(cells.Datasets, "check", check)
     assert run(bench.load(str(toy))) == []
 
 

@@ -24,6 +24,7 @@ def run(suite: Suite, out: Path, chosen: Sequence[Cell]) -> list[str]:
 
     Raises:
         ConfigError: a cell's folder holds something else, or algorithm, environment and data do not fit each other.
+        DataError: data are not there, or cannot be read.
         Interrupted: a signal stopped the cell under way, after saving; the same call goes on.
     """
     standings = _standings(suite, out)

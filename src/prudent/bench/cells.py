@@ -114,17 +114,17 @@ class Datasets:
         return self._held
 
     def check(self, data: Data, cells: list[Cell], out: Path) -> None:
-        """Refuse algorithms and environments that do not fit the data, before anything is trained.
-
-        Data that cannot be loaded are no mistake of the suite: each of its cells will say so.
+        """Refuse data that cannot be read, and algorithms and environments that do not fit them, before anything is
+        trained.
 
         Raises:
             ConfigError: they do not fit, or other cells of these data were trained on others.
+            DataError: the data are not there, or cannot be read.
         """
         try:
             dataset = self.get(data)
-        except DataError:
-            return
+        except DataError as error:
+            raise DataError(f"{error} (dataset {data.name} of the suite; --datasets trains on others alone)") from error
         for cell in cells:
             check_actions(cell.algorithm, dataset.spec.discrete, data.name)
         envs.check_fits(data.env, dataset.spec)
