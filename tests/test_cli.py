@@ -170,12 +170,14 @@ def test_a_preset_is_the_base_of_what_is_typed(log, asked):
     assert (config.alpha, config.actor_lr, config.hidden) == (2.0, preset.actor_lr, preset.hidden)
 
 
-def test_data_flags(log, asked):
-    words = ["--dones", "truncated", "--action-low", -3, "--action-high", 3, "--horizon", 40]
+def test_data_flags(tmp_path, asked):
+    ends = np.arange(1, 241) % 40 == 0
+    log = write_log(tmp_path / "ends.npz", terminals=None, timeouts=None, dones=ends)
+    words = ["--dones", "terminated", "--action-low", -3, "--action-high", 3, "--horizon", 40]
     assert prudent("train", log, log, *words, "--out", "x") == 0
     assert asked.sources == {
         "source": [str(log)] * 2,
-        "dones": "truncated",
+        "dones": "terminated",
         "action_low": -3.0,
         "action_high": 3.0,
         "horizon": 40,
@@ -283,6 +285,8 @@ MISTAKES = [
     ("--action-high 1", None, "action"),
     ("--action-low 1 2 3", None, "action_low"),
     ("--horizon 0", None, "horizon"),
+    ("--horizon 40", None, "log.npz: horizon does not apply to it, its flags say where the recording was cut"),
+    ("--dones truncated", None, "log.npz: dones does not apply to it, its flags tell terminations from time limits"),
     ("more.npz", None, "more.npz: no such file"),
     ("--backup best", None, "best"),
     ("--proposals dice", None, "proposals must be some of"),

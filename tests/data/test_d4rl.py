@@ -196,6 +196,23 @@ def test_pybullet_episodes_end_at_terminals(tmp_path):
     assert dataset.notes == ()
 
 
+@pytest.mark.parametrize(
+    ("flags", "options", "word"),
+    [
+        (("terminals", "timeouts"), {"dones": "terminated"}, "dones"),
+        (("terminals", "timeouts"), {"horizon": 6}, "horizon"),
+        (("timeouts",), {"dones": "truncated"}, "dones"),
+        ((), {"dones": "truncated"}, "dones"),
+        (("terminals",), {"dones": "truncated", "horizon": 6}, "horizon"),
+    ],
+)
+def test_what_the_flags_say_themselves_is_not_asked_for(tmp_path, flags, options, word):
+    log = walk([6, 5])
+    assert f"{word} does not apply to it" in complaint(
+        read, tmp_path, flat(log, **dict.fromkeys(flags, log["ends"])), **options
+    )
+
+
 def test_equal_episode_lengths_look_like_a_time_limit(tmp_path):
     log = walk([6, 6, 6])
     columns = flat(log, terminals=log["ends"].astype(np.float32))

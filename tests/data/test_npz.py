@@ -41,6 +41,20 @@ def test_columns_of_shape_n_by_1(tmp_path):
     np.testing.assert_array_equal(dataset.reward, log["rewards"])
 
 
+@pytest.mark.parametrize(
+    ("flags", "options"),
+    [
+        ({"terminals": np.zeros(12)}, {"dones": "terminated"}),
+        ({"terminals": np.zeros(12), "timeouts": np.zeros(12)}, {"dones": "truncated"}),
+        ({"timeouts": np.zeros(12)}, {"horizon": 4}),
+        ({"dones": np.ones(12), "timeouts": np.zeros(12)}, {"horizon": 4}),
+        ({"dones": np.zeros(12)}, {"dones": "truncated", "horizon": 4}),
+    ],
+)
+def test_what_the_flags_say_themselves_is_not_asked_for(tmp_path, flags, options):
+    assert "does not apply to it" in complaint(read, tmp_path, good(dones=None) | flags, **options)
+
+
 def test_dones_alone_cannot_tell_so_the_user_chooses(tmp_path):
     dataset = read(tmp_path, good())
     assert any("cannot tell" in note for note in dataset.notes)

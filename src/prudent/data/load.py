@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from prudent.data import names, shards
 from prudent.data.builtin import BUILTIN
 from prudent.data.columns import Bound
 from prudent.data.dataset import Dataset
+from prudent.data.readers._episodes import Dones
 from prudent.data.readers.mapping import TableMap
 from prudent.errors import DataError
 
@@ -35,7 +36,7 @@ _TABLES = ("Parquet", "CSV", "gzip")
 class Options:
     """What the user tells about the files beyond their content; see :func:`load_dataset`."""
 
-    dones: Literal["terminated", "truncated"] = "terminated"
+    dones: Dones | None = None
     horizon: int | None = None
     action_low: Bound | None = None
     action_high: Bound | None = None
@@ -58,7 +59,7 @@ class Options:
 def load_dataset(
     source: Source | Sequence[Source],
     *,
-    dones: Literal["terminated", "truncated"] = "terminated",
+    dones: Dones | None = None,
     action_low: Bound | None = None,
     action_high: Bound | None = None,
     discrete: bool | None = None,
@@ -78,7 +79,8 @@ def load_dataset(
     Args:
         source: one source or a sequence of them.
         dones: what ``dones`` (npz), or ``terminals`` in a file without ``timeouts``, mean: the end of value
-            ("terminated") or only of the recording ("truncated"). No file can tell.
+            ("terminated", taken where you do not say) or only of the recording ("truncated"). For files that cannot
+            tell; refused for others.
         action_low: lower action bound in the units of the log, one number or one per feature; replaces
             the file's.
         action_high: upper action bound, likewise.
@@ -86,7 +88,7 @@ def load_dataset(
             neither says and the actions could be either, the file is refused until you do.
         n_actions: how many choices there are, so that those the log never took still count; says ``discrete``
             as well.
-        horizon: the task's time limit in steps, used where a file has no truncation flags.
+        horizon: the task's time limit in steps, for files without truncation flags; refused for others.
         mapping: of tables, which column means what: a TOML file, or a dictionary of the same (see
             :class:`prudent.data.readers.mapping.TableMap`).
         seed: for built-in datasets, which are made on the spot.
@@ -112,7 +114,7 @@ def check_said(options: Options) -> None:
     Raises:
         DataError: one line that names it.
     """
-    if options.dones not in ("terminated", "truncated"):
+    if options.dones not in (None, "terminated", "truncated"):
         raise DataError(f'dones must be "terminated" or "truncated", got {options.dones!r}')
     if options.horizon is not None and options.horizon < 1:
         raise DataError(f"horizon must be 1 or more steps, got {options.horizon}")

@@ -1,12 +1,15 @@
 """Where episodes end, and which rows have a successor: what every flat log leaves partly unsaid."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from prudent.data.columns import blocks, counted, differing_rows
 from prudent.errors import DataError
+
+Dones = Literal["terminated", "truncated"]
+"""What flags mean that cannot tell it: the end of value, or only of the recording."""
 
 COMMON_HORIZON = 1000
 """Time limit of the locomotion tasks whose files most often come without timeouts."""
@@ -75,6 +78,22 @@ class Settled:
     keep: np.ndarray
     notes: tuple[str, ...]
     next_mask: np.ndarray | None = None
+
+
+def refuse_idle(
+    dones: Dones | None, told_apart: bool, horizon: int | None, truncated: np.ndarray | None, name: str
+) -> None:
+    """Refuse what the user says of a file whose flags say it themselves.
+
+    ``told_apart``: the file tells terminations from time limits. ``truncated`` (rows,) are its truncations.
+
+    Raises:
+        DataError: it would change nothing.
+    """
+    if dones is not None and told_apart:
+        raise DataError(f"{name}: dones does not apply to it, its flags tell terminations from time limits")
+    if horizon is not None and truncated is not None:
+        raise DataError(f"{name}: horizon does not apply to it, its flags say where the recording was cut")
 
 
 def settle(

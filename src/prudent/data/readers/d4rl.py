@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from prudent.data.columns import Bound, ask_whether_discrete, declared_discrete,
 from prudent.data.dataset import Dataset
 from prudent.data.readers import _hdf5, _keys
 from prudent.data.readers._budget import Budget
-from prudent.data.readers._episodes import COMMON_HORIZON, note_on_equal_lengths, settle
+from prudent.data.readers._episodes import COMMON_HORIZON, Dones, note_on_equal_lengths, refuse_idle, settle
 from prudent.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _WRONG = {**_keys.WRONG, "done": "terminals", "dones": "terminals"}
 def read(
     path: str | Path,
     *,
-    dones: Literal["terminated", "truncated"] = "terminated",
+    dones: Dones | None = None,
     horizon: int | None = None,
     action_low: Bound | None = None,
     action_high: Bound | None = None,
@@ -71,8 +71,10 @@ def read(
 class Declared:
     """What the user says of a file, and where not, the file of itself; see :func:`read`."""
 
-    dones: Literal["terminated", "truncated"] = "terminated"
+    dones: Dones | None = None
     horizon: int | None = None
+    asked_horizon: int | None = None
+    """The horizon where it is the user's word."""
     action_low: Bound | None = None
     action_high: Bound | None = None
     discrete: bool | None = None
@@ -92,7 +94,7 @@ def declared(
     file: "h5py.File",
     name: str,
     *,
-    dones: Literal["terminated", "truncated"] = "terminated",
+    dones: Dones | None = None,
     horizon: int | None = None,
     action_low: Bound | None = None,
     action_high: Bound | None = None,
@@ -106,7 +108,7 @@ def declared(
     """
     with _hdf5.reading(name):
         unread = _keys.unread(_there(file, name), EVERY, name, _WRONG)
-        horizon = horizon or _declared(file, "max_episode_steps", name)
+        filed_horizon = _declared(file, "max_episode_steps", name)
         true_successors = _declared(file, "true_successors", name, least=0)
         filed_n = _declared(file, "n_actions", name)
         filed = _declared(file, "discrete", name, least=0)
@@ -114,6 +116,7 @@ def declared(
     discrete, n_actions = declared_discrete(discrete, n_actions, None if filed is None else bool(filed), filed_n, name)
     return Declared(
         dones,
+        horizon or filed_horizon,
         horizon,
         filed_low if action_low is None else action_low,
         filed_high if action_high is None else action_high,
@@ -142,7 +145,7 @@ def check_required(table: Mapping[str, Any], name: str, told: Declared) -> None:
 def assemble(table: dict[str, np.ndarray], name: str, told: Declared) -> Dataset:
     """A dataset of the raw columns of a D4RL file; see :func:`read`."""
     check_required(table, name, told)
-    terminated, truncated, notes = end_flags(table, name, told.dones)
+    terminated, truncated, notes = end_flags(table, name, told)
     # Checked before episodes are worked out, so that a NaN is reported by the row it has in the file.
     raw = Dataset.from_columns(
         observation=table["observations"],
@@ -193,10 +196,20 @@ def others(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     return found
 
 
-def end_flags(
-    table: Mapping[str, Any], name: str, dones: Literal["terminated", "truncated"]
+def end_flags(table: Mapping[str, Any], name: str, told: Declared) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Terminations, truncations (None: unknown) and notes, of a table whose flags have been read.
+
+    Raises:
+        DataError: the user says of them what they say themselves.
+    """
+    terminals, timeouts, notes = _end_flags(table, name, told.dones)
+    refuse_idle(told.dones, "terminals" not in table or "timeouts" in table, told.asked_horizon, timeouts, name)
+    return terminals, timeouts, notes
+
+
+def _end_flags(
+    table: Mapping[str, Any], name: str, dones: Dones | None
 ) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """Terminations, truncations (None: unknown) and notes, of a table whose flags have been read."""
     rows = len(table["rewards"])
     notes: list[str] = []
     terminals = flags(table["terminals"], "terminals", name) if "terminals" in table else None

@@ -4,7 +4,7 @@ import io
 import tokenize
 import zipfile
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from prudent.data.columns import Bound, ask_whether_discrete, declared_discrete,
 from prudent.data.dataset import Dataset
 from prudent.data.readers import _keys
 from prudent.data.readers._budget import Budget
-from prudent.data.readers._episodes import note_on_equal_lengths, settle
+from prudent.data.readers._episodes import Dones, note_on_equal_lengths, refuse_idle, settle
 from prudent.errors import DataError
 
 _HEADER_BYTES = 10_000
@@ -28,7 +28,7 @@ _WRONG = {**_keys.WRONG, "done": "dones"}
 def read(
     path: str | Path,
     *,
-    dones: Literal["terminated", "truncated"] = "terminated",
+    dones: Dones | None = None,
     horizon: int | None = None,
     action_low: Bound | None = None,
     action_high: Bound | None = None,
@@ -64,6 +64,7 @@ def read(
     if discrete is None and action_low is None and "action_low" not in table:
         ask_whether_discrete(table["actions"], name)
     terminated, truncated, notes = _flags(table, name, dones)
+    refuse_idle(dones, bool(table.keys() & {"terminals", "timeouts"}), horizon, truncated, name)
     raw = Dataset.from_columns(
         observation=table["observations"],
         action=table["actions"],
@@ -93,7 +94,7 @@ def _told(table: dict[str, np.ndarray], unread: list[str]) -> str:
 
 
 def _flags(
-    table: dict[str, np.ndarray], name: str, dones: Literal["terminated", "truncated"]
+    table: dict[str, np.ndarray], name: str, dones: Dones | None
 ) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Terminations, truncations (None: unknown) and notes."""
     found = {key: flags(table[key], key, name) for key in FLAGS if key in table}

@@ -74,7 +74,7 @@ def of_hdf5(path: Path, options: Mapping[str, Any]) -> Iterator[Stream]:
         with _hdf5.reading(name):
             d4rl.check_required(nodes, name, told)
             flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
-        terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, told.dones)
+        terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, told)
         decided = _decide(nodes, terminated, truncated, told, name)
         if not decided.keep.any():
             raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
