@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ PARQUET = (".parquet", ".pq")
 MOST_COLUMNS = 16_384
 _HEADER_BYTES = 1 << 20
 _BLOCK = 4 << 20
+_NOT_CONVERTED = re.compile(
+    r"In CSV column #(\d+): Row #(\d+): CSV conversion error to (\w+).*: invalid value '(.*)'", re.S
+)
 # What tables of numbers never reach; deflate itself goes up to 1032.
 _GZIP_RATIO, _GZIP_FLOOR = 200, 32 << 20
 
@@ -116,7 +120,7 @@ def _csv(path: Path, kinds: Mapping[str, Kind], budget: Budget) -> "pa.Table":
     for name, kind in kinds.items():
         if kind == "time":
             wanted[name] = _type_of_time(path, name)
-    with _stream(path) as file:
+    with _stream(path) as file, _values_named(path):
         reader = arrow_csv.open_csv(
             file,
             read_options=arrow_csv.ReadOptions(block_size=_BLOCK, use_threads=False),
@@ -128,6 +132,28 @@ def _csv(path: Path, kinds: Mapping[str, Kind], budget: Budget) -> "pa.Table":
             budget.spend(batch.nbytes, stored=batch.nbytes, key="the rows so far", name=path.name)
             batches.append(batch)
         return pa.Table.from_batches(batches, reader.schema)
+
+
+@contextmanager
+def _values_named(path: Path) -> Iterator[None]:
+    """A value that is none of its column's kind is said as in any other table: by the column's name, rows from 0.
+
+    Raises:
+        DataError: there is one.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        found = _NOT_CONVERTED.match(str(error))
+        if found is None:
+            raise
+        column, row = column_names(path)[int(found[1])], int(found[2]) - 2
+        expected = "numbers" if found[3] == "double" else "points in time"
+        raise DataError(
+            f"{path.name}: column {shown(column)} holds {shown(found[4])} in row {row}, expected {expected}"
+        ) from error
 
 
 def _type_of_time(path: Path, name: str) -> Any:
