@@ -18,6 +18,7 @@ from prudent.data import Dataset
 from prudent.errors import ConfigError
 from prudent.evaluation import settings_of
 from prudent.ope import policy as policies
+from prudent.ope.episodes import check_rewards
 from prudent.ope.policy import Policy
 from prudent.population import Population
 from prudent.value_result import ValueResult, Weighed
@@ -54,12 +55,14 @@ def value(
     Raises:
         ConfigError: a policy is for other spaces or not fitted, all have diverged, members differ in their discount, or
             it is 1 where episodes do not terminate; a setting is out of its range.
-        DataError: too few episodes, rows in no order, or logged probabilities that are none.
+        DataError: too few episodes, rows in no order, rewards that are all the same, or logged probabilities that are
+            none.
     """
     asked, say = ope.Settings(**settings), told or (lambda _: None)
     groups = {"": _settings(agent, member)} | {name: _settings(other, None) for name, other in (compare or {}).items()}
     for group in groups.values():
         policies.check(policies.of(group[0].policies[0]), dataset)
+    check_rewards(dataset)
     gamma = _discount(groups[""]) if discount is None else discount
     log = ope.Evaluator(dataset, gamma, asked, seed)
     say(f"{dataset.name}: {len(log.episodes)} episodes, and a model of what made them")

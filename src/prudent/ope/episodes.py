@@ -13,6 +13,7 @@ import numpy as np
 
 from prudent import statistics
 from prudent.data import Dataset
+from prudent.data.audit import reward_constant
 from prudent.data.columns import counted
 from prudent.data.units import units
 from prudent.errors import ConfigError, DataError
@@ -120,6 +121,19 @@ class Episodes:
 def going_on(dataset: Dataset) -> np.ndarray:
     """(rows,) bool: whether there is a value behind each row: yes after a truncation, no after a termination."""
     return ~dataset.terminated
+
+
+def check_rewards(dataset: Dataset) -> None:
+    """Refuse rewards by which no policy can be told from another.
+
+    Raises:
+        DataError: they are all the same, and no episode ends by the task, or they are all 0.
+    """
+    if reward_constant(dataset) is not None:
+        raise DataError(
+            f"{dataset.name}: every reward is {dataset.reward[0]:g}, so no policy can be told from another: name the "
+            "column that says what went well"
+        )
 
 
 def lay_out(dataset: Dataset, discount: float, least: int = 2) -> Episodes:

@@ -22,6 +22,9 @@ def worth_table(heading: str, about: str, rows: Sequence[Row]) -> Table:
     found = rows[0][2]
     cells = [_estimate(found["behaviour"]), NOTHING, NOTHING, _whole(found, "behaviour")]
     shown.append({"name": "behaviour (what was logged)", "kind": "other", "cells": cells})
+    if "fitted_behaviour" in found:
+        cells = [_estimate(found["fitted_behaviour"]), NOTHING, NOTHING, NOTHING]
+        shown.append({"name": "behaviour, fitted likewise", "kind": "other", "cells": cells})
     note = (
         f"Value from the start states {about}, discounted by {found['discount']:g} a step, with 95 % intervals: by "
         "fitted Q evaluation (of the behaviour: what it earned), weighted doubly robust and per-decision weighted "
