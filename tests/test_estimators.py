@@ -241,6 +241,18 @@ def test_settings_that_make_no_sense(bad):
     assert "\n" not in str(caught.value)
 
 
+def test_no_answer_to_what_is_no_number(data):
+    one = agent().fit(data, steps=2)
+    observation = data.observation[:4].copy()
+    observation[2, 1] = np.nan
+    with pytest.raises(PrudentError, match="observation is NaN or infinite in 1 of 4 rows, the first is row 2"):
+        one.predict(observation)
+    with pytest.raises(PrudentError, match="observation is NaN or infinite: "):
+        one.act(observation[2])
+    with pytest.raises(PrudentError, match="action is NaN or infinite"):
+        one.q_value(observation[:1], np.full((1, 1), np.inf))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -1,13 +1,13 @@
 """Batches, trees of tensors and the settings of a population."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
 from prudent.algorithms import bc, cql
 from prudent.errors import ConfigError
-from prudent.types import Batch, Hyper, flatten, unflatten
+from prudent.types import Batch, Hyper, Spec, flatten, unflatten
 
 
 def test_map_reaches_every_tensor_and_nothing_else():
@@ -78,3 +78,19 @@ def test_any_dataclass_of_settings_will_do():
     hyper = Hyper([Own(0.5), Own(0.25)], "cpu")
     assert hyper.rate.tolist() == [0.5, 0.25]
     assert hyper.size == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"observation_size": 11}, "11 observation features against 3"),
+        ({"discrete": True}, "discrete actions against continuous actions"),
+        ({"action_size": 5}, "5 action features against 2"),
+        ({"action_low": None}, "no action_low against action_low -1 -2"),
+        ({"action_high": (1.0, 2.5)}, "action_high 1 2.5 against action_high 1 2"),
+    ],
+)
+def test_what_differs_between_spaces_is_said_in_words(changes, said):
+    one = Spec(3, 2, False, (-1.0, -2.0), (1.0, 2.0))
+    assert one.against(replace(one, **changes)) == said

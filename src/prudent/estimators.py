@@ -281,7 +281,12 @@ class Agent:
         size = getattr(self._fitted().spec, size_name)
         if array.ndim not in (1, 2) or array.shape[-1] != size:
             raise PrudentError(f"{what} has shape {array.shape}, expected ({size},) or (rows, {size})")
-        return np.atleast_2d(array), array.ndim == 1
+        rows = np.atleast_2d(array)
+        broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(broken):
+            where = "" if array.ndim == 1 else f" in {len(broken)} of {len(rows)} rows, the first is row {broken[0]}"
+            raise PrudentError(f"{what} is NaN or infinite{where}: a policy has no answer to that")
+        return rows, array.ndim == 1
 
 
 def _agent_type(name: str) -> type[Agent]:

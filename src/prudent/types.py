@@ -44,6 +44,28 @@ class Spec:
     action_low: tuple[float, ...] | None = None
     action_high: tuple[float, ...] | None = None
 
+    def against(self, other: "Spec") -> str:
+        """What ``other`` has that is not as here, in words; empty where they are the same."""
+        kinds = ("continuous actions", "discrete actions")
+        if other.observation_size != self.observation_size:
+            return f"{other.observation_size} observation features against {self.observation_size}"
+        if other.discrete != self.discrete:
+            return f"{kinds[other.discrete]} against {kinds[self.discrete]}"
+        if other.action_size != self.action_size:
+            counted = "actions" if self.discrete else "action features"
+            return f"{other.action_size} {counted} against {self.action_size}"
+        for end in ("action_low", "action_high"):
+            here, there = getattr(self, end), getattr(other, end)
+            if here != there:
+                return f"{_bounds(end, there)} against {_bounds(end, here)}"
+        return ""
+
+
+def _bounds(name: str, values: tuple[float, ...] | None) -> str:
+    if values is None:
+        return f"no {name}"
+    return f"{name} {' '.join(f'{value:.9g}' for value in values)}"
+
 
 @dataclass(frozen=True)
 class Batch:

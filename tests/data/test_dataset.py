@@ -104,12 +104,27 @@ def test_selection_and_split_keep_whole_episodes():
     assert "splitting needs" in complaint(data.split, 1.5)
 
 
+def test_a_split_tears_no_group_apart():
+    lengths = (4, 3, 5, 2, 6, 3, 3)
+    patients = np.repeat([7, 1, 7, 3, 1, 9, 9], lengths)
+    data = dataset(lengths, extra={"group": patients})
+    for seed in range(20):
+        first, second = data.split(0.5, seed=seed)
+        groups = [set(part.extra["group"].tolist()) for part in (first, second)]
+        assert not groups[0] & groups[1], f"seed {seed}: {groups}"
+        assert groups[0] | groups[1] == {1, 3, 7, 9}
+        assert first.n_episodes in (3, 4), f"seed {seed}: {first.n_episodes} of 7 episodes for a half"
+    alone = dataset((4, 3), extra={"group": np.ones(7)})
+    assert "two or more groups" in complaint(alone.split, 0.5)
+
+
 def test_join_counts_discrete_actions_over_all_parts():
     few = dataset(action=np.zeros(12, int), discrete=True)
     more = dataset(action=np.arange(12) % 4, discrete=True)
     for parts in ([few, more], [more, few]):
         assert Dataset.join(parts).spec.action_size == 4
-    assert "does not fit" in complaint(Dataset.join, [few, dataset()])
+    line = complaint(Dataset.join, [few, dataset()])
+    assert line == "dataset does not fit dataset: it has continuous actions against discrete actions", line
 
 
 def test_declared_number_of_actions():

@@ -70,7 +70,7 @@ def _merged(spec: Spec, other: Spec, name: str) -> Spec:
     if spec.discrete and other.discrete:
         spec, other = replace(spec, action_size=most), replace(other, action_size=most)
     if spec != other:
-        raise DataError(f"{name} does not fit what comes before it: {other} against {spec}")
+        raise DataError(f"{name} does not fit what comes before it: it has {spec.against(other)}")
     return spec
 
 

@@ -12,6 +12,7 @@ import torch
 
 from prudent.data import columns, masks
 from prudent.data.columns import Bound
+from prudent.data.units import units
 from prudent.errors import DataError
 from prudent.types import Batch, Spec
 
@@ -293,14 +294,20 @@ class Dataset:
     def split(self, fraction: float, seed: int = 0) -> tuple["Dataset", "Dataset"]:
         """Two datasets of whole episodes, the first with about ``fraction`` of them; deterministic by seed.
 
+        Where there is a column ``group``, the episodes of a group stay together.
+
         Raises:
-            DataError: there are fewer than two episodes, or the fraction is not inside (0, 1).
+            DataError: there are fewer than two episodes (or groups), or the fraction is not inside (0, 1).
         """
-        if self.n_episodes < 2 or not 0 < fraction < 1:
-            raise DataError(f"{self.name}: splitting needs two or more episodes and 0 < fraction < 1")
-        order = np.random.default_rng(seed).permutation(self.n_episodes)
-        cut = min(max(round(fraction * self.n_episodes), 1), self.n_episodes - 1)
-        return self.episodes(np.sort(order[:cut])), self.episodes(np.sort(order[cut:]))
+        unit_E, by = units(self)
+        size_U = np.bincount(unit_E)
+        if len(size_U) < 2 or not 0 < fraction < 1:
+            raise DataError(f"{self.name}: splitting needs two or more {by}s and 0 < fraction < 1")
+        order_U = np.random.default_rng(seed).permutation(len(size_U))
+        taken_U = size_U[order_U].cumsum()[:-1]
+        cut = int(np.abs(taken_U - fraction * self.n_episodes).argmin()) + 1
+        first_E = np.isin(unit_E, order_U[:cut])
+        return self.episodes(np.flatnonzero(first_E)), self.episodes(np.flatnonzero(~first_E))
 
     @staticmethod
     def join(datasets: Sequence["Dataset"], name: str | None = None) -> "Dataset":
@@ -318,7 +325,7 @@ class Dataset:
         for other in datasets[1:]:
             same = replace(other.spec, action_size=most) if other.spec.discrete else other.spec
             if same != spec:
-                raise DataError(f"{other.name} does not fit {first.name}: {other.spec} against {first.spec}")
+                raise DataError(f"{other.name} does not fit {first.name}: it has {spec.against(same)}")
         if len(datasets) == 1:
             return first if name is None else first.relabelled(name=name)
         datasets, filled = masks.join(datasets, spec.action_size)

@@ -1,11 +1,14 @@
 """What of a dataset is independent of what: its episodes, or groups of them (patients, plants, sites)."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from prudent.data.dataset import Dataset
+if TYPE_CHECKING:
+    from prudent.data.dataset import Dataset
 
 
-def units(dataset: Dataset) -> tuple[np.ndarray, str]:
+def units(dataset: "Dataset") -> tuple[np.ndarray, str]:
     """The unit of each episode, (episodes,) int64 from 0 on, and what a unit is: ``group`` or ``episode``.
 
     Units are what may be divided, resampled and counted; none may be torn apart. They are the groups where the dataset
