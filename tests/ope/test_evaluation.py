@@ -62,6 +62,17 @@ def test_the_improvement_is_paired(tabular):
     assert found.standard_error < np.hypot(tabular.wdr.standard_error, tabular.behaviour.standard_error)
 
 
+def test_fitted_values_are_compared_with_fitted_ones(tabular):
+    """The fitted value of the behaviour is near the exact one, and a difference of two fits has
+    neither the luck of the log's actions nor that of its start states."""
+    fitted, found = tabular.fitted_behaviour, tabular.improvement["fqe"]
+    assert abs(fitted.value - TABULAR.behaviour_value) < 0.08 * abs(TABULAR.behaviour_value), str(fitted)
+    assert fitted.method == "refit"
+    assert found.value == pytest.approx(tabular.fqe.value - fitted.value)
+    assert found.standard_error < np.hypot(tabular.fqe.standard_error, fitted.standard_error)
+    assert tabular.summary()["fitted_behaviour"]["value"] == fitted.value
+
+
 def test_the_undiscounted_return_is_that_of_the_recording(tabular):
     data = TABULAR.log(700, 0)
     assert tabular.undiscounted["behaviour"].value == pytest.approx(data.episode_returns.mean(), rel=1e-5)

@@ -27,11 +27,24 @@ def members(part, column="episode"):
 def test_every_episode_is_in_one_part(log):
     parts = divide(numbered(log), 0, 0, 6)
     found = [members(part) for part in (parts.train, parts.evaluation, parts.final)]
-    assert [len(own) for own in found] == [30, 10, 10]
+    assert [len(own) for own in found] == [29, 6, 15]
+    assert members(parts.ranking) == found[0] | found[1]
     assert set.union(*found) == set(range(50))
-    assert parts.summary() == {"by": "episode", "seed": [0, 0], "train": 30, "evaluation": 10, "final": 10}
-    assert parts.train.n_episodes == 30
+    assert parts.summary() == {"by": "episode", "seed": [0, 0], "train": 29, "evaluation": 6, "final": 15}
+    assert parts.train.n_episodes == 29
     assert "train part" in parts.train.name
+
+
+def test_of_a_large_log_some_of_the_training_part_ranks(log, monkeypatch):
+    """All of the evaluation part does, however large."""
+    whole = divide(numbered(log), 0, 0, 6)
+    monkeypatch.setattr("prudent.tuning.parts.RANKED", len(log) // 3)
+    parts = divide(numbered(log), 0, 0, 6)
+    assert members(parts.evaluation) < members(parts.ranking) < members(whole.ranking)
+    assert len(parts.ranking) <= len(log) // 3
+    assert members(parts.train) == members(whole.train)
+    monkeypatch.setattr("prudent.tuning.parts.RANKED", 1)
+    assert members(divide(numbered(log), 0, 0, 6).ranking) == members(whole.evaluation)
 
 
 def test_seeds_and_splits_divide_differently_and_again_alike(log):
@@ -50,7 +63,9 @@ def test_groups_stay_together(log):
     assert not found[0] & found[2]
     assert not found[1] & found[2]
     assert set.union(*found) == set(patients.tolist())
-    assert min(parts.evaluation.n_episodes, parts.final.n_episodes) >= 10
+    assert members(parts.ranking, "group") == found[0] | found[1]
+    assert parts.evaluation.n_episodes >= 6
+    assert parts.final.n_episodes >= 15
 
 
 def test_names_of_groups_may_be_text(log):
@@ -75,7 +90,7 @@ def test_groups_that_cannot_be_divided(log):
 
 
 def test_both_judging_parts_have_groups_enough():
-    """Ten episodes each of twenty patients: a fifth of the episodes would be four patients."""
+    """Ten episodes each of twenty patients: a tenth of the episodes would be two patients."""
     log = known.tabular(0).log(200, 0)
     parts = divide(replace(log, extra={"group": log.episode_of_row // 10}), 0, 0, 6)
     assert [len(members(part, "group")) for part in (parts.train, parts.evaluation, parts.final)] == [8, 6, 6]

@@ -13,6 +13,7 @@ from prudent import TuneResult, checkpoint, ope, tune
 from prudent.errors import ConfigError, PrudentError
 from prudent.ope import known
 from prudent.tuning import candidates, plan, run
+from prudent.tuning.result import order
 from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING
 from prudent.tuning.worth import Scales
 
@@ -71,7 +72,7 @@ def test_what_is_found(tuned):
     assert ranks[1].name == result.first.winner
     assert all(ranks[1].lower_bound >= c.lower_bound for c in result.first.candidates)
     assert result.alpha == ranks[1].alpha
-    assert result.first.parts == {"by": "episode", "seed": [0, 0], "train": 18, "evaluation": 6, "final": 6}
+    assert result.first.parts == {"by": "episode", "seed": [0, 0], "train": 15, "evaluation": 6, "final": 9}
     assert set(result.first.final["differences"]) >= {"policy - behaviour", "policy - BC", "BC - behaviour"}
     assert (folder / "tune.png").stat().st_size > 5000
     assert "What each is worth" in (folder / "report.html").read_text()
@@ -80,10 +81,28 @@ def test_what_is_found(tuned):
     assert all(reason in text for reason in result.reasons)
 
 
+def test_every_policy_is_ranked_by_the_same_episodes(tuned):
+    """Those that trained it and those that did not, but none of the final part."""
+    _, folder = tuned
+    worth = [json.loads(path.read_text())["worth"] for path in sorted((folder / "ranking").glob("*.json"))]
+    assert {own["summary"]["support"]["episodes"] for own in worth} == {21}
+    assert len({own["estimates"]["fitted_behaviour"]["value"] for own in worth}) == 1
+    final = [json.loads(path.read_text())["worth"] for path in (folder / "final").glob("*.json")]
+    assert {own["summary"]["support"]["episodes"] for own in final} == {9}
+
+
+def test_an_alpha_wins_by_all_of_its_seeds():
+    """One run of alpha 1 is the best, but its other seed is the worst; the mean of the seeds is what is chosen."""
+    places = order([1.0, 1.0, 5.0, 5.0, 9.0, None], [9.0, 0.0, 6.0, 7.0, -np.inf, -np.inf])
+    assert places == [3, 2, 0, 1]
+    assert order([None, None], [1.0, 2.0]) == [1, 0], "BC has no alpha: its best seed is taken"
+    assert order([1.0], [-np.inf]) == []
+
+
 def test_it_is_trained_on_its_own_part_alone(tuned, log):
     _, folder = tuned
     stored = json.loads((folder / "grid" / "config.json").read_text())
-    assert stored["dataset"]["episodes"] == 18
+    assert stored["dataset"]["episodes"] == 15
     assert stored["dataset"]["name"] == f"{log.name} (train part)"
     assert [step for step, _ in checkpoint.steps(folder / "grid")] == [20, 40], "checkpoints were thrown away"
 

@@ -15,12 +15,13 @@ def estimate(name, value, error=0.1):
     return interval.from_replicates(name, value, value + error * np.roll(NOISE, int(10 * value)))
 
 
-def worth(name, value, behaviour=1.0, error=0.1, wdr=None):
+def worth(name, value, behaviour=1.0, error=0.1, wdr=None, returned=None):
     unsupported = interval.unsupported("wdr", "too few")
     fqe = interval.unsupported("fqe", "60% of its actions") if value is None else estimate("fqe", value, error)
     support = {"support": {"outside": 0.02, "effective_sample_size": 25.0, "units": 40, "by": "episode"}}
     second = unsupported if wdr is None else estimate("wdr", wdr)
-    return Worth(name, fqe, second, estimate("behaviour", behaviour, error), support)
+    monte_carlo = estimate("behaviour", behaviour if returned is None else returned, error)
+    return Worth(name, fqe, second, monte_carlo, estimate("fitted behaviour", behaviour, error), support)
 
 
 @pytest.mark.parametrize(
@@ -42,10 +43,11 @@ def test_both_lower_bounds_have_to_lie_above_zero(policy, bc, error, verdict):
 
 
 def test_reasons_have_figures():
-    reasons = judge(worth("alpha=5", 3.0), worth("BC", 1.2)).reasons
+    reasons = list(judge(worth("alpha=5", 3.0), worth("BC", 1.2)).reasons)
     assert reasons[0].startswith("alpha=5 over what made the log: +2, 95 % interval +")
     assert reasons[0].endswith("shown to be better")
     assert reasons[1].startswith("alpha=5 over BC: +1.8")
+    assert reasons.pop(2).startswith("second estimator, policy - behaviour, Monte Carlo: +2")
     assert "2.0 % of the actions" in reasons[2]
     assert "40 final episodes are worth 25.0" in reasons[2]
 
@@ -62,3 +64,11 @@ def test_a_second_estimator_that_says_worse_forbids_it():
     found = judge(worth("alpha=5", 3.0, wdr=0.2), worth("BC", 1.2, wdr=1.2))
     assert found.verdict != DEPLOY
     assert "contradict each other" in found.reasons[-1]
+
+
+def test_returns_that_say_worse_forbid_it():
+    """The fitted value of the behaviour is the better yardstick, unless what the log returned is far above it."""
+    assert judge(worth("alpha=5", 3.0, returned=2.9), worth("BC", 1.2)).verdict == DEPLOY
+    found = judge(worth("alpha=5", 3.0, returned=4.0), worth("BC", 1.2))
+    assert found.verdict != DEPLOY
+    assert "Monte Carlo" in found.reasons[-1]

@@ -53,15 +53,31 @@ class Evaluator:
                 return counts
 
     @cached_property
+    def _course(self) -> fqe.Fitted:
+        """V of the behaviour, fitted from the log's own course: the members, then one for each resample."""
+        everything = np.ones(len(self.episodes), dtype=np.int64)
+        counts = [*[everything] * self.settings.members, *self.counts]
+        pools = [fqe.rows_of(self.episodes, own) for own in counts]
+        return fqe.fit(fqe.behaviour_decisions(self.episodes), pools, self.settings, self.seed + 1)
+
+    @cached_property
+    def fitted_behaviour(self) -> Estimate:
+        """Discounted value of the behaviour, fitted like that of a policy: what one is to be compared with.
+
+        What the start states, the rewards and the fit do to both alike cancels in their difference. Of Monte Carlo
+        returns the luck of every action and transition along the log remains.
+        """
+        s = self.settings
+        values = self._course.here(range(s.members + s.n_bootstrap), self.episodes.first)
+        return self._of_starts("fitted behaviour", values[: s.members], values[s.members :])
+
+    @cached_property
     def behaviour_value(self) -> Estimate:
         """Discounted value of the behaviour: Monte Carlo, and the fitted value of the behaviour behind a truncation."""
         log, s = self.episodes, self.settings
         ends = np.zeros((1 + s.n_bootstrap, len(log)))
         if log.tail_weight >= TAIL:
-            everything = np.ones(len(log), dtype=np.int64)
-            pools = [fqe.rows_of(log, counts) for counts in [*[everything] * s.members, *self.counts]]
-            fitted = fqe.fit(fqe.behaviour_decisions(log), pools, s, self.seed + 1)
-            values = fitted.ahead(range(len(pools)), log.last)
+            values = self._course.ahead(range(s.members + s.n_bootstrap), log.last)
             ends = np.concatenate([fqe.combine(values[: s.members])[None], values[s.members :]])
         returns = importance.monte_carlo(log, ends[0])
         value = float(returns.mean())
@@ -105,6 +121,7 @@ class Evaluator:
             wdr=self._weighted("wdr", fits, weights, lacking, effective),
             starts=fqe.combine(fits.start),
             behaviour=self.behaviour_value,
+            fitted_behaviour=self.fitted_behaviour,
             undiscounted=self._undiscounted(weights, lacking),
             support=support,
             calibration=self.behaviour.calibration,
@@ -139,11 +156,15 @@ class Evaluator:
         start_ME = fits.start
         if not np.isfinite(start_ME).all() or np.abs(start_ME).max() > DIVERGED * self.episodes.largest_value + 1e-6:
             return interval.unsupported("fqe", "the fitted values have diverged")
-        combined_E = fqe.combine(start_ME)
+        return self._of_starts("fqe", start_ME, fits.start_resampled if self.counts else start_ME[:0])
+
+    def _of_starts(self, name: str, members_ME: np.ndarray, resampled_BE: np.ndarray) -> Estimate:
+        """Of fitted values at the start states, by the members and by the critics of each resample."""
+        combined_E = fqe.combine(members_ME)
         if not self.counts:
-            return interval.from_starts("fqe", start_ME.mean(1), self.episodes.per_unit(combined_E))
-        resampled = [np.average(v, weights=c) for v, c in zip(fits.start_resampled, self.counts, strict=True)]
-        return interval.from_replicates("fqe", float(combined_E.mean()), np.array(resampled))
+            return interval.from_starts(name, members_ME.mean(1), self.episodes.per_unit(combined_E))
+        resampled = [np.average(v, weights=c) for v, c in zip(resampled_BE, self.counts, strict=True)]
+        return interval.from_replicates(name, float(combined_E.mean()), np.array(resampled))
 
     def _weighted(
         self, name: str, fits: "_Fits", weights: Weights | None, lacking: str | None, effective: float | None

@@ -45,13 +45,14 @@ def tabular(
     longest: int = 200,
     concentration: float = 3.0,
     floor: float = 0.3,
+    skill: float = 0.0,
 ) -> Known:
     """A random process; observations are one-hot states.
 
     At each step the task ends with probability ``termination`` and else the recording with ``truncation``, and at
     ``longest`` at the latest. ``shift`` is how far the target moves from the behaviour (0) to the optimal action (1).
     The behaviour mixes a draw from a Dirichlet distribution of this ``concentration`` (small: a favourite action in
-    each state) with a ``floor`` shared by all actions.
+    each state) with a ``floor`` shared by all actions; with probability ``skill`` it takes the optimal one instead.
     """
     rng = np.random.default_rng([seed, 1])
     move_SAS = rng.dirichlet(np.full(states, 0.5), size=(states, actions))
@@ -69,6 +70,7 @@ def tabular(
     best_SA = behaviour_SA
     for _ in range(states * actions):
         best_SA = np.eye(actions)[q_of(best_SA).argmax(1)]
+    behaviour_SA = (1 - skill) * behaviour_SA + skill * best_SA
     target_SA = (1 - shift) * behaviour_SA + shift * best_SA
     spec = Spec(states, actions, discrete=True)
 

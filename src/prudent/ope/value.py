@@ -51,6 +51,7 @@ class OffPolicyValue:
         fqe, pdwis, wdr: discounted value of the policy by each estimator.
         starts: (episodes,) fitted value of each start state, whose mean is that of ``fqe`` where it is supported.
         behaviour: discounted value of what made the log, by Monte Carlo.
+        fitted_behaviour: the same, fitted as ``fqe`` is.
         undiscounted: sum of rewards per episode as recorded (a truncation ends it): ``pdwis`` and ``behaviour``.
         support, calibration: how much to trust it.
         behaviour_source: ``logged`` where the log has the probabilities of its actions, else ``fitted``.
@@ -65,6 +66,7 @@ class OffPolicyValue:
     wdr: Estimate
     starts: np.ndarray
     behaviour: Estimate
+    fitted_behaviour: Estimate
     undiscounted: dict[str, Estimate]
     support: Support
     calibration: Calibration
@@ -74,12 +76,17 @@ class OffPolicyValue:
 
     @property
     def improvement(self) -> dict[str, Estimate]:
-        """``fqe``, ``pdwis`` and ``wdr`` less the behaviour, paired by episode or resample."""
-        return {e.name: interval.difference(e, self.behaviour) for e in (self.fqe, self.pdwis, self.wdr)}
+        """``fqe``, ``pdwis`` and ``wdr`` less the behaviour, paired by episode or resample.
+
+        Fitted values are compared with fitted ones, weighted returns with returns.
+        """
+        pairs = ((self.fqe, self.fitted_behaviour), (self.pdwis, self.behaviour), (self.wdr, self.behaviour))
+        return {own.name: interval.difference(own, other) for own, other in pairs}
 
     def summary(self) -> dict[str, Any]:
         """Ready for JSON; None stands for what has no value."""
         estimates = {e.name: e.summary() for e in (self.fqe, self.pdwis, self.wdr, self.behaviour)}
+        estimates["fitted_behaviour"] = self.fitted_behaviour.summary()
         return {
             "policy": self.name,
             "discount": self.discount,

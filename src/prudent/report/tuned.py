@@ -77,7 +77,9 @@ def _grid(result: Mapping[str, Any], split: Mapping[str, Any]) -> Table:
         cells += [_whole(c["rank"])] + ([number(checked["returns"].get(name))] if checked else [])
         kind = "overall" if name == result["kept"] else "other" if c["alpha"] is None else "member"
         rows.append({"name": name, "kind": kind, "cells": cells})
-    note = "Ranked by the lower end of the interval, on the part that ranks. Bold is what is kept. "
+    note = (
+        "Ranked by alpha, by the mean lower end of its runs' intervals, then by each one's own. Bold is what is kept. "
+    )
     note += "; ".join(f"{c['name']}: {c['reason']}" for c in (*split["candidates"], *split["imitators"]) if c["reason"])
     if checked:
         note += f" Returns in {checked['env']} are a check made afterwards; they chose nothing."

@@ -25,7 +25,8 @@ def figure(result: TuneResult) -> "Figure":
     canvas = style.new_figure(8.2, 4.4)
     axes = canvas.add_subplot()
     about = (
-        f"{result.plan['dataset']['name']}: fitted Q evaluation on the evaluation part, its interval over start states"
+        f"{result.plan['dataset']['name']}: fitted Q evaluation on training and evaluation part, its interval over "
+        "start states"
     )
     style.quiet(axes, f"Verdict: {result.verdict}", below=style.label_text(about, longest=110))
     alphas = sorted({c.alpha for c in split.candidates if c.alpha is not None})

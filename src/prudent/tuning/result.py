@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from prudent import runs
@@ -24,8 +25,8 @@ class Candidate:
         q, peak_step, peak_q: average dataset Q at that step, and where its curve peaked.
         reading: how the curve reads, in words; of BC why this checkpoint.
         curve: (step, average dataset Q or None) of each checkpoint; of BC log-likelihoods on the evaluation part.
-        value, interval: by fitted Q evaluation on the evaluation part; None where ``reason`` says why.
-        rank: by the lower end of the interval, from 1; None without one.
+        value, interval: by fitted Q evaluation on training and evaluation part; None where ``reason`` says why.
+        rank: as :func:`ranked` has it, from 1; None without an interval.
     """
 
     name: str
@@ -49,10 +50,21 @@ class Candidate:
 
 
 def ranked(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The same, in the same order, with their ranks."""
-    order = sorted((c for c in candidates if c.interval is not None), key=lambda c: -c.lower_bound)
-    ranks = {c.name: rank for rank, c in enumerate(order, 1)}
-    return tuple(replace(c, rank=ranks.get(c.name)) for c in candidates)
+    """The same, in the same order, with their ranks, see :func:`order`."""
+    best = order([c.alpha for c in candidates], [c.lower_bound for c in candidates])
+    ranks = {place: rank for rank, place in enumerate(best, 1)}
+    return tuple(replace(c, rank=ranks.get(place)) for place, c in enumerate(candidates))
+
+
+def order(alphas: Sequence[float | None], bounds: Sequence[float]) -> list[int]:
+    """Places of the runs, the best first: the alpha with the highest mean bound over its seeds, then the highest bound.
+
+    What one seed gains over another is mostly the error of its estimate, of which the highest of all runs would be the
+    luckiest. Runs without a bound (minus infinity) are left out, also from the mean.
+    """
+    known = [place for place, bound in enumerate(bounds) if bound > -math.inf]
+    means = {a: mean(bounds[place] for place in known if alphas[place] == a) for a in {alphas[p] for p in known}}
+    return sorted(known, key=lambda place: (-means[alphas[place]], -bounds[place]))
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,7 @@ class Split:
 
     Attributes:
         parts: episodes of each part, ``by``, ``seed``.
-        behaviour: what made the log, on the evaluation part: ``{"value", "interval", ...}``.
+        behaviour: what made the log, on training and evaluation part: ``{"value", "interval", ...}``.
         candidates, imitators: the grid and BC.
         winner, imitator: the names of the first of each; ``winner`` None where no run can be ranked.
         verdict, reasons: see :mod:`prudent.tuning.verdict`.
@@ -199,7 +211,7 @@ class TuneResult:
         lines += [
             f"{c.name}: {c.reason}" for c in (*split.candidates, *split.imitators) if c.reason and c.value is None
         ]
-        lines += [f"behaviour on the evaluation part: {_text(split.behaviour['value'])}", ""]
+        lines += [f"behaviour on the same episodes: {_text(split.behaviour['value'])}", ""]
         lines += [f"verdict: {self.verdict}", *(f"  - {reason}" for reason in self.reasons)]
         if len(self.splits) > 1:
             told = self.stability

@@ -37,9 +37,10 @@ def tune(
     """Choose alpha and a policy from a log alone, and say whether it is good enough to deploy.
 
     Episodes (or groups, where the log has a column ``group``) are divided into three parts. On the first the grid
-    alpha x seed is trained as one population, and BC; on the second each run's checkpoint (the peak of its average
-    dataset Q) is ranked by the lower bound of fitted Q evaluation; on the third the winner, BC and the behaviour are
-    weighed against each other, and the verdict falls. What was done is kept in ``out``, and the same call goes on.
+    alpha x seed is trained as one population, and BC; on the first two each run's checkpoint (the peak of its average
+    dataset Q) is weighed by fitted Q evaluation, and the alpha taken whose lower bounds are the highest on average; on
+    the third the winner, BC and the behaviour are weighed against each other, and the verdict falls. What was done is
+    kept in ``out``, and the same call goes on.
 
     Args:
         dataset: the log.
@@ -101,7 +102,7 @@ def _split(asked: Plan, parts: Parts, folder: Path) -> Split:
     trained = _train_grid(grid, parts.train, asked)
     _train(bc, parts.train, asked.imitation, asked.imitators, asked)
     s, discount = asked.settings, asked.config.discount
-    scales = Scales(parts.evaluation, discount, s.ranking, s.seed, folder / "ranking")
+    scales = Scales(parts.ranking, discount, s.ranking, s.seed, folder / "ranking")
     chosen = from_grid(asked, grid, parts.train) if trained else [diverged(m) for m in asked.members]
     imitators = from_bc(asked, bc, parts.evaluation)
     weighed = list(_weigh([(c, grid) for c in chosen] + [(c, bc) for c in imitators], scales))
@@ -170,7 +171,7 @@ def _train(folder: Path, data: Dataset, algorithm: str, members: Sequence[Member
 
 
 def _weigh(candidates: Sequence[tuple[Candidate, Path]], scales: Scales) -> Iterator[Candidate]:
-    """Each candidate with its value on the evaluation part."""
+    """Each candidate with its value on the part that ranks."""
     began, fresh = time.monotonic(), 0
     for number, (c, run) in enumerate(candidates, 1):
         if c.step is None:

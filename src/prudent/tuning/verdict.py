@@ -23,15 +23,19 @@ class Judgement:
 def judge(winner: Worth | None, bc: Worth, why_none: str = "") -> Judgement:
     """Deploy only what is better than the behaviour and than BC, with 95 % confidence each.
 
+    Fitted values are compared with the fitted value of the behaviour. Its Monte Carlo return and WDR see less, and may
+    contradict.
+
     ``winner`` None: no policy of the grid can be ranked, ``why_none`` says why.
     """
-    gains = {"BC - behaviour": ope.difference(bc.fqe, bc.behaviour)}
+    gains = {"BC - behaviour": ope.difference(bc.fqe, bc.fitted_behaviour)}
     reasons = [] if why_none == "" else [why_none]
     contradiction = ""
     if winner is not None:
-        gains["policy - behaviour"] = ope.difference(winner.fqe, winner.behaviour)
+        gains["policy - behaviour"] = ope.difference(winner.fqe, winner.fitted_behaviour)
         gains["policy - BC"] = ope.difference(winner.fqe, bc.fqe)
         seconds = {
+            "policy - behaviour, Monte Carlo": ope.difference(winner.fqe, winner.behaviour),
             "policy - behaviour, WDR": ope.difference(winner.wdr, winner.behaviour),
             "policy - BC, WDR": ope.difference(winner.wdr, bc.wdr),
         }

@@ -15,18 +15,19 @@ from prudent.errors import PrudentError
 from prudent.ope import Estimate
 from prudent.ope.value import Support
 
-KEPT = ("fqe", "wdr", "behaviour")
+KEPT = ("fqe", "wdr", "behaviour", "fitted_behaviour")
 """Estimates that are kept whole, with what pairing needs."""
 
 
 @dataclass(frozen=True, eq=False)
 class Worth:
-    """One policy on one part: three estimates, and everything else as :meth:`ope.OffPolicyValue.summary` has it."""
+    """One policy on one part: four estimates, and everything else as :meth:`ope.OffPolicyValue.summary` has it."""
 
     name: str
     fqe: Estimate
     wdr: Estimate
     behaviour: Estimate
+    fitted_behaviour: Estimate
     summary: dict[str, Any]
 
     @property
@@ -37,7 +38,7 @@ class Worth:
     @classmethod
     def of(cls, name: str, found: ope.OffPolicyValue) -> "Worth":
         """From what an evaluator found."""
-        return cls(name, found.fqe, found.wdr, found.behaviour, found.summary())
+        return cls(name, found.fqe, found.wdr, found.behaviour, found.fitted_behaviour, found.summary())
 
     def to_json(self) -> dict[str, Any]:
         """The inverse of :meth:`from_json`."""
