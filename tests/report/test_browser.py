@@ -1,12 +1,19 @@
 """The report in a real browser: it is drawn, complains of nothing, asks for nothing, runs nothing of a stranger's."""
 
 import io
+import json
 
 import pytest
 from PIL import Image, ImageStat
 
+import prudent
 from helpers.browser import DESKTOP, PHONE, PROGRAM, Browser
+from prudent import algorithms
+from prudent.members import grid
+from prudent.ope import known
+from prudent.population import Population
 from prudent.report import write_report
+from prudent.scaling import Scaling
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no chromium here (Debian: apt install chromium)")
 
@@ -45,6 +52,24 @@ def test_a_comparison_is_drawn_on_a_desk_and_on_a_phone(make_run, browser):
     path = write_report(folder, {"BC": make_run("bc", algorithm="bc", alphas=(0.0,))})
     for size in (DESKTOP, PHONE):
         assert_shown(browser.show(path, size, FACTS), images=6)
+
+
+def test_a_run_that_was_only_weighed_by_its_log(tmp_path, browser):
+    problem = known.quadratic(0)
+    data = problem.log(20, 0).relabelled(name=HOSTILE)
+    members = grid(algorithms.get("cql").Config(hidden=(8,)), {"alpha": [1.0, 5.0]}, [0])
+    agent = Population("cql", members, data.spec, Scaling.fit(data, True))
+    quick = {"members": 2, "folds": 2, "n_bootstrap": 0, "steps": 20, "behaviour_steps": 20, "max_outside": 1.0}
+    value = prudent.value(agent, data, compare={HOSTILE: problem.behaviour}, **quick)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    config = {"algorithm": "cql", "members": [{"name": name} for name in agent.names], "dataset": {"name": HOSTILE}}
+    for name, content in (("config", config), ("value", {"step": None, **value.to_json()})):
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    path = write_report(folder)
+    assert "Worth by the log" in path.read_text()
+    for size in (DESKTOP, PHONE):
+        assert_shown(browser.show(path, size, FACTS), images=1)
 
 
 def test_a_hostile_name_does_nothing(make_run, browser):
