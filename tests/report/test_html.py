@@ -295,5 +295,5 @@ def test_the_template_is_package_data():
 def test_only_conservative_critics_are_called_so(make_run):
     small = {"seeds": (0,), "video": False}
     cql, other = make_run(alphas=(5.0,), **small), make_run("bc", algorithm="bc", alphas=(0.0,), **small)
-    assert "what makes the critics conservative" in html.write_report(cql).read_text()
-    assert "conservative" not in html.write_report(other).read_text().partition("<body>")[2]
+    assert "what makes the critics conservative" in write_report(cql).read_text()
+    assert "conservative" not in write_report(other).read_text().partition("<body>")[2]
