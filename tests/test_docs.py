@@ -126,8 +126,9 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
         monkeypatch.setattr(place, understood)
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command, comments=True)[1:]
-    if words[0] in ("evaluate", "finetune", "support"):
-        Path(words[1]).mkdir(parents=True)
+    if words[0] in ("evaluate", "finetune", "support", "value"):
+        for run in (words[1], *(word.partition("=")[2] for word in words[2:] if "=" in word)):
+            Path(run).mkdir(parents=True)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(Understood):
         cli.main(words)
