@@ -56,8 +56,15 @@ def test_data_without_an_answer_are_refused(log):
     asked = plan.make(log, None, [1.0], [0], {"discount": 0.9})
     plan.check_data(log, asked)
     inside = ~log.followed & ~log.terminated
+    ends = log.terminated | log.truncated
+    # A task that is to last, as cartpole is, says by its ends how well it went.
+    plan.check_data(replace(log, reward=np.ones(len(log), np.float32)), asked)
     for changed, complaint in (
-        ({"reward": np.full(len(log), 2.0, np.float32)}, "every reward is 2, so no policy can be told from another"),
+        ({"reward": np.zeros(len(log), np.float32)}, "every reward is 0, so no policy can be told from another"),
+        (
+            {"reward": np.full(len(log), 2.0), "terminated": np.zeros(len(log), bool), "truncated": ends},
+            "every reward is 2, so no policy",
+        ),
         ({"truncated": log.truncated & ~inside}, "truncation flags are missing"),
         ({"extra": {"behavior_log_prob": np.full(len(log), -np.inf)}}, "probability zero"),
         ({"extra": {"behavior_log_prob": np.full(len(log), 0.5)}}, "probability above one"),

@@ -305,7 +305,7 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
 @pytest.mark.parametrize(
     ("case", "complaint"),
     [
-        ({"rewards": "constant"}, "every reward is 1"),
+        ({"rewards": "constant"}, "every reward is 0"),
         ({"terminals": None, "timeouts": None}, "nothing says where value ends"),
         ({"episodes": 1}, "tuning needs 18 or more"),
         ({"behavior_log_prob": -np.inf}, "probability zero"),
@@ -326,7 +326,7 @@ def test_mistakes_end_in_one_line_and_write_nothing(tmp_path, log, case, complai
         part = replace(part, extra={"behavior_log_prob": np.full(len(part), case["behavior_log_prob"])})
     changes = {key: None for key in ("terminals", "timeouts") if key in case}
     if "rewards" in case:
-        changes["rewards"] = np.ones(len(part), np.float32)
+        changes["rewards"] = np.zeros(len(part), np.float32)
     path = save(tmp_path / "log.npz", part, **changes)
     if part.extra:  # columns that this kind of file has no place for
         monkeypatch.setattr("prudent.data.load_dataset", lambda **_: part)

@@ -4,16 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
-
 from prudent import algorithms, ope
 from prudent.config import check_names, check_positive, from_json, member_fields, to_json
 from prudent.data import Dataset
-from prudent.errors import ConfigError, DataError
+from prudent.errors import ConfigError
 from prudent.loop import Options
 from prudent.members import Member, grid, split_settings
 from prudent.ope.behaviour import logged_log_prob
-from prudent.ope.episodes import lay_out
+from prudent.ope.episodes import check_rewards, lay_out
 
 ALPHAS: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 SEEDS: tuple[int, ...] = (0, 1, 2)
@@ -164,13 +162,9 @@ def check_data(dataset: Dataset, plan: Plan) -> None:
     """Refuse data out of which nothing can be chosen, before anything is trained.
 
     Raises:
-        DataError: rewards are constant, rows do not follow each other, or logged probabilities are none.
+        DataError: rewards tell no policy from another, rows do not follow each other, or logged probabilities are none.
     """
-    if np.ptp(dataset.reward) == 0:
-        raise DataError(
-            f"{dataset.name}: every reward is {dataset.reward[0]:g}, so no policy can be told from another: name the "
-            "column that says what went well"
-        )
+    check_rewards(dataset)
     lay_out(dataset, plan.config.discount, least=1)  # divide() says how many episodes it needs
     logged_log_prob(dataset)
 
