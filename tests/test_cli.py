@@ -335,6 +335,7 @@ OTHER_MISTAKES = [
     ("train --resume", "expected one argument"),
     ("evaluate", "required: run"),
     ("evaluate nowhere", "nowhere: no such folder"),
+    ("evaluate log.npz", "log.npz: a file, expected a run folder"),
     ("evaluate full", "no checkpoint here to load"),
     ("evaluate full --episodes 0", "--episodes must be 1 or more"),
     ("evaluate full --episode 3", "did you mean --episodes?"),

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -494,6 +495,14 @@ def test_nothing_left_to_do_is_said_and_missing_ends_are_made(log, tmp_path, cap
     assert "at step 20, 10 were asked for" in capsys.readouterr().out
     assert runs.read_json(run / "config.json")["train"]["steps"] == 20
     assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def test_what_the_reader_noticed_is_said_before_training(tmp_path, capsys):
+    log = write_log(tmp_path / "ends.npz", terminals=None, timeouts=None, dones=np.arange(1, 241) % 40 == 0)
+    assert prudent("train", log, *flags("bc"), "--steps", 5, "--out", tmp_path / "run") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("ends.npz: dones alone cannot tell a termination from a time limit"), out
+    assert out.index("looks like a time limit") < out.index("memory:"), out
 
 
 def test_another_machine_is_mentioned(log, tmp_path, capsys):

@@ -79,8 +79,8 @@ class Plan:
         """Refuse what would change nothing."""
         if set(self.policies) == {"random"} and (self.noise or self.deterministic):
             raise ConfigError("collect: noise and deterministic are for runs and sac, a random policy has neither")
-        if self.level == REPLAY and self.noise:
-            raise ConfigError("collect: medium-replay is what sac saw while it learned: no --noise on top")
+        if self.level == REPLAY and (self.noise or self.deterministic):
+            raise ConfigError("collect: medium-replay is what sac saw while it learned: no --noise, no --deterministic")
         if self.member is not None and not set(self.policies) - {"random", "sac"}:
             raise ConfigError("collect: member is one of a run, and no run is among the policies")
 

@@ -59,6 +59,8 @@ def train(
         runs.write_json(folder / "config.json", runs.describe(population, dataset, settings))
         runs.write_json(folder / "environment.json", runs.environment(device, dataset))
         runs.write_json(folder / "dataset.json", histograms(dataset))
+        for note in dataset.notes:
+            print(f"{dataset.name}: {note}")
         return _run(population, dataset, options, folder)
 
 

@@ -12,6 +12,16 @@ def free_folder(stem: str) -> Path:
     return next(Path(name) for name in names if not Path(name).exists())
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a run, or a checkpoint of one, that is no folder.
+
+    Raises:
+        ConfigError: it is not there, or a file.
+    """
+    if not path.is_dir():
+        raise ConfigError(f"{path}: a file, expected a run folder" if path.is_file() else f"{path}: no such folder")
+
+
 def add_data_flags(parser: Any) -> None:
     group = parser.add_argument_group("data")
     group.add_argument("--dones", choices=("terminated", "truncated"), help="what dones mean where a file cannot tell")

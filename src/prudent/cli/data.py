@@ -109,8 +109,7 @@ def collect(words: list[str]) -> None:
     group = parser.add_argument_group("sac")
     group.add_argument(
         "--level",
-        default="medium",
-        help="medium (a third of the way from random to expert), expert, "
+        help="medium (the default: a third of the way from random to expert), expert, "
         "medium-expert, medium-replay (all that sac saw until it was medium), or a share such as 0.5",
     )
     group.add_argument(
@@ -131,8 +130,9 @@ def collect(words: list[str]) -> None:
     if given["threads"] < 1:
         parser.error(f"--threads must be 1 or more, got {given['threads']}")
     learning = {f.name: given[f.name] for f in fields(Learning) if f.name in given}
-    if learning and "sac" not in given["policy"]:
-        parser.error(f"--{next(iter(learning)).replace('_', '-')} is for the policy sac")
+    told = [*learning, *(name for name in ("level", "reference") if given[name] is not None)]
+    if told and "sac" not in given["policy"]:
+        parser.error(f"--{told[0].replace('_', '-')} is for the policy sac")
     own = {f.name: given[f.name] for f in fields(collecting.Plan) if f.name in given and given[f.name] is not None}
     if given["level"] != collecting.REPLAY:
         own.setdefault("steps", 100_000)

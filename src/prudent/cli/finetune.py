@@ -3,8 +3,7 @@
 from dataclasses import fields
 from pathlib import Path
 
-from prudent.cli._common import add_data_flags, data_options, free_folder
-from prudent.errors import ConfigError
+from prudent.cli._common import add_data_flags, check_folder, data_options, free_folder
 
 
 def finetune(words: list[str]) -> None:
@@ -28,8 +27,7 @@ def finetune(words: list[str]) -> None:
     settings = Settings(**{f.name: given[f.name] for f in fields(Settings) if f.name in given})
     if given["out"] is not None:
         runs.check_free(given["out"], "choose another folder")
-    if not given["run"].is_dir():
-        raise ConfigError(f"finetune: {given['run']}: no such folder")
+    check_folder(given["run"])
 
     from prudent import finetune as online
     from prudent.data import load_dataset

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from prudent.cli._common import free_folder, named_runs
+from prudent.cli._common import check_folder, free_folder, named_runs
 from prudent.errors import ConfigError
 
 
@@ -24,8 +24,7 @@ def evaluate(words: list[str]) -> None:
     from prudent import checkpoint, runs
     from prudent.evaluate import evaluate_both
 
-    if not found.run.is_dir():
-        raise ConfigError(f"{found.run}: no such folder")
+    check_folder(found.run)
     population, _, skipped = checkpoint.load(found.run)
     env_id = found.env or runs.environment_of(found.run)
     for reason in skipped:

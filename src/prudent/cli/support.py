@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from prudent.cli._common import add_data_flags, data_options, own_dataset
+from prudent.cli._common import add_data_flags, check_folder, data_options, own_dataset
 from prudent.errors import ConfigError
 
 
@@ -33,8 +33,7 @@ def support(words: list[str]) -> None:
     given = vars(parser.parse_strict(words))
     settings = {f.name: given[f.name] for f in fields(Settings) if f.name in given}
     Settings(**settings)
-    if not given["run"].is_dir():
-        raise ConfigError(f"{given['run']}: no such folder")
+    check_folder(given["run"])
     _check_picture(given["picture"])
 
     from prudent import checkpoint

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from prudent.cli._common import add_data_flags, data_options, named_runs, own_dataset
+from prudent.cli._common import add_data_flags, check_folder, data_options, named_runs, own_dataset
 from prudent.errors import ConfigError
 
 
@@ -41,8 +41,7 @@ def value(words: list[str]) -> None:
     Settings(**settings)
     rivals = named_runs(given["compare"], "value")
     for path in (given["run"], *rivals.values()):
-        if not path.is_dir():
-            raise ConfigError(f"{path}: no such folder")
+        check_folder(path)
     if given["seed"] < 0:
         raise ConfigError(f"value: --seed must be 0 or more, got {given['seed']}")
     figures = _weigh(given, rivals, settings)
