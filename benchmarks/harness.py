@@ -71,7 +71,7 @@ class Result:
         """The result as JSON, in a file named after part and threads."""
         path = folder / f"{self.part}-{self.environment['threads']}-threads.json"
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_rounded(asdict(self)), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(rounded(asdict(self)), indent=1) + "\n", encoding="utf-8")
         return path
 
 
@@ -138,10 +138,10 @@ def shown(figures: Spread, form: str = ".2f") -> str:
     return f"{figures['median']:{form}} ({figures['min']:{form}} to {figures['max']:{form}})"
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Five significant digits: nothing here repeats better."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
-        return {key: _rounded(v) for key, v in value.items()}
-    return [_rounded(v) for v in value] if isinstance(value, list | tuple) else value
+        return {key: rounded(v) for key, v in value.items()}
+    return [rounded(v) for v in value] if isinstance(value, list | tuple) else value

@@ -12,94 +12,81 @@ figures of each:
 
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-from benchmarks import work
 from benchmarks.harness import Result, Settings, Turn, column, ratio, shown, spread
-from benchmarks.peers.client import Peer, save_columns
+from benchmarks.peers.client import Peer
 
 MEMBERS = (1, 2, 4, 8)
 HIDDEN = {"2 x 64": (64, 64), "2 x 256": (256, 256)}
-CALLS = {"2 x 64": 12, "2 x 256": 3}
+CALLS = {"2 x 64": 4, "2 x 256": 1}
 
 
-def together(peers: Sequence[Peer], calls: int) -> tuple[float, float]:
+def together(peers: Sequence[Peer], step: str, calls: int, threads: int = 1) -> tuple[float, float]:
     """Milliseconds per step when all are asked at once: on the wall until the last has answered, and each one's mean
     of its own processor time."""
     began = time.perf_counter()
     for peer in peers:
-        peer.ask(calls)
+        peer.ask(calls, step, threads)
     own = [peer.answer()["process"] for peer in peers]
     return 1000 * (time.perf_counter() - began) / calls, statistics.mean(own)
 
 
-def turns_of(alone: Peer, all_threads: Peer, apart: Sequence[Peer], rounds: int, calls: int) -> list[Turn]:
-    """Both ways in turn, milliseconds per member-step: ``..._cpu`` of the processor, ``..._wall`` on the wall."""
-    count, turns = len(apart), []
-    for _ in range(rounds + 1):
-        stacked_cpu = together([alone], calls)[1] / count
-        stacked_wall = together([all_threads], calls)[0] / count
-        wall, cpu = together(apart, calls)
-        turns.append(
-            {
-                "stacked_cpu": stacked_cpu,
-                "stacked_wall": stacked_wall,
-                "processes_cpu": cpu,
-                "processes_wall": wall / count,
-            }
-        )
-    return turns[1:]
+def turn(stacked: Peer, apart: Sequence[Peer], name: str, calls: int, processors: int) -> Turn:
+    """Both ways once, milliseconds per member-step: ``..._cpu`` of the processor, ``..._wall`` on the wall."""
+    count = len(apart)
+    _, stacked_cpu = together([stacked], f"{name} {count}", calls)
+    stacked_wall, _ = together([stacked], f"{name} {count}", calls, processors)
+    wall, cpu = together(apart, f"{name} 1", calls)
+    return {
+        "stacked_cpu": stacked_cpu / count,
+        "stacked_wall": stacked_wall / count,
+        "processes_cpu": cpu,
+        "processes_wall": wall / count,
+    }
 
 
-def of_width(name: str, members: Sequence[int], settings: Settings, data: Path) -> dict[str, dict[str, Any]]:
-    """What was found for each number of members."""
-    processors = sorted(os.sched_getaffinity(0))
-    calls = 1 if settings.small else CALLS[name]
-    one = {"hidden": HIDDEN[name], "members": 1}
-    found: dict[str, dict[str, Any]] = {}
-    with ExitStack() as stack:
-        apart = [
-            stack.enter_context(Peer("prudent", data, 1, cpu=processors[i % len(processors)], options=one))
-            for i in range(max(members))
-        ]
-        for count in members:
-            several = {**one, "members": count}
-            alone = apart[0] if count == 1 else Peer("prudent", data, 1, options=several)
-            with ExitStack() as inner:
-                if count > 1:
-                    inner.enter_context(alone)
-                all_threads = inner.enter_context(Peer("prudent", data, len(processors), options=several))
-                turns = turns_of(alone, all_threads, apart[:count], settings.rounds, calls)
-            found[str(count)] = {
-                "ms": {what: column(turns, what) for what in turns[0]},
-                "per_second": {
-                    way: spread([1000 / turn[f"{way}_wall"] for turn in turns]) for way in ("stacked", "processes")
-                },
-                "stacked_over_processes_cpu": ratio(turns, "stacked_cpu", "processes_cpu"),
-                "stacked_over_processes_wall": ratio(turns, "stacked_wall", "processes_wall"),
-            }
-    return found
+def figures_of(turns: Sequence[Turn]) -> dict[str, Any]:
+    """What the turns of one width and number of members say."""
+    ways = ("stacked", "processes")
+    return {
+        "ms": {what: column(turns, what) for what in turns[0]},
+        "per_second": {way: spread([1000 / each[f"{way}_wall"] for each in turns]) for way in ways},
+        "stacked_over_processes": {
+            clock: ratio(turns, f"stacked_{clock}", f"processes_{clock}") for clock in ("cpu", "wall")
+        },
+    }
 
 
 def measure(settings: Settings) -> Result:
     """Small and large networks, by number of members."""
     members = (2,) if settings.small else MEMBERS
-    with tempfile.TemporaryDirectory() as folder:
-        data = save_columns(Path(folder), work.columns(100))
-        names = ("2 x 64",) if settings.small else tuple(HIDDEN)
-        widths = {name: of_width(name, members, settings, data) for name in names}
+    hidden = {"2 x 64": HIDDEN["2 x 64"]} if settings.small else HIDDEN
+    processors = sorted(os.sched_getaffinity(0))
+    widths: dict[str, dict[str, Any]] = {}
+    with ExitStack() as stack:
+        stacked, *apart = [
+            stack.enter_context(Peer("prudent", None, 1, cpu=cpu, options={"hidden": hidden}))
+            for cpu in (None, *(processors[i % len(processors)] for i in range(max(members))))
+        ]
+        for name in hidden:
+            calls = 1 if settings.small else CALLS[name]
+            widths[name] = {}
+            for count in members:
+                turns = [
+                    turn(stacked, apart[:count], name, calls, len(processors)) for _ in range(settings.rounds + 1)
+                ][1:]
+                widths[name][str(count)] = figures_of(turns)
     return Result(
         part="populations",
-        what=f"members as one program and as processes, {len(os.sched_getaffinity(0))} processors, the work item",
+        what=f"members as one program and as processes, {len(processors)} processors, the work item",
         clock="process",
         margin=0.25,
         ratios={
-            f"{name}, P {count}, stacked over processes": figures["stacked_over_processes_cpu"]
+            f"{name}, P {count}, stacked over processes": figures["stacked_over_processes"]["cpu"]
             for name, found in widths.items()
             for count, figures in found.items()
         },

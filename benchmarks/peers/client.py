@@ -33,13 +33,13 @@ class Peer:
     def __init__(
         self,
         name: str,
-        data: Path,
+        data: Path | None,
         threads: int,
         python: str | None = None,
         cpu: int | None = None,
         options: Mapping[str, Any] | None = None,
     ):
-        self.name = name
+        self.name, self.threads = name, threads
         self._errors = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see close
         self._process = subprocess.Popen(
             [python or sys.executable, "-m", "benchmarks.peers.server"],
@@ -51,15 +51,23 @@ class Peer:
             text=True,
         )
         try:
-            self._send({"peer": name, "data": str(data), "threads": threads, "cpu": cpu, **(options or {})})
+            self._send(
+                {
+                    "peer": name,
+                    "data": None if data is None else str(data),
+                    "threads": threads,
+                    "cpu": cpu,
+                    **(options or {}),
+                }
+            )
             self.versions: dict[str, str] = self._receive()
         except BaseException:
             self.close()
             raise
 
-    def ask(self, calls: int) -> None:
-        """Let it make so many steps; :meth:`answer` waits for them."""
-        self._send(calls)
+    def ask(self, calls: int, step: str = "step", threads: int | None = None) -> None:
+        """Let it make so many steps, by default with the threads it has; :meth:`answer` waits for them."""
+        self._send({"calls": calls, "step": step, "threads": threads or self.threads})
 
     def answer(self) -> dict[str, float]:
         """Milliseconds per step by clock: ``process`` and ``wall``."""

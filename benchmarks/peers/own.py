@@ -1,9 +1,7 @@
-"""The library's own step in a process of its own: options ``members`` (seeds), ``hidden``."""
+"""The library's own steps in a process of their own; option ``hidden``: widths by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import numpy as np
 
 from benchmarks.harness import prepare
 from benchmarks.work import population
@@ -11,8 +9,20 @@ from prudent.algorithms import cql
 from prudent.version import __version__
 
 
-def step(_: dict[str, np.ndarray], options: dict[str, Any]) -> tuple[Callable[[], object], dict[str, str]]:
-    """One training step of all members; the data are those that every process can make for itself."""
+class Steps(dict[str, Callable[[], object]]):
+    """One training step of all members by ``"NAME MEMBERS"``; a population is made when it is first asked for."""
+
+    def __init__(self, hidden: Mapping[str, tuple[int, ...]]):
+        super().__init__()
+        self.hidden = hidden
+
+    def __missing__(self, key: str) -> Callable[[], object]:
+        name, _, members = key.rpartition(" ")
+        _, self[key] = population(cql.Config(hidden=tuple(self.hidden[name])), int(members))
+        return self[key]
+
+
+def steps(options: dict[str, Any]) -> tuple[Steps, dict[str, str]]:
+    """The steps, and the version."""
     prepare(options["threads"])
-    _, call = population(cql.Config(hidden=tuple(options["hidden"])), options["members"])
-    return call, {"prudent": __version__}
+    return Steps(options["hidden"]), {"prudent": __version__}

@@ -8,22 +8,25 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 
-def make_step(wanted: dict[str, Any]) -> tuple[Callable[[], object], dict[str, str]]:
-    """The step of the peer ``wanted["peer"]``, and the versions that matter."""
+def make_steps(wanted: dict[str, Any]) -> tuple[Mapping[str, Callable[[], object]], dict[str, str]]:
+    """The steps of the peer ``wanted["peer"]`` by name, and the versions that matter."""
     if wanted["peer"] == "prudent":
-        from benchmarks.peers.own import step
-    elif wanted["peer"] == "d3rlpy":
+        from benchmarks.peers.own import steps
+
+        return steps(wanted)
+    if wanted["peer"] == "d3rlpy":
         from benchmarks.peers.d3rlpy_cql import step
     else:
         from benchmarks.peers.corl_style import step
     with np.load(wanted["data"]) as data:
-        return step({name: data[name] for name in data.files}, wanted)
+        call, versions = step({name: data[name] for name in data.files}, wanted)
+    return {"step": call}, versions
 
 
 def main() -> None:
@@ -37,10 +40,12 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(wanted["threads"])
-    step, versions = make_step(wanted)
+    steps, versions = make_steps(wanted)
     print(json.dumps({"torch": torch.__version__, **versions}), file=answers, flush=True)
     for line in sys.stdin:
-        calls = json.loads(line)
+        asked = json.loads(line)
+        calls, step = asked["calls"], steps[asked["step"]]
+        torch.set_num_threads(asked["threads"])
         process, wall = time.process_time(), time.perf_counter()
         for _ in range(calls):
             step()

@@ -1,0 +1,120 @@
+"""The figure of the docs, drawn from the stored results."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import scaling
+from prudent.report import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Figures = Mapping[str, float]
+BARS = ("exact", "sampled", "corl", "d3rlpy")
+NAMES = {"exact": "prudent, exact", "sampled": "prudent, sampled", "corl": "CORL-style", "d3rlpy": "d3rlpy 2.8.1"}
+OURS, THEIRS = style.PALETTE[0], style.PALETTE[1]
+
+
+def draw(results: Path, path: Path) -> Path:
+    """Steps against others' with one thread and two, populations, and how a step grows with its sizes."""
+    figure = style.new_figure(13.5, 8.2)
+    grid = figure.subplots(2, 4, gridspec_kw={"hspace": 0.62, "wspace": 0.3})
+    for axes, threads in zip(grid[0, :2], (1, 2), strict=True):
+        bars(axes, read(results, "step", threads), threads)
+    populations = read(results, "populations", 1)["figures"]
+    for axes, (width, found) in zip(grid[0, 2:], populations.items(), strict=True):
+        members(axes, width, found)
+    axes_of = read(results, "scaling", 1)["figures"]["axes"]
+    for axes, (axis, values) in zip(grid[1], axes_of.items(), strict=True):
+        growth(axes, axis, values)
+    return style.save_png(figure, path)
+
+
+def read(results: Path, part: str, threads: int) -> dict[str, Any]:
+    """One stored result."""
+    return json.loads((results / f"{part}-{threads}-threads.json").read_text(encoding="utf-8"))
+
+
+def bars(axes: "Axes", found: Mapping[str, Any], threads: int) -> None:
+    """Everyone's step in units of the six products, with ranges."""
+    ratios = found["figures"]["over_products"]
+    names = [name for name in BARS if name in ratios]
+    thread = "one thread" if threads == 1 else f"{threads} threads"
+    style.quiet(axes, f"A step, {thread}", below="times its six matrix products (torch.mm)")
+    places = list(range(len(names)))
+    medians = [ratios[name]["median"] for name in names]
+    colours = [OURS if name in ("exact", "sampled") else THEIRS for name in names]
+    axes.bar(places, medians, color=colours, width=0.62)
+    axes.errorbar(
+        places, medians, yerr=around(ratios[name] for name in names), fmt="none", ecolor=style.INK, elinewidth=1.1
+    )
+    for place, name in zip(places, names, strict=True):
+        axes.annotate(
+            f"{ratios[name]['median']:.2f}",
+            (place, ratios[name]["max"]),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9.5,
+            color=style.INK,
+        )
+    axes.set_xticks(places, [NAMES[name].replace(", ", "\n").replace(" 2", "\n2") for name in names])
+    axes.tick_params(axis="x", labelsize=8.5, length=0)
+    axes.set_ylim(bottom=0)
+
+
+def members(axes: "Axes", width: str, found: Mapping[str, Any]) -> None:
+    """Time of the processor per member-step, stacked and as processes."""
+    style.quiet(axes, f"Members, {width}", below="ms of one thread per member-step")
+    counts = [int(count) for count in found]
+    for name, colour in (("stacked", OURS), ("processes", style.PALETTE[2])):
+        line(axes, counts, [found[str(count)]["ms"][f"{name}_cpu"] for count in counts], colour, name)
+    counted(axes, counts)
+    style.legend_above(axes, *axes.get_legend_handles_labels(), handlelength=1.2)
+    axes.get_legend().set(loc="lower left", bbox_to_anchor=(-0.02, 0.0))
+
+
+def growth(axes: "Axes", axis: str, values: Mapping[str, Figures]) -> None:
+    """A step with one size changed, over the work item's, with proportional growth for comparison."""
+    title, _, rest = scaling.LABELS[axis].partition(", ")
+    title = title[0].upper() + title[1:]
+    style.quiet(axes, title, below=f"step over the work item's{', per member' if rest else ''}")
+    sizes = [int(size) for size in values]
+    here = scaling.HERE[axis]
+    if axis != "members":
+        steep = [size / here for size in sizes]
+        axes.plot(sizes, steep, color=style.QUIET, linewidth=1, linestyle=style.KIND_LINES[2], label="proportional")
+        axes.set_yscale("log", base=2)
+    line(axes, sizes, list(values.values()), OURS, "measured")
+    counted(axes, sizes)
+    if axis == "batch":
+        axes.legend(loc="upper left", fontsize=9, frameon=False, labelcolor=style.QUIET)
+
+
+def line(axes: "Axes", places: Sequence[int], found: Sequence[Figures], colour: str, label: str) -> None:
+    """Medians, with their ranges."""
+    axes.plot(places, [figures["median"] for figures in found], color=colour, marker="o", markersize=4, label=label)
+    axes.errorbar(
+        places, [f["median"] for f in found], yerr=around(found), fmt="none", ecolor=colour, elinewidth=1.1, alpha=0.7
+    )
+
+
+def counted(axes: "Axes", places: Sequence[int]) -> None:
+    """Sizes that double, each with its tick."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(places, [str(place) for place in places])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if axes.get_yscale() == "linear":
+        axes.set_ylim(bottom=0)
+
+
+def around(found: Any) -> list[list[float]]:
+    """Distances from the medians down and up, as error bars want them."""
+    figures = list(found)
+    return [[f["median"] - f["min"] for f in figures], [f["max"] - f["median"] for f in figures]]
