@@ -127,7 +127,7 @@ def test_actions_to_choose_from_and_the_log_s_own_probabilities():
         ({"truncated": np.zeros(len(LOG), bool)}, {}, "truncation flags are missing"),
         ({}, {"discount": 1.0}, "give a discount below 1"),
         ({}, {"member": "seed=9"}, "no member seed=9"),
-        ({}, {"compare": {"BC": population("bc", CURVED)}}, "policy for other spaces"),
+        ({}, {"compare": {"BC": population("bc", CURVED)}}, "BC, seed=0 is a policy for other spaces"),
     ],
 )
 def test_what_cannot_be_weighed_is_refused(changes, given, complaint):

@@ -6,7 +6,7 @@ that every difference is paired. What comes out says it in words and in figures,
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -60,8 +60,9 @@ def value(
     """
     asked, say = ope.Settings(**settings), told or (lambda _: None)
     groups = {"": _settings(agent, member)} | {name: _settings(other, None) for name, other in (compare or {}).items()}
-    for group in groups.values():
-        policies.check(policies.of(group[0].policies[0]), dataset)
+    for name, group in groups.items():
+        policy = policies.of(group[0].policies[0])
+        policies.check(replace(policy, name=f"{name}, {policy.name}") if name else policy, dataset)
     check_rewards(dataset)
     gamma = _discount(groups[""]) if discount is None else discount
     log = ope.Evaluator(dataset, gamma, asked, seed)
