@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import compare, suite
-from benchmarks.harness import RESULTS, ROOT, Settings, prepare
+from benchmarks.harness import RESULTS, ROOT, NotMeasuredError, Settings, prepare
 
 PICTURE = ROOT / "docs" / "images" / "bench.png"
 
@@ -57,7 +57,11 @@ def measure_here(arguments: argparse.Namespace) -> int:
     prepare(arguments.threads)
     module = suite.module(part)
     began, load = time.perf_counter(), os.getloadavg()[0]
-    result = module.measure(Settings(arguments.rounds, arguments.calls, peers=arguments.peers))
+    try:
+        result = module.measure(Settings(arguments.rounds, arguments.calls, peers=arguments.peers))
+    except NotMeasuredError as error:
+        print(f"{part}, {arguments.threads} threads: not measured, {error}")
+        return 0
     took, said = time.perf_counter() - began, "process's" if result.clock == "process" else result.clock
     print(f"{part}: {result.what}; {arguments.threads} threads, clock: {said}, {took:.0f} s, median (range)")
     print("\n".join(module.lines(result)), flush=True)

@@ -110,6 +110,40 @@ def _timed(function: Callable[[], object], clock: Callable[[], float]) -> Measur
     return measure
 
 
+class NotMeasuredError(Exception):
+    """Something cannot be measured here and now, and why."""
+
+
+def wait_for_quiet(seconds: float = 30.0) -> None:
+    """Wait until others leave the processors alone: a clock on the wall would measure them.
+
+    Where the system does not say what its processors do (it has no ``/proc/stat``), it is taken to be quiet.
+
+    Raises:
+        NotMeasuredError: they did not, for so long.
+    """
+    stat, until = Path("/proc/stat"), time.monotonic() + seconds
+    while stat.exists():
+        before = processors_busy(stat)
+        time.sleep(2)
+        after = processors_busy(stat)
+        share = (after[0] - before[0]) / max(1.0, after[1] - before[1])
+        if share < QUIET:
+            return
+        if time.monotonic() > until:
+            raise NotMeasuredError(f"others keep the processors busy for {100 * share:.0f} % of the time")
+
+
+QUIET = 0.1
+"""Share of the processors' time that others may take while time is taken on the wall."""
+
+
+def processors_busy(stat: Path) -> tuple[float, float]:
+    """Ticks that all processors were busy, and all their ticks, since the system began."""
+    ticks = [float(word) for word in stat.read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
 def take_turns(measures: Mapping[str, Measure], settings: Settings, calls: int | None = None) -> list[Turn]:
     """Milliseconds per call of everything, one after the other, ``settings.rounds`` times."""
     times = settings.calls if calls is None else calls

@@ -22,7 +22,11 @@ def draw(results: Path, path: Path) -> Path:
     figure = style.new_figure(13.5, 8.2)
     grid = figure.subplots(2, 4, gridspec_kw={"hspace": 0.62, "wspace": 0.3})
     for axes, threads in zip(grid[0, :2], (1, 2), strict=True):
-        bars(axes, read(results, "step", threads), threads)
+        if (results / f"step-{threads}-threads.json").exists():
+            bars(axes, read(results, "step", threads), threads)
+        else:
+            style.quiet(axes, f"A step, {threads} threads", below="not measured: the machine was not quiet")
+            axes.set_axis_off()
     populations = read(results, "populations", 1)["figures"]
     for axes, (width, found) in zip(grid[0, 2:], populations.items(), strict=True):
         members(axes, width, found)

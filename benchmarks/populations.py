@@ -6,8 +6,8 @@ figures of each:
 
 - processor time per member-step, of one thread: stacked, and the mean of the processes while all of them run. Others on
   the machine hardly touch it. With one thread per processor, throughput is processors over this;
-- member-steps per second on the wall, stacked with as many threads as there are processors. On a machine that others
-  use this says what was left over, and two threads that wait for each other lose most.
+- member-steps per second on the wall, stacked with as many threads as there are processors. Left out while others use
+  the processors: it would say what they left over, and two threads that wait for each other lose most.
 """
 
 import os
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks.harness import Result, Settings, Turn, column, ratio, shown, spread
+from benchmarks.harness import NotMeasuredError, Result, Settings, Turn, column, ratio, shown, spread, wait_for_quiet
 from benchmarks.peers.client import Peer
 
 MEMBERS = (1, 2, 4, 8)
@@ -35,29 +35,31 @@ def together(peers: Sequence[Peer], step: str, calls: int, threads: int = 1) -> 
     return 1000 * (time.perf_counter() - began) / calls, statistics.mean(own)
 
 
-def turn(stacked: Peer, apart: Sequence[Peer], name: str, calls: int, processors: int) -> Turn:
-    """Both ways once, milliseconds per member-step: ``..._cpu`` of the processor, ``..._wall`` on the wall."""
+def turn(stacked: Peer, apart: Sequence[Peer], name: str, calls: int, threads: int | None) -> Turn:
+    """Both ways once, milliseconds per member-step: ``..._cpu`` of the processor, ``..._wall`` on the wall.
+
+    ``threads`` is those of the stacked members on the wall; None leaves the wall out.
+    """
     count = len(apart)
     _, stacked_cpu = together([stacked], f"{name} {count}", calls)
-    stacked_wall, _ = together([stacked], f"{name} {count}", calls, processors)
     wall, cpu = together(apart, f"{name} 1", calls)
-    return {
-        "stacked_cpu": stacked_cpu / count,
-        "stacked_wall": stacked_wall / count,
-        "processes_cpu": cpu,
-        "processes_wall": wall / count,
-    }
+    found = {"stacked_cpu": stacked_cpu / count, "processes_cpu": cpu}
+    if threads is not None:
+        stacked_wall, _ = together([stacked], f"{name} {count}", calls, threads)
+        found |= {"stacked_wall": stacked_wall / count, "processes_wall": wall / count}
+    return found
 
 
 def figures_of(turns: Sequence[Turn]) -> dict[str, Any]:
     """What the turns of one width and number of members say."""
-    ways = ("stacked", "processes")
+    clocks = [clock for clock in ("cpu", "wall") if f"stacked_{clock}" in turns[0]]
+    rates = {
+        way: [1000 / each[f"{way}_wall"] for each in turns] for way in ("stacked", "processes") if "wall" in clocks
+    }
     return {
         "ms": {what: column(turns, what) for what in turns[0]},
-        "per_second": {way: spread([1000 / each[f"{way}_wall"] for each in turns]) for way in ways},
-        "stacked_over_processes": {
-            clock: ratio(turns, f"stacked_{clock}", f"processes_{clock}") for clock in ("cpu", "wall")
-        },
+        "per_second": {way: spread(values) for way, values in rates.items()},
+        "stacked_over_processes": {clock: ratio(turns, f"stacked_{clock}", f"processes_{clock}") for clock in clocks},
     }
 
 
@@ -72,13 +74,16 @@ def measure(settings: Settings) -> Result:
             stack.enter_context(Peer("prudent", None, 1, cpu=cpu, options={"hidden": hidden}))
             for cpu in (None, *(processors[i % len(processors)] for i in range(max(members))))
         ]
+        try:
+            wait_for_quiet()
+            threads = len(processors)
+        except NotMeasuredError:
+            threads = None
         for name in hidden:
             calls = 1 if settings.small else CALLS[name]
             widths[name] = {}
             for count in members:
-                turns = [
-                    turn(stacked, apart[:count], name, calls, len(processors)) for _ in range(settings.rounds + 1)
-                ][1:]
+                turns = [turn(stacked, apart[:count], name, calls, threads) for _ in range(settings.rounds + 1)][1:]
                 widths[name][str(count)] = figures_of(turns)
     return Result(
         part="populations",
@@ -98,8 +103,8 @@ def lines(result: Result) -> list[str]:
     """A line for each width and number of members."""
     return [
         f"  {name}, P {count}: ms of one thread per member-step, stacked {shown(found['ms']['stacked_cpu'], '.1f')}, "
-        f"process {shown(found['ms']['processes_cpu'], '.1f')}; per second on the wall, stacked "
-        f"{shown(found['per_second']['stacked'], '.1f')}, processes {shown(found['per_second']['processes'], '.1f')}"
+        f"processes {shown(found['ms']['processes_cpu'], '.1f')}; per second on the wall "
+        + (", ".join(f"{way} {shown(rate, '.1f')}" for way, rate in found["per_second"].items()) or "not measured")
         for name, by_members in result.figures.items()
         for count, found in by_members.items()
     ]

@@ -12,7 +12,19 @@ from typing import Any
 import torch
 
 from benchmarks import work
-from benchmarks.harness import Measure, Result, Settings, clock_name, column, ratio, shown, spread, take_turns, timed
+from benchmarks.harness import (
+    Measure,
+    Result,
+    Settings,
+    clock_name,
+    column,
+    ratio,
+    shown,
+    spread,
+    take_turns,
+    timed,
+    wait_for_quiet,
+)
 from benchmarks.peers.client import Peer, save_columns
 from prudent.algorithms import cql
 
@@ -28,7 +40,13 @@ THEIRS = ("d3rlpy", "corl")
 
 
 def measure(settings: Settings) -> Result:
-    """Everyone's step in turn."""
+    """Everyone's step in turn.
+
+    Raises:
+        NotMeasuredError: with several threads, while others use the processors.
+    """
+    if clock_name() == "wall":
+        wait_for_quiet()
     small = {"hidden": (64, 64), "n_actions": 2} if settings.small else {}
     configs = {gradient: cql.Config(gradient=gradient, **small) for gradient in ("exact", "sampled")}
     exact = configs["exact"]
