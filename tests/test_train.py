@@ -302,6 +302,20 @@ def test_an_evaluation_that_fails_is_recorded_and_training_goes_on(log, tmp_path
         assert torch.equal(checkpoint.load(tmp_path / "run")[0].tensors()[name], tensor), name
 
 
+def test_a_report_that_cannot_be_written_is_no_lost_run(log, tmp_path, monkeypatch, capsys):
+    def full(_folder):
+        raise OSError(errno.ENOSPC, "No space left on device", "run/curves.png")
+
+    monkeypatch.setattr(train.report, "write_report", full)
+    run = tmp_path / "run"
+    assert prudent("train", log, *flags("bc"), "--steps", 5, "--out", run) == 2
+    assert capsys.readouterr().err == (
+        f"prudent: {run} is finished and saved, its report is not (run/curves.png: No space left on device); "
+        f"once that is mended: prudent report {run}\n"
+    )
+    assert runs.read_json(run / "status.json")["state"] == "finished"
+
+
 def test_a_run_folder_that_may_not_be_written_to_is_refused(log, tmp_path, monkeypatch):
     start(log, tmp_path / "run", 5, "bc")
     before = tree(tmp_path / "run")

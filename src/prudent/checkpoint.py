@@ -140,6 +140,8 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load_tensors(contents[STATE]), json.loads(contents[DESCRIPTION])
     except PrudentError:
         raise
+    except PermissionError as error:
+        raise PrudentError(f"{folder}: cannot be read ({error.strerror})") from error
     except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
         raise PrudentError(f"{folder}: not a complete checkpoint ({type(error).__name__})") from error
 

@@ -231,7 +231,7 @@ def record(
 
     Raises:
         Interrupted: a signal or the time limit stopped it, after saving.
-        PrudentError: every member has diverged, or the last checkpoint cannot be written.
+        PrudentError: every member has diverged, or the last checkpoint or the report cannot be written.
     """
     with ExitStack() as stack:
         requests = stack.enter_context(_stop_requests())
@@ -253,7 +253,11 @@ def record(
     if stopped:
         _report_if_possible(folder)
         raise Interrupted(stopped)
-    report.write_report(folder)
+    try:
+        report.write_report(folder)
+    except OSError as error:
+        told = f"its report is not ({files.told(error)}); once that is mended: prudent report {folder}"
+        raise PrudentError(f"{folder} is finished and saved, {told}") from error
     return population
 
 
