@@ -14,31 +14,36 @@ if TYPE_CHECKING:
 Figures = Mapping[str, float]
 BARS = ("exact", "sampled", "corl", "d3rlpy")
 NAMES = {"exact": "prudent, exact", "sampled": "prudent, sampled", "corl": "CORL-style", "d3rlpy": "d3rlpy 2.8.1"}
+TITLES = {"batch": "Batch size", "width": "Width of layers", "proposals": "Proposals (N)", "members": "Members (P)"}
 OURS, THEIRS = style.PALETTE[0], style.PALETTE[1]
 
 
 def draw(results: Path, path: Path) -> Path:
     """Steps against others' with one thread and two, populations, and how a step grows with its sizes."""
-    figure = style.new_figure(13.5, 8.2)
-    grid = figure.subplots(2, 4, gridspec_kw={"hspace": 0.62, "wspace": 0.3})
-    for axes, threads in zip(grid[0, :2], (1, 2), strict=True):
-        if (results / f"step-{threads}-threads.json").exists():
-            bars(axes, read(results, "step", threads), threads)
-        else:
-            style.quiet(axes, f"A step, {threads} threads", below="not measured: the machine was not quiet")
-            axes.set_axis_off()
+    figure = style.new_figure(13.5, 8.0)
+    grid = figure.add_gridspec(2, 4, hspace=0.5, wspace=0.3)
+    measured = [threads for threads in (1, 2) if stored(results, "step", threads).exists()]
+    # One panel takes the place of two where the machine was not quiet enough for two threads.
+    for column, threads in enumerate(measured):
+        place = grid[0, column] if len(measured) == 2 else grid[0, :2]
+        bars(figure.add_subplot(place), read(results, "step", threads), threads)
     populations = read(results, "populations", 1)["figures"]
-    for axes, (width, found) in zip(grid[0, 2:], populations.items(), strict=True):
-        members(axes, width, found)
+    for column, (width, found) in enumerate(populations.items(), start=2):
+        members(figure.add_subplot(grid[0, column]), width, found)
     axes_of = read(results, "scaling", 1)["figures"]["axes"]
-    for axes, (axis, values) in zip(grid[1], axes_of.items(), strict=True):
-        growth(axes, axis, values)
+    for column, (axis, values) in enumerate(axes_of.items()):
+        growth(figure.add_subplot(grid[1, column]), axis, values)
     return style.save_png(figure, path)
+
+
+def stored(results: Path, part: str, threads: int) -> Path:
+    """The file of one result."""
+    return results / f"{part}-{threads}-threads.json"
 
 
 def read(results: Path, part: str, threads: int) -> dict[str, Any]:
     """One stored result."""
-    return json.loads((results / f"{part}-{threads}-threads.json").read_text(encoding="utf-8"))
+    return json.loads(stored(results, part, threads).read_text(encoding="utf-8"))
 
 
 def bars(axes: "Axes", found: Mapping[str, Any], threads: int) -> None:
@@ -82,9 +87,8 @@ def members(axes: "Axes", width: str, found: Mapping[str, Any]) -> None:
 
 def growth(axes: "Axes", axis: str, values: Mapping[str, Figures]) -> None:
     """A step with one size changed, over the work item's, with proportional growth for comparison."""
-    title, _, rest = scaling.LABELS[axis].partition(", ")
-    title = title[0].upper() + title[1:]
-    style.quiet(axes, title, below=f"step over the work item's{', per member' if rest else ''}")
+    per_member = axis == "members"
+    style.quiet(axes, TITLES[axis], below="one member's share of a step" if per_member else "step over the work item's")
     sizes = [int(size) for size in values]
     here = scaling.HERE[axis]
     if axis != "members":
