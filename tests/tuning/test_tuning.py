@@ -95,6 +95,7 @@ def test_an_alpha_wins_by_all_of_its_seeds():
     """One run of alpha 1 is the best, but its other seed is the worst; the mean of the seeds is what is chosen."""
     places = order([1.0, 1.0, 5.0, 5.0, 9.0, None], [9.0, 0.0, 6.0, 7.0, -np.inf, -np.inf])
     assert places == [3, 2, 0, 1]
+    assert order([1.0, 1.0, 5.0, 5.0], [9.0, -np.inf, 6.0, 7.0]) == [3, 2, 0], "a seed of alpha 1 has no value"
     assert order([None, None], [1.0, 2.0]) == [1, 0], "BC has no alpha: its best seed is taken"
     assert order([1.0], [-np.inf]) == []
 

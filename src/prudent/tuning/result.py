@@ -60,11 +60,13 @@ def order(alphas: Sequence[float | None], bounds: Sequence[float]) -> list[int]:
     """Places of the runs, the best first: the alpha with the highest mean bound over its seeds, then the highest bound.
 
     What one seed gains over another is mostly the error of its estimate, of which the highest of all runs would be the
-    luckiest. Runs without a bound (minus infinity) are left out, also from the mean.
+    luckiest. Runs without a bound (minus infinity) are left out, and an alpha that has one comes behind those that have
+    none: where one seed diverges or leaves the data, the next may be about to.
     """
     known = [place for place, bound in enumerate(bounds) if bound > -math.inf]
+    lost = {alpha for alpha, bound in zip(alphas, bounds, strict=True) if bound == -math.inf and alpha is not None}
     means = {a: mean(bounds[place] for place in known if alphas[place] == a) for a in {alphas[p] for p in known}}
-    return sorted(known, key=lambda place: (-means[alphas[place]], -bounds[place]))
+    return sorted(known, key=lambda p: (alphas[p] in lost, -means[alphas[p]], -bounds[p]))
 
 
 @dataclass(frozen=True)
