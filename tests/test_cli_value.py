@@ -33,7 +33,7 @@ def test_the_run_s_own_data_flatter_it_and_others_do_not(run, log, held_out, tmp
     capsys.readouterr()
     assert prudent("value", run, "--compare", f"BC={bc}", *QUICK) == 0
     shown = capsys.readouterr()
-    assert "seed=0 over BC" in shown.out
+    assert "seed=0 over BC: " in shown.out
     assert "learned from these very episodes" in shown.out
     assert f"written: {run / 'value.json'}, {run / 'report.html'}" in shown.out
     assert "2/2  BC, seed=0" in shown.err

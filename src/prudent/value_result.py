@@ -102,6 +102,11 @@ class ValueResult:
         """``BC``, or with its member where several of that run were weighed."""
         return other.run if sum(w.run == other.run for w in self.policies) == 1 else other.title
 
+    @property
+    def firm(self) -> bool:
+        """Whether a favourable verdict may rest on it: other episodes, whole intervals, and a fit that fits the log."""
+        return self.seen is False and not _narrow(self.best.found) and not _off(self.best.found)
+
     def to_json(self) -> dict[str, Any]:
         """Everything, ready for JSON; None stands for what has no value.
 
@@ -124,6 +129,7 @@ class ValueResult:
                 name: {key: {**gain.summary(), "sign": gain.sign} for key, gain in pair.items()}
                 for name, pair in self.differences.items()
             },
+            "firm": self.firm,
             "reasons": self.reasons,
             "cautions": self.cautions,
             "reading": self.reading,
@@ -134,7 +140,7 @@ class ValueResult:
         """What it is worth, and beside what; a sentence each."""
         found, title = self.best.found, self.best.title
         gains = [
-            gain.told(f"{title} over {_named(name)}" + (", second estimator" if key == "wdr" else ""))
+            gain.told(f"{title} over {_named(name, key)}" + (", second estimator" if key == "wdr" else ""))
             for name, pair in self.differences.items()
             for key, gain in pair.items()
             if gain.supported or (key == "fqe" and found.fqe.supported)
@@ -144,7 +150,8 @@ class ValueResult:
     @property
     def cautions(self) -> list[str]:
         """Why it may be worth less than that; a sentence each."""
-        return [sentence for sentence in (self._learned(), self._chosen()) if sentence]
+        told = (self._learned(), self._chosen(), _narrow(self.best.found), _off(self.best.found))
+        return [sentence for sentence in told if sentence]
 
     @property
     def reading(self) -> list[str]:
@@ -183,8 +190,9 @@ class ValueResult:
         )
 
 
-def _named(name: str) -> str:
-    return "what made the log" if name == BEHAVIOUR else name
+def _named(name: str, key: str) -> str:
+    fitted = ", fitted likewise" if key == "fqe" else ""
+    return f"what made the log{fitted}" if name == BEHAVIOUR else name
 
 
 def _worth(title: str, found: OffPolicyValue) -> str:
@@ -201,6 +209,22 @@ def _figure(estimate: Estimate) -> str:
     if estimate.value is None or estimate.interval is None:
         return f"an amount that is not known ({estimate.reason})"
     return f"{estimate.value:.4g} (95 % interval {estimate.interval[0]:.4g} to {estimate.interval[1]:.4g})"
+
+
+def _narrow(found: OffPolicyValue) -> str:
+    if found.fqe.method != "start":
+        return ""
+    return "Without refits on resamples the fit counts as certain: the intervals are too narrow to promise with."
+
+
+def _off(found: OffPolicyValue) -> str:
+    """Fitted values that do not give what the log earned are no better for a policy."""
+    if ope.difference(found.fitted_behaviour, found.behaviour).sign in (0, None):
+        return ""
+    return (
+        f"The fit is off: what made the log would be worth {_figure(found.fitted_behaviour)} by it, and earned "
+        f"{_figure(found.behaviour)}. More steps may mend that."
+    )
 
 
 def _who(found: OffPolicyValue) -> str:

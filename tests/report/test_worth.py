@@ -28,7 +28,7 @@ def weighed():
 
 
 def signed(weighed, behaviour, rival, **changes):
-    found = json.loads(json.dumps(weighed | changes))
+    found = json.loads(json.dumps(weighed | {"firm": True} | changes))
     for name, sign in (("behaviour", behaviour), (HOSTILE, rival)):
         found["against"][name]["fqe"]["sign"] = sign
     return found
@@ -61,10 +61,18 @@ def test_the_verdict_without_an_environment(tmp_path, weighed, behaviour, rival,
 
 def test_on_its_own_episodes_nothing_is_green(tmp_path, weighed):
     for seen in (True, None):
-        found = judge(write(tmp_path / "run", signed(weighed, 1, 1, seen=seen, cautions=["It is flattered."])), {})
+        found = judge(
+            write(tmp_path / "run", signed(weighed, 1, 1, seen=seen, firm=False, cautions=["It is flattered."])), {}
+        )
         assert found.tone == "open"
         assert found.headline.endswith("but on episodes that it may have learned from")
         assert "It is flattered." in found.reasons
+
+
+def test_with_reservations_nothing_is_green_either(tmp_path, weighed):
+    found = judge(write(tmp_path / "run", signed(weighed, 1, 1, firm=False)), {})
+    assert (found.tone, found.headline[-21:]) == ("open", "but with reservations")
+    assert any("too narrow to promise with" in text for text in found.reasons)
 
 
 def test_an_environment_has_the_first_word(make_run, weighed):
@@ -96,7 +104,7 @@ def test_the_page_has_every_value_with_its_interval(tmp_path, weighed):
     assert "of 60 episodes of tabular" in text
     told = [
         "What each is worth, from a log alone",
-        "Differences, by FQE",
+        "is worth more, by FQE",
         weighed["reading"][0],
         "Settings and versions",
     ]

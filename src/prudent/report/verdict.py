@@ -126,8 +126,9 @@ def _by_log(run: Run) -> tuple[str, str, list[str]]:
     sides = {name: _SIDES.get(sign, "unknown") for name, sign in signs.items()}
     tone, headline = _BY_LOG[sides.pop("behaviour", "unknown")]
     tone, headline = _beside(tone, headline, sides)
-    if tone == "good" and value.get("seen") is not False:
-        tone, headline = "open", f"{headline}, but on episodes that it may have learned from"
+    if tone == "good" and value.get("firm") is not True:
+        why = "but with reservations" if value.get("seen") is False else "but on episodes that it may have learned from"
+        tone, headline = "open", f"{headline}, {why}"
     cautions = value.get("cautions")
     return tone, headline, [str(text) for text in reasons + (cautions if isinstance(cautions, list) else [])]
 

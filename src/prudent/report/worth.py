@@ -75,15 +75,11 @@ def value_tables(value: Mapping[str, Any]) -> list[Table]:
         rows = [(_kind(value, found), str(found["title"]), found) for found in value["policies"]]
         episodes = f"of {value['episodes']:,} episodes of {value['dataset']}"
         less = {("what made the log" if name == "behaviour" else name): pair for name, pair in value["against"].items()}
-        gains = {f"{value['best']} over {name}": pair["fqe"] for name, pair in less.items()}
-        gains |= {
-            f"{value['best']} over {name}, by WDR": pair["wdr"]
-            for name, pair in less.items()
-            if pair["wdr"]["value"] is not None
-        }
+        gains = {f"over {name}": pair["fqe"] for name, pair in less.items()}
+        gains |= {f"over {name}, WDR": pair["wdr"] for name, pair in less.items() if pair["wdr"]["value"] is not None}
         return [
             worth_table("What each is worth, from a log alone", episodes, rows),
-            gains_table("Differences, by FQE", gains),
+            gains_table(f"What {value['best']} is worth more, by FQE", gains),
         ]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return []
