@@ -98,8 +98,8 @@ def test_many_episodes_run_in_portions_with_the_same_figures(monkeypatch):
     ("env_id", "says"),
     [
         ("prudent/ToyRaise-v0", "RuntimeError: the simulator fell over"),
-        ("prudent/ToyReward-v0", "reward with NaN"),
-        ("prudent/ToyObservation-v0", "observation with NaN"),
+        ("prudent/ToyReward-v0", "NaN or infinity in its reward"),
+        ("prudent/ToyObservation-v0", "NaN or infinity in its observation"),
     ],
 )
 def test_a_broken_environment_is_named_in_one_line(env_id, says):

@@ -1,6 +1,7 @@
 """Runs: what they leave behind, and that stopping one at any moment changes nothing about its end."""
 
 import errno
+import itertools
 import os
 import shutil
 import signal
@@ -300,6 +301,19 @@ def test_an_evaluation_that_fails_is_recorded_and_training_goes_on(log, tmp_path
     assert {row["step"] for row in rows if row.get("eval/failed") == 1} == {20}
     for name, tensor in checkpoint.load(tmp_path / "never")[0].tensors().items():
         assert torch.equal(checkpoint.load(tmp_path / "run")[0].tensors()[name], tensor), name
+
+
+def test_a_clock_that_is_set_back_changes_nothing(log, tmp_path, monkeypatch):
+    options = {"log_every": 10, "checkpoint_every": 10, "max_minutes": 60.0}
+    start(log, tmp_path / "never", 40, "bc", **options)
+    clock = itertools.count(4e9, -3600)
+    monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+    start(log, tmp_path / "run", 20, "bc", **options)
+    train.resume(tmp_path / "run", steps=40)
+    assert next(clock) < 4e9 - 2 * 3600, "nothing read the clock"
+    assert_same_weights(tmp_path / "run", tmp_path / "never")
+    assert metrics_of(tmp_path / "run") == metrics_of(tmp_path / "never")
+    assert [step for step, _ in checkpoint.steps(tmp_path / "run")] == [20, 30, 40]
 
 
 def test_a_report_that_cannot_be_written_is_no_lost_run(log, tmp_path, monkeypatch, capsys):

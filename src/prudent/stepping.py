@@ -150,4 +150,4 @@ class Environments:
 
     def _check(self, values: np.ndarray, what: str) -> None:
         if not np.isfinite(values).all():
-            raise PrudentError(f"{self._now()} gave a {what} with NaN or infinity")
+            raise PrudentError(f"{self._now()} gave NaN or infinity in its {what}")
