@@ -78,6 +78,11 @@ class Peer:
         self.ask(calls)
         return self.answer()[clock_name()]
 
+    def policy(self, what: str, states: np.ndarray) -> np.ndarray:
+        """What its policy does in ``states`` (B, S): ``best`` or ``drawn`` actions (B, A), or their ``value`` (B,)."""
+        self._send({"policy": what, "states": states.tolist()})
+        return np.array(self._receive(), dtype=np.float32)
+
     def close(self) -> None:
         """End the process."""
         if self._process.stdin is not None and not self._process.stdin.closed:

@@ -7,8 +7,16 @@ import d3rlpy
 import numpy as np
 
 
-def step(data: dict[str, np.ndarray], options: dict[str, Any]) -> tuple[Callable[[], object], dict[str, str]]:
-    """One step: a batch from the replay buffer, then ``update``."""
+def make(
+    data: dict[str, np.ndarray], options: dict[str, Any]
+) -> tuple[Callable[[], object], Callable[[str, np.ndarray], np.ndarray], dict[str, str]]:
+    """One step, a batch from the replay buffer, then ``update``; and the policy.
+
+    Option ``batch``; ``seed``, if there is one, of everything drawn. Actions are scaled to [-1, 1], as it needs them,
+    where the data have ``low`` and ``high``.
+    """
+    if "seed" in options:
+        d3rlpy.seed(options["seed"])
     buffer = d3rlpy.dataset.MDPDataset(
         observations=data["observations"],
         actions=data["actions"],
@@ -16,11 +24,20 @@ def step(data: dict[str, np.ndarray], options: dict[str, Any]) -> tuple[Callable
         terminals=data["terminals"].astype(np.float32),
         timeouts=(data["timeouts"] & ~data["terminals"]).astype(np.float32),
     )
-    config = d3rlpy.algos.CQLConfig()
+    bounded = "low" in data
+    scaler = d3rlpy.preprocessing.MinMaxActionScaler(minimum=data["low"], maximum=data["high"]) if bounded else None
+    config = d3rlpy.algos.CQLConfig(action_scaler=scaler)
     found = (config.batch_size, config.n_action_samples, config.n_critics)
     if found != (256, 10, 2):
         raise SystemExit(f"this d3rlpy has other settings (batch, actions, critics): {found}")
     algorithm = config.create(device="cpu:0")
     algorithm.build_with_dataset(buffer)
+
+    def policy(what: str, states: np.ndarray) -> np.ndarray:
+        if what == "best":
+            return algorithm.predict(states)
+        drawn = algorithm.sample_action(states)
+        return drawn if what == "drawn" else algorithm.predict_value(states, drawn)
+
     versions = {"d3rlpy": d3rlpy.__version__, "numpy": np.__version__}
-    return lambda: algorithm.update(buffer.sample_transition_batch(options["batch"])), versions
+    return lambda: algorithm.update(buffer.sample_transition_batch(options["batch"])), policy, versions

@@ -1,7 +1,8 @@
 """A training step that is asked for over a pipe: ``python -m benchmarks.peers.server``.
 
-One JSON line says what to make (see :class:`benchmarks.peers.client.Peer`), further ones ask for steps; every line is
-answered by one. Runs in the environment of the peer, so nothing but NumPy is imported before it is known who that is.
+One JSON line says what to make (see :class:`benchmarks.peers.client.Peer`), further ones ask for steps, or for what the
+policy does in given states; every line is answered by one. Runs in the environment of the peer, so nothing but NumPy is
+imported before it is known who that is.
 """
 
 import json
@@ -13,20 +14,29 @@ from typing import Any
 
 import numpy as np
 
+Steps = Mapping[str, Callable[[], object]]
+Policy = Callable[[str, np.ndarray], np.ndarray]
+"""``best``, ``drawn`` (actions) or ``value`` of states (B, S)."""
 
-def make_steps(wanted: dict[str, Any]) -> tuple[Mapping[str, Callable[[], object]], dict[str, str]]:
-    """The steps of the peer ``wanted["peer"]`` by name, and the versions that matter."""
+
+def make(wanted: dict[str, Any]) -> tuple[Steps, Policy | None, dict[str, str]]:
+    """The steps of the peer ``wanted["peer"]`` by name, its policy if it can be asked, and the versions that matter."""
     if wanted["peer"] == "prudent":
         from benchmarks.peers.own import steps
 
-        return steps(wanted)
+        found, versions = steps(wanted)
+        return found, None, versions
+    with np.load(wanted["data"]) as file:
+        data = {name: file[name] for name in file.files}
     if wanted["peer"] == "d3rlpy":
-        from benchmarks.peers.d3rlpy_cql import step
-    else:
-        from benchmarks.peers.corl_style import step
-    with np.load(wanted["data"]) as data:
-        call, versions = step({name: data[name] for name in data.files}, wanted)
-    return {"step": call}, versions
+        from benchmarks.peers import d3rlpy_cql
+
+        call, policy, versions = d3rlpy_cql.make(data, wanted)
+        return {"step": call}, policy, versions
+    from benchmarks.peers.corl_style import step
+
+    call, versions = step(data, wanted)
+    return {"step": call}, None, versions
 
 
 def main() -> None:
@@ -40,10 +50,15 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(wanted["threads"])
-    steps, versions = make_steps(wanted)
+    steps, policy, versions = make(wanted)
     print(json.dumps({"torch": torch.__version__, **versions}), file=answers, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
+        if "policy" in asked:
+            assert policy is not None, f"the policy of {wanted['peer']} cannot be asked"
+            states = np.array(asked["states"], dtype=np.float32)
+            print(json.dumps(policy(asked["policy"], states).tolist()), file=answers, flush=True)
+            continue
         calls, step = asked["calls"], steps[asked["step"]]
         torch.set_num_threads(asked["threads"])
         process, wall = time.process_time(), time.perf_counter()

@@ -1,0 +1,223 @@
+"""Time to a policy worth having: seconds of training until two evaluations in a row are good and honestly predicted.
+
+Good is a mean return of at least the task's goal; honestly predicted is a mean predicted value at the start states that
+lies within 30 % of the realised one and not above it. Ours has the settings of the task below, d3rlpy's CQL those it
+documents. Both train in turn, an evaluation interval at a time, in processes of their own on the same data file; what
+counts is the processor time of their training steps. Evaluations are not counted and are the same for both: 20
+episodes of the most likely action for the return, 20 of sampled actions for the realised value.
+
+A racer gives up after the task's number of steps; d3rlpy also once it has taken so many times as long as ours that
+the question is answered.
+
+    python -m benchmarks.race pendulum --peers PYTHON [--seeds 0 1 2] [--times 12]
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.harness import RESULTS, machine, prepare, rounded, timed
+from benchmarks.peers.client import Peer, save_columns
+from prudent.algorithms import cql
+from prudent.data import Dataset, load_dataset
+from prudent.evaluate import Acting, evaluate_both
+from prudent.members import grid
+from prudent.population import Population
+from prudent.scaling import Scaling
+from prudent.types import Spec
+
+WITHIN = 0.3
+"""How far below the realised value a prediction may lie, as a share of it."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Data, environment, what is good enough, and our settings."""
+
+    data: str
+    env: str
+    goal: float
+    every: int
+    steps: int
+    config: cql.Config
+
+
+TASKS = {
+    "pendulum": Task(
+        "pendulum-mixed",
+        "Pendulum-v1",
+        goal=-200,
+        every=500,
+        steps=20_000,
+        config=cql.Config(
+            hidden=(64, 64),
+            alpha=1.0,
+            gradient="sampled",
+            n_actions=4,
+            critic_lr=1e-3,
+            actor_lr=5e-4,
+            polyak=0.02,
+        ),
+    ),
+}
+
+
+@dataclass
+class Course:
+    """One racer's way: processor seconds and figures at each evaluation, and when it arrived."""
+
+    seconds: float = 0.0
+    steps: int = 0
+    points: list[dict[str, float]] = field(default_factory=list)
+    arrived: bool = False
+
+    def add(self, milliseconds: float, steps: int, figures: Mapping[str, float], goal: float) -> None:
+        """An interval and the evaluation behind it."""
+        self.seconds += milliseconds * steps / 1000
+        self.steps += steps
+        self.points.append({"step": self.steps, "seconds": self.seconds, **figures, "good": good(figures, goal)})
+        self.arrived = len(self.points) > 1 and all(point["good"] for point in self.points[-2:])
+
+
+def good(figures: Mapping[str, float], goal: float) -> bool:
+    """Whether a return is high enough and the prediction a near lower bound of what was realised."""
+    short = figures["realised"] - figures["predicted"]
+    return bool(figures["return"] >= goal and 0 <= short <= WITHIN * abs(figures["realised"]))
+
+
+class Visitor:
+    """The policy of a peer, asked over its pipe, as one that can be evaluated here."""
+
+    size, names, reward_scale, reward_shift = 1, ("d3rlpy",), 1.0, 0.0
+
+    def __init__(self, peer: Peer, spec: Spec, discount: float):
+        self._peer, self.spec, self.discount = peer, spec, np.array([discount])
+
+    def act(
+        self,
+        observation: np.ndarray,
+        deterministic: bool,
+        generator: torch.Generator | None,  # noqa: ARG002 - it draws with noise of its own
+        *,
+        mask: np.ndarray | None = None,  # noqa: ARG002 - actions are continuous
+    ) -> np.ndarray:
+        """Its actions."""
+        return self._ask("best" if deterministic else "drawn", observation)
+
+    def predicted_value(
+        self,
+        observation: np.ndarray,
+        generator: torch.Generator | None,  # noqa: ARG002
+        *,
+        mask: np.ndarray | None = None,  # noqa: ARG002
+    ) -> np.ndarray:
+        """What its critics say of actions drawn from its policy."""
+        return self._ask("value", observation)
+
+    def _ask(self, what: str, observation: np.ndarray) -> np.ndarray:
+        return self._peer.policy(what, observation[0])[None]
+
+
+def figures_of(agent: Acting, env: str, episodes: int = 20) -> dict[str, float]:
+    """Return of the most likely action; predicted and realised value of the sampled one."""
+    overall = evaluate_both(agent, env, episodes=episodes).summary()["overall"]
+    return {
+        "return": overall["return_mean"],
+        "predicted": overall["predicted_value"],
+        "realised": overall["realized_value"],
+    }
+
+
+def ours(task: Task, dataset: Dataset, seed: int) -> tuple[Population, Callable[[], object], float]:
+    """One member, its training step, and the processor seconds that it takes before the first."""
+    scaling = Scaling.fit(dataset, task.config.normalize_observations)
+    population = Population("cql", grid(task.config, {}, [seed]), dataset.spec, scaling, torch.device("cpu"))
+    prepared: list[Any] = []
+    before = timed(lambda: prepared.append(population.prepare(dataset)[0]))(1) / 1000
+    return population, lambda: population.step(prepared[0]), before
+
+
+def race(task: Task, seed: int, peers: str, times: float) -> dict[str, Course]:
+    """Both racers with one seed."""
+    dataset = load_dataset(task.data)
+    population, step, before = ours(task, dataset, seed)
+    courses = {"prudent": Course(before), "d3rlpy": Course()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_columns(Path(folder), _columns(dataset))
+        with Peer("d3rlpy", path, 1, peers, options={"batch": 256, "seed": seed}) as peer:
+            racers: dict[str, tuple[Callable[[int], float], Acting]] = {
+                "prudent": (timed(step), population),
+                "d3rlpy": (peer.measure, Visitor(peer, dataset.spec, float(population.discount[0]))),
+            }
+            while going := [name for name in racers if not _over(name, courses, task, times)]:
+                for name in going:
+                    measure, agent = racers[name]
+                    courses[name].add(measure(task.every), task.every, figures_of(agent, task.env), task.goal)
+                    print(f"seed {seed}: {_told(name, courses[name])}", flush=True)
+    return courses
+
+
+def _over(name: str, courses: Mapping[str, Course], task: Task, times: float) -> bool:
+    own, first = courses[name], courses["prudent"]
+    late = name != "prudent" and first.arrived and own.seconds > times * first.seconds
+    return own.arrived or own.steps >= task.steps or late
+
+
+def _told(name: str, course: Course) -> str:
+    at = course.points[-1]
+    figures = ", ".join(f"{key} {at[key]:.1f}" for key in ("return", "predicted", "realised"))
+    return f"{name} step {course.steps}, {course.seconds:.1f} s: {figures}{', arrived' if course.arrived else ''}"
+
+
+def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
+    """By D4RL's names, with the bounds of the actions."""
+    return {
+        "observations": dataset.observation,
+        "actions": dataset.action,
+        "rewards": dataset.reward,
+        "next_observations": dataset.next_observation,
+        "terminals": dataset.terminated,
+        "timeouts": dataset.truncated,
+        "low": np.array(dataset.spec.action_low, dtype=np.float32),
+        "high": np.array(dataset.spec.action_high, dtype=np.float32),
+    }
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Race, print, and write a file under ``benchmarks/results/``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.race", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("task", choices=list(TASKS))
+    parser.add_argument("--peers", metavar="PYTHON", required=True, help="the Python of an environment with d3rlpy")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one race each (default: 0 1 2)")
+    parser.add_argument("--times", type=float, default=12, help="d3rlpy stops at so many times ours (default: 12)")
+    found = parser.parse_args(words)
+    task = TASKS[found.task]
+    prepare(1)
+    courses = {seed: race(task, seed, found.peers, found.times) for seed in found.seeds}
+    results = {
+        "task": asdict(task),
+        "times": found.times,
+        "environment": machine(),
+        "seeds": {str(seed): {name: asdict(course) for name, course in both.items()} for seed, both in courses.items()},
+    }
+    path = RESULTS / f"race-{found.task}.json"
+    path.write_text(json.dumps(rounded(results), indent=1) + "\n", encoding="utf-8")
+    for seed, both in courses.items():
+        first, second = both["prudent"], both["d3rlpy"]
+        verb = "arrived after" if second.arrived else "had not arrived after"
+        print(
+            f"seed {seed}: prudent {'arrived' if first.arrived else 'had not arrived'} after {first.seconds:.1f} s, "
+            f"d3rlpy {verb} {second.seconds:.1f} s, {second.seconds / first.seconds:.1f} times"
+        )
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()
