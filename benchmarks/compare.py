@@ -24,8 +24,9 @@ def worse(stored: Stored, found: Stored) -> list[str]:
         before, now = stored["environment"][key], found["environment"][key]
         if before != now:
             raise NotComparableError(f"{found['part']}: the stored result has {key} {before}, this run {now}")
-    if stored["what"] != found["what"]:
-        raise NotComparableError(f"{found['part']}: stored is {stored['what']!r}, measured {found['what']!r}")
+    for key in ("what", "clock"):
+        if stored[key] != found[key]:
+            raise NotComparableError(f"{found['part']}: stored {key} is {stored[key]!r}, measured {found[key]!r}")
     missing = sorted(stored["ratios"].keys() ^ found["ratios"].keys())
     if missing:
         raise NotComparableError(f"{found['part']}: only one of both has {', '.join(missing)}")

@@ -23,7 +23,6 @@ from benchmarks.harness import (
     spread,
     take_turns,
     timed,
-    wait_for_quiet,
 )
 from benchmarks.peers.client import Peer, save_columns
 from prudent.algorithms import cql
@@ -40,13 +39,7 @@ THEIRS = ("d3rlpy", "corl")
 
 
 def measure(settings: Settings) -> Result:
-    """Everyone's step in turn.
-
-    Raises:
-        NotMeasuredError: with several threads, while others use the processors.
-    """
-    if clock_name() == "wall":
-        wait_for_quiet()
+    """Everyone's step in turn."""
     small = {"hidden": (64, 64), "n_actions": 2} if settings.small else {}
     configs = {gradient: cql.Config(gradient=gradient, **small) for gradient in ("exact", "sampled")}
     exact = configs["exact"]
@@ -62,7 +55,7 @@ def measure(settings: Settings) -> Result:
             peer = stack.enter_context(Peer(name, data, torch.get_num_threads(), python, options=options))
             measures[name], versions[name] = peer.measure, peer.versions
         # On the wall's clock many short turns: some fall between what else runs on the machine.
-        several = settings if clock_name() == "process" else replace(settings, rounds=3 * settings.rounds, calls=1)
+        several = settings if clock_name() != "wall" else replace(settings, rounds=3 * settings.rounds, calls=1)
         turns = take_turns(measures, several)
     ours, theirs = ("exact", "sampled"), [name for name in THEIRS if name in measures]
     pairs = [(name, over) for name in ours for over in ("products", "floor", *theirs)]

@@ -70,7 +70,7 @@ class Peer:
         self._send({"calls": calls, "step": step, "threads": threads or self.threads})
 
     def answer(self) -> dict[str, float]:
-        """Milliseconds per step by clock: ``process`` and ``wall``."""
+        """Milliseconds per step by clock: ``process``, ``thread`` and ``wall``."""
         return self._receive()
 
     def measure(self, calls: int) -> float:

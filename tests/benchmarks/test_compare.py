@@ -14,6 +14,7 @@ def result(**ratios):
     return {
         "part": "step",
         "what": "the work item",
+        "clock": "process",
         "margin": 0.1,
         "environment": {"processor": "one", "threads": 1},
         "ratios": {
@@ -55,6 +56,7 @@ def test_what_is_not_told(exact, why):
         ({"environment": {"processor": "two", "threads": 1}}, "processor"),
         ({"environment": {"processor": "one", "threads": 2}}, "threads"),
         ({"what": "another"}, "another"),
+        ({"clock": "wall"}, "wall"),
         ({"ratios": {"exact": STORED["ratios"]["exact"]}}, "sampled"),
     ],
 )

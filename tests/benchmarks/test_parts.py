@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
-from benchmarks.harness import Settings, spread, take_turns
+from benchmarks.harness import RESULTS, Settings, spread, take_turns
 from benchmarks.peers.client import Peer, PeerError, save_columns
 
 from benchmarks import __main__ as suite_main
-from benchmarks import passes, suite
+from benchmarks import passes, picture, suite
 
 TINY = Settings(rounds=1, calls=1, small=True)
 
@@ -60,3 +60,8 @@ def test_wrong_words_are_refused(words, capsys):
     with pytest.raises(SystemExit):
         suite_main.main(words)
     assert "error" in capsys.readouterr().err
+
+
+def test_the_picture_is_drawn_from_the_stored_results(tmp_path):
+    path = picture.draw(RESULTS, tmp_path / "bench.png")
+    assert path.read_bytes().startswith(b"\x89PNG"), "no picture"
