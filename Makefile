@@ -33,7 +33,7 @@ format: $(STAMP)-dev  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)-dev $(PEERS)/.d3rlpy  ## time the library against others (10 minutes); ARGS=--check compares with stored ratios
+bench: $(STAMP)-dev $(PEERS)/.d3rlpy  ## time the library against others (minutes); ARGS=--check compares with stored ratios
 	$(BIN)/python -m benchmarks --peers $(PEERS)/bin/python $(ARGS)
 
 faults: $(STAMP)-dev  ## kill, break and damage tiny runs and see that nothing is lost; ARGS="--kills 20" for fewer

@@ -24,9 +24,11 @@ def draw(results: Path, path: Path) -> Path:
     grid = figure.add_gridspec(2, 4, hspace=0.5, wspace=0.3)
     measured = [threads for threads in (1, 2) if stored(results, "step", threads).exists()]
     # One panel takes the place of two where the machine was not quiet enough for two threads.
+    shared = None
     for column, threads in enumerate(measured):
         place = grid[0, column] if len(measured) == 2 else grid[0, :2]
-        bars(figure.add_subplot(place), read(results, "step", threads), threads)
+        shared = figure.add_subplot(place, sharey=shared)
+        bars(shared, read(results, "step", threads), threads)
     populations = read(results, "populations", 1)["figures"]
     for column, (width, found) in enumerate(populations.items(), start=2):
         members(figure.add_subplot(grid[0, column]), width, found)
@@ -51,7 +53,7 @@ def bars(axes: "Axes", found: Mapping[str, Any], threads: int) -> None:
     ratios = found["figures"]["over_products"]
     names = [name for name in BARS if name in ratios]
     thread = "one thread" if threads == 1 else f"{threads} threads"
-    style.quiet(axes, f"A step, {thread}", below="times its six matrix products (torch.mm)")
+    style.quiet(axes, f"A step, {thread}", below="times its six matrix products")
     places = list(range(len(names)))
     medians = [ratios[name]["median"] for name in names]
     colours = [OURS if name in ("exact", "sampled") else THEIRS for name in names]
