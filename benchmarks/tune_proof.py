@@ -1,14 +1,17 @@
 """How good the policy is that gets chosen from a log alone, on problems whose every value is known.
 
-Random tabular processes (``prudent.ope.known``) are logged for 100 or 400 episodes. On the training part a grid of
-discrete CQL is fitted, one member per alpha, and discrete BC; then the steps of ``prudent tune`` follow, with the same
-functions: ranking by the lower bound of fitted Q evaluation on the evaluation part, the verdict on the final part. The
-true value of every policy is the solution of linear equations. Half of the problems come a second time with an action
-that the log never shows and that some members take: these should be refused a value.
+Random tabular processes (``prudent.ope.known``) are logged for 100 or 400 episodes by behaviours of four degrees of
+skill, so that no one alpha is the best of all. On the training part a grid of discrete CQL is fitted, two members per
+alpha, and discrete BC; then the steps of ``prudent tune`` follow, with the same functions: ranking by fitted Q
+evaluation on training and evaluation part, the verdict on the final part. The true value of every policy solves linear
+equations. The verdict is also asked of the worst run of the grid, as if it had been chosen.
+
+Each problem comes a second time with an action that the log never shows; of 14 policies some take it, in some states or
+with some probability, and these should be refused a value.
 
 Each finished problem is an entry of the results, so that an interrupted run goes on where it stopped.
 
-    python benchmarks/tune_proof.py [--problems 20] [--minutes 5] [--draw]
+    python benchmarks/tune_proof.py [--problems 40] [--minutes 5] [--draw]
 """
 
 import argparse
@@ -29,16 +32,20 @@ from prudent.population import Population
 from prudent.report import style
 from prudent.tuning import verdict
 from prudent.tuning.parts import divide
+from prudent.tuning.result import order
 from prudent.tuning.worth import Worth
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "tune.json"
 PICTURE = ROOT / "docs" / "images" / "tune_regret.png"
-PROBLEMS = 20
+PROBLEMS, LEAVINGS = 40, 24
 ALPHAS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
+SEEDS = (0, 1)
+SKILLS = (0.0, 0.3, 0.6, 0.9)
 RULES = {
-    "tune": "FQE lower bound (prudent tune)",
-    "fqe": "FQE value",
+    "tune": "prudent tune",
+    "run": "FQE lower bound of one run",
+    "fqe": "FQE value of one run",
     "q": "highest Q of its own critic",
     "uniform": "uniform pick",
     "oracle": "oracle",
@@ -47,11 +54,19 @@ RANKING = ope.Settings(
     members=3, folds=2, n_bootstrap=0, steps=400, batch_size=64, hidden=(), lr=0.04, polyak=0.15, behaviour_steps=100
 )
 FINAL = replace(RANKING, n_bootstrap=16)
-LEAVING = replace(RANKING, behaviour_steps=ope.QUICK.behaviour_steps)
-"""What the log never shows is known to the model of the behaviour alone: here it is fitted as in ``prudent tune``."""
+LEAVING = replace(ope.QUICK, steps=1)
+"""What the log never shows is known to the model of the behaviour alone, which is that of ``prudent tune``."""
+SHARES = (0.1, 0.2, 0.4, 0.8)
+"""Of the states in which a policy takes the action that the log never shows, or the probability with which it does."""
+LIMITS = (0.03, 0.05, 0.1, 0.2)
+"""Shares of actions outside the data beyond which a value might be refused; ``prudent.ope`` takes the third."""
 SHARED: dict[str, Any] = {"discount": 0.9, "hidden": (16,), "batch_size": 64}
 STEPS = 300
 SIZES = (100, 400)
+WIDEST = 160
+"""Regret in per cent beyond which it is not drawn to scale."""
+GONE = 0.1
+"""Share of a policy's decisions that the log never shows, beyond which it has left the data."""
 LOWERED = 3.0
 LENGTH = 1 / (1 - 0.9 * 0.95)
 """Discounted length of an episode: it terminates with probability 0.05 at each step."""
@@ -60,12 +75,13 @@ LENGTH = 1 / (1 - 0.9 * 0.95)
 def problem_of(index: int) -> tuple[known.Known, int, float]:
     """Problem ``index``, how many episodes are logged, and by how much its rewards are lowered.
 
-    10 to 20 states, 4 to 6 actions; the behaviour has favourites and tries the others rarely. Every other problem has a
-    small log; of each size every other one has negative rewards, where what was never tried looks good.
+    10 to 20 states, 4 to 6 actions. The behaviour has favourites, tries the others rarely, and takes the best action
+    with a probability that goes through :data:`SKILLS`. Half of the logs are small, half of each have negative rewards,
+    where what was never tried looks good.
     """
-    states, actions = (10, 16, 20)[index % 3], (4, 5, 6)[index // 3 % 3]
-    problem = known.tabular(100 + index, states=states, actions=actions, concentration=0.5, floor=0.1)
-    return problem, SIZES[index % 2], (0.0, LOWERED)[index // 2 % 2]
+    states, actions, skill = (10, 16, 20)[index % 3], (4, 5, 6)[index // 3 % 3], SKILLS[index % 4]
+    kind = {"states": states, "actions": actions, "concentration": 0.5, "floor": 0.1, "skill": skill}
+    return known.tabular(5000 + index, **kind), SIZES[index // 4 % 2], (0.0, LOWERED)[index // 8 % 2]
 
 
 def lowered(data: Dataset, by: float) -> Dataset:
@@ -78,7 +94,7 @@ def fit(data: Dataset, seed: int) -> tuple[Population, Population]:
     config = discrete_cql.Config(critic_lr=5e-3, polyak=0.05, **SHARED)
     found = []
     for name, members in (
-        ("discrete_cql", grid(config, {"alpha": ALPHAS}, [seed])),
+        ("discrete_cql", grid(config, {"alpha": ALPHAS}, [seed + s for s in SEEDS])),
         ("discrete_bc", grid(discrete_bc.Config(actor_lr=5e-3, **SHARED), {}, [seed])),
     ):
         population = train.new_population(data, name, members, "cpu")
@@ -99,20 +115,28 @@ def one(index: int) -> dict[str, Any]:
     """What each rule chooses on problem ``index``, what the verdict says, and what everything is truly worth."""
     problem, episodes, by = problem_of(index)
     parts = divide(lowered(problem.log(episodes, index), by), index, 0, 2 * FINAL.folds)
-    population, bc = fit(parts.train, index)
+    population, bc = fit(parts.train, index * len(SEEDS))
     true = [value_of(problem, population, p, by) for p in range(population.size)]
-    log = ope.Evaluator(parts.evaluation, problem.discount, RANKING, index)
+    log = ope.Evaluator(parts.ranking, problem.discount, RANKING, index)
     worth = [Worth.of(population.names[p], log.evaluate(population, p)) for p in range(population.size)]
     start = parts.train.observation[parts.train.episode_bounds[:-1]]
     own = population.predicted_value(np.broadcast_to(start, (population.size, *start.shape)))
     assert own is not None
-    ranked = [p for p in np.argsort([-w.lower_bound for w in worth]) if worth[p].fqe.supported]
+    bounds = [w.lower_bound for w in worth]
+    ranked = order([alpha for alpha in ALPHAS for _ in SEEDS], bounds)
     final = ope.Evaluator(parts.final, problem.discount, FINAL, index + 1)
-    again = {p: Worth.of(population.names[p], final.evaluate(population, int(p))) for p in ranked[:1]}
-    judged = verdict.judge(next(iter(again.values()), None), Worth.of("BC", final.evaluate(bc)), "no run has a value")
+    imitation = Worth.of("BC", final.evaluate(bc))
+    asked = {"verdict": ranked[0] if ranked else None, "verdict_on_worst": int(np.argmin(true))}
+    judged = {
+        name: verdict.judge(
+            None if p is None else Worth.of(population.names[p], final.evaluate(population, p)), imitation, "no value"
+        )
+        for name, p in asked.items()
+    }
     by_value = [w.fqe.value if w.fqe.value is not None else -np.inf for w in worth]
     chosen = {
-        "tune": int(ranked[0]) if ranked else None,
+        "tune": ranked[0] if ranked else None,
+        "run": int(np.argmax(bounds)) if ranked else None,
         "fqe": int(np.argmax(by_value)),
         "q": int(own.mean(1).argmax()),
     }
@@ -122,40 +146,58 @@ def one(index: int) -> dict[str, Any]:
         "true": true,
         "episodes": episodes,
         "lowered": by,
+        "skill": SKILLS[index % 4],
         "behaviour": problem.behaviour_value - by * LENGTH,
         "bc": value_of(problem, bc, 0, by),
         "fqe": [w.fqe.value for w in worth],
         "lower_bound": [None if w.fqe.interval is None else w.fqe.interval[0] for w in worth],
         "own_q": own.mean(1).astype(float).tolist(),
         "chosen": chosen,
-        "verdict": judged.verdict,
+        **{name: found.verdict for name, found in judged.items()},
     }
 
 
 def leaving(index: int) -> dict[str, Any]:
-    """Problem ``index`` with an action beside that the log never takes: which members do, and which get no value.
+    """Problem ``index`` with an action beside that the log never takes: which policies do, and which get no value.
 
-    Rewards are lowered, so that an action of which nothing was learned looks better than those that were tried.
+    Rewards are lowered, so that an action of which nothing was learned looks better than those that were tried. The
+    policies are one member per alpha, and eight that were made to take it.
     """
-    problem, *_ = problem_of(index)
-    data = problem.log(SIZES[index % 2], 500 + index)
+    problem, episodes, _ = problem_of(index)
+    data = problem.log(episodes, 500 + index)
     spare = data.spec.action_size
     data = lowered(replace(data, extra={}, spec=replace(data.spec, action_size=spare + 1)), LOWERED)
     parts = divide(data, index, 0, 2 * FINAL.folds)
-    population, _ = fit(parts.train, index)
-    log = ope.Evaluator(parts.evaluation, problem.discount, LEAVING, index)
-    values = [log.evaluate(population, p) for p in range(population.size)]
-    observation = np.broadcast_to(parts.evaluation.observation, (population.size, *parts.evaluation.observation.shape))
-    left = (population.act(observation) == spare).mean(1)
-    ranked = [p for p, v in enumerate(values) if v.fqe.supported]
-    best = max(ranked, key=lambda p: Worth.of("", values[p]).lower_bound, default=None)
+    population, _ = fit(parts.train, index * len(SEEDS))
+    log = ope.Evaluator(parts.ranking, problem.discount, LEAVING, index)
+    tables = _led_astray(population, spare, np.random.default_rng([index, 21]))
+    states = parts.ranking.observation.argmax(1)
+    values = [
+        log.evaluate(ope.DiscretePolicy(data.spec, lambda o, _, own=own: own[o.argmax(1)], "policy")) for own in tables
+    ]
     return {
         "kind": "leaving",
         "index": index,
-        "left": left.tolist(),
+        "episodes": episodes,
+        "left": [float(own[states, spare].mean()) for own in tables],
+        "outside": [v.support.outside for v in values],
         "abstained": [not v.fqe.supported for v in values],
-        "winner_left": None if best is None else float(left[best]),
     }
+
+
+def _led_astray(population: Population, spare: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Probabilities (S, A) of the first member of each alpha, and of some with the action ``spare`` in their place."""
+    states = np.eye(population.spec.observation_size, dtype=np.float32)
+    found = []
+    for p in range(0, population.size, len(SEEDS)):
+        own = policy.of(population, p)
+        assert isinstance(own, ope.DiscretePolicy)
+        found.append(own.probability(states, None))
+    for share in SHARES:
+        here, there = (found[int(p)] for p in rng.integers(1, len(ALPHAS), size=2))
+        found.append(np.where(rng.random((len(states), 1)) < share, np.eye(spare + 1)[spare], here))
+        found.append((1 - share) * there + share * np.eye(spare + 1)[spare])
+    return found
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -171,7 +213,7 @@ def regrets(row: dict[str, Any]) -> dict[str, float]:
     true = np.array(row["true"])
     earned = {rule: true[p] for rule, p in row["chosen"].items() if p is not None}
     # Where no run has a value, imitation is what is kept.
-    earned = {"tune": row["bc"], **earned, "uniform": true.mean(), "oracle": true.max()}
+    earned = {"tune": row["bc"], "run": row["bc"], **earned, "uniform": true.mean(), "oracle": true.max()}
     gain = true.max() - row["behaviour"]
     return {rule: float((true.max() - value) / gain) for rule, value in earned.items()}
 
@@ -185,26 +227,51 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
         for size in SIZES
         if (own_sums := _sums([regrets(row) for row in known_rows if row["episodes"] == size]))
     }
-    found["verdict"] = {}
-    for name in (verdict.DEPLOY, verdict.KEEP_BC, verdict.NOTHING):
-        own = [row for row in known_rows if row["verdict"] == name]
-        better = [
-            row["chosen"]["tune"] is not None and row["true"][row["chosen"]["tune"]] > max(row["behaviour"], row["bc"])
-            for row in own
-        ]
-        found["verdict"][name] = {"problems": len(own), "winner_truly_better": int(sum(better))}
-    members = [
-        pair for row in rows if row["kind"] == "leaving" for pair in zip(row["left"], row["abstained"], strict=True)
-    ]
-    gone, stayed = ([abstained for left, abstained in members if test(left)] for test in (_gone, _stayed))
-    found["leaving"] = {
-        "problems": sum(row["kind"] == "leaving" for row in rows),
-        "gone": len(gone),
-        "gone_abstained": float(np.mean(gone)) if gone else None,
-        "stayed": len(stayed),
-        "stayed_abstained": float(np.mean(stayed)) if stayed else None,
-        "winners_gone": sum(_gone(row.get("winner_left") or 0.0) for row in rows if row["kind"] == "leaving"),
+    found["skill"] = {
+        f"{skill:g}": _sums([regrets(row) for row in known_rows if row["skill"] == skill])
+        for skill in sorted({row["skill"] for row in known_rows})
     }
+    found["verdict"] = _verdicts(known_rows)
+    found["leaving"] = _leavings([row for row in rows if row["kind"] == "leaving"])
+    return found
+
+
+def _verdicts(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """How often a run was to be deployed, by how much it truly gains: the winners and the worst of each grid."""
+    asked = []
+    for row in rows:
+        best = max(row["true"]) - row["behaviour"]
+        runs = {"verdict": row["chosen"]["tune"], "verdict_on_worst": int(np.argmin(row["true"]))}
+        for name, p in runs.items():
+            value = row["bc"] if p is None else row["true"][p]
+            asked.append((row["episodes"], (value - max(row["behaviour"], row["bc"])) / best, row[name]))
+    kinds = {"wide": lambda gain: gain > 0.5, "slight": lambda gain: 0 < gain <= 0.5, "none": lambda gain: gain <= 0}
+    found: dict[str, Any] = {}
+    for size in SIZES:
+        for kind, test in kinds.items():
+            own = [told for episodes, gain, told in asked if episodes == size and test(gain)]
+            found.setdefault(str(size), {})[kind] = {
+                "runs": len(own),
+                **{name: own.count(name) for name in (verdict.DEPLOY, verdict.KEEP_BC, verdict.NOTHING)},
+            }
+    return found
+
+
+def _leavings(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of policies that leave the data and of those that stay: how many were refused a value, and would be by others."""
+    found: dict[str, Any] = {}
+    for size in SIZES:
+        own = [row for row in rows if row["episodes"] == size]
+        left, outside, abstained = (
+            np.array([value for row in own for value in row[key]]) for key in ("left", "outside", "abstained")
+        )
+        for kind, these in (("gone", left > GONE), ("stayed", left == 0)):
+            found.setdefault(str(size), {})[kind] = {
+                "problems": len(own),
+                "policies": int(these.sum()),
+                "abstained": float(abstained[these].mean()) if these.any() else None,
+                "outside": {f"{limit:g}": float((outside[these] > limit).mean()) for limit in LIMITS if these.any()},
+            }
     return found
 
 
@@ -220,14 +287,6 @@ def _sums(table: list[dict[str, float]]) -> dict[str, Any]:
     return found
 
 
-def _gone(left: float) -> bool:
-    return left > 0.1
-
-
-def _stayed(left: float) -> bool:
-    return left == 0
-
-
 def write(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The results with their summary, in order of kind and index; returns the summary."""
     rows = sorted(rows, key=lambda row: (row["kind"], row["index"]))
@@ -237,7 +296,7 @@ def write(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """A dot per problem and rule, its regret, for each size of log; the mean as a line."""
+    """A dot per problem and rule, its regret, for each size of log; the mean as a line; a triangle lies beyond."""
     known_rows = [row for row in rows if row["kind"] == "regret"]
     canvas = style.new_figure(10, 3.2)
     panels = canvas.subplots(1, len(SIZES), sharey=True)
@@ -246,7 +305,9 @@ def draw(rows: list[dict[str, Any]]) -> None:
         for y, rule in enumerate(reversed(RULES) if table else ()):
             values = np.array([100 * own[rule] for own in table])
             heights = y + 0.12 * np.sin(np.arange(len(values)))
-            axes.plot(values, heights, "o", color=style.PALETTE[0], alpha=0.55, markersize=5)
+            for mark, these in (("o", values <= WIDEST), (">", values > WIDEST)):
+                drawn = np.minimum(values, WIDEST)[these]
+                axes.plot(drawn, heights[these], mark, color=style.PALETTE[0], alpha=0.55, markersize=5)
             axes.plot([values.mean()] * 2, [y - 0.32, y + 0.32], color=style.PALETTE[1], linewidth=2.5)
         title = f"{size} episodes: lost of the possible gain, %"
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=style.INK)
@@ -268,7 +329,7 @@ def main(arguments: list[str] | None = None) -> None:
     rows, began = read(), time.monotonic()
     done = {(row["kind"], row["index"]) for row in rows}
     wanted = [("regret", index) for index in range(options.problems)]
-    wanted += [("leaving", index) for index in range((options.problems + 1) // 2)]
+    wanted += [("leaving", index) for index in range(min(options.problems, LEAVINGS))]
     for kind, index in () if options.draw else wanted:
         if time.monotonic() - began > 60 * options.minutes:
             break

@@ -212,14 +212,32 @@ def choosing(argument: str) -> str:
             for rule, r in rules.items()
         ]
         return table(["chosen by", "episodes", "problems", "mean regret", "worst", "took the best"], rows)
+    if argument == "skill":
+        rules = list(next(iter(own.values())))
+        rows = [
+            [f"{float(skill):.0%}", *(f"{100 * r[rule]['mean']:.0f} %" for rule in rules)] for skill, r in own.items()
+        ]
+        return table(["skill of the behaviour", *(f"`{rule}`" for rule in rules)], rows)
     if argument == "verdict":
-        rows = [[name, str(v["problems"]), str(v["winner_truly_better"])] for name, v in own.items()]
-        return table(["verdict", "problems", "winner truly better than BC and behaviour"], rows)
+        told = {"wide": "more than half of what is possible", "slight": "something", "none": "nothing, or it loses"}
+        rows = [
+            [told[kind], size, *(str(value) for value in v.values())]
+            for kind in told
+            for size in own
+            for v in (own[size][kind],)
+        ]
+        names = list(next(iter(next(iter(own.values())).values())))[1:]
+        return table(["the run truly gains", "episodes", "runs", *(f"*{name}*" for name in names)], rows)
+    told = {"gone": "in more than a tenth of the states", "stayed": "never"}
     rows = [
-        [text, str(own[key]), "" if own[f"{key}_abstained"] is None else f"{own[f'{key}_abstained']:.0%}"]
-        for key, text in (("gone", "in more than a tenth of the states"), ("stayed", "never"))
+        [told[kind], size, str(v["policies"]), f"{v['abstained']:.0%}", *(f"{s:.0%}" for s in v["outside"].values())]
+        for kind in told
+        for size in own
+        for v in (own[size][kind],)
     ]
-    return table(["takes the action that the log never shows", "runs", "refused a value"], rows)
+    limits = list(next(iter(own.values()))["gone"]["outside"])
+    heads = [f"limit {float(limit):.0%}" for limit in limits]
+    return table(["takes the action that the log never shows", "episodes", "policies", "refused a value", *heads], rows)
 
 
 def source(argument: str) -> str:
