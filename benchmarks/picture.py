@@ -24,11 +24,11 @@ def draw(results: Path, path: Path) -> Path:
     grid = figure.add_gridspec(2, 4, hspace=0.5, wspace=0.3)
     measured = [threads for threads in (1, 2) if stored(results, "step", threads).exists()]
     # One panel takes the place of two where the machine was not quiet enough for two threads.
-    shared = None
+    steps = {threads: read(results, "step", threads) for threads in measured}
+    top = 1.12 * max(r["max"] for found in steps.values() for r in found["figures"]["over_products"].values())
     for column, threads in enumerate(measured):
         place = grid[0, column] if len(measured) == 2 else grid[0, :2]
-        shared = figure.add_subplot(place, sharey=shared)
-        bars(shared, read(results, "step", threads), threads)
+        bars(figure.add_subplot(place), steps[threads], threads, top)
     populations = read(results, "populations", 1)["figures"]
     for column, (width, found) in enumerate(populations.items(), start=2):
         members(figure.add_subplot(grid[0, column]), width, found)
@@ -48,8 +48,8 @@ def read(results: Path, part: str, threads: int) -> dict[str, Any]:
     return json.loads(stored(results, part, threads).read_text(encoding="utf-8"))
 
 
-def bars(axes: "Axes", found: Mapping[str, Any], threads: int) -> None:
-    """Everyone's step in units of the six products, with ranges."""
+def bars(axes: "Axes", found: Mapping[str, Any], threads: int, top: float) -> None:
+    """Everyone's step in units of the six products, with ranges; the scale ends at ``top``."""
     ratios = found["figures"]["over_products"]
     names = [name for name in BARS if name in ratios]
     thread = "one thread" if threads == 1 else f"{threads} threads"
@@ -73,7 +73,7 @@ def bars(axes: "Axes", found: Mapping[str, Any], threads: int) -> None:
         )
     axes.set_xticks(places, [NAMES[name].replace(", ", "\n").replace(" 2", "\n2") for name in names])
     axes.tick_params(axis="x", labelsize=8.5, length=0)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, top)
 
 
 def members(axes: "Axes", width: str, found: Mapping[str, Any]) -> None:
