@@ -11,6 +11,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     usage                            what ``prudent --help`` says
     suites                           what each suite that comes with prudent trains
     suite NAME                       the results of a suite, out of docs/bench/NAME.json
+    bound                            predictions of CQL and SAC in all of these
     proof KIND                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
     choosing WHAT                    what was measured of prudent tune, out of benchmarks/results/tune.json
     faults                           what came of the faults, out of docs/bench/faults.json
@@ -164,6 +165,22 @@ def suite(argument: str) -> str:
     return results.markdown(json.loads((ROOT / "docs" / "bench" / f"{argument}.json").read_text(encoding="utf-8")))
 
 
+def bound(_: str) -> str:
+    """Whether the predictions of CQL and of SAC were lower bounds, on every dataset of every suite with both."""
+    rows = []
+    for path in sorted((ROOT / "docs" / "bench").glob("*.json")):
+        for data in json.loads(path.read_text(encoding="utf-8")).get("datasets", ()):
+            found = {row["algorithm"]: row for row in data["algorithms"]}
+            if {"cql", "sac"} <= found.keys():
+                rows += [_bound_row(data["name"], found[name]) for name in ("cql", "sac")]
+    return table(["data", "", "steps", "predicted", "realised", "start states where it held"], rows)
+
+
+def _bound_row(data: str, row: dict[str, Any]) -> list[str]:
+    values = [f"{row[key]:.1f}" for key in ("predicted_value", "realized_value")]
+    return [f"`{data}`", row["title"], f"{row['step']:,}", *values, f"{row['lower_bound_share']:.0%}"]
+
+
 def faults(_: str) -> str:
     """What came of the faults, as ``make faults`` left it."""
     sys.path.insert(0, str(ROOT / "tests"))
@@ -262,6 +279,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "usage": usage,
     "suites": suites,
     "suite": suite,
+    "bound": bound,
     "choosing": choosing,
     "faults": faults,
     "proof": proof,
