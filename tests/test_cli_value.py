@@ -52,6 +52,12 @@ def test_a_checkpoint_is_weighed_and_nothing_is_written(run, tmp_path, capsys):
     assert tree(tmp_path) == before
 
 
+def test_a_checkpoint_of_another_run_may_stand_beside_it(run, capsys):
+    assert prudent("value", run, "--compare", f"earlier={run / 'checkpoints' / 'step_5'}", *QUICK) == 0
+    assert "seed=0 over earlier: " in capsys.readouterr().out
+    assert "earlier, seed=0" in (run / "report.html").read_text()
+
+
 def test_of_a_run_with_an_environment_the_best_setting_is_weighed(log, tmp_path, quick_report, capsys):  # noqa: ARG001
     run = tmp_path / "grid"
     words = (*flags("cql"), "--alpha", 1, 5, "--seeds", 0, 1, "--steps", 5, "--out", run)
@@ -65,6 +71,11 @@ def test_of_a_run_with_an_environment_the_best_setting_is_weighed(log, tmp_path,
     (run / "evaluation.json").write_text(json.dumps({"settings": settings}))
     assert prudent("value", run, "--json", *QUICK) == 0
     assert [row["title"] for row in json.loads(capsys.readouterr().out)["policies"]] == ["alpha=5,seed=0"]
+    status = json.loads((run / "status.json").read_text())
+    stopped = {"step": 3, "kind": "stopped", "why": "NaN", "member": "alpha=5,seed=0"}
+    (run / "status.json").write_text(json.dumps(status | {"incidents": [stopped]}))
+    assert prudent("value", run, "--json", *QUICK) == 0
+    assert [row["title"] for row in json.loads(capsys.readouterr().out)["policies"]] == ["alpha=5,seed=1"]
 
 
 def test_every_setting_takes_effect(run, capsys):

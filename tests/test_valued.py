@@ -55,6 +55,9 @@ def test_a_fit_that_does_not_give_what_the_log_earned_is_told():
     narrow = prudent.value(TABULAR.target, LOG, seen=False, **{**LEARNED, "steps": 50, "n_bootstrap": 0})
     assert not narrow.firm
     assert any("too narrow to promise with" in text for text in narrow.cautions)
+    chosen = replace(found, policies=(*found.policies, *found.policies))
+    assert not chosen.firm, "the highest of several is partly luck"
+    assert any("highest of 2 by this very estimate" in text for text in chosen.cautions)
 
 
 def test_the_first_seed_of_every_setting_and_its_promise():

@@ -104,8 +104,17 @@ class ValueResult:
 
     @property
     def firm(self) -> bool:
-        """Whether a favourable verdict may rest on it: other episodes, whole intervals, and a fit that fits the log."""
-        return self.seen is False and not _narrow(self.best.found) and not _off(self.best.found)
+        """Whether a favourable verdict may rest on it.
+
+        Other episodes, a policy that was not chosen by these, whole intervals, and a fit that fits the log.
+        """
+        doubtful = self._own > 1 or _narrow(self.best.found) or _off(self.best.found)
+        return self.seen is False and not doubtful
+
+    @property
+    def _own(self) -> int:
+        """How many policies :attr:`best` was chosen of."""
+        return sum(weighed.run == "" for weighed in self.policies)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, ready for JSON; None stands for what has no value.
@@ -174,10 +183,9 @@ class ValueResult:
         return f"{learned}, which flatters it: episodes kept aside would tell more."
 
     def _chosen(self) -> str:
-        own = [weighed for weighed in self.policies if not weighed.run]
-        if len(own) > 1:
+        if self._own > 1:
             return (
-                f"It is the highest of {len(own)} by this very estimate, which is partly luck: prudent tune chooses on "
+                f"It is the highest of {self._own} by this very estimate, which is partly luck: prudent tune chooses on "
                 "one part of the episodes and weighs on another."
             )
         if self.best.seeds > 1:

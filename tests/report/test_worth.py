@@ -85,6 +85,19 @@ def test_an_environment_has_the_first_word(make_run, weighed):
     assert "<li>It is flattered.</li>" in page, "the verdict does not say it, so the section does"
 
 
+def test_a_return_of_nothing_is_a_return(tmp_path, weighed):
+    run = write(tmp_path / "run", weighed | {"cautions": ["It is flattered."]})
+    figures = {"overall": {"return_mean": 0.0}}
+    (run.folder / "evaluation.json").write_text(json.dumps(figures))
+    assert "<li>It is flattered.</li>" in html.write_report(run.folder).read_text()
+
+
+@pytest.mark.parametrize("sign", [[], {}, "1", 7])
+def test_a_sign_that_is_none_is_no_verdict(tmp_path, weighed, sign):
+    found = judge(write(tmp_path / "run", signed(weighed, sign, sign)), {})
+    assert found.headline == "The log does not say what this policy is worth"
+
+
 def test_of_an_earlier_step_it_is_no_verdict(tmp_path, weighed):
     run = write(tmp_path / "run", signed(weighed, 1, 1), step=20)
     found = judge(run, {})

@@ -82,7 +82,7 @@ def _weigh(given: dict[str, Any], rivals: dict[str, Path], settings: dict[str, A
 
 
 def _best(path: Path) -> str | None:
-    """The first member of the setting that did best in the environment, of which the report speaks; None without."""
+    """Of the setting that did best in the environment, the first member that has not diverged; None without."""
     if not (path / "config.json").is_file():
         return None
 
@@ -90,7 +90,8 @@ def _best(path: Path) -> str | None:
 
     run = read_run(path)
     setting = run.best()[0]
-    return next(iter(run.groups().get(setting, [])), None) if setting else None
+    names, lost = run.groups().get(setting, []) if setting else [], run.diverged()
+    return next((name for name in names if name not in lost), names[0] if names else None)
 
 
 def _one(population: Any, name: str | None) -> Any:
@@ -112,4 +113,6 @@ def _written(path: Path, figures: dict[str, Any], rivals: dict[str, Path]) -> li
     from prudent import report, runs
 
     runs.write_json(path / "value.json", figures)
-    return [path / "value.json", report.write_report(path, rivals or None)]
+    # Of one checkpoint there is no more to show than its value, which is there already.
+    whole = {name: rival for name, rival in rivals.items() if (rival / "config.json").is_file()}
+    return [path / "value.json", report.write_report(path, whole or None)]

@@ -134,7 +134,8 @@ def _by_log(run: Run) -> tuple[str, str, list[str]]:
 
 
 def _has_sign(pair: Any) -> bool:
-    return isinstance(pair, dict) and isinstance(pair.get("fqe"), dict) and "sign" in pair["fqe"]
+    fitted = pair.get("fqe") if isinstance(pair, dict) else None
+    return isinstance(fitted, dict) and fitted.get("sign", "") in (*_SIDES, None)
 
 
 def _troubles(run: Run) -> list[str]:

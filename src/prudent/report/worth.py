@@ -95,7 +95,8 @@ def value_section(run: Run) -> dict[str, Any]:
     if not tables or not isinstance(reading, list) or not isinstance(cautions, list):
         return {}
     # Where nothing was run in an environment the verdict has them already.
-    told = [str(sentence) for sentence in (*(cautions if run.best()[1].get("return_mean") else []), *reading)]
+    known = as_number(run.best()[1].get("return_mean")) is not None
+    told = [str(sentence) for sentence in (*(cautions if known else []), *reading)]
     step, now = run.value.get("step"), run.status.get("step")
     if isinstance(step, int) and step != now:
         told.insert(0, f"This is of step {step:,}; the run has gone on since, and prudent value weighs it anew.")
