@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.runs import columns, discrete_columns, flags, prudent, tree, write_log
+from prudent import report
 
 pytest_plugins = ["helpers.run_fixtures"]
 
@@ -52,10 +53,13 @@ def test_a_checkpoint_is_weighed_and_nothing_is_written(run, tmp_path, capsys):
     assert tree(tmp_path) == before
 
 
-def test_a_checkpoint_of_another_run_may_stand_beside_it(run, capsys):
-    assert prudent("value", run, "--compare", f"earlier={run / 'checkpoints' / 'step_5'}", *QUICK) == 0
+def test_a_checkpoint_of_another_run_may_stand_beside_it(run, monkeypatch, capsys):
+    beside = []
+    monkeypatch.setattr(report, "write_report", lambda folder, others: beside.append(others) or folder)
+    rivals = (f"earlier={run / 'checkpoints' / 'step_5'}", f"other={run}")
+    assert prudent("value", run, "--compare", *rivals, *QUICK) == 0
     assert "seed=0 over earlier: " in capsys.readouterr().out
-    assert "earlier, seed=0" in (run / "report.html").read_text()
+    assert beside == [{"other": run}], "a report reads run folders, a checkpoint is none"
 
 
 def test_of_a_run_with_an_environment_the_best_setting_is_weighed(log, tmp_path, quick_report, capsys):  # noqa: ARG001

@@ -185,8 +185,8 @@ class ValueResult:
     def _chosen(self) -> str:
         if self._own > 1:
             return (
-                f"It is the highest of {self._own} by this very estimate, which is partly luck: prudent tune chooses on "
-                "one part of the episodes and weighs on another."
+                f"It is the highest of {self._own} by this very estimate, which is partly luck: prudent tune chooses "
+                "on one part of the episodes and weighs on another."
             )
         if self.best.seeds > 1:
             return f"It is one of {self.best.seeds} seeds, and says nothing of the others."
