@@ -1,12 +1,13 @@
 """``prudent value``: its table, its JSON, what it writes, its mistakes."""
 
+import errno
 import json
 
 import numpy as np
 import pytest
 
 from helpers.runs import columns, discrete_columns, flags, prudent, tree, write_log
-from prudent import report
+from prudent import report, runs
 
 pytest_plugins = ["helpers.run_fixtures"]
 
@@ -60,6 +61,17 @@ def test_a_checkpoint_of_another_run_may_stand_beside_it(run, monkeypatch, capsy
     assert prudent("value", run, "--compare", *rivals, *QUICK) == 0
     assert "seed=0 over earlier: " in capsys.readouterr().out
     assert beside == [{"other": run}], "a report reads run folders, a checkpoint is none"
+
+
+def test_what_cannot_be_written_is_shown_all_the_same(run, monkeypatch, capsys):
+    def full(path, _content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(runs, "write_json", full)
+    assert prudent("value", run, *QUICK) == 2
+    shown = capsys.readouterr()
+    assert "seed=0 is worth" in shown.out
+    assert shown.err.splitlines()[-1] == f"prudent: {run / 'value.json'}: No space left on device"
 
 
 def test_of_a_run_with_an_environment_the_best_setting_is_weighed(log, tmp_path, quick_report, capsys):  # noqa: ARG001

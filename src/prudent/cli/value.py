@@ -45,15 +45,15 @@ def value(words: list[str]) -> None:
     if given["seed"] < 0:
         raise ConfigError(f"value: --seed must be 0 or more, got {given['seed']}")
     figures = _weigh(given, rivals, settings)
-    written = _written(given["run"], figures, rivals)
+    # Shown before it is written: a folder that cannot be written to does not cost the minutes that it took.
     if given["json"]:
         print(json.dumps(figures, indent=1, allow_nan=False))
-        return
+    else:
+        from prudent.tables import value_table
 
-    from prudent.tables import value_table
-
-    print(value_table(figures))
-    if written:
+        print(value_table(figures))
+    written = _written(given["run"], figures, rivals)
+    if written and not given["json"]:
         print(f"\nwritten: {', '.join(str(path) for path in written)}")
 
 
