@@ -75,7 +75,7 @@ def measure(settings: Settings) -> Result:
             for cpu in (None, *(processors[i % len(processors)] for i in range(max(members))))
         ]
         try:
-            wait_for_quiet()
+            wait_for_quiet(0 if settings.small else 30)
             threads = len(processors)
         except NotMeasuredError:
             threads = None
