@@ -332,6 +332,7 @@ OTHER_MISTAKES = [
     ("train --resume full", "full is not a run folder"),
     ("train --resume nowhere", "nowhere is not a run folder"),
     ("train --resume full --alpha 3", "unknown argument --alpha"),
+    ("train --resume full --map map.toml", "--map says how to read data that are named here"),
     ("train --resume", "expected one argument"),
     ("evaluate", "required: run"),
     ("evaluate nowhere", "nowhere: no such folder"),

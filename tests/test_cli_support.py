@@ -96,6 +96,7 @@ def test_mistakes_are_one_line(run, tmp_path, capsys):
         ((run, "--data", other), "policy for other spaces"),
         ((run, "--neighbours", 1000), "fewer than the 1000"),
         ((run, "--level", 2), "level must lie within"),
+        ((run, "--horizon", 40), "--horizon says how to read data that are named here"),
         ((run, "--leval", 0.9), "did you mean --level?"),
     ):
         assert prudent("support", *words) == 2, words

@@ -132,6 +132,7 @@ def test_mistakes_are_one_line_and_write_nothing(run, log, tmp_path, capsys):
         ((run, "--compare", f"BC={tmp_path / 'nowhere'}"), "no such folder"),
         ((run, "--n-bootstrap", 1), "n_bootstrap must be 0 or 2"),
         ((run, "--seed", -1), "--seed must be 0 or more"),
+        ((run, "--dones", "truncated"), "--dones says how to read data that are named here"),
         ((run, "--discont", 0.9), "did you mean --discount?"),
     ):
         assert prudent("value", *words) == 2, words

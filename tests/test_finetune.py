@@ -259,6 +259,7 @@ def test_a_signal_counts_before_the_first_gradient_step_too(run, tmp_path, monke
         ("{run} --env Nowhere-v0", "not known to Gymnasium"),
         ("{run} --env prudent/Toy-v0", "does not fit"),
         ("{run} --data other.npz", "fingerprint differs"),
+        ("{run} --action-count 3", "--action-count says how to read data that are named here"),
         ("{run} --steps 0", "must be 2 or more"),
         ("{run} --steps 1", "must be 2 or more"),
         ("{run} --steps 10 --start-after 10", "start_after must lie between 1 and 9"),

@@ -38,9 +38,17 @@ def add_data_flags(parser: Any) -> None:
     group.add_argument("--horizon", type=int, metavar="N", help="time limit of the task, for files without timeouts")
 
 
-def data_options(given: dict[str, Any]) -> dict[str, Any]:
+def data_options(given: dict[str, Any], named: object = True) -> dict[str, Any]:
+    """What the flags of :func:`add_data_flags` say, as ``load_dataset`` takes it; ``named`` are the data they are for.
+
+    Raises:
+        ConfigError: they say something, and there are none: what a run learned from is read as it was then.
+    """
     names = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon", "map")
     found = {name: given[name] for name in names if given.get(name) is not None}
+    if found and not named:
+        flag = next(iter(found)).replace("_", "-")
+        raise ConfigError(f"--{flag} says how to read data that are named here; the run's own are read as before")
     if "discrete" in found:
         found["discrete"] = found["discrete"] == "yes"
     if "action_count" in found:

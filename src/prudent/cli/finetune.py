@@ -32,7 +32,8 @@ def finetune(words: list[str]) -> None:
     from prudent import finetune as online
     from prudent.data import load_dataset
 
-    dataset = load_dataset(given["moved"], **data_options(given)) if given["moved"] else None
+    options = data_options(given, given["moved"])
+    dataset = load_dataset(given["moved"], **options) if given["moved"] else None
     out = given["out"] or free_folder(f"{given['run']}-online")
     online.finetune(given["run"], settings, out, dataset)
     print(f"finished: {out / 'report.html'}")

@@ -43,7 +43,7 @@ def support(words: list[str]) -> None:
     population, _, skipped = checkpoint.load(given["run"])
     for reason in skipped:
         print(f"skipped a checkpoint: {reason}", file=sys.stderr)
-    options = data_options(given)
+    options = data_options(given, given["logged"] or given["at"])
     dataset = load_dataset(given["logged"], **options) if given["logged"] else own_dataset(given["run"])
     at = load_dataset(given["at"], **options) if given["at"] else None
     figures = {"step": population.state.step, **support(population, dataset, at=at, **settings).to_json()}

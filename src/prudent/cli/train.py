@@ -42,7 +42,8 @@ def _resume(words: list[str]) -> None:
         found = parser.parse_strict(words)
     except ConfigError as error:
         raise ConfigError(f"{error}; all other settings stay those of the run") from error
-    dataset = load_dataset(found.data, **data_options(vars(found))) if found.data else None
+    options = data_options(vars(found), found.data)
+    dataset = load_dataset(found.data, **options) if found.data else None
     train.resume(found.resume, found.steps, dataset, found.device, found.threads, found.env, found.max_minutes)
     print(f"finished: {found.resume / 'report.html'}")
 

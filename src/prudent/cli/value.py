@@ -66,7 +66,8 @@ def _weigh(given: dict[str, Any], rivals: dict[str, Path], settings: dict[str, A
     others = {name: checkpoint.load(path) for name, path in rivals.items()}
     for reason in [*skipped, *(reason for _, _, lost in others.values() for reason in lost)]:
         print(f"skipped a checkpoint: {reason}", file=sys.stderr)
-    dataset = load_dataset(given["logged"], **data_options(given)) if given["logged"] else own_dataset(given["run"])
+    options = data_options(given, given["logged"])
+    dataset = load_dataset(given["logged"], **options) if given["logged"] else own_dataset(given["run"])
     found = value(
         population,
         dataset,
