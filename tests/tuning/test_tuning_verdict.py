@@ -68,7 +68,15 @@ def test_a_second_estimator_that_says_worse_forbids_it():
 
 def test_returns_that_say_worse_forbid_it():
     """The fitted value of the behaviour is the better yardstick, unless what the log returned is far above it."""
-    assert judge(worth("alpha=5", 3.0, returned=2.9), worth("BC", 1.2)).verdict == DEPLOY
     found = judge(worth("alpha=5", 3.0, returned=4.0), worth("BC", 1.2))
     assert found.verdict != DEPLOY
     assert "Monte Carlo" in found.reasons[-1]
+
+
+@pytest.mark.parametrize(("returned", "deployed"), [(1.0, True), (2.0, True), (2.9, False), (0.0, True), (-1.5, False)])
+def test_the_gain_has_to_exceed_what_the_fit_is_visibly_off_by(returned, deployed):
+    """The policy is 2 better than the behaviour by the fit, which gives 1 for what earned ``returned``."""
+    found = judge(worth("alpha=5", 3.0, returned=returned), worth("BC", 1.2))
+    assert (found.verdict == DEPLOY) is deployed, found.reasons
+    assert any("so far off is the fit" in reason for reason in found.reasons) is (returned != 1.0)
+    assert deployed or "than what the fit is off by" in found.reasons[-1]

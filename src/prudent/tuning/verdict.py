@@ -23,14 +23,15 @@ class Judgement:
 def judge(winner: Worth | None, bc: Worth, why_none: str = "") -> Judgement:
     """Deploy only what is better than the behaviour and than BC, with 95 % confidence each.
 
-    Fitted values are compared with the fitted value of the behaviour. Its Monte Carlo return and WDR see less, and may
-    contradict.
+    Fitted values are compared with the fitted value of the behaviour, by more than what that is visibly off: where it
+    differs from what the log earned, with 95 % confidence, the policy's may be off by as much. The behaviour's Monte
+    Carlo return and WDR see less, and may contradict.
 
     ``winner`` None: no policy of the grid can be ranked, ``why_none`` says why.
     """
     gains = {"BC - behaviour": ope.difference(bc.fqe, bc.fitted_behaviour)}
     reasons = [] if why_none == "" else [why_none]
-    contradiction = ""
+    contradiction, misfit = "", 0.0
     if winner is not None:
         gains["policy - behaviour"] = ope.difference(winner.fqe, winner.fitted_behaviour)
         gains["policy - BC"] = ope.difference(winner.fqe, bc.fqe)
@@ -40,16 +41,26 @@ def judge(winner: Worth | None, bc: Worth, why_none: str = "") -> Judgement:
             "policy - BC, WDR": ope.difference(winner.wdr, bc.wdr),
         }
         contradiction = next((key for key, gain in seconds.items() if gain.sign == -1), "")
+        off = ope.difference(winner.fitted_behaviour, winner.behaviour)
+        misfit = abs(off.value) if off.value is not None and off.sign else 0.0
         told = {"policy - behaviour": winner.name + " over what made the log", "policy - BC": winner.name + " over BC"}
         reasons += [gains[key].told(text) for key, text in told.items()]
         reasons += [gain.told(f"second estimator, {key}") for key, gain in seconds.items() if gain.supported]
+        if misfit:
+            reasons.append(
+                f"{off.told('the fitted value of what made the log, over what it earned')}: so far off is the fit"
+            )
         reasons.append(ope.support_told(winner.summary["support"], "final"))
         gains |= seconds
     reasons.append(gains["BC - behaviour"].told("BC over what made the log"))
     better = winner is not None and gains["policy - behaviour"].sign == gains["policy - BC"].sign == 1
-    if better and not contradiction:
+    interval = gains["policy - behaviour"].interval if better else None
+    beyond = interval is not None and interval[0] > misfit
+    if better and beyond and not contradiction:
         return Judgement(DEPLOY, tuple(reasons), gains)
-    if better:
+    if better and not beyond:
+        reasons.append("the gain over what made the log is not shown to be larger than what the fit is off by")
+    if better and contradiction:
         reasons.append(f"the two estimators contradict each other ({contradiction}): neither is to be relied on")
     verdict = KEEP_BC if gains["BC - behaviour"].sign == 1 else NOTHING
     return Judgement(verdict, tuple(reasons), gains)
