@@ -4,7 +4,8 @@ Good is a mean return of at least the task's goal; honestly predicted is a mean 
 lies within 30 % of the realised one and not above it. Ours has the settings of the task below, d3rlpy's CQL those it
 documents. Both train in turn, an evaluation interval at a time, in processes of their own on the same data file; what
 counts is the processor time of their training steps. Evaluations are not counted and are the same for both: 20
-episodes of the most likely action for the return, 20 of sampled actions for the realised value.
+episodes of the most likely action for the return, 20 of sampled actions for the realised value. Predictions are what
+each library says of its policy: ours the smallest critic over several draws, d3rlpy's the mean critic of one draw.
 
 A racer gives up after the task's number of steps; d3rlpy also once it has taken so many times as long as ours that
 the question is answered.

@@ -21,7 +21,7 @@ class Shape:
     Attributes:
         peak: the highest point after learning had begun.
         kept: the last point before the curve falls below its peak; the last of all where it does not.
-        falls: it does.
+        falls: it does, and ends below it.
         descends: it has not fallen from anywhere yet, being on its way from 0 down to what the log returned.
         climbs: it rose over its last fifth.
     """
@@ -41,7 +41,8 @@ def shape(q_C: np.ndarray, reference: float | None = None) -> Shape:
     room = FELL * float(np.abs(q_C[begin:]).max())
     below = np.flatnonzero(q_C[peak:] < q_C[peak] - room)
     moved = float(q_C[-1] - q_C[max(0, last - max(1, len(q_C) // 5))])
-    falls = len(below) > 0
+    # A curve that dips and comes back has not peaked: noise of a few per cent does that.
+    falls = len(below) > 0 and below[-1] == last - peak
     return Shape(
         peak=peak,
         kept=peak + int(below[0]) - 1 if falls else last,

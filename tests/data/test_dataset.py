@@ -69,6 +69,13 @@ def test_returns_to_go_count_the_length_of_steps():
             assert data.returns_to_go(0.9)[row] == pytest.approx(after, rel=1e-5), f"row {row}, ended {terminated}"
 
 
+def test_returns_to_go_of_very_short_steps_are_numbers():
+    data = dataset(extra={"dt": np.full(12, 1e-18)})
+    found = data.returns_to_go(0.9, np.ones(12))
+    # Mean reward over what a step discounts away: 1 / (1e-18 ln(1 / 0.9)).
+    np.testing.assert_allclose(found[-1], 1 / (1e-18 * np.log(1 / 0.9)), rtol=1e-5)
+
+
 def test_returns_to_go_of_a_large_log_take_no_time():
     rows = 200_000
     flags = np.arange(1, rows + 1) % 1000 == 0

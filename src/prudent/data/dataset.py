@@ -224,6 +224,12 @@ class Dataset:
             return np.full(rows.stop - rows.start, discount)
         return discount ** self.extra["dt"][rows].astype(np.float64)
 
+    def _passing(self, rows: slice, discount: float) -> float:
+        """Share of a value that a step of ``rows`` discounts away, on average; above 0 however short the steps are."""
+        if "dt" not in self.extra or discount == 0:
+            return 1 - discount
+        return float(-np.expm1(self.extra["dt"][rows].astype(np.float64) * np.log(discount)).mean())
+
     def _tails(self, reward: np.ndarray, block: slice, discount: float) -> dict[int, float]:
         """What follows the episodes that end within a block, by the row of their end, counted within the block."""
         bounds = self.episode_bounds
@@ -232,8 +238,8 @@ class Dataset:
         for start, end in zip(bounds[first:last].tolist(), bounds[first + 1 : last + 1].tolist(), strict=True):
             if discount < 1 and not self.terminated[end - 1]:
                 recent = self._recent(start, end, discount)
-                kept = self._kept(recent, discount).mean() if "dt" in self.extra else discount
-                tail[end - 1 - block.start] = float(reward[recent].astype(np.float64).mean() / (1 - kept))
+                passes = self._passing(recent, discount)
+                tail[end - 1 - block.start] = float(reward[recent].astype(np.float64).mean() / passes)
         return tail
 
     def _recent(self, start: int, end: int, discount: float) -> slice:
