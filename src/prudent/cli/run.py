@@ -49,8 +49,11 @@ def report(words: list[str]) -> None:
     found = parser.parse_strict(words)
     others = named_runs(found.compare, "report")
 
-    from prudent.report import write_report
+    from prudent.report import read_others, read_run, unmeasured, write_report
 
+    run = read_run(found.run)
+    for sentence in unmeasured(run, read_others(run, others)):
+        print(sentence, file=sys.stderr)
     print(write_report(found.run, others or None))
 
 

@@ -3,9 +3,10 @@
 :func:`write_report` does everything; :func:`write_figures` makes the pictures alone.
 """
 
+from prudent.report.beside import read_others, unmeasured
 from prudent.report.figures import write_figures
 from prudent.report.html import write_report
 from prudent.report.run import Run, read_run
 from prudent.report.tuned import tune_report
 
-__all__ = ["Run", "read_run", "tune_report", "write_figures", "write_report"]
+__all__ = ["Run", "read_others", "read_run", "tune_report", "unmeasured", "write_figures", "write_report"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prudent.report import style
+from prudent.report.beside import read_others
 from prudent.report.data_picture import data_picture
 from prudent.report.promise import promises
 from prudent.report.run import Run, read_run
@@ -55,8 +56,7 @@ def write_figures(run_folder: Path | str, compare: Mapping[str, Path | str] | No
     not written.
     """
     run = read_run(run_folder)
-    others = {name: read_run(folder) for name, folder in (compare or {}).items()}
-    return draw_figures(run, others)
+    return draw_figures(run, read_others(run, compare))
 
 
 def draw_figures(run: Run, others: Mapping[str, Run]) -> dict[str, Path]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from prudent.files import replace
 from prudent.report import pages
+from prudent.report.beside import beside_section, read_others
 from prudent.report.data_picture import data_words
 from prudent.report.figures import draw_figures
 from prudent.report.promise import starts
@@ -61,10 +62,10 @@ def write_report(run_folder: Path | str, compare: Mapping[str, Path | str] | Non
 
     ``compare`` names further run folders to show beside it (``{"BC": folder}``). Works with whatever is
     there: only ``config.json`` is needed. Raises :class:`prudent.errors.DataError` when a file of the run
-    cannot be read.
+    cannot be read, and ConfigError when one of ``compare`` has other spaces.
     """
     run = read_run(run_folder)
-    others = {name: read_run(folder) for name, folder in (compare or {}).items()}
+    others = read_others(run, compare)
     pictures = draw_figures(run, others)
     return replace(run.folder / "report.html", _render(run, others, pictures).encode("utf-8"), durable=False)
 
@@ -79,6 +80,7 @@ def _render(run: Run, others: Mapping[str, Run], pictures: Mapping[str, Path]) -
         value=value_section(run),
         promises=_promises(run, pictures.get("promises")),
         pictures=[_picture(run, name, pictures[name]) for name in _PICTURES if name in pictures],
+        beside=beside_section(run, others),
         readings=readings(run),
         support=_support(run, pictures.get("support")),
         data=_data(run, pictures.get("data")),
