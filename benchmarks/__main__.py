@@ -40,6 +40,15 @@ def main(words: Sequence[str] | None = None) -> int:
             parser().error("--threads takes one PART and no --check")
         return measure_here(arguments)
     chosen = arguments.parts or list(suite.PARTS)
+    try:
+        return _all(chosen, arguments)
+    except subprocess.CalledProcessError as failed:
+        # It has said why itself.
+        print(f"{' '.join(failed.cmd[3:6])} failed with exit code {failed.returncode}", file=sys.stderr)
+        return 1
+
+
+def _all(chosen: Sequence[str], arguments: argparse.Namespace) -> int:
     if not arguments.check:
         measure_all(chosen, arguments, arguments.out)
         from benchmarks import picture
