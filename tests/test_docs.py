@@ -118,7 +118,7 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
         "prudent.train.resume",
         "prudent.checkpoint.load",
         "prudent.finetune.finetune",
-        "prudent.report.write_report",
+        "prudent.report.read_run",
         "prudent.demo.demo",
         "prudent.bench.load",
         "prudent.collect.collect",
