@@ -14,6 +14,7 @@ from prudent.errors import ConfigError, DataError
 from prudent.members import grid
 from prudent.ope import known
 from prudent.population import Population
+from prudent.report.worth import value_tables
 from prudent.scaling import Scaling
 from prudent.value_result import ValueResult
 
@@ -36,11 +37,29 @@ def test_a_better_policy_is_shown_to_be_better_than_the_log_and_than_its_rival()
     assert found.best.found.fqe.value == pytest.approx(TABULAR.target_value, rel=0.2)
     assert "over what made the log, fitted likewise: +" in found.reasons[1]
     assert found.reasons[1].endswith("shown to be better.")
-    assert found.cautions == []
+    assert len(found.cautions) == 1
+    assert found.cautions[0].startswith("What follows the end of a recording counts 37 % on average, and is fitted")
     assert found.firm
     again = found.to_json()
     assert json.loads(json.dumps(again, allow_nan=False)) == json.loads(json.dumps(again))
     assert again["against"]["old"]["fqe"]["sign"] == 1
+
+
+def test_what_is_fitted_behind_recordings_is_not_called_earned():
+    found = prudent.value(TABULAR.target, LOG, seen=False, **{**LEARNED, "steps": 50})
+
+    def with_tail(share):
+        weighed = replace(found.best, found=replace(found.best.found, tail_weight=share))
+        return replace(found, policies=(weighed,))
+
+    for share, told, cautious, firm in ((0.0, "earned", 0, 1), (0.04, "earned", 0, 1), (0.3, "is worth", 1, 1)):
+        changed = with_tail(share)
+        assert f"; what made the log {told} " in changed.reasons[0], share
+        assert sum("the end of a recording" in text for text in changed.cautions) == cautious, share
+        assert sum("the end of a recording" in text for text in changed.cautions + changed.reading) == (share > 0)
+        assert changed.firm == firm, share
+        assert f"(of the behaviour: what it {told} by" in value_tables(changed.to_json())[0].note, share
+    assert not with_tail(0.6).firm, "more of it is fitted than was seen"
 
 
 def test_a_fit_that_does_not_give_what_the_log_earned_is_told():
@@ -51,7 +70,15 @@ def test_a_fit_that_does_not_give_what_the_log_earned_is_told():
     weighed = replace(found.best, found=replace(found.best.found, fitted_behaviour=off))
     doubtful = replace(found, policies=(weighed,))
     assert not doubtful.firm
-    assert any(text.startswith("The fit is off: ") for text in doubtful.cautions)
+    apart = ope.difference(off, found.best.found.behaviour)
+    (told,) = (text for text in doubtful.cautions if text.startswith("The fit is off: "))
+    low, high = apart.interval
+    assert f"puts what made the log {apart.value:.4g} (95 % interval {low:.4g} to {high:.4g}) above what" in told
+    low = replace(fitted, value=fitted.value - 9, replicates=fitted.replicates - 9)
+    weighed = replace(found.best, found=replace(found.best.found, fitted_behaviour=low))
+    (told,) = (text for text in replace(found, policies=(weighed,)).cautions if text.startswith("The fit is off: "))
+    ends = sorted(-end for end in ope.difference(low, found.best.found.behaviour).interval)
+    assert f"(95 % interval {ends[0]:.4g} to {ends[1]:.4g}) below what" in told
     narrow = prudent.value(TABULAR.target, LOG, seen=False, **{**LEARNED, "steps": 50, "n_bootstrap": 0})
     assert not narrow.firm
     assert any("too narrow to promise with" in text for text in narrow.cautions)

@@ -9,11 +9,14 @@ import numpy as np
 from prudent import ope
 from prudent.evaluation import ALL_SEEDS, settings_of
 from prudent.ope import Estimate, OffPolicyValue
+from prudent.ope.value import UNSEEN, worth_told
 
 STARTS = 300
 """Start states of which both values are kept for the picture, at most."""
 
 BEHAVIOUR = "behaviour"
+MOSTLY_FITTED = 0.5
+"""Share of what was not watched above which no favourable verdict may rest on a value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +109,11 @@ class ValueResult:
     def firm(self) -> bool:
         """Whether a favourable verdict may rest on it.
 
-        Other episodes, a policy that was not chosen by these, whole intervals, and a fit that fits the log.
+        Other episodes, a policy that was not chosen by these, whole intervals, recordings that show at least half of
+        what counts, and a fit that fits the log.
         """
-        doubtful = self._own > 1 or _narrow(self.best.found) or _off(self.best.found)
+        found = self.best.found
+        doubtful = self._own > 1 or found.tail_weight > MOSTLY_FITTED or _narrow(found) or _off(found)
         return self.seen is False and not doubtful
 
     @property
@@ -159,7 +164,9 @@ class ValueResult:
     @property
     def cautions(self) -> list[str]:
         """Why it may be worth less than that; a sentence each."""
-        told = (self._learned(), self._chosen(), _narrow(self.best.found), _off(self.best.found))
+        found = self.best.found
+        beyond = _beyond(found) if found.tail_weight >= UNSEEN else ""
+        told = (self._learned(), self._chosen(), beyond, _narrow(found), _off(found))
         return [sentence for sentence in told if sentence]
 
     @property
@@ -169,7 +176,7 @@ class ValueResult:
         told = [
             f"Of {best.title}, {ope.support_told(vars(found.support))}.",
             _who(found),
-            _beyond(found),
+            "" if found.tail_weight >= UNSEEN else _beyond(found),
             _bound(best),
             *(f"{note[0].upper()}{note[1:]}." for note in found.notes),
             *(f"{line[0].upper()}{line[1:]}." for line in self.skipped),
@@ -204,7 +211,7 @@ def _named(name: str, key: str) -> str:
 
 
 def _worth(title: str, found: OffPolicyValue) -> str:
-    behaviour = f"what made the log earned {_figure(found.behaviour)}"
+    behaviour = f"what made the log {worth_told(found.tail_weight)} {_figure(found.behaviour)}"
     if not found.fqe.supported:
         return f"The data do not support a value of {title}: {found.fqe.reason}; {behaviour}."
     return (
@@ -226,12 +233,16 @@ def _narrow(found: OffPolicyValue) -> str:
 
 
 def _off(found: OffPolicyValue) -> str:
-    """Fitted values that do not give what the log earned are no better for a policy."""
-    if ope.difference(found.fitted_behaviour, found.behaviour).sign in (0, None):
+    """Fitted values that do not give what the log's own rewards give are no better for a policy."""
+    apart = ope.difference(found.fitted_behaviour, found.behaviour)
+    if not apart.sign or apart.value is None or apart.interval is None:
         return ""
+    low, high = sorted(abs(end) for end in apart.interval)
+    side = "above" if apart.sign > 0 else "below"
+    # The paired difference, since the intervals of the two may well overlap.
     return (
-        f"The fit is off: what made the log would be worth {_figure(found.fitted_behaviour)} by it, and earned "
-        f"{_figure(found.behaviour)}. More steps may mend that."
+        f"The fit is off: it puts what made the log {abs(apart.value):.4g} (95 % interval {low:.4g} to {high:.4g}) "
+        f"{side} what its own rewards give. More steps may mend that."
     )
 
 

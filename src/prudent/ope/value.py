@@ -10,6 +10,14 @@ from prudent.ope import interval
 from prudent.ope.calibration import Calibration
 from prudent.ope.interval import Estimate
 
+UNSEEN = 0.05
+"""Share of what was not watched from which on a value is not called what the log earned."""
+
+
+def worth_told(tail_weight: float) -> str:
+    """The verb for the behaviour's value: what of it is fitted behind the end of recordings was not earned."""
+    return "is worth" if tail_weight >= UNSEEN else "earned"
+
 
 @dataclass(frozen=True)
 class Support:

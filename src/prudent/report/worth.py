@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prudent.ope.value import worth_told
 from prudent.report.run import NOTHING, Run, as_number
 from prudent.report.verdict import Table, interval, number
 
@@ -25,9 +26,10 @@ def worth_table(heading: str, about: str, rows: Sequence[Row]) -> Table:
     if "fitted_behaviour" in found:
         cells = [_estimate(found["fitted_behaviour"]), NOTHING, NOTHING, NOTHING]
         shown.append({"name": "behaviour, fitted likewise", "kind": "other", "cells": cells})
+    theirs = f"what it {worth_told(found.get('tail_weight', 0))} by its own rewards"
     note = (
         f"Value from the start states {about}, discounted by {found['discount']:g} a step, with 95 % intervals: by "
-        "fitted Q evaluation (of the behaviour: what it earned), weighted doubly robust and per-decision weighted "
+        f"fitted Q evaluation (of the behaviour: {theirs}), weighted doubly robust and per-decision weighted "
         "importance sampling; then the sum of rewards per episode as recorded, without a discount."
     )
     return Table(heading, ["FQE", "WDR", "PDWIS", "per episode"], shown, f"{note} {_why(rows)}".strip(), "policy")
