@@ -177,8 +177,11 @@ def environment_of(path: Path) -> str:
     raise PrudentError(f"{path} does not say which environment it is for: name one with --env")
 
 
-def describe(population: Population, dataset: Dataset, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """``config.json``: the algorithm, every setting, the members, the dataset, and how training was asked for."""
+def describe(
+    population: Population, dataset: Dataset, settings: Mapping[str, Any], problems: Sequence[str] = ()
+) -> dict[str, Any]:
+    """``config.json``: the algorithm, every setting, the members, the dataset and its ``problems``, how training was
+    asked for."""
     configs = [to_json(m.config) for m in population.members]
     shared = {key: value for key, value in configs[0].items() if all(c[key] == value for c in configs)}
     return {
@@ -197,6 +200,7 @@ def describe(population: Population, dataset: Dataset, settings: Mapping[str, An
             "mean_return": float(dataset.episode_returns.mean()),
             "fingerprint": dataset.fingerprint,
             "notes": list(dataset.notes),
+            "problems": list(problems),
         },
     }
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from prudent import algorithms, checkpoint, envs, files, loggers, report, runs, supported
 from prudent.config import from_json, to_json
 from prudent.data import BUILTIN, Dataset, load_dataset
+from prudent.data.audit import cautions
 from prudent.data.columns import check_bounds
 from prudent.data.portrait import histograms
 from prudent.data.readers.mapping import read_map
@@ -55,12 +56,15 @@ def train(
     population = new_population(dataset, algorithm, members, device)
     with runs.locked(runs.create(folder)):
         runs.check_free(folder)
+        problems = [str(finding) for finding in cautions(dataset)]
         settings = asdict(options) | {"sources": _findable(sources) if sources else None}
-        runs.write_json(folder / "config.json", runs.describe(population, dataset, settings))
+        runs.write_json(folder / "config.json", runs.describe(population, dataset, settings, problems))
         runs.write_json(folder / "environment.json", runs.environment(device, dataset))
         runs.write_json(folder / "dataset.json", histograms(dataset))
         for note in dataset.notes:
             print(f"{dataset.name}: {note}")
+        for finding in problems:
+            print(f"{dataset.name}: {finding}")
         return _run(population, dataset, options, folder)
 
 

@@ -5,7 +5,7 @@ import pytest
 from data_logs import walk
 
 from prudent.data import Dataset, audit, describe, describe_dict, load_dataset
-from prudent.data.audit import not_finite
+from prudent.data.audit import cautions, not_finite
 from prudent.data.columns import differing_rows
 from prudent.data.portrait import suggest_alpha
 from prudent.errors import DataError
@@ -265,6 +265,17 @@ def test_a_constant_reward_is_a_problem_unless_episodes_end():
     for value, kinds in ((1, []), (0, ["constant reward"])):
         log = dataset(reward=at(slice(None), value), terminated=ended)
         assert [finding.kind for finding in audit(log)] == kinds
+
+
+def test_a_single_episode_is_a_problem_and_told_before_training():
+    ended = np.zeros(3000, bool)
+    ended[2999] = True
+    log = dataset((3000,), reward=at(slice(None), 0), terminated=ended, truncated=np.zeros(3000, bool))
+    assert [finding.kind for finding in audit(log)] == ["a single episode", "constant reward"]
+    assert [str(finding).partition(":")[0] for finding in cautions(log)] == [
+        "a single episode (1)",
+        "constant reward (3,000)",
+    ]
 
 
 def test_one_is_singular():

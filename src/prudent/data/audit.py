@@ -8,6 +8,7 @@ import numpy as np
 
 from prudent.data.columns import differing_rows
 from prudent.data.dataset import Dataset
+from prudent.data.shards import is_mapped
 
 SHOWN = 10
 """Row numbers kept per finding; ``count`` tells how many there are."""
@@ -30,6 +31,9 @@ class Finding:
     advice: str
     unit: str = "rows"
 
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.count:,}): {self.advice}"
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
@@ -50,6 +54,16 @@ def audit(dataset: Dataset) -> list[Finding]:
     with np.errstate(over="ignore", invalid="ignore"):
         findings = [check(dataset) for check in CHECKS]
     return [finding for finding in findings if finding is not None]
+
+
+def cautions(dataset: Dataset) -> list[Finding]:
+    """The findings of :func:`audit` that take no time to speak of, for whoever is about to learn from the data.
+
+    Rows that lie in files are not read for this but for their rewards.
+    """
+    checks = (single_episode, reward_constant) if is_mapped(dataset) else [c for c in CHECKS if c is not duplicates]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return [finding for check in checks if (finding := check(dataset)) is not None]
 
 
 def not_finite(columns: Mapping[str, np.ndarray]) -> list[Finding]:
@@ -74,8 +88,8 @@ def out_of_range_actions(dataset: Dataset) -> Finding | None:
     largest = np.abs(dataset.action).max(axis=0)
     features = np.flatnonzero(largest > 1 + 1e-5).tolist()
     advice = (
-        f"no bounds are declared; give action_low and action_high, the log reaches "
-        f"{dataset.action.min():.4g} to {dataset.action.max():.4g} (features {features})"
+        f"no bounds are declared; give action_low and action_high (--action-low, --action-high), "
+        f"the log reaches {dataset.action.min():.4g} to {dataset.action.max():.4g} (features {features})"
     )
     return _finding("actions outside [-1, 1]", (np.abs(dataset.action) > 1 + 1e-5).any(axis=1), advice)
 
@@ -135,6 +149,14 @@ def missing_truncation_flags(dataset: Dataset) -> Finding | None:
         return None
     advice = "no episode ever ends; if the log has a time limit, give it as horizon, or add timeouts"
     return Finding("missing truncation flags", (len(dataset) - 1,), 1, advice)
+
+
+def single_episode(dataset: Dataset) -> Finding | None:
+    """A log that is one episode, which has ended."""
+    if dataset.n_episodes > 1 or missing_truncation_flags(dataset) is not None:
+        return None
+    advice = "one start and one course of things: nothing tells luck from skill, and no value can be estimated from it"
+    return Finding("a single episode", (), 1, advice, unit="episodes")
 
 
 def short_episodes(dataset: Dataset) -> Finding | None:
@@ -224,6 +246,7 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
     unsorted_steps,
     gaps,
     missing_truncation_flags,
+    single_episode,
     short_episodes,
     duplicates,
     reward_constant,

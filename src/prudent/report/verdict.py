@@ -150,6 +150,12 @@ def _troubles(run: Run) -> list[str]:
         first, times = rows[0], "" if len(rows) == 1 else f", the first of {len(rows)} times"
         who = f"Member {first['member']}: " if first["member"] else ""
         told.append(f"{who}{kind if who else kind.capitalize()} at step {first['step']:,}{times}: {first['why']}.")
+    problems = run.dataset.get("problems")
+    told += (
+        [f"Of the data, {text}{'' if str(text).endswith('?') else '.'}" for text in problems]
+        if isinstance(problems, list)
+        else []
+    )
     state, message = run.status.get("state"), run.status.get("message")
     if state and state != "finished":
         told.append(f"The run is not finished ({state})." + (f" {message}" if message else ""))
