@@ -29,10 +29,15 @@ def population(algorithm: str, data: Dataset, seeds=(0, 1), **lists) -> Populati
     return Population(algorithm, grid(config, lists, seeds), data.spec, Scaling.fit(data, True))
 
 
-def test_a_better_policy_is_shown_to_be_better_than_the_log_and_than_its_rival():
-    found = prudent.value(
-        TABULAR.target, LOG, compare={"old": TABULAR.behaviour}, seen=False, polyak=0.2, batch_size=128, **LEARNED
-    )
+@pytest.fixture(scope="module")
+def settled():
+    """A fit at its end, of a policy beside another."""
+    rivals = {"old": TABULAR.behaviour}
+    return prudent.value(TABULAR.target, LOG, compare=rivals, seen=False, polyak=0.2, batch_size=128, **LEARNED)
+
+
+def test_a_better_policy_is_shown_to_be_better_than_the_log_and_than_its_rival(settled):
+    found = settled
     assert {name: pair["fqe"].sign for name, pair in found.differences.items()} == {"behaviour": 1, "old": 1}
     assert found.best.found.fqe.value == pytest.approx(TABULAR.target_value, rel=0.2)
     assert "over what made the log, fitted likewise: +" in found.reasons[1]
@@ -45,8 +50,8 @@ def test_a_better_policy_is_shown_to_be_better_than_the_log_and_than_its_rival()
     assert again["against"]["old"]["fqe"]["sign"] == 1
 
 
-def test_what_is_fitted_behind_recordings_is_not_called_earned():
-    found = prudent.value(TABULAR.target, LOG, seen=False, **{**LEARNED, "steps": 50})
+def test_what_is_fitted_behind_recordings_is_not_called_earned(settled):
+    found = settled
 
     def with_tail(share):
         weighed = replace(found.best, found=replace(found.best.found, tail_weight=share))
@@ -62,8 +67,8 @@ def test_what_is_fitted_behind_recordings_is_not_called_earned():
     assert not with_tail(0.6).firm, "more of it is fitted than was seen"
 
 
-def test_a_fit_that_does_not_give_what_the_log_earned_is_told():
-    found = prudent.value(TABULAR.target, LOG, seen=False, **{**LEARNED, "steps": 50})
+def test_a_fit_that_does_not_give_what_the_log_earned_is_told(settled):
+    found = settled
     assert found.firm
     fitted = found.best.found.fitted_behaviour
     off = replace(fitted, value=fitted.value + 9, replicates=fitted.replicates + 9)
@@ -79,6 +84,10 @@ def test_a_fit_that_does_not_give_what_the_log_earned_is_told():
     (told,) = (text for text in replace(found, policies=(weighed,)).cautions if text.startswith("The fit is off: "))
     ends = sorted(-end for end in ope.difference(low, found.best.found.behaviour).interval)
     assert f"(95 % interval {ends[0]:.4g} to {ends[1]:.4g}) below what" in told
+    moved = replace(found.best.found, halfway=found.best.found.fqe.value - 9)
+    unfinished = replace(found, policies=(replace(found.best, found=moved),))
+    assert not unfinished.firm
+    assert any(text.startswith("The fitted value still moved from ") for text in unfinished.cautions)
     narrow = prudent.value(TABULAR.target, LOG, seen=False, **{**LEARNED, "steps": 50, "n_bootstrap": 0})
     assert not narrow.firm
     assert any("too narrow to promise with" in text for text in narrow.cautions)

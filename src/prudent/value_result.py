@@ -110,10 +110,10 @@ class ValueResult:
         """Whether a favourable verdict may rest on it.
 
         Other episodes, a policy that was not chosen by these, whole intervals, recordings that show at least half of
-        what counts, and a fit that fits the log.
+        what counts, and a fit that is at its end and fits the log.
         """
         found = self.best.found
-        doubtful = self._own > 1 or found.tail_weight > MOSTLY_FITTED or _narrow(found) or _off(found)
+        doubtful = self._own > 1 or found.tail_weight > MOSTLY_FITTED or _narrow(found) or _fit(found)
         return self.seen is False and not doubtful
 
     @property
@@ -166,7 +166,7 @@ class ValueResult:
         """Why it may be worth less than that; a sentence each."""
         found = self.best.found
         beyond = _beyond(found) if found.tail_weight >= UNSEEN else ""
-        told = (self._learned(), self._chosen(), beyond, _narrow(found), _off(found))
+        told = (self._learned(), self._chosen(), beyond, _narrow(found), *_fit(found))
         return [sentence for sentence in told if sentence]
 
     @property
@@ -230,6 +230,12 @@ def _narrow(found: OffPolicyValue) -> str:
     if found.fqe.method != "start":
         return ""
     return "Without refits on resamples the fit counts as certain: the intervals are too narrow to promise with."
+
+
+def _fit(found: OffPolicyValue) -> list[str]:
+    """What is wrong with the fit itself."""
+    moving = f"{found.moving[0].upper()}{found.moving[1:]}." if found.moving else ""
+    return [sentence for sentence in (moving, _off(found)) if sentence]
 
 
 def _off(found: OffPolicyValue) -> str:

@@ -10,7 +10,7 @@ import torch
 from ope.problems import LINEAR, random_log
 from prudent import ConfigError, DataError, algorithms, ope
 from prudent.members import grid
-from prudent.ope import behaviour, episodes, evaluation, fqe, known
+from prudent.ope import behaviour, episodes, evaluation, fqe, interval, known
 from prudent.population import Population
 from prudent.scaling import Scaling
 
@@ -364,3 +364,32 @@ def test_the_fitted_value_of_each_start_state():
     assert found.starts.mean() == pytest.approx(found.fqe.value)
     state = data.observation[data.episode_bounds[:-1]].argmax(axis=1)
     assert all(np.ptp(found.starts[state == s]) == 0 for s in np.unique(state)), "a value depends on its state alone"
+
+
+# --- a fit that is not at its end -------------------------------------------------------------------------------------
+
+
+def test_a_fitted_value_that_still_moves_is_told_and_one_that_settled_is_not():
+    problem = known.tabular(0, shift=1.0)
+    data, settings = problem.log(100, 0), replace(LINEAR, n_bootstrap=4)
+    short, long = (
+        ope.evaluate_policy(problem.target, data, settings=replace(settings, steps=steps)) for steps in (60, 1500)
+    )
+    assert short.fqe.interval[1] < long.fqe.value, "the case tests nothing: its interval allows for it"
+    assert short.drift == pytest.approx(short.fqe.value - short.halfway)
+    assert short.moving.startswith(f"the fitted value still moved from {short.halfway:.4g} to {short.fqe.value:.4g} in")
+    assert "note: the fitted value still moved" in str(short)
+    assert long.moving == ""
+    assert long.summary()["drift"] == pytest.approx(long.drift)
+    nowhere = replace(short, fqe=interval.unsupported("fqe", "no"))
+    assert (nowhere.drift, nowhere.moving) == (None, "")
+
+
+def test_the_value_at_half_of_the_steps_is_that_of_half_of_the_fit(monkeypatch):
+    monkeypatch.setattr(fqe, "learning_rate", lambda settings, _: settings.lr)
+    data = TABULAR.log(20, 0)
+    log = episodes.lay_out(data, 0.9)
+    problem, rows = fqe.decisions(log, TABULAR.target, LINEAR, 0), [torch.arange(len(data))]
+    half, whole = (fqe.fit(problem, rows, replace(LINEAR, steps=steps), 0) for steps in (20, 40))
+    np.testing.assert_array_equal(whole.halfway.here([0], log.first), half.here([0], log.first))
+    assert np.abs(whole.here([0], log.first) - half.here([0], log.first)).max() > 1e-3, "the case tests nothing"

@@ -120,6 +120,7 @@ class Evaluator:
             pdwis=self._weighted("pdwis", fits, weights, lacking, effective),
             wdr=self._weighted("wdr", fits, weights, lacking, effective),
             starts=fqe.combine(fits.start),
+            halfway=float(fqe.combine(fits.start_halfway).mean()),
             behaviour=self.behaviour_value,
             fitted_behaviour=self.fitted_behaviour,
             undiscounted=self._undiscounted(weights, lacking),
@@ -128,7 +129,7 @@ class Evaluator:
             behaviour_source=self.behaviour.source,
             tail_weight=log.tail_weight,
         )
-        notes = self._notes(found, fits)
+        notes = self._notes(found)
         return OffPolicyValue(**{**vars(found), "notes": notes})
 
     # --- the estimators -----------------------------------------------------------------------------------------------
@@ -201,14 +202,11 @@ class Evaluator:
         value, influence = importance.pdwis(whole, nothing)
         return {"pdwis": interval.from_influence("pdwis", value, log.per_unit(influence), effective), **found}
 
-    def _notes(self, found: OffPolicyValue, fits: "_Fits") -> tuple[str, ...]:
+    def _notes(self, found: OffPolicyValue) -> tuple[str, ...]:
         notes = []
         reward = self.episodes.dataset.reward
         if np.ptp(reward) == 0:
             notes.append(f"every reward is {reward[0]:g}: policies differ at most by how long episodes last")
-        drift, error = float(fits.fitted.drift[: self.settings.members].mean()), found.fqe.standard_error
-        if error is not None and drift > max(error, 1e-9):
-            notes.append(f"fitted values still moved by {drift:.3g} over the last tenth of the steps: raise steps")
         logged = found.calibration.logged_log_likelihood
         if logged is not None and found.calibration.log_likelihood > logged + 0.2:
             notes.append(
@@ -249,6 +247,11 @@ class _Fits:
     def start(self) -> np.ndarray:
         """V of the start states, (members, episodes)."""
         return self.fitted.here(range(self.settings.members), self.log.first)
+
+    @cached_property
+    def start_halfway(self) -> np.ndarray:
+        """The same at half of the steps, (members, episodes)."""
+        return self.fitted.halfway.here(range(self.settings.members), self.log.first)
 
     @cached_property
     def start_resampled(self) -> np.ndarray:

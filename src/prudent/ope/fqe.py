@@ -13,7 +13,7 @@ Rewards are raw. Inside, Q is ``centre + spread * network``, so that networks le
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -153,8 +153,13 @@ class Fitted:
 
     problem: Decisions
     params: Params
-    drift: np.ndarray
-    """(P,) how far the mean value moved over the last tenth of the steps: what is left to learn is of that order."""
+    earlier: Params
+    """What ``params`` were at half of the steps: where these values are elsewhere, there was much left to learn."""
+
+    @property
+    def halfway(self) -> "Fitted":
+        """The values as they were at half of the steps."""
+        return replace(self, params=self.earlier)
 
     @torch.no_grad()
     def logged(self, members: Sequence[int], rows: np.ndarray) -> np.ndarray:
@@ -221,10 +226,10 @@ def fit(problem: Decisions, pools: Sequence[Tensor], settings: Settings, seed: i
     state, rng = optim.adam_init(params), MemberRng(seeds, "fqe rows")
     flat, offset_P1 = _joined(pools)
     polyak_P, lengths = torch.full((count,), settings.polyak), [len(p) for p in pools]
-    before = params
+    earlier = frozen
     for step in range(settings.steps):
-        if step == settings.steps * 9 // 10:
-            before = {name: p.clone() for name, p in params.items()}
+        if step == settings.steps // 2:
+            earlier = {name: p.clone() for name, p in frozen.items()}
         index = rng.integers(lengths, settings.batch_size)
         rows_PB = flat[index + offset_P1]
         which_PB = index if problem.discrete else rng.integers(problem.ahead.shape[1], settings.batch_size)
@@ -237,9 +242,7 @@ def fit(problem: Decisions, pools: Sequence[Tensor], settings: Settings, seed: i
         optim.adam_step(params, found, state, torch.full((count,), learning_rate(settings, step)))
         optim.polyak(frozen, params, polyak_P)
     # The target is the average of the late iterates: less noise than the last of them.
-    done, sample = Fitted(problem, frozen, np.zeros(count)), np.unique(pools[0][:: max(1, lengths[0] // 1000)].numpy())
-    earlier = Fitted(problem, before, np.zeros(count)).here(range(count), sample).mean(1)
-    return Fitted(problem, frozen, np.abs(done.here(range(count), sample).mean(1) - earlier))
+    return Fitted(problem, frozen, earlier)
 
 
 def _joined(pools: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

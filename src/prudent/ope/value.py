@@ -12,6 +12,8 @@ from prudent.ope.interval import Estimate
 
 UNSEEN = 0.05
 """Share of what was not watched from which on a value is not called what the log earned."""
+SETTLED = 0.05
+"""Share of its size by which a fitted value may move in the second half of its fit and count as settled."""
 
 
 def worth_told(tail_weight: float) -> str:
@@ -58,6 +60,7 @@ class OffPolicyValue:
         discount: gamma of the discounted values.
         fqe, pdwis, wdr: discounted value of the policy by each estimator.
         starts: (episodes,) fitted value of each start state, whose mean is that of ``fqe`` where it is supported.
+        halfway: the fitted value as it was at half of the steps.
         behaviour: discounted value of what made the log, by Monte Carlo.
         fitted_behaviour: the same, fitted as ``fqe`` is.
         undiscounted: sum of rewards per episode as recorded (a truncation ends it): ``pdwis`` and ``behaviour``.
@@ -73,6 +76,7 @@ class OffPolicyValue:
     pdwis: Estimate
     wdr: Estimate
     starts: np.ndarray
+    halfway: float
     behaviour: Estimate
     fitted_behaviour: Estimate
     undiscounted: dict[str, Estimate]
@@ -81,6 +85,25 @@ class OffPolicyValue:
     behaviour_source: str
     tail_weight: float
     notes: tuple[str, ...] = ()
+
+    @property
+    def drift(self) -> float | None:
+        """How far the fitted value moved in the second half of the fit; None without one."""
+        return None if self.fqe.value is None else self.fqe.value - self.halfway
+
+    @property
+    def moving(self) -> str:
+        """In words that the fitted value still moved by more than its standard error and :data:`SETTLED` of its size.
+
+        Empty where it has settled. The interval knows nothing of that: refits stop as early, as far from where they go.
+        """
+        value, error = self.fqe.value, self.fqe.standard_error
+        if self.drift is None or value is None or error is None or abs(self.drift) <= max(error, SETTLED * abs(value)):
+            return ""
+        return (
+            f"the fitted value still moved from {self.halfway:.4g} to {value:.4g} in the second half of the fit: give "
+            "it more --steps"
+        )
 
     @property
     def improvement(self) -> dict[str, Estimate]:
@@ -103,6 +126,7 @@ class OffPolicyValue:
             "undiscounted": {name: e.summary() for name, e in self.undiscounted.items()},
             "support": dict(vars(self.support)),
             "behaviour_model": {"source": self.behaviour_source, **self.calibration.summary()},
+            "drift": self.drift,
             "tail_weight": self.tail_weight,
             "notes": list(self.notes),
         }
@@ -115,4 +139,4 @@ class OffPolicyValue:
         shown = "no density" if effective is None else f"{effective:.1f}"
         s = self.support
         lines += [f"  effective {s.by}s {shown} of {s.units}, {s.outside:.1%} of actions outside"]
-        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+        return "\n".join([*lines, *(f"  note: {note}" for note in (*self.notes, self.moving) if note)])
