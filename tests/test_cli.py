@@ -399,6 +399,48 @@ def test_what_the_machine_refuses_is_one_line(monkeypatch, capsys, error, code, 
     assert capsys.readouterr().err == said
 
 
+INTERRUPTS = {
+    "in a callback": (
+        "thing = Thing(); ref = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT)); del thing\n"
+        "    for _ in range(3000): time.sleep(0.01)",
+        (130, "prudent: interrupted\n"),
+    ),
+    "while it ends": ("atexit.register(signal.raise_signal, signal.SIGINT)", (0, "")),
+}
+
+
+@pytest.mark.parametrize("when", INTERRUPTS)
+def test_ctrl_c_is_one_line_or_too_late(when):
+    does, ends = INTERRUPTS[when]
+    script = f"""
+import atexit, signal, sys, time, weakref
+from prudent import cli
+
+class Thing: ...
+
+def verb(words):
+    {does}
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+cli.VERBS["demo"] = verb
+sys.argv = ["prudent", "demo"]
+cli.main()
+"""
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (process.returncode, process.stderr) == ends
+
+
+@pytest.mark.parametrize("where", ["write_status", "environment"])
+def test_ctrl_c_at_once_names_the_command_that_goes_on(log, tmp_path, monkeypatch, capsys, where):
+    def strike(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.runs, where, strike)
+    run = tmp_path / "run"
+    assert prudent("train", log, *flags("bc"), "--steps", 3, "--out", run) == 130
+    assert capsys.readouterr().err == f"prudent: interrupted; go on with: prudent train --resume {run}\n"
+
+
 def test_a_bug_is_not_dressed_up_as_a_mistake(monkeypatch):
     def broken(_words):
         raise KeyError("oops")

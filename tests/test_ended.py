@@ -3,7 +3,7 @@
 import pytest
 
 from prudent import runs
-from prudent.ended import check_ended
+from prudent.ended import check_ended, goes_on
 from prudent.errors import ConfigError
 
 
@@ -28,3 +28,8 @@ def test_a_run_that_still_trains_is_refused(tmp_path):
     runs.write_json(tmp_path / "config.json", {"finetuned_from": {}})
     with pytest.raises(ConfigError, match="fine-tune anew"):
         check_ended(tmp_path)
+
+
+def test_ctrl_c_says_how_to_go_on():
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted; do this$"), goes_on("do this"):
+        raise KeyboardInterrupt

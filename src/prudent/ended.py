@@ -1,9 +1,20 @@
 """How a run ended, for what is made of it: one that still trains, or was killed, is not there to build on yet."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prudent import runs
 from prudent.errors import ConfigError
+
+
+@contextmanager
+def goes_on(advice: str) -> Iterator[None]:
+    """A Ctrl-C that ends what is done in here at once, without anything more being saved, says ``advice``."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {advice}") from None
 
 
 def check_ended(run: Path) -> None:

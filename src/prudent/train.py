@@ -17,6 +17,7 @@ from prudent.data.audit import cautions
 from prudent.data.columns import check_bounds
 from prudent.data.portrait import histograms
 from prudent.data.readers.mapping import read_map
+from prudent.ended import goes_on
 from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.guard import Guard, largest_value
 from prudent.loop import Options, fit, prepare_process
@@ -28,6 +29,8 @@ from prudent.scaling import Scaling
 
 STOPPED_BY = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 """Ctrl-C, and what schedulers send before they take a machine away (SIGUSR1 by arrangement; Windows has none)."""
+
+RESUMES = "go on with: prudent train --resume {}"
 
 
 def train(
@@ -59,13 +62,12 @@ def train(
         problems = [str(finding) for finding in cautions(dataset)]
         settings = asdict(options) | {"sources": _findable(sources) if sources else None}
         runs.write_json(folder / "config.json", runs.describe(population, dataset, settings, problems))
-        runs.write_json(folder / "environment.json", runs.environment(device, dataset))
-        runs.write_json(folder / "dataset.json", histograms(dataset))
-        for note in dataset.notes:
-            print(f"{dataset.name}: {note}")
-        for finding in problems:
-            print(f"{dataset.name}: {finding}")
-        return _run(population, dataset, options, folder)
+        with goes_on(RESUMES.format(folder)):
+            runs.write_json(folder / "environment.json", runs.environment(device, dataset))
+            runs.write_json(folder / "dataset.json", histograms(dataset))
+            for told in (*dataset.notes, *problems):
+                print(f"{dataset.name}: {told}")
+            return _run(population, dataset, options, folder)
 
 
 def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], device: Any) -> Population:
@@ -214,8 +216,9 @@ def _run(
         # The run is saved: it must not end as a failed one because of this.
         recorder.attempt("support failed", lambda: supported.write(folder, population, dataset))
 
-    advice = f"go on with: prudent train --resume {folder}"
-    return record(population, dataset, options, folder, learn, advice, extra, resume_at)
+    advice = RESUMES.format(folder)
+    with goes_on(advice):
+        return record(population, dataset, options, folder, learn, advice, extra, resume_at)
 
 
 def record(

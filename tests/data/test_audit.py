@@ -271,11 +271,9 @@ def test_a_single_episode_is_a_problem_and_told_before_training():
     ended = np.zeros(3000, bool)
     ended[2999] = True
     log = dataset((3000,), reward=at(slice(None), 0), terminated=ended, truncated=np.zeros(3000, bool))
-    assert [finding.kind for finding in audit(log)] == ["a single episode", "constant reward"]
-    assert [str(finding).partition(":")[0] for finding in cautions(log)] == [
-        "a single episode (1)",
-        "constant reward (3,000)",
-    ]
+    for found in (audit(log), cautions(log)):
+        told = [str(finding).partition(":")[0] for finding in found]
+        assert told[:2] == ["a single episode (1)", "constant reward (3,000)"]
 
 
 def test_one_is_singular():

@@ -8,6 +8,7 @@ from prudent import files, runs
 from prudent.bench import results
 from prudent.bench.cells import COMPLETE, FAILED, Datasets, Standing, complete, standing
 from prudent.bench.suite import Cell, Suite, load, parse, shipped
+from prudent.ended import goes_on
 from prudent.errors import ConfigError
 from prudent.recorder import Interrupted
 from prudent.report.comparison import draw
@@ -39,7 +40,8 @@ def run(suite: Suite, out: Path, chosen: Sequence[Cell]) -> list[str]:
         seeds = len(cell.members)
         print(f"\n[{number}/{len(left)}] {cell.name}, {seeds} seed{'' if seeds == 1 else 's'} as one population")
         try:
-            standings[cell.name] = complete(cell, out, datasets)
+            with goes_on(f"{cell.name} is not done; the same command goes on"):
+                standings[cell.name] = complete(cell, out, datasets)
         except Interrupted as error:
             told = str(error).partition(";")[0]
             raise Interrupted(f"{cell.name} {told}; the same command goes on") from None

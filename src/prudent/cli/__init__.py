@@ -5,6 +5,7 @@ until a verb needs them, so that ``prudent --help`` answers at once.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -47,9 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     The exit code is 0, 2 for what a user can mend (one line on standard error says what), or 130 for a run that a
     signal or its time limit stopped, after saving; ``bench`` alone also knows 1, for cells that failed.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    own = arguments is None
+    words = list(sys.argv[1:] if own else arguments)
     try:
-        _dispatch(words)
+        try:
+            if own:
+                sys.unraisablehook = _interrupt_again
+            _dispatch(words)
+        finally:
+            # What is done is done: while the interpreter clears away, nothing is left that Ctrl-C could stop.
+            if own:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
     except PrudentError as error:
         _end(_exit_code(error), str(error))
     except BrokenPipeError:
@@ -61,8 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(2, f"{place}{error.strerror or error}")
     except MemoryError:
         _end(2, "not enough memory")
-    except KeyboardInterrupt:
-        _end(INTERRUPTED, "interrupted")
+    except KeyboardInterrupt as error:
+        _end(INTERRUPTED, str(error) or "interrupted")
+
+
+def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Ctrl-C that fell into a destructor or a callback, from where Python raises nothing, comes again in a moment."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
+        return
+    from _thread import interrupt_main
+    from threading import Timer
+
+    again = Timer(0.02, interrupt_main)
+    again.daemon = True
+    again.start()
 
 
 def _end(code: int, text: str) -> NoReturn:

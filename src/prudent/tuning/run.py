@@ -10,6 +10,7 @@ from typing import Any
 
 from prudent import checkpoint, envs, runs, train
 from prudent.data import Dataset
+from prudent.ended import goes_on
 from prudent.errors import ConfigError, PrudentError
 from prudent.evaluate import evaluate_both
 from prudent.members import Member
@@ -64,7 +65,7 @@ def tune(
     folder = Path(out) if out is not None else Path("tuned") / _folder_name(f"{dataset.name}-{asked.algorithm}")
     described = asked.to_json(dataset)
     _check_folder(folder, described)
-    with runs.locked(runs.create(folder)):
+    with goes_on(f"the same command goes on with {folder}"), runs.locked(runs.create(folder)):
         runs.write_json(folder / "plan.json", described)
         places = [folder if k == 0 else folder / f"split_{k + 1}" for k in range(len(divisions))]
         splits = [_split(asked, parts, place) for parts, place in zip(divisions, places, strict=True)]
