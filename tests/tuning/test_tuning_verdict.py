@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from prudent.ope import interval
+from prudent.tuning import curve
+from prudent.tuning.result import Candidate, _unfinished
 from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING, judge
 from prudent.tuning.worth import Worth
 
@@ -80,3 +82,24 @@ def test_the_gain_has_to_exceed_what_the_fit_is_visibly_off_by(returned, deploye
     assert (found.verdict == DEPLOY) is deployed, found.reasons
     assert any("so far off is the fit" in reason for reason in found.reasons) is (returned != 1.0)
     assert deployed or "than what the fit is off by" in found.reasons[-1]
+
+
+def test_why_bc_is_kept_where_nothing_beats_the_log():
+    found = judge(worth("alpha=5", 1.0), worth("BC", 0.2))
+    assert found.verdict == NOTHING
+    assert found.differences["policy - BC"].sign == 1
+    assert found.reasons[-1].startswith("alpha=5 beats BC, but nothing is shown to be better than what made the log")
+    assert "more episodes" in found.reasons[-1]
+    assert judge(None, worth("BC", 1.0), "why").reasons[-1].startswith("nothing is shown to be better")
+    assert "nothing is shown" not in " ".join(judge(worth("alpha=5", 0.5), worth("BC", 2.5)).reasons)
+
+
+@pytest.mark.parametrize("climbing", [False, True])
+def test_more_steps_are_told_in_the_terminal(climbing):
+    steps, end = np.arange(1, 21) * 10, np.linspace(0, 20, 20)
+    q = end if climbing else 5 - np.exp(-end)
+    readings = [curve.choose(list(steps), q, 0.0).reading] * 2 + ["diverged"]
+    runs = [Candidate(f"seed={i}", 1.0, i, 10, 1.0, 10, 1.0, text, ()) for i, text in enumerate(readings)]
+    told = _unfinished(runs)
+    assert [line.partition(":")[0] for line in told] == ["seed=0, seed=1"] * climbing
+    assert [line.partition(":")[0] for line in _unfinished(runs[:2])] == ["all 2 runs"] * climbing

@@ -14,6 +14,9 @@ from prudent.tables import text_table
 
 FILE = "tune.json"
 
+MORE_STEPS = "more steps"
+"""What the readings of :mod:`prudent.tuning.curve` say of a curve that has not come to its end."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -213,6 +216,7 @@ class TuneResult:
         lines += [
             f"{c.name}: {c.reason}" for c in (*split.candidates, *split.imitators) if c.reason and c.value is None
         ]
+        lines += _unfinished(split.candidates)
         lines += [f"behaviour on the same episodes: {_text(split.behaviour['value'])}", ""]
         lines += [f"verdict: {self.verdict}", *(f"  - {reason}" for reason in self.reasons)]
         if len(self.splits) > 1:
@@ -223,6 +227,16 @@ class TuneResult:
         if self.checked is not None:
             lines.append(f"returns in {self.checked['env']} are a check made afterwards; they chose nothing")
         return "\n".join([*lines, f"{self.kept} is kept at {self.policy}"])
+
+
+def _unfinished(candidates: Sequence[Candidate]) -> list[str]:
+    """Of which runs the curves say that more steps help, a line per reading."""
+    names: dict[str, list[str]] = {}
+    for c in candidates:
+        if MORE_STEPS in c.reading:
+            names.setdefault(c.reading, []).append(c.name)
+    everyone = f"all {len(candidates)} runs"
+    return [f"{everyone if len(n) == len(candidates) > 1 else ', '.join(n)}: {text}" for text, n in names.items()]
 
 
 def _text(value: float | None, form: str = ".4g") -> str:

@@ -63,4 +63,15 @@ def judge(winner: Worth | None, bc: Worth, why_none: str = "") -> Judgement:
     if better and contradiction:
         reasons.append(f"the two estimators contradict each other ({contradiction}): neither is to be relied on")
     verdict = KEEP_BC if gains["BC - behaviour"].sign == 1 else NOTHING
+    if verdict == NOTHING and not better:
+        reasons.append(_why_bc(winner, gains))
     return Judgement(verdict, tuple(reasons), gains)
+
+
+def _why_bc(winner: Worth | None, gains: dict[str, Estimate]) -> str:
+    """Why BC is kept where nothing is shown to be better than the log, and what may show more."""
+    lead = "" if winner is None or gains["policy - BC"].sign != 1 else f"{winner.name} beats BC, but "
+    return (
+        f"{lead}nothing is shown to be better than what made the log, so BC, the cautious imitation of it, is kept; "
+        "more episodes (or groups) narrow the intervals, more steps may raise the values"
+    )
