@@ -47,6 +47,34 @@ def test_the_run_s_own_data_flatter_it_and_others_do_not(run, log, held_out, tmp
     assert (printed["dataset"], printed["seen"], list(printed["against"])) == ("held.npz", False, ["behaviour"])
 
 
+def test_some_of_the_episodes_were_seen(log, held_out, tmp_path, quick_report, capsys):  # noqa: ARG001 - patches
+    run = tmp_path / "both"
+    assert prudent("train", log, held_out, *flags("bc"), "--seeds", 0, "--steps", 5, "--out", run) == 0
+
+    def weigh(*data):
+        capsys.readouterr()
+        assert prudent("value", run, "--data", *data, "--json", *QUICK) == 0
+        shown = capsys.readouterr()
+        found = json.loads(shown.out)
+        return found, [found["seen"], found["shared"]], shown.err
+
+    rng = np.random.default_rng(6)
+    fresh = write_log(tmp_path / "fresh.npz", rewards=rng.normal(size=240).astype(np.float32))
+    found, seen, _ = weigh(log)
+    assert seen == [True, 6]
+    assert found["cautions"][0].startswith("The policy learned from these very episodes, ")
+    assert weigh(fresh)[1] == [False, 0]
+    found, seen, _ = weigh(fresh, log)
+    assert seen == [True, 6]
+    assert found["cautions"][0].startswith("The policy learned from 6 of these 12 episodes, ")
+    held_out.unlink()
+    found, seen, said = weigh(log)
+    assert seen == [None, None]
+    assert "is not known: " in said
+    assert "held.npz" in said
+    assert found["cautions"][0].startswith("If the policy learned from these, ")
+
+
 def test_a_checkpoint_is_weighed_and_nothing_is_written(run, tmp_path, capsys):
     before = tree(tmp_path)
     assert prudent("value", run / "checkpoints" / "step_5", "--member", "seed=1", *QUICK) == 0

@@ -71,7 +71,8 @@ class ValueResult:
 
     Attributes:
         dataset, fingerprint: the log.
-        seen: whether the policy learned from it; None where that is not known.
+        seen: whether the policy learned from any of it; None where that is not known.
+        shared: from how many of its episodes; None where that is not known.
         seed, settings: how it was estimated.
         policies: each that was weighed.
         skipped: why others were not, one line each.
@@ -80,6 +81,7 @@ class ValueResult:
     dataset: str
     fingerprint: str
     seen: bool | None
+    shared: int | None
     seed: int
     settings: ope.Settings
     policies: tuple[Weighed, ...]
@@ -132,6 +134,7 @@ class ValueResult:
             "fingerprint": self.fingerprint,
             "episodes": found.support.episodes,
             "seen": self.seen,
+            "shared": self.shared,
             "discount": found.discount,
             "seed": self.seed,
             "settings": asdict(self.settings),
@@ -186,7 +189,11 @@ class ValueResult:
     def _learned(self) -> str:
         if self.seen is False:
             return ""
-        learned = "The policy learned from these very episodes" if self.seen else "If the policy learned from these"
+        episodes = self.best.found.support.episodes
+        learned = "If the policy learned from these"
+        if self.seen:
+            which = "these very" if self.shared == episodes else f"{self.shared:,} of these {episodes:,}"
+            learned = f"The policy learned from {which} episodes"
         return f"{learned}, which flatters it: episodes kept aside would tell more."
 
     def _chosen(self) -> str:

@@ -4,10 +4,12 @@ One :class:`prudent.ope.Evaluator` weighs all of them, the policy, those it is c
 that every difference is paired. What comes out says it in words and in figures, and why where there is no figure.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,7 @@ def value(
     compare: Mapping[str, Any] | None = None,
     member: str | None = None,
     discount: float | None = None,
-    seen: bool | None = None,
+    seen: bool | Dataset | None = None,
     seed: int = 0,
     told: Callable[[str], None] | None = None,
     **settings: Any,
@@ -44,7 +46,8 @@ def value(
         compare: agents to hold it against, by name (``{"BC": bc}``).
         member: the member of ``agent`` to weigh; None takes the first seed of each setting that has not diverged.
         discount: gamma; None takes that of ``agent``.
-        seen: whether ``agent`` learned from these episodes; None where that is not known. It changes the words.
+        seen: whether ``agent`` learned from these episodes, or what it learned from, of which none of these should be;
+            None where that is not known. It changes the words, and whether the verdict is firm.
         seed: equal seeds give equal figures.
         told: called with a line of text about what is being done.
         settings: fields of :class:`prudent.ope.Settings`.
@@ -78,7 +81,29 @@ def value(
             say(f"{number}/{len(wanted)}  {weighed.title}: {weighed.found.fqe}  {left} left")
     if not any(weighed.run == "" for weighed in found):
         raise ConfigError(f"there is no policy left to weigh: {'; '.join(skipped)}")
-    return ValueResult(dataset.name, dataset.fingerprint, seen, seed, asked, tuple(found), tuple(skipped))
+    return ValueResult(
+        dataset.name, dataset.fingerprint, *_seen(dataset, seen), seed, asked, tuple(found), tuple(skipped)
+    )
+
+
+def _seen(dataset: Dataset, seen: bool | Dataset | None) -> tuple[bool | None, int | None]:
+    """Whether a policy learned from any of these episodes, and from how many; None where that is not known."""
+    if isinstance(seen, Dataset):
+        known = set(_digests(seen))
+        shared = sum(digest in known for digest in _digests(dataset))
+        return shared > 0, shared
+    return seen, None if seen is None else dataset.n_episodes if seen else 0
+
+
+def _digests(dataset: Dataset) -> Iterator[bytes]:
+    """One for each episode: equal where its observations, actions and rewards are, as float32."""
+    for begin, end in pairwise(dataset.episode_bounds):
+        digest = hashlib.sha256()
+        for column in (dataset.observation, dataset.action, dataset.reward):
+            part = np.ascontiguousarray(column[begin:end], dtype=np.float32)
+            digest.update(str(part.shape).encode())
+            digest.update(part.data)
+        yield digest.digest()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prudent.cli._common import add_data_flags, check_folder, data_options, named_runs, own_dataset
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, PrudentError
 
 
 def value(words: list[str]) -> None:
@@ -99,12 +99,19 @@ def _one(population: Any, name: str | None) -> Any:
     return population if name is None else population.member(population.names.index(name))
 
 
-def _seen(path: Path, dataset: Any) -> bool | None:
-    """Whether a run learned from these very rows; None where it does not say what from."""
+def _seen(path: Path, dataset: Any) -> Any:
+    """What a run learned from, or True where it is all of the dataset; None where it cannot be found again."""
     from prudent import runs
 
     folder = next((place for place in (path, path.parent.parent) if (place / "config.json").is_file()), None)
-    return None if folder is None else runs.read_run(folder)["dataset"]["fingerprint"] == dataset.fingerprint
+    if folder is not None and runs.read_run(folder)["dataset"]["fingerprint"] == dataset.fingerprint:
+        return True
+    try:
+        return own_dataset(path)
+    except PrudentError as error:
+        told = "whether the policy learned from some of these episodes is not known"
+        print(f"{told}: {error}", file=sys.stderr)
+        return None
 
 
 def _written(path: Path, figures: dict[str, Any], rivals: dict[str, Path]) -> list[Path]:
