@@ -61,6 +61,10 @@ COMMANDS = {
     "no suite": ([], "bench: name a suite"),
     "unknown flag": (["toy.toml", "--onyl", "bc"], "unknown argument --onyl; did you mean --only?"),
     "unknown algorithm": (["toy.toml", "--only", "bc,cq"], "suite toy: no algorithm is called 'cq'; did you mean cql?"),
+    "algorithm of other suites": (
+        ["toy.toml", "--only", "iql"],
+        "suite toy: iql is not in this suite, which has bc, cql",
+    ),
     "unknown dataset": (["toy.toml", "--datasets", "lag"], "suite toy: no dataset is called 'lag'; did you mean log?"),
     "two at once": (["toy.toml", "--dry-run", "--render"], "not allowed with"),
 }

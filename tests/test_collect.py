@@ -243,7 +243,7 @@ def test_a_mixture_has_its_shares(run):
         ("", "--env"),
         (f"--env {TOY} --policy nobody", "no policy is called 'nobody': random, sac, or a run folder"),
         (f"--env {TOY} --policy .", "no checkpoint here"),
-        (f"--env {TOY} --policy {{run}}", "does not fit"),
+        (f"--env {TOY} --policy {{run}}", "does not fit the policy of "),
         (f"--env {PENDULUM} --policy {{run}}", "was never evaluated: choose with --member (seed=0, seed=1)"),
         (f"--env {PENDULUM} --policy {{run}} --member seed=7", "no member 'seed=7'"),
         ("--env Nowhere-v0", "not known to Gymnasium"),

@@ -247,7 +247,7 @@ def _load(policy: str, plan: Plan) -> tuple[Population, dict[str, Any]]:
     population, _, skipped = checkpoint.load(path)
     for reason in skipped:
         print(f"skipped a checkpoint: {reason}")
-    envs.check_fits(plan.env, population.spec)
+    envs.check_fits(plan.env, population.spec, f"the policy of {policy}")
     index = _member(path, population, plan.member)
     about = {
         "policy": policy,

@@ -164,10 +164,11 @@ def spaces(spec: Spec) -> tuple[gymnasium.spaces.Box, gymnasium.Space]:
     return observation, Box(low.astype(np.float32), high.astype(np.float32), shape, np.float32)
 
 
-def check_fits(env_id: str, spec: Spec) -> None:
+def check_fits(env_id: str, spec: Spec, whose: str = "the dataset") -> None:
     """Refuse an environment in which a policy learned from this data cannot act.
 
-    A dataset may use fewer discrete actions than the environment has, and narrower bounds.
+    A dataset may use fewer discrete actions than the environment has, and narrower bounds. ``whose`` spaces they are
+    is told.
 
     Raises:
         ConfigError: sizes or kinds differ, or the dataset's declared bounds reach beyond the environment's.
@@ -175,29 +176,28 @@ def check_fits(env_id: str, spec: Spec) -> None:
     env = spec_of(env_id)
     problem = None
     if env.observation_size != spec.observation_size:
-        problem = f"{env.observation_size} observation features, the dataset {spec.observation_size}"
+        problem = f"{env.observation_size} observation features, {whose} {spec.observation_size}"
     elif env.discrete != spec.discrete:
         kinds = {True: "discrete", False: "continuous"}
-        problem = f"{kinds[env.discrete]} actions, the dataset {kinds[spec.discrete]} ones"
+        problem = f"{kinds[env.discrete]} actions, {whose} {kinds[spec.discrete]} ones"
     elif spec.discrete and spec.action_size > env.action_size:
-        problem = f"{env.action_size} actions, the dataset uses {spec.action_size}"
+        problem = f"{env.action_size} actions, {whose} uses {spec.action_size}"
     elif not spec.discrete and spec.action_size != env.action_size:
-        problem = f"{env.action_size} action features, the dataset {spec.action_size}"
+        problem = f"{env.action_size} action features, {whose} {spec.action_size}"
     elif env.action_low is not None and spec.action_low is not None:
-        problem = _beyond(env, spec)
+        problem = _beyond(env, spec, whose)
     if problem:
-        raise ConfigError(f"environment {env_id!r} does not fit the dataset: it has {problem}")
+        raise ConfigError(f"environment {env_id!r} does not fit {whose}: it has {problem}")
 
 
-def _beyond(env: Spec, spec: Spec) -> str | None:
+def _beyond(env: Spec, spec: Spec, whose: str) -> str | None:
     low, high = np.array(env.action_low), np.array(env.action_high)
     slack = 1e-3 * (high - low)
     wanted_low, wanted_high = np.array(spec.action_low), np.array(spec.action_high)
     if (wanted_low >= low - slack).all() and (wanted_high <= high + slack).all():
         return None
     return (
-        f"actions from {low.tolist()} to {high.tolist()}, "
-        f"the dataset from {wanted_low.tolist()} to {wanted_high.tolist()}"
+        f"actions from {low.tolist()} to {high.tolist()}, {whose} from {wanted_low.tolist()} to {wanted_high.tolist()}"
     )
 
 

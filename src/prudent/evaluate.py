@@ -103,7 +103,7 @@ def evaluate(
 
     if episodes < 1 or seed < 0:
         raise ConfigError(f"episodes must be 1 or more and the seed 0 or more, got {episodes} and {seed}")
-    envs.check_fits(env_id, population.spec)
+    envs.check_fits(env_id, population.spec, "the policy")
     # generate_state(K) begins with generate_state(K - 1): asking for more episodes keeps the first ones.
     # Seeds spread over 32 bits, so that evaluations with seeds 0 and 1 share no start states.
     seeds = np.random.SeedSequence(seed).generate_state(episodes)

@@ -137,7 +137,7 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
         name = population.algorithm_name
         raise ConfigError(f"finetune: {name} learns nothing from rewards, so it would stay as it is: fine-tune another")
     env = settings.env or runs.environment_of(run)
-    envs.check_fits(env, population.spec)
+    envs.check_fits(env, population.spec, "the policy")
     data = dataset_of(run, stored, dataset)
     if "dt" in data.extra:
         raise ConfigError(f"finetune: {data.name} has steps of different length (dt), those online have one")

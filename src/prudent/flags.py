@@ -9,7 +9,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -29,6 +29,8 @@ class Parser(argparse.ArgumentParser):
         kwargs.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110))
         super().__init__(*args, allow_abbrev=False, **kwargs)
         self._negative_number_matcher = _NEGATIVE_NUMBER
+        # Why a flag that is known elsewhere is none here; nothing for what nobody knows.
+        self.explain: Callable[[str], str] = lambda _flag: ""
 
     def error(self, message: str) -> NoReturn:
         """Raise what the user did wrong as a :class:`ConfigError`."""
@@ -48,6 +50,8 @@ class Parser(argparse.ArgumentParser):
         data: list[str] | None = getattr(found, "data", None)
         for word in [*unknown, *(data or ())]:
             if word.startswith("--"):
+                if reason := self.explain(word.partition("=")[0]):
+                    self.error(reason)
                 known = [option for action in self._actions for option in action.option_strings]
                 close = get_close_matches(word.partition("=")[0], known, n=1, cutoff=0.7)
                 self.error(f"unknown argument {word}" + (f"; did you mean {close[0]}?" if close else ""))

@@ -41,7 +41,7 @@ class Scaling:
                 raise DataError(
                     f"{dataset.name}: no action bounds are declared and {len(outside)} actions lie outside -1 to 1, "
                     f"the first in row {outside[0]}: {dataset.action[outside[0]].tolist()}; "
-                    "declare action_low and action_high"
+                    "declare action_low and action_high (--action-low, --action-high)"
                 )
             low, high = -np.ones(spec.action_size), np.ones(spec.action_size)
         else:

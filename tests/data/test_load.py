@@ -201,3 +201,15 @@ def test_options_that_would_change_nothing_are_refused(options):
     with pytest.raises(DataError, match=r"pendulum-mixed: .* does not apply") as caught:
         load_dataset("pendulum-mixed", **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tune.json"])
+def test_a_run_is_no_dataset(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(DataError, match="a run, not data; prudent value"):
+        load_dataset(tmp_path)
+
+
+def test_a_near_miss_of_a_builtin_is_proposed():
+    with pytest.raises(DataError, match=r"^pendulum-mixd: no such dataset; did you mean pendulum-mixed\?$"):
+        load_dataset("pendulum-mixd")

@@ -274,7 +274,7 @@ def test_a_mapping_that_does_not_fit_names_the_nearest_column(tmp_path):
 def test_a_table_needs_a_mapping_and_others_refuse_one(tmp_path):
     path = write(tmp_path / "log.csv", log())
     assert "its columns are 'id', 't', 'x'" in complaint(load_dataset, path)
-    assert "mapping does not apply" in complaint(load_dataset, "pendulum-mixed", mapping=ROLES)
+    assert "a mapping (--map) is for CSV and Parquet tables" in complaint(load_dataset, "pendulum-mixed", mapping=ROLES)
     assert "horizon does not apply" in complaint(load_dataset, path, mapping=ROLES, horizon=5)
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, DataError
 from prudent.report import read_others, read_run, unmeasured, write_report
 from prudent.report.beside import beside_section
 
@@ -57,3 +57,9 @@ def test_unknown_spaces_are_not_refused(tmp_path):
     run, other = write_bare(tmp_path / "run"), write_bare(tmp_path / "other", spaces=(4, 1, False))
     (other / "checkpoints" / "step_10" / "checkpoint.json").write_text("[]")
     assert list(read_others(read_run(run), {"X": other})) == ["X"]
+
+
+def test_a_tuning_is_no_run_and_its_report_is_named(tmp_path):
+    (tmp_path / "tune.json").write_text("{}")
+    with pytest.raises(DataError, match=f"is a tuning, not a run: its report is {tmp_path / 'report.html'}"):
+        read_run(tmp_path)

@@ -83,6 +83,9 @@ class Suite:
         Raises:
             ConfigError: the suite has none of that name.
         """
+        there = list(dict.fromkeys(cell.algorithm for cell in self.cells))
+        if absent := [name for name in only if name in algorithms.names() and name not in there]:
+            raise ConfigError(f"suite {self.name}: {absent[0]} is not in this suite, which has {', '.join(there)}")
         _check_names(f"suite {self.name}", "algorithm", only, [cell.algorithm for cell in self.cells])
         _check_names(f"suite {self.name}", "dataset", datasets, [cell.data.name for cell in self.cells])
         chosen = [

@@ -83,6 +83,7 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
         f"settings of {name} (where the usage shows several numbers, each is tried)"
     )
     add_flags(settings_group, config_type, base, several=True)
+    parser.explain = lambda flag: _foreign(flag, name)
     given = vars(parser.parse_strict(words))
 
     if not given["data"]:
@@ -99,6 +100,17 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
     out = given["out"] or free_folder(f"runs/{_as_folder_name(f'{dataset.name}-{name}')}")
     train.train(dataset, name, members, options, out, sources)
     print(f"finished: {out / 'report.html'}")
+
+
+def _foreign(flag: str, algorithm: str) -> str:
+    """That a flag is a setting of other algorithms, where it is."""
+    from dataclasses import fields
+
+    from prudent import algorithms
+
+    setting = flag.removeprefix("--").replace("-", "_")
+    having = [one for one in algorithms.names() if setting in {f.name for f in fields(algorithms.get(one).Config)}]
+    return f"{algorithm} has no {setting}, which is a setting of {', '.join(having)}" if having else ""
 
 
 def _as_folder_name(text: str) -> str:

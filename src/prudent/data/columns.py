@@ -214,7 +214,9 @@ def check_bounds(action: np.ndarray, spec: Spec, name: str) -> None:
     """Refuse bounds that make no sense and actions that lie outside them."""
     if spec.action_low is None or spec.action_high is None:
         if (spec.action_low is None) != (spec.action_high is None):
-            raise DataError(f"{name}: action_low and action_high must be declared together")
+            raise DataError(
+                f"{name}: action_low and action_high must be declared together (--action-low, --action-high)"
+            )
         return
     low, high = np.array(spec.action_low), np.array(spec.action_high)
     if (low >= high).any():

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ class Options:
         """Raise DataError for a named option that was given, because it would change nothing here."""
         # Bounds may be arrays, which compare element by element.
         given = [name for name in names if np.any(getattr(self, name) != getattr(Options(), name))]
+        if given[:1] == ["mapping"]:
+            raise DataError(f"{source}: a mapping (--map) is for CSV and Parquet tables, and this is none")
         if given:
             raise DataError(f"{source}: {given[0]} does not apply to it, the dataset says so itself")
 
@@ -131,6 +134,8 @@ def _one(source: Source, options: Options, seed: int) -> Dataset:
     if files.is_there(path):
         if not path.is_dir():
             return read_file(path, options)
+        if (path / "config.json").is_file() or (path / "tune.json").is_file():
+            raise DataError(f"{source}: a run, not data; prudent value, support, evaluate and report take runs")
         return _columns(path, options) if shards.is_folder_of_columns(path) else _minari(path, options)
     if _extension(path) in _FORMAT:
         raise DataError(f"{source}: no such file")
@@ -154,7 +159,13 @@ def is_bare_name(source: Source) -> bool:
 
 
 def _named(name: str, options: Options) -> Dataset:
-    found = names.find(name)
+    try:
+        found = names.find(name)
+    except DataError:
+        close = get_close_matches(name, BUILTIN, n=1, cutoff=0.8)
+        if close:
+            raise DataError(f"{name}: no such dataset; did you mean {close[0]}?") from None
+        raise
     joined = Dataset.join([read_file(path, options) for path in found], name=name)
     return joined.relabelled(notes=(read_from(found), *joined.notes))
 

@@ -195,6 +195,10 @@ def title_of(algorithm: str) -> str:
 def read_run(folder: Path | str) -> Run:
     """Read a run folder. Only ``config.json`` has to be there; raises :class:`DataError` without it."""
     folder = Path(folder)
+    if (folder / "tune.json").is_file():
+        raise DataError(
+            f"{folder} is a tuning, not a run: its report is {folder / 'report.html'}, its runs are below it"
+        )
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is not a run folder: it has no config.json")
     series: dict[str, dict[str, Series]] = {}

@@ -175,7 +175,7 @@ def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:
         return []
     return [
         f"all terminations come after exactly {lengths[0]} steps, which looks like a time limit; "
-        'if it is one, read the file with dones="truncated"'
+        'if it is one, read the file with dones="truncated" (--dones truncated)'
     ]
 
 

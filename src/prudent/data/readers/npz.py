@@ -125,7 +125,7 @@ def _flags(
         )
     note = (
         "dones alone cannot tell a termination from a time limit; read as terminations, "
-        'dones="truncated" reads them as time limits'
+        'dones="truncated" (--dones truncated) reads them as time limits'
     )
     return done, None, [note, *note_on_equal_lengths(done)]
 
