@@ -173,6 +173,30 @@ def test_actions_to_choose_from_and_the_log_s_own_probabilities():
     assert "is worth" in str(found)
 
 
+def test_the_discount_is_of_what_time_is_counted_in(settled):
+    assert "discounted by 0.9 a step; " in settled.reasons[0]
+    timed = replace(LOG, extra={**LOG.extra, "dt": np.full(len(LOG), 0.5)})
+    found = prudent.value(TABULAR.target, timed, max_outside=1.0, **QUICK)
+    assert "discounted by 0.9 a unit of time; " in found.reasons[0]
+    assert "discounted by 0.9 a unit of time, " in value_tables(found.to_json())[0].note
+
+
+@pytest.mark.parametrize(
+    ("above", "told"),
+    [
+        (200, "every start state"),
+        (199, "99 % of the start states"),
+        (1, "1 % of the start states"),
+        (0, "no start state"),
+    ],
+)
+def test_how_often_critics_promise_too_much(settled, above, told):
+    fitted = settled.best.found.starts
+    best = replace(settled.best, predicted=fitted + np.where(np.arange(len(fitted)) < above, 1, -1))
+    text = "\n".join(replace(settled, policies=(best,)).reading)
+    assert f"The critics of {best.title} promise more than the fitted value at {told}." in text
+
+
 @pytest.mark.parametrize(
     ("changes", "given", "complaint"),
     [

@@ -223,7 +223,7 @@ def _worth(title: str, found: OffPolicyValue) -> str:
         return f"The data do not support a value of {title}: {found.fqe.reason}; {behaviour}."
     return (
         f"{title} is worth {_figure(found.fqe)} from a start state of the log on, discounted by {found.discount:g} a "
-        f"step; {behaviour}."
+        f"{found.clock}; {behaviour}."
     )
 
 
@@ -286,9 +286,12 @@ def _beyond(found: OffPolicyValue) -> str:
 
 
 def _bound(best: Weighed) -> str:
-    if best.bound_share is None:
+    kept = best.bound_share
+    if kept is None:
         return ""
-    return (
-        f"What the critics of {best.title} promise is no higher than the fitted value at "
-        f"{int(100 * best.bound_share)} % of the start states."
-    )
+    if kept in (0, 1):
+        where = "every start state" if kept == 0 else "no start state"
+    else:
+        # Rounded up: what happens at one state of a thousand does not happen at none.
+        where = f"{min(99, 100 - int(100 * kept))} % of the start states"
+    return f"The critics of {best.title} promise more than the fitted value at {where}."

@@ -212,6 +212,10 @@ def test_too_few_effective_episodes_silence_the_weights_alone():
     assert found.fqe.supported
     assert "effective sample size" in found.wdr.reason
     assert "effective sample size" in found.pdwis.reason
+    assert "never" not in found.wdr.reason, "a policy that is nearer to the log may reach it"
+    few = ope.evaluate_policy(TABULAR.behaviour, data, settings=replace(settings, min_effective=31))
+    for estimate in (few.wdr, few.pdwis, few.undiscounted["pdwis"]):
+        assert estimate.reason.endswith("below 31, which importance weights can never reach with so few")
     assert ope.evaluate_policy(TABULAR.behaviour, data, settings=settings).wdr.supported
 
 

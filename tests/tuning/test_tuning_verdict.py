@@ -51,7 +51,7 @@ def test_reasons_have_figures():
     assert reasons[1].startswith("alpha=5 over BC: +1.8")
     assert reasons.pop(2).startswith("second estimator, policy - behaviour, Monte Carlo: +2")
     assert "2.0 % of the actions" in reasons[2]
-    assert "40 final episodes are worth 25.0" in reasons[2]
+    assert "of the 40 final episodes what 25.0 recorded with the policy itself" in reasons[2]
 
 
 def test_no_winner_says_why():

@@ -83,6 +83,11 @@ class Episodes:
         column = self.dataset.extra.get("dt")
         return np.ones(len(self.dataset)) if column is None else column.astype(np.float64)
 
+    @property
+    def clock(self) -> str:
+        """What the discount is of: ``step``, or ``unit of time`` where steps say how long they took."""
+        return "unit of time" if "dt" in self.dataset.extra else "step"
+
     @cached_property
     def time(self) -> np.ndarray:
         """(rows,) float64: time since the start of the episode."""

@@ -103,9 +103,7 @@ class Evaluator:
         weights, lacking = self._weights(policy, outside)
         effective = None if weights is None else weights.effective_sample_size()
         if lacking is None and weights is not None and effective is not None and effective < s.min_effective:
-            lacking = (
-                f"effective sample size {effective:.1f} of {counted(log.n_units, log.by)}, below {s.min_effective:g}"
-            )
+            lacking = self._too_few(effective, log.by)
             if weights.all_or_nothing:
                 lacking = (
                     "it takes one action per state, so that an episode weighs nothing from the first logged action on "
@@ -127,6 +125,7 @@ class Evaluator:
             support=support,
             calibration=self.behaviour.calibration,
             behaviour_source=self.behaviour.source,
+            clock=log.clock,
             tail_weight=log.tail_weight,
         )
         notes = self._notes(found)
@@ -142,6 +141,12 @@ class Evaluator:
         sure = bool(np.isin(log_prob, (0.0, -np.inf)).all())
         weights = importance.of(self.episodes, log_prob - self.behaviour.log_prob, sure)
         return weights, self._left(outside)
+
+    def _too_few(self, effective: float, what: str) -> str:
+        """Why importance weights have no figure; no policy has more effective units than the log has."""
+        units, least = self.episodes.n_units, self.settings.min_effective
+        told = f"effective sample size {effective:.1f} of {counted(units, what)}, below {least:g}"
+        return f"{told}, which importance weights can never reach with so few" if units < least else told
 
     def _left(self, outside: float) -> str | None:
         if outside <= self.settings.max_outside:
@@ -195,10 +200,7 @@ class Evaluator:
         whole = replace(weights, episodes=log)
         effective, least = whole.effective_sample_size(), self.settings.min_effective
         if effective < least:
-            reason = (
-                f"effective sample size {effective:.1f} of {counted(log.n_units, f'whole {log.by}')}, below {least:g}"
-            )
-            return {"pdwis": interval.unsupported("pdwis", reason), **found}
+            return {"pdwis": interval.unsupported("pdwis", self._too_few(effective, f"whole {log.by}")), **found}
         value, influence = importance.pdwis(whole, nothing)
         return {"pdwis": interval.from_influence("pdwis", value, log.per_unit(influence), effective), **found}
 

@@ -47,7 +47,10 @@ def support_told(support: Mapping[str, Any], part: str = "") -> str:
     effective, what = support["effective_sample_size"], f"{part} {support['by']}".strip()
     told = f"{100 * support['outside']:.1f} % of the actions are rarer in the log than 99 % of the logged ones"
     if effective is not None:
-        told += f"; for importance weights, the {support['units']} {what}s are worth {effective:.1f} of its own"
+        told += (
+            f"; importance weights leave of the {support['units']} {what}s what {effective:.1f} recorded with the "
+            "policy itself would tell"
+        )
     return told
 
 
@@ -57,7 +60,7 @@ class OffPolicyValue:
 
     Attributes:
         name: the policy.
-        discount: gamma of the discounted values.
+        discount: gamma of the discounted values, per :attr:`clock`.
         fqe, pdwis, wdr: discounted value of the policy by each estimator.
         starts: (episodes,) fitted value of each start state, whose mean is that of ``fqe`` where it is supported.
         halfway: the fitted value as it was at half of the steps.
@@ -66,6 +69,7 @@ class OffPolicyValue:
         undiscounted: sum of rewards per episode as recorded (a truncation ends it): ``pdwis`` and ``behaviour``.
         support, calibration: how much to trust it.
         behaviour_source: ``logged`` where the log has the probabilities of its actions, else ``fitted``.
+        clock: what the discount is of: ``unit of time`` where the log has dt, else ``step``.
         tail_weight: mean discount at the end of a recording: how much of the future was not watched.
         notes: what to know, one line each.
     """
@@ -83,6 +87,7 @@ class OffPolicyValue:
     support: Support
     calibration: Calibration
     behaviour_source: str
+    clock: str
     tail_weight: float
     notes: tuple[str, ...] = ()
 
@@ -126,6 +131,7 @@ class OffPolicyValue:
             "undiscounted": {name: e.summary() for name, e in self.undiscounted.items()},
             "support": dict(vars(self.support)),
             "behaviour_model": {"source": self.behaviour_source, **self.calibration.summary()},
+            "clock": self.clock,
             "drift": self.drift,
             "tail_weight": self.tail_weight,
             "notes": list(self.notes),

@@ -27,10 +27,11 @@ def worth_table(heading: str, about: str, rows: Sequence[Row]) -> Table:
         cells = [_estimate(found["fitted_behaviour"]), NOTHING, NOTHING, NOTHING]
         shown.append({"name": "behaviour, fitted likewise", "kind": "other", "cells": cells})
     theirs = f"what it {worth_told(found.get('tail_weight', 0))} by its own rewards"
+    discounted = f"discounted by {found['discount']:g} a {found.get('clock', 'step')}"
     note = (
-        f"Value from the start states {about}, discounted by {found['discount']:g} a step, with 95 % intervals: by "
-        f"fitted Q evaluation (of the behaviour: {theirs}), weighted doubly robust and per-decision weighted "
-        "importance sampling; then the sum of rewards per episode as recorded, without a discount."
+        f"Value from the start states {about}, {discounted}, with 95 % intervals: by fitted Q evaluation (of the "
+        f"behaviour: {theirs}), weighted doubly robust and per-decision weighted importance sampling; then the sum of "
+        "rewards per episode as recorded, without a discount."
     )
     return Table(heading, ["FQE", "WDR", "PDWIS", "per episode"], shown, f"{note} {_why(rows)}".strip(), "policy")
 
