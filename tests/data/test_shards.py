@@ -280,7 +280,7 @@ def test_options_that_change_nothing_are_refused(tmp_path):
     convert(write(tmp_path / "log.hdf5", table()), tmp_path / "log")
     with pytest.raises(DataError, match="horizon does not apply"):
         load_dataset(tmp_path / "log", horizon=5)
-    with pytest.raises(DataError, match="mapping does not apply"):
+    with pytest.raises(DataError, match=r"a mapping .--map. is for CSV and Parquet"):
         convert(tmp_path / "log.hdf5", tmp_path / "b", mapping={})
 
 

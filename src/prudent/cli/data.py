@@ -14,11 +14,17 @@ def describe(words: list[str]) -> None:
     add_data_flags(parser)
     found = parser.parse_strict(words)
 
+    from pathlib import Path
+
     from prudent.data import load_dataset
     from prudent.data.describe import describe, describe_dict
+    from prudent.data.readers import provenance
+    from prudent.data.writers import HDF5
 
     dataset = load_dataset(found.data, **data_options(vars(found)))
-    print(json.dumps(describe_dict(dataset), indent=1) if found.json else describe(dataset))
+    paths = [path for path in map(Path, found.data) if path.suffix.lower() in HDF5 and path.is_file()]
+    made = {path.name: about for path in paths if (about := provenance.read(path))}
+    print(json.dumps(describe_dict(dataset, made), indent=1) if found.json else describe(dataset, made))
 
 
 def import_(words: list[str]) -> None:

@@ -1,5 +1,6 @@
 """A dataset told to a person: ``prudent data describe``."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,23 +15,29 @@ from prudent.data.shards import is_mapped, verify
 _MANY = 12
 
 
-def describe_dict(dataset: Dataset) -> dict[str, Any]:
-    """What :func:`describe` says, for JSON: the portrait, ``findings``, ``notes``, ``suggested_alpha`` or None."""
+def describe_dict(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """What :func:`describe` says, for JSON: the portrait, ``findings``, ``notes``, ``made``, ``suggested_alpha`` or
+    None."""
     _check_readable(dataset)
     return {
         **portrait(dataset),
         "findings": [finding.as_dict() for finding in audit(dataset)],
         "notes": list(dataset.notes),
+        "made": {name: dict(about) for name, about in (made or {}).items()},
         "suggested_alpha": None if (found := suggest_alpha(dataset)) is None else asdict(found),
     }
 
 
-def describe(dataset: Dataset) -> str:
-    """Sizes, episodes, returns, action ranges, problems with row numbers, notes, suggested alpha; text."""
+def describe(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """Sizes, episodes, returns, action ranges, problems with row numbers, notes, suggested alpha; text.
+
+    ``made`` is what each file says of how it came about (:func:`prudent.data.readers.provenance.read`), by its name.
+    """
     _check_readable(dataset)
     figures = portrait(dataset)
     findings = audit(dataset)
-    blocks = [_head(figures), _actions(figures), _problems(findings), _notes(dataset.notes), _alpha(dataset)]
+    blocks = [_head(figures), _actions(figures), _problems(findings), _notes(dataset.notes), _made(made or {})]
+    blocks.append(_alpha(dataset))
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -61,9 +68,17 @@ def _head(figures: dict[str, Any]) -> str:
         f"  lengths       {_spread(figures['episode_length'])}",
         f"  returns       {returns}",
         f"  rewards       {_spread(figures['reward'])}",
+        f"  columns       {_optional(figures)}",
         f"  fingerprint   {figures['fingerprint']}",
     ]
     return "\n".join(lines)
+
+
+def _optional(figures: dict[str, Any]) -> str:
+    """Which of the columns that few logs have are there."""
+    groups = "none" if figures["groups"] is None else f"{figures['groups']:,}"
+    dt = "none, every step is one" if figures["dt"] is None else _spread(figures["dt"])
+    return f"groups {groups}; dt {dt}; logged probabilities {'yes' if figures['logged_probabilities'] else 'none'}"
 
 
 def _spread(numbers: dict[str, float]) -> str:
@@ -115,6 +130,14 @@ def _problems(findings: list[Finding]) -> str:
 
 def _notes(notes: tuple[str, ...]) -> str:
     return "\n".join(["Notes", *(f"  {note}" for note in notes)]) if notes else ""
+
+
+def _made(made: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = []
+    for name, about in made.items():
+        lines += [f"How {name} was made, as it says", *(f"  {k}: {v}" for k, v in about.items() if k != "notes")]
+        lines += [f"  note: {note}" for note in about.get("notes", ())]
+    return "\n".join(lines)
 
 
 def _alpha(dataset: Dataset) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from prudent.data import scores
 from prudent.data.dataset import Dataset
+from prudent.data.units import units
 
 ENOUGH_EPISODES, ENOUGH_ROWS = 20, 1000
 
@@ -39,7 +40,7 @@ def five_numbers(values: np.ndarray) -> dict[str, float]:
 
 
 def portrait(dataset: Dataset) -> dict[str, Any]:
-    """Sizes, episodes, lengths, returns, rewards and action ranges, ready for JSON."""
+    """Sizes, episodes, lengths, returns, rewards, action ranges and optional columns, ready for JSON."""
     returns = dataset.episode_returns
     ends = dataset.episode_bounds[1:] - 1
     return {
@@ -56,6 +57,9 @@ def portrait(dataset: Dataset) -> dict[str, Any]:
         "normalized_score": scores.normalized_score(dataset.name, float(returns.mean())),
         "reward": five_numbers(dataset.reward),
         "actions": _actions(dataset),
+        "groups": None if "group" not in dataset.extra else int(units(dataset)[0].max()) + 1,
+        "dt": None if "dt" not in dataset.extra else five_numbers(dataset.extra["dt"]),
+        "logged_probabilities": not dataset.extra.keys().isdisjoint(("behavior_log_prob", "behaviour_log_prob")),
         "fingerprint": dataset.fingerprint,
     }
 
