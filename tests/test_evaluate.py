@@ -121,7 +121,7 @@ def test_options_that_are_no_counts(options):
 def test_an_environment_that_does_not_fit():
     population = Constants([0.0])
     population.spec = Spec(3, 1)
-    with pytest.raises(ConfigError, match="2 observation features, the dataset 3"):
+    with pytest.raises(ConfigError, match="2 observation features, the policy 3"):
         evaluate(population, TOY)
 
 
