@@ -119,6 +119,7 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
         "prudent.checkpoint.load",
         "prudent.finetune.finetune",
         "prudent.report.read_run",
+        "prudent.report.write_report",
         "prudent.demo.demo",
         "prudent.bench.load",
         "prudent.collect.collect",

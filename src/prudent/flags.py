@@ -9,7 +9,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -75,6 +75,11 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def values_of(given: Mapping[str, Any], config_type: type) -> dict[str, Any]:
+    """Of the arguments parsed, the fields of a dataclass that :func:`add_flags` made flags for and somebody gave."""
+    return {f.name: given[f.name] for f in fields(config_type) if f.name in given}
 
 
 def add_flags(

@@ -162,19 +162,24 @@ def registered(env_id: str) -> str:
     return env_id
 
 
+def folder_of(path: Path) -> Path | None:
+    """The run folder that ``path`` is, or of which it is a checkpoint; None where it is neither."""
+    return next((folder for folder in (path, path.parent.parent) if (folder / "config.json").is_file()), None)
+
+
 def environment_of(path: Path) -> str:
     """The environment a run (or a checkpoint of it) was evaluated in.
 
     Raises:
         PrudentError: nothing says which.
     """
-    for folder in (path, path.parent.parent):
-        if (folder / "config.json").is_file():
-            env = read_json(folder / "config.json").get("env")
-            if env is None:
-                raise PrudentError(f"{folder} was trained without an environment: name one with --env")
-            return registered(env)
-    raise PrudentError(f"{path} does not say which environment it is for: name one with --env")
+    folder = folder_of(path)
+    if folder is None:
+        raise PrudentError(f"{path} does not say which environment it is for: name one with --env")
+    env = read_json(folder / "config.json").get("env")
+    if env is None:
+        raise PrudentError(f"{folder} was trained without an environment: name one with --env")
+    return registered(env)
 
 
 def describe(

@@ -168,7 +168,8 @@ def resume(
         runs.write_json(folder / "config.json", {**stored, "train": train_settings})
         for difference in runs.differences(folder, chosen):
             print(f"{difference}: the last digits may differ from an uninterrupted run")
-        return _run(population, dataset, options, folder, extra, -1 if start is None else start)
+        with goes_on(RESUMES.format(folder)):
+            return _run(population, dataset, options, folder, extra, -1 if start is None else start)
 
 
 def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None) -> Dataset:
@@ -216,9 +217,7 @@ def _run(
         # The run is saved: it must not end as a failed one because of this.
         recorder.attempt("support failed", lambda: supported.write(folder, population, dataset))
 
-    advice = RESUMES.format(folder)
-    with goes_on(advice):
-        return record(population, dataset, options, folder, learn, advice, extra, resume_at)
+    return record(population, dataset, options, folder, learn, RESUMES.format(folder), extra, resume_at)
 
 
 def record(

@@ -3,16 +3,6 @@
 import sys
 from pathlib import Path
 
-import pytest
-import torch
+from helpers.threads import one_thread  # noqa: F401 - as the suite measures
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As the suite measures; put back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -70,7 +70,7 @@ def own_dataset(path: Path) -> Any:
     from prudent import runs
     from prudent.train import dataset_of
 
-    folder = next((place for place in (path, path.parent.parent) if (place / "config.json").is_file()), None)
+    folder = runs.folder_of(path)
     if folder is None:
         raise ConfigError(f"{path} does not say what it was trained on: name the log with --data")
     return dataset_of(folder, runs.read_run(folder), None)

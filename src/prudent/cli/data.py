@@ -79,11 +79,10 @@ def convert(words: list[str]) -> None:
 
 
 def collect(words: list[str]) -> None:
-    from dataclasses import fields
     from pathlib import Path
 
     from prudent.apprentice import Learning
-    from prudent.flags import Parser, add_flags
+    from prudent.flags import Parser, add_flags, values_of
 
     parser = Parser(
         prog="prudent data collect",
@@ -135,11 +134,11 @@ def collect(words: list[str]) -> None:
 
     if given["threads"] < 1:
         parser.error(f"--threads must be 1 or more, got {given['threads']}")
-    learning = {f.name: given[f.name] for f in fields(Learning) if f.name in given}
+    learning = values_of(given, Learning)
     told = [*learning, *(name for name in ("level", "reference") if given[name] is not None)]
     if told and "sac" not in given["policy"]:
         parser.error(f"--{told[0].replace('_', '-')} is for the policy sac")
-    own = {f.name: given[f.name] for f in fields(collecting.Plan) if f.name in given and given[f.name] is not None}
+    own = {name: value for name, value in values_of(given, collecting.Plan).items() if value is not None}
     if given["level"] != collecting.REPLAY:
         own.setdefault("steps", 100_000)
     for name, value in (("policies", given["policy"]), ("shares", given["shares"]), ("reference", given["reference"])):

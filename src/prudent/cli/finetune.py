@@ -1,6 +1,5 @@
 """``prudent finetune``: a finished run goes on in its environment."""
 
-from dataclasses import fields
 from pathlib import Path
 
 from prudent.cli._common import add_data_flags, check_folder, data_options, free_folder
@@ -9,7 +8,7 @@ from prudent.cli._common import add_data_flags, check_folder, data_options, free
 def finetune(words: list[str]) -> None:
     from prudent import runs
     from prudent.finetune import Settings
-    from prudent.flags import Parser, add_flags
+    from prudent.flags import Parser, add_flags, values_of
 
     parser = Parser(
         prog="prudent finetune",
@@ -24,7 +23,7 @@ def finetune(words: list[str]) -> None:
     add_data_flags(parser)
     add_flags(parser.add_argument_group("online"), Settings)
     given = vars(parser.parse_strict(words))
-    settings = Settings(**{f.name: given[f.name] for f in fields(Settings) if f.name in given})
+    settings = Settings(**values_of(given, Settings))
     if given["out"] is not None:
         runs.check_free(given["out"], "choose another folder")
     check_folder(given["run"])

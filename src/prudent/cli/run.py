@@ -51,9 +51,10 @@ def report(words: list[str]) -> None:
 
     from prudent.report import read_others, read_run, unmeasured, write_report
 
-    run = read_run(found.run)
-    for sentence in unmeasured(run, read_others(run, others)):
-        print(sentence, file=sys.stderr)
+    if others:
+        run = read_run(found.run)
+        for sentence in unmeasured(run, read_others(run, others)):
+            print(sentence, file=sys.stderr)
     print(write_report(found.run, others or None))
 
 

@@ -9,9 +9,7 @@ from prudent.errors import ConfigError
 
 
 def support(words: list[str]) -> None:
-    from dataclasses import fields
-
-    from prudent.flags import Parser, add_flags
+    from prudent.flags import Parser, add_flags, values_of
     from prudent.supported import Settings
 
     parser = Parser(
@@ -31,7 +29,7 @@ def support(words: list[str]) -> None:
     add_data_flags(parser)
     add_flags(parser.add_argument_group("support"), Settings)
     given = vars(parser.parse_strict(words))
-    settings = {f.name: given[f.name] for f in fields(Settings) if f.name in given}
+    settings = values_of(given, Settings)
     Settings(**settings)
     check_folder(given["run"])
     _check_picture(given["picture"])

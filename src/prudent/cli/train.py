@@ -49,11 +49,9 @@ def _resume(words: list[str]) -> None:
 
 
 def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> None:
-    from dataclasses import fields
-
     from prudent import algorithms, loop, presets, runs, train
     from prudent.data import load_dataset
-    from prudent.flags import Parser, add_flags
+    from prudent.flags import Parser, add_flags, values_of
     from prudent.members import grid, split_settings
 
     preset = presets.get(preset_name) if preset_name else None
@@ -88,10 +86,10 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
 
     if not given["data"]:
         raise ConfigError("train: name a dataset, or --resume RUN (see prudent train --help)")
-    config, lists = split_settings(base, {f.name: given[f.name] for f in fields(config_type) if f.name in given})
+    config, lists = split_settings(base, values_of(given, config_type))
     if preset is not None:
         given.setdefault("eval_episodes", preset.eval_episodes)
-    options = loop.Options(**{f.name: given[f.name] for f in fields(loop.Options) if f.name in given})
+    options = loop.Options(**values_of(given, loop.Options))
     members = grid(config, lists, given["seeds"])
     if given["out"] is not None:
         runs.check_free(given["out"])

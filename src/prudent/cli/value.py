@@ -10,9 +10,7 @@ from prudent.errors import ConfigError, PrudentError
 
 
 def value(words: list[str]) -> None:
-    from dataclasses import fields
-
-    from prudent.flags import Parser, add_flags
+    from prudent.flags import Parser, add_flags, values_of
     from prudent.ope import Settings
 
     parser = Parser(
@@ -37,7 +35,7 @@ def value(words: list[str]) -> None:
     add_data_flags(parser)
     add_flags(parser.add_argument_group("estimation"), Settings)
     given = vars(parser.parse_strict(words))
-    settings = {f.name: given[f.name] for f in fields(Settings) if f.name in given}
+    settings = values_of(given, Settings)
     Settings(**settings)
     rivals = named_runs(given["compare"], "value")
     for path in (given["run"], *rivals.values()):
@@ -103,7 +101,7 @@ def _seen(path: Path, dataset: Any) -> Any:
     """What a run learned from, or True where it is all of the dataset; None where it cannot be found again."""
     from prudent import runs
 
-    folder = next((place for place in (path, path.parent.parent) if (place / "config.json").is_file()), None)
+    folder = runs.folder_of(path)
     if folder is not None and runs.read_run(folder)["dataset"]["fingerprint"] == dataset.fingerprint:
         return True
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from prudent.data import columns, masks
+from prudent.data import columns, masks, returns
 from prudent.data.columns import Bound
 from prudent.data.units import units
 from prudent.errors import DataError
@@ -204,51 +204,7 @@ class Dataset:
             raise DataError(f"{self.name}: reward has shape {reward.shape}, expected ({len(self)},)")
         if not 0 <= discount <= 1:
             raise DataError(f"{self.name}: discount must lie in [0, 1], got {discount}")
-        found = np.empty(len(self), dtype=np.float32)
-        value = 0.0
-        for block in reversed(list(columns.blocks(len(self)))):
-            tail = self._tails(reward, block, discount)
-            # Plain floats: the recurrence is sequential, and indexing NumPy arrays one by one is ten times
-            # slower.
-            values, kept = reward[block].astype(np.float64).tolist(), self._kept(block, discount).tolist()
-            for row in range(len(values) - 1, -1, -1):
-                value = tail.get(row, value)
-                value = values[row] + kept[row] * value
-                values[row] = value
-            found[block] = values
-        return found
-
-    def _kept(self, rows: slice, discount: float) -> np.ndarray:
-        """Share of a value that is left after each of the steps ``rows``, (rows,) float64."""
-        if "dt" not in self.extra:
-            return np.full(rows.stop - rows.start, discount)
-        return discount ** self.extra["dt"][rows].astype(np.float64)
-
-    def _passing(self, rows: slice, discount: float) -> float:
-        """Share of a value that a step of ``rows`` discounts away, on average; above 0 however short the steps are."""
-        if "dt" not in self.extra or discount == 0:
-            return 1 - discount
-        return float(-np.expm1(self.extra["dt"][rows].astype(np.float64) * np.log(discount)).mean())
-
-    def _tails(self, reward: np.ndarray, block: slice, discount: float) -> dict[int, float]:
-        """What follows the episodes that end within a block, by the row of their end, counted within the block."""
-        bounds = self.episode_bounds
-        first, last = np.searchsorted(bounds[1:], (block.start, block.stop), side="right")
-        tail = dict.fromkeys((bounds[first + 1 : last + 1] - 1 - block.start).tolist(), 0.0)
-        for start, end in zip(bounds[first:last].tolist(), bounds[first + 1 : last + 1].tolist(), strict=True):
-            if discount < 1 and not self.terminated[end - 1]:
-                recent = self._recent(start, end, discount)
-                passes = self._passing(recent, discount)
-                tail[end - 1 - block.start] = float(reward[recent].astype(np.float64).mean() / passes)
-        return tail
-
-    def _recent(self, start: int, end: int, discount: float) -> slice:
-        """The last rows of an episode that took ``1 / (1 - discount)`` units of time together; one or more."""
-        window = 1 / (1 - discount)
-        if "dt" not in self.extra:
-            return slice(max(start, end - max(1, round(window))), end)
-        passed = np.cumsum(self.extra["dt"][start:end][::-1], dtype=np.float64)
-        return slice(end - max(1, int((passed <= window * (1 + 1e-9)).sum())), end)
+        return returns.to_go(reward, self.episode_bounds, self.terminated, self.extra.get("dt"), discount)
 
     def knowing(self, **figures: Any) -> "Dataset":
         """The same dataset, told figures (of :data:`KNOWN`) that it would otherwise have to read all rows for."""
