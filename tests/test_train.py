@@ -24,6 +24,7 @@ from prudent.loggers import METRIC_NAMES, read_metrics
 from prudent.loop import Options
 from prudent.members import grid
 from prudent.population import Population
+from prudent.types import Totals
 
 pytest_plugins = ["helpers.run_fixtures"]
 pytestmark = pytest.mark.usefixtures("quick_report")
@@ -119,6 +120,7 @@ def test_a_second_signal_ends_a_run_at_once(log, tmp_path, number):
 import sys, time
 from prudent import cli
 from prudent.population import Population
+from prudent.types import Totals
 
 def busy(self, data, real=Population.step):
     if self.state.step == 20:
@@ -411,8 +413,9 @@ def test_newest_and_best_checkpoints_stay(log, tmp_path, monkeypatch):
 def test_metrics_of_some_steps_only_are_averaged_over_those():
     observer = loop.Observer()
     for step in range(1, 5):
-        observer.stepped(step, {"a": torch.tensor([1.0]), **({"b": torch.tensor([3.0])} if step % 2 else {})})
-    assert {name: mean.item() for name, mean in observer.means().items()} == {"a": 1.0, "b": 3.0}
+        metrics = {"a": torch.tensor([1.0]), **({"b": torch.tensor([3.0])} if step % 2 else {})}
+        observer.stepped(step, Totals.of(metrics))
+    assert {name: mean.item() for name, mean in observer.totals.means().items()} == {"a": 1.0, "b": 3.0}
 
 
 @pytest.mark.usefixtures("quick_report")

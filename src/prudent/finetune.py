@@ -23,7 +23,7 @@ from prudent.recorder import Recorder
 from prudent.rng import MemberRng
 from prudent.train import dataset_of, record
 from prudent.training_data import Source
-from prudent.types import Batch
+from prudent.types import Batch, Totals
 
 SPREAD = 0.1
 """Exploration of policies that take one action per state: see :class:`prudent.online.Explorer`."""
@@ -52,6 +52,7 @@ class Settings:
     video: bool = False  # record a GIF of the first member at each evaluation
     device: str = "auto"  # auto, cpu, cuda or mps
     threads: int | None = None  # CPU threads; none leaves it to PyTorch
+    tf32: bool = True  # let CUDA round the factors of float32 products to 10 bits (TF32), several times as fast
 
     def __post_init__(self):
         if self.steps < 2:
@@ -167,7 +168,7 @@ def _online(settings: Settings) -> Mapping[str, Any]:
 def _learn(population: Population, dataset: Dataset, settings: Settings, env: str, recorder: Recorder) -> None:
     """The online loop: a step of every member in its environment, then the gradient steps."""
     offline, _ = population.prepare(dataset)
-    recorder.placed(memory_line(population, offline))
+    recorder.say(memory_line(population, offline))
     buffer = ReplayBuffer(population, settings.steps)
     mixture = Mixture(offline, buffer, settings.mix)
     seeds = [member.seed for member in population.members]
@@ -185,5 +186,5 @@ def _learn(population: Population, dataset: Dataset, settings: Settings, env: st
             if step > settings.waits:
                 for _ in range(settings.updates_per_step):
                     metrics = population.step(mixture)
-                    recorder.stepped(population.state.step, metrics)
+                    recorder.stepped(population.state.step, Totals.of(metrics))
     recorder.attempt("support failed", lambda: supported.write(recorder.folder, population, dataset))

@@ -12,16 +12,23 @@ from prudent.types import Metrics, Params
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 AdamState = dict[str, Any]
-"""``mean`` and ``square`` (Params: running moments) and ``count`` (0-dim float64, always on the CPU: steps taken)."""
+"""``mean`` and ``square`` (Params: running moments) and ``count`` (0-dim float64: steps taken)."""
 
 
 def adam_init(params: Params) -> AdamState:
     """Zero moments for ``params``."""
+    device = next(iter(params.values())).device
     return {
         "mean": {name: torch.zeros_like(p) for name, p in params.items()},
         "square": {name: torch.zeros_like(p) for name, p in params.items()},
-        "count": torch.zeros((), dtype=torch.float64),
+        "count": torch.zeros((), dtype=torch.float64, device=count_device(device)),
     }
+
+
+def count_device(device: torch.device) -> torch.device:
+    """Where the count of steps lies: with the parameters, so that a recorded step can go on counting, or on the CPU
+    beside a device (mps) that has no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 @torch.no_grad()
@@ -35,7 +42,8 @@ def adam_step(
     if max_norm_P is not None:
         gradients = clip_by_norm(gradients, max_norm_P)
     state["count"] += 1
-    fused = lr_P.device.type == "cpu" and all(p.is_contiguous() for p in params.values())
+    # On mps parameters and count lie on two devices, which the routine does not take.
+    fused = lr_P.device.type != "mps" and all(p.is_contiguous() for p in params.values())
     (_fused_step if fused else plain_step)(params, gradients, state, lr_P)
 
 
@@ -44,7 +52,7 @@ def _fused_step(params: Params, gradients: Params, state: AdamState, lr_P: Tenso
     # It walks through memory as it lies, so a transposed or expanded gradient has to be written out.
     in_order = {name: gradients[name].contiguous() for name in params}
     count = state["count"].float()
-    for p, lr in enumerate(lr_P.tolist()):
+    for p, lr in enumerate(lr_P):
         torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
             [value[p] for value in params.values()],
             [in_order[name][p] for name in params],
@@ -63,7 +71,7 @@ def _fused_step(params: Params, gradients: Params, state: AdamState, lr_P: Tenso
 
 
 def plain_step(params: Params, gradients: Params, state: AdamState, lr_P: Tensor) -> None:
-    """Adam's update in so many words, without waiting for a device; ``state`` counts this step already."""
+    """Adam's update in so many words; ``state`` counts this step already."""
     count = float(state["count"])
     correction = math.sqrt(1 - BETA2**count)
     rate_P = lr_P / (1 - BETA1**count)

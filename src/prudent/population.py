@@ -4,7 +4,7 @@ A :class:`Population` is an algorithm, its members' settings, their stacked stat
 takes and gives observations and actions in the units of the log.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from prudent.algorithms._common import Networks, State, initialise_values
 from prudent.data import Dataset
 from prudent.errors import ConfigError, DataError
 from prudent.members import Member
+from prudent.optim import count_device
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling
 from prudent.training_data import Source, TrainingData
@@ -302,10 +303,17 @@ class Population:
                 except (RuntimeError, TypeError) as error:
                     raise ConfigError(f"the stored state of the generators of {stream} is none") from error
 
+    def renew_generators(self, states: Mapping[str, Tensor]) -> None:
+        """Put new generators in the place of the old ones, where those stood by ``states``, (P, bytes) by stream."""
+        for stream, state in states.items():
+            self.rngs[stream] = MemberRng([m.seed for m in self.members], stream, self.device)
+            self.rngs[stream].restore(state)
+
     def _place(self, name: str, tensor: Tensor) -> Tensor:
-        """A tensor of the state where it belongs: generators and counts on the CPU, the rest on the device."""
-        on_cpu = name.startswith("rng.") or name.endswith(".count")
-        return tensor.clone() if on_cpu else tensor.clone().to(self.device)
+        """A tensor of the state where it belongs: generators on the CPU, the rest on the device."""
+        if name.startswith("rng."):
+            return tensor.clone()
+        return tensor.clone().to(count_device(self.device) if name.endswith(".count") else self.device)
 
 
 def _own_share(tensor: Tensor, index: int) -> Tensor:

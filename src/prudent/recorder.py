@@ -17,7 +17,7 @@ from prudent.guard import Guard, Incident
 from prudent.loop import Observer, Options
 from prudent.population import Population
 from prudent.progress import Progress
-from prudent.types import Metrics
+from prudent.types import Metrics, Totals
 
 T = TypeVar("T")
 
@@ -47,15 +47,15 @@ class Recorder(Observer):
         super().__init__()
         self.population, self.options, self.folder = population, options, folder
         self.log, self.progress, self.guard, self.requests = log, progress, guard, requests
-        self.clock, self.began_at = _Clock(), time.monotonic()
+        self.clock, self.began_at, self.reached = _Clock(), time.monotonic(), population.state.step
         self.settings = evaluation.settings_of(population.names)
         self.best: tuple[float, int, int] | None = None  # mean return, step, index of the setting
         self.incidents: list[dict[str, Any]] = []
         self.told: set[str] = set()
         self.no_pictures = False
 
-    def placed(self, told: str) -> None:
-        """Say it."""
+    def say(self, told: str) -> None:
+        """On the screen."""
         self.progress.say(told)
 
     def began(self, metrics: Metrics) -> None:
@@ -67,7 +67,15 @@ class Recorder(Observer):
         self._guarded(self.guard.begin())
         self.clock = _Clock()
 
-    def stepped(self, step: int, metrics: Metrics) -> None:
+    def due(self, step: int) -> int:
+        """The next step at which anything is written, or the last one."""
+        options = self.options
+        periods = [options.log_every, options.checkpoint_every]
+        if options.env is not None:
+            periods.append(options.eval_every)
+        return min(options.steps, *(step - step % period + period for period in periods))
+
+    def stepped(self, step: int, totals: Totals) -> None:
         """Whatever is due.
 
         Raises:
@@ -75,8 +83,9 @@ class Recorder(Observer):
             PrudentError: every member has diverged.
             OSError: the checkpoint of the last step could not be saved.
         """
-        super().stepped(step, metrics)
-        self.clock.steps += 1
+        self.clock.steps += step - self.reached
+        self.reached = step
+        super().stepped(step, totals)
         self.progress.update(step)
         options, last = self.options, step == self.options.steps
         if last or step % options.log_every == 0:
@@ -104,7 +113,7 @@ class Recorder(Observer):
 
     def flush(self, step: int) -> None:
         """Write the means of the metrics since the last time."""
-        means = {f"train/{name}": mean.tolist() for name, mean in sorted(self.means().items())}
+        means = {f"train/{name}": mean.tolist() for name, mean in sorted(self.totals.means().items())}
         line = means | self.clock.metrics()
         self._log(step, line)
         self.progress.log(step, self._without_stopped(line))
@@ -112,7 +121,7 @@ class Recorder(Observer):
         self._guarded(self.guard.check({name.partition("/")[2]: figures for name, figures in means.items()}))
         # At a last step between two intervals the sums stay, so that a longer run goes on as if never ended.
         if step % self.options.log_every == 0:
-            self.sums, self.counts = {}, {}
+            self.totals = Totals()
         self.status("running")
 
     def _without_stopped(self, line: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +139,7 @@ class Recorder(Observer):
         for incident, member in zip(found, members, strict=True):
             self.happened(incident)
             # What a member was on its way out is no part of its averages.
-            self.sums = {name: _without(total, member) for name, total in self.sums.items()}
+            self.totals.sums = {name: _without(total, member) for name, total in self.totals.sums.items()}
         if not members:
             return
         stopped = [float(member in self.guard.stopped) for member in members]
@@ -227,8 +236,8 @@ class Recorder(Observer):
         Raises:
             OSError: it ``must`` be written, as there is no next interval, and could not.
         """
-        extra = {f"sums.{name}": value for name, value in self.sums.items()}
-        extra |= {f"counts.{name}": torch.tensor(count) for name, count in self.counts.items()}
+        extra = {f"sums.{name}": value for name, value in self.totals.sums.items()}
+        extra |= {f"counts.{name}": torch.tensor(count) for name, count in self.totals.counts.items()}
         extra |= {f"guard.{name}": t for name, t in self.guard.tensors().items()}
         if self.best is not None:
             extra["best"] = torch.tensor(self.best, dtype=torch.float64)
@@ -256,9 +265,9 @@ class Recorder(Observer):
         for key, value in extra.items():
             kind, _, name = key.partition(".")
             if kind == "sums":
-                self.sums[name] = value.to(self.population.device)
+                self.totals.sums[name] = value.to(self.population.device)
             elif kind == "counts":
-                self.counts[name] = int(value)
+                self.totals.counts[name] = int(value)
         if "best" in extra:
             value, step, *setting = extra["best"].tolist()
             self.best = (value, int(step), int(setting[0]) if setting else 0)  # none in older checkpoints

@@ -14,7 +14,7 @@ kept for broadcasting. Reductions go from the right, so members never mix.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -28,6 +28,29 @@ Params = dict[str, Tensor]
 
 Metrics = dict[str, Tensor]
 """Named figures of one step, each of shape (P,), still on the device."""
+
+
+@dataclass
+class Totals:
+    """Metrics added up over steps, on the device, and how many steps reported each."""
+
+    sums: Metrics = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> "Totals":
+        """Those of one step."""
+        return cls(metrics, dict.fromkeys(metrics, 1))
+
+    def add(self, other: "Totals") -> None:
+        """Add ``other`` to these; nothing here waits for the device."""
+        for name, value in other.sums.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.counts[name] = self.counts.get(name, 0) + other.counts[name]
+
+    def means(self) -> Metrics:
+        """Each metric (P,), over the steps that reported it: an actor's every other step counts once, not half."""
+        return {name: total / self.counts[name] for name, total in self.sums.items()}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from prudent import nn, optim
+from prudent.algorithms import _schedule
 from prudent.config import check_choice, check_positive, check_within
 from prudent.errors import ConfigError
 from prudent.rng import MemberRng
@@ -259,9 +260,9 @@ def update_soft_actor(
 def actor_critic_step(state: State, batch: Batch, noise: Any, hyper: Hyper, update_critic, update_actor) -> Metrics:
     """Critics, then the actor with the updated critics and its temperature, then the targets, by their periods."""
     metrics = update_critic(state, batch, noise, hyper)
-    if state.step % hyper.actor_period == 0:
+    if _schedule.acts(hyper, state.step):
         metrics |= update_actor(state, batch, noise, hyper)
-    if state.step % hyper.target_period == 0:
+    if _schedule.targets_follow(hyper, state.step):
         update_polyak(state, hyper)
     state.step += 1
     return metrics

@@ -8,6 +8,7 @@ import math
 
 from torch import Tensor
 
+from prudent.algorithms import _schedule
 from prudent.algorithms._common import Networks, State, descend
 from prudent.types import Hyper, Metrics
 
@@ -24,7 +25,7 @@ def annealed_alpha(hyper: Hyper, step: int) -> Tensor:
     """Alpha on its straight way to ``alpha_final``, (P,)."""
     if hyper.alpha_final is None:
         return hyper.alpha
-    return hyper.alpha.lerp(hyper.alpha_final, min(step / hyper.alpha_anneal_steps, 1.0))
+    return hyper.alpha.lerp(hyper.alpha_final, _schedule.alpha_progress(hyper, step))
 
 
 def multiplier(networks: Networks) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common, _lagrange
+from prudent.algorithms import _common, _lagrange, _schedule
 from prudent.algorithms._common import Networks, State, descend, update_soft_actor
 from prudent.algorithms._sampled_gradient import sampled_values
 from prudent.config import check_choice, check_finite, check_positive, check_within
@@ -260,7 +260,7 @@ def update_supervised(
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step of the actor (cloning the data during the warm-up), then of the temperature."""
-    return update_soft_actor(state, batch, noise.actor, hyper, clone=state.step < hyper.bc_warmup_steps)
+    return update_soft_actor(state, batch, noise.actor, hyper, clone=_schedule.clones(hyper, state.step))
 
 
 def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common, _lagrange, cql
+from prudent.algorithms import _common, _lagrange, _schedule, cql
 from prudent.algorithms._common import Networks, State, update_soft_actor
 from prudent.errors import ConfigError
 from prudent.rng import MemberRng
@@ -112,7 +112,7 @@ def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) ->
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step of the actor along the mean of the critics (cloning the data during the warm-up), then the temperature."""
-    clone = state.step < hyper.bc_warmup_steps
+    clone = _schedule.clones(hyper, state.step)
     return update_soft_actor(state, batch, noise.actor, hyper, clone=clone, value=q_mean)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common
+from prudent.algorithms import _common, _schedule
 from prudent.algorithms._common import Networks, State, descend, update_polyak
 from prudent.config import check_finite, check_positive
 from prudent.errors import ConfigError
@@ -205,7 +205,7 @@ def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metri
 def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
     """One training step: critics, then targets by their period."""
     metrics = update_critic(state, batch, noise, hyper)
-    if state.step % hyper.target_period == 0:
+    if _schedule.targets_follow(hyper, state.step):
         update_polyak(state, hyper)
     state.step += 1
     return metrics
