@@ -67,6 +67,24 @@ TASKS = {
             polyak=0.02,
         ),
     ),
+    # The actor clones for longer than the race takes, while the critics learn what its policy is worth.
+    "hopper": Task(
+        "hopper-medium-expert-v2",
+        "Hopper-v5",
+        goal=1000,
+        every=500,
+        steps=20_000,
+        config=cql.Config(
+            alpha=5.0,
+            gradient="sampled",
+            n_actions=4,
+            critic_lr=1e-3,
+            actor_lr=1e-3,
+            polyak=0.1,
+            temperature=0.01,
+            bc_warmup_steps=20_000,
+        ),
+    ),
 }
 
 
