@@ -196,7 +196,9 @@ def _told(name: str, course: Course) -> str:
 
 
 def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
-    """By D4RL's names, with the bounds of the actions."""
+    """By D4RL's names, with the bounds of the actions; -1 and 1 where none are declared, as in training."""
+    low, high = dataset.spec.action_low, dataset.spec.action_high
+    ones = np.ones(dataset.spec.action_size, dtype=np.float32)
     return {
         "observations": dataset.observation,
         "actions": dataset.action,
@@ -204,8 +206,8 @@ def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
         "next_observations": dataset.next_observation,
         "terminals": dataset.terminated,
         "timeouts": dataset.truncated,
-        "low": np.array(dataset.spec.action_low, dtype=np.float32),
-        "high": np.array(dataset.spec.action_high, dtype=np.float32),
+        "low": -ones if low is None else np.array(low, dtype=np.float32),
+        "high": ones if high is None else np.array(high, dtype=np.float32),
     }
 
 

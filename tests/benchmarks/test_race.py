@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
-from benchmarks.race import TASKS, Course, figures_of, good, ours
+from benchmarks.race import TASKS, Course, _columns, figures_of, good, ours
 
+from helpers.runs import write_log
 from prudent.data import load_dataset
 
 
@@ -45,3 +47,12 @@ def test_our_racer_trains_and_is_evaluated():
     assert population.state.step == 1
     assert before >= 0
     assert set(figures_of(population, task.env, episodes=1)) == {"return", "predicted", "realised"}
+
+
+@pytest.mark.parametrize(
+    ("declared", "low", "high"), [({}, -1, 1), ({"action_low": [-2.0], "action_high": [3.0]}, -2, 3)]
+)
+def test_the_peer_is_told_the_bounds_that_ours_goes_by(tmp_path, declared, low, high):
+    columns = _columns(load_dataset(write_log(tmp_path / "log.npz"), **declared))
+    assert (columns["low"].tolist(), columns["high"].tolist()) == ([low], [high])
+    assert all(np.isfinite(column).all() for column in columns.values())
