@@ -16,6 +16,7 @@ from prudent.kernels import products
 from prudent.members import grid
 from prudent.population import Population
 from prudent.scaling import Scaling
+from prudent.training_data import TrainingData
 from prudent.types import Spec
 
 OBSERVATION, ACTION, ROWS, EPISODE = 17, 6, 20_000, 1000
@@ -51,13 +52,18 @@ def dataset(rows: int = ROWS) -> Dataset:
     )
 
 
-def population(config: cql.Config, members: int = 1) -> tuple[Population, Callable[[], object]]:
-    """CQL on random data, and a function that makes one training step of it: everything that training does."""
+def prepared(config: cql.Config, members: int = 1, device: str = "cpu") -> tuple[Population, TrainingData]:
+    """CQL and the random data it learns from, on a device."""
     data = dataset()
     scaling = Scaling.fit(data, config.normalize_observations)
-    made = Population("cql", grid(config, {}, list(range(members))), data.spec, scaling, torch.device("cpu"))
-    prepared, _ = made.prepare(data)
-    return made, lambda: made.step(prepared)
+    made = Population("cql", grid(config, {}, list(range(members))), data.spec, scaling, device)
+    return made, made.prepare(data)[0]
+
+
+def population(config: cql.Config, members: int = 1) -> tuple[Population, Callable[[], object]]:
+    """CQL on random data, and a function that makes one training step of it: everything that training does."""
+    made, data = prepared(config, members)
+    return made, lambda: made.step(data)
 
 
 def untrained(spec: Spec, config: cql.Config, members: int = 1) -> Population:

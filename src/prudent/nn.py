@@ -55,26 +55,15 @@ def init_mlp(
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``x @ weight + bias`` for stacked matrices: x (..., rows, in), weight (..., in, out), bias (..., out)."""
-    lead = weight.shape[:-2]
-    if lead.numel() == 1 and 1 in weight.shape[-2:] and x.device.type == "cpu":
+    """``x @ weight + bias`` for M stacked matrices: x (M, rows, in), weight (M, in, out), bias (M, out)."""
+    if len(weight) == 1 and 1 in weight.shape[1:] and x.device.type == "cpu":
         # A single product with a vector runs through another routine whose last bits differ from those of a batched
         # one; multiplying a pair and keeping half lets a member alone equal itself in a population, bit for bit.
         # With the bias inside the product as below: added afterwards, it would round differently.
-        pair = x.reshape(1, *x.shape[-2:]).expand(2, -1, -1)
-        matrix = weight.reshape(1, *weight.shape[-2:]).expand(2, -1, -1)
-        if bias is None:
-            y = torch.bmm(pair, matrix)
-        else:
-            y = torch.baddbmm(bias.reshape(1, 1, -1).expand(2, -1, -1), pair, matrix)
-        return y[:1].reshape(*lead, *y.shape[-2:])
-    x = x.expand(*lead, *x.shape[-2:]).flatten(0, -3)
-    flat_weight = weight.flatten(0, -3)
-    if bias is None:
-        y = torch.bmm(x, flat_weight)
-    else:
-        y = torch.baddbmm(bias.flatten(0, -2).unsqueeze(-2), x, flat_weight)
-    return y.unflatten(0, lead)
+        pair, matrix = x.expand(2, -1, -1), weight.expand(2, -1, -1)
+        y = torch.bmm(pair, matrix) if bias is None else torch.baddbmm(bias.expand(2, -1).unsqueeze(1), pair, matrix)
+        return y[:1]
+    return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
 
 
 def mlp(params: Params, x: Tensor) -> Tensor:
@@ -84,20 +73,41 @@ def mlp(params: Params, x: Tensor) -> Tensor:
 
 def plain_mlp(params: Params, x: Tensor) -> Tensor:
     """What :func:`mlp` computes, in so many words."""
-    return _from_first_layer(params, linear(x, params["w0"], params["b0"]))
+    lead, own = params["w0"].shape[:-2], _in_a_row(params)
+    product = linear(_in_each(x, lead), own["w0"], own["b0"])
+    return _from_first_layer(own, product).unflatten(0, lead)
 
 
-def _from_first_layer(params: Params, hidden: Tensor) -> Tensor:
-    """The rest of the network, given the first layer's output before its activation."""
+def _in_a_row(params: Params) -> Params:
+    """A stack's M networks along one axis. Hidden layers keep it: a rectifier in place on a view, which unflattening
+    returns, would have autograd copy whole layers."""
+    layers = (name for name in params if name.rstrip("0123456789") in ("w", "b", "scale", "shift"))
+    return {name: params[name].flatten(0, params["w0"].dim() - 3) for name in layers}
+
+
+def _in_each(x: Tensor, lead: torch.Size) -> Tensor:
+    """x (..., rows, in) for each network of a stack (lead), as (M, rows, in)."""
+    return x.expand(*lead, *x.shape[-2:]).flatten(0, -3)
+
+
+def _from_first_layer(own: Params, product: Tensor) -> Tensor:
+    """The rest of M networks, (M, rows, out), given the first layer's product (M, ..., width), which it overwrites."""
     i = 0
-    while f"w{i + 1}" in params:
-        if f"scale{i}" in params:
-            hidden = functional.layer_norm(hidden, hidden.shape[-1:])
-            hidden = torch.addcmul(params[f"shift{i}"].unsqueeze(-2), hidden, params[f"scale{i}"].unsqueeze(-2))
-        i += 1
+    while f"w{i + 1}" in own:
+        if f"scale{i}" in own:
+            product = functional.layer_norm(product, product.shape[-1:])
+            scale, shift = (_beside(own[f"{name}{i}"], product) for name in ("scale", "shift"))
+            product = torch.addcmul(shift, product, scale)
         # In place: nothing needs the value before the activation, and a fresh buffer costs more than the maximum.
-        hidden = linear(hidden.relu_(), params[f"w{i}"], params[f"b{i}"])
-    return hidden
+        hidden = product.relu_().flatten(1, -2)
+        i += 1
+        product = linear(hidden, own[f"w{i}"], own[f"b{i}"])
+    return product.flatten(1, -2)
+
+
+def _beside(value: Tensor, product: Tensor) -> Tensor:
+    """(M, width) as (M, 1, ..., width), to broadcast against ``product``."""
+    return value.reshape(len(value), *[1] * (product.dim() - 2), -1)
 
 
 def critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
@@ -112,15 +122,16 @@ def critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
 
 def plain_critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
     """What :func:`critic` computes, in so many words; the state's half of the first layer once per state."""
-    state_size = observation.shape[-1]
-    from_state_PEBH = linear(observation.unsqueeze(1), params["w0"][..., :state_size, :], params["b0"])
+    lead, own, state_size = params["w0"].shape[:-2], _in_a_row(params), observation.shape[-1]
+    of_state, of_action = own["w0"][:, :state_size], own["w0"][:, state_size:]
+    from_state_MBH = linear(_in_each(observation.unsqueeze(1), lead), of_state, own["b0"])
     rows = action.flatten(2, 3) if action.dim() == 5 else action.flatten(1, -2).unsqueeze(1)
-    from_action = linear(rows, params["w0"][..., state_size:, :], None)
+    from_action = linear(_in_each(rows, lead), of_action, None)
     if action.dim() == 3:
-        return _from_first_layer(params, from_state_PEBH + from_action).squeeze(-1)
+        return _from_first_layer(own, from_state_MBH + from_action).squeeze(-1).unflatten(0, lead)
     n = action.shape[-3]
-    hidden = (from_action.unflatten(-2, (n, -1)) + from_state_PEBH.unsqueeze(2)).flatten(2, 3)
-    return _from_first_layer(params, hidden).squeeze(-1).unflatten(-1, (n, -1))
+    product_MNBH = from_action.unflatten(1, (n, -1)) + from_state_MBH.unsqueeze(1)
+    return _from_first_layer(own, product_MNBH).squeeze(-1).unflatten(1, (n, -1)).unflatten(0, lead)
 
 
 def tanh_gaussian(params: Params, observation: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,223 @@
+"""The work item's step on a GPU: its time, one by one and recorded, and how far that is from what it needs.
+
+What a step needs is counted: operations that start a kernel, floating-point operations, bytes that those operations
+read and write. That takes no GPU. Times do; without one they are not measured, and this says so.
+
+    python -m benchmarks.gpu [--members 1 16] [--rounds 7] [--steps 200]
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import passes, work
+from benchmarks.harness import RESULTS, Measure, Settings, column, machine, rounded, shown, take_turns
+from prudent import loop
+from prudent.algorithms import cql
+from prudent.steps import Steps
+
+PRECISIONS = {"ieee": False, "tf32": True}
+WAYS = ("one by one", "recorded")
+KERNELS = 15
+"""Lines of the breakdown."""
+
+
+# --- what a step needs ------------------------------------------------------------------------------------------------
+
+
+class Traffic(TorchDispatchMode):
+    """Counts operations that start a kernel, and the bytes of what they read and write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations, self.bytes = 0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
+        name = func._schema.name
+        if is_view or "empty" in name or name == "aten::detach":
+            return found
+        self.operations += 1
+        outputs = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
+        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if name in ("aten::index", "aten::gather"):
+            # As many rows as are asked for, not the whole dataset.
+            inputs = [*outputs, *inputs[1:]]
+        self.bytes += sum(map(_bytes, (*inputs, *outputs)))
+        return found
+
+
+def _bytes(tensor: Tensor) -> int:
+    """Of a tensor; what is repeated by broadcasting is read once."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Of one step of all members: operations that start a kernel, floating-point operations, bytes read and written."""
+
+    operations: int
+    flops: int
+    bytes: int
+
+
+def needs(config: cql.Config, members: int) -> Needs:
+    """Counted on the CPU, by the passes that a GPU takes.
+
+    Adam's routine is one operation for each network of each member, as on a GPU; its bytes are counted in full.
+    """
+    population, data = work.prepared(config, members)
+    with passes.replaced(passes.WAYS["plain"][:1]):
+        population.step(data)
+        with FlopCounterMode(display=False) as arithmetic:
+            population.step(data)
+        with Traffic() as traffic:
+            population.step(data)
+    return Needs(traffic.operations, arithmetic.get_total_flops(), traffic.bytes)
+
+
+# --- what it takes ----------------------------------------------------------------------------------------------------
+
+
+def timed(function: Any, device: torch.device) -> Measure:
+    """Milliseconds of a call, by the clock on the wall; the device has finished when a turn ends."""
+
+    def measure(calls: int) -> float:
+        _wait(device)
+        began = time.perf_counter()
+        for _ in range(calls):
+            function()
+        _wait(device)
+        return 1000 * (time.perf_counter() - began) / calls
+
+    return measure
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def steps_of(config: cql.Config, members: int, device: torch.device, way: str, tf32: bool, count: int) -> Measure:
+    """Milliseconds per step of ``count`` steps in a row."""
+    population, data = work.prepared(config, members, str(device))
+    said: list[str] = []
+    taken = Steps(population, data, said.append)
+    taken.records = taken.records and way == "recorded"
+
+    def run() -> None:
+        loop.prepare_process(loop.Options(device=str(device), tf32=tf32))
+        until = population.state.step + count
+        while (step := population.state.step) < until:
+            taken.take(until - step)
+        if said:
+            raise SystemExit(said[0])
+
+    measure = timed(run, device)
+    return lambda calls: measure(calls) / count
+
+
+def rates(device: torch.device) -> dict[str, float]:
+    """What the device reaches here: TFLOP/s of the work item's products by precision, TB/s of a copy."""
+    left, right = torch.randn(2, 7936, 256, device=device), torch.randn(2, 256, 256, device=device)
+    flops, large = 2 * 2 * 7936 * 256 * 256, torch.randn(1 << 26, device=device)
+    found = {}
+    for name, tf32 in PRECISIONS.items():
+        loop.prepare_process(loop.Options(device=str(device), tf32=tf32))
+        measure = timed(lambda: torch.bmm(left, right), device)
+        measure(20)
+        found[f"products_{name}"] = flops / measure(100) / 1e9
+    copy = timed(large.clone, device)
+    copy(5)
+    return found | {"copy": 2 * large.nbytes / copy(20) / 1e9}
+
+
+def breakdown(config: cql.Config, members: int, device: torch.device, steps: int = 20) -> list[dict[str, Any]]:
+    """The operations that take most of the device's time in steps taken one by one: microseconds and calls a step."""
+    population, data = work.prepared(config, members, str(device))
+    for _ in range(5):
+        population.step(data)
+    _wait(device)
+    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with profile(activities=kinds) as found:
+        for _ in range(steps):
+            population.step(data)
+        _wait(device)
+    time_of = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    events = sorted(found.key_averages(), key=lambda event: -getattr(event, time_of))[:KERNELS]
+    return [{"operation": e.key, "us": getattr(e, time_of) / steps, "calls": e.count / steps} for e in events]
+
+
+def measure(
+    device: torch.device, members: Sequence[int], settings: Settings, steps: int
+) -> tuple[dict[str, Any], list[str]]:
+    """All of it, in turn, and lines that tell it."""
+    small = {"hidden": (64, 64), "n_actions": 2} if settings.small else {}
+    found: dict[str, Any] = {"rates": rates(device)}
+    lines = [
+        f"  {name}: {value:.3g} {'TB/s' if name == 'copy' else 'TFLOP/s'}" for name, value in found["rates"].items()
+    ]
+    for size in members:
+        for gradient in cql.GRADIENTS:
+            config = cql.Config(gradient=gradient, **small)
+            measures = {
+                f"{way}, {precision}": steps_of(config, size, device, way, tf32, steps)
+                for way in WAYS
+                for precision, tf32 in PRECISIONS.items()
+            }
+            turns = take_turns(measures, settings, calls=1)
+            spreads = {name: column(turns, name) for name in measures}
+            found[f"{size} {gradient}"] = {
+                "ms": spreads,
+                "rounds": turns,
+                "breakdown": breakdown(config, size, device),
+                "peak_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+            }
+            lines += [
+                f"  {size} members, {gradient}, {name:<20} {shown(ms, '.3f'):>26} ms a step, "
+                f"a million in {ms['median'] * 1e6 / 60_000:.1f} minutes"
+                for name, ms in spreads.items()
+            ]
+    return found, lines
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Count, measure where there is a GPU, print; results go to a file under ``benchmarks/results/``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--members", type=int, nargs="+", default=[1, 16], help="sizes of populations (default: 1 16)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns that count (default: 7)")
+    parser.add_argument("--steps", type=int, default=200, help="steps in a turn, a multiple of 20 (default: 200)")
+    arguments = parser.parse_args(words)
+    for size in arguments.members:
+        for gradient in cql.GRADIENTS:
+            found = needs(cql.Config(gradient=gradient), size)
+            print(
+                f"{size} members, {gradient}: {found.operations} operations that start a kernel, "
+                f"{found.flops / 1e9:.2f} GFLOP, {found.bytes / 1e6:.0f} MB read and written"
+            )
+    if not torch.cuda.is_available():
+        print("times are not measured: there is no CUDA device here")
+        return 0
+    device = torch.device("cuda")
+    figures, lines = measure(device, arguments.members, Settings(arguments.rounds), arguments.steps)
+    print("\n".join(lines))
+    path = RESULTS / "gpu.json"
+    named = {"device": torch.cuda.get_device_name(device), **machine()}
+    path.write_text(json.dumps(rounded({"environment": named, **figures}), indent=1) + "\n", encoding="utf-8")
+    print(f"written to {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
