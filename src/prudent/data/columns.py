@@ -154,7 +154,7 @@ def check_count(n_actions: int, name: str) -> None:
 
 
 def flags(column: np.ndarray, key: str, name: str) -> np.ndarray:
-    """The column as (rows,) bool.
+    """The column as (rows,) bool, itself where it is that already.
 
     Raises:
         DataError: it has another shape, or a value other than true/false or 0/1.
@@ -167,7 +167,7 @@ def flags(column: np.ndarray, key: str, name: str) -> np.ndarray:
     if column.dtype.kind not in "fiub":
         raise DataError(f"{name}: {key} holds {column.dtype}, expected true/false or 0/1")
     if column.dtype.kind == "b":
-        return column.copy()
+        return column
     wrong = ~np.isin(column, (0, 1))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
@@ -201,8 +201,9 @@ def differing_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     # Small enough for a processor's cache.
     for block in blocks(len(a), BLOCK // 4):
         x, y = a[block], b[block]
-        # Few rows differ at all, and only they are worth the arithmetic.
-        unequal = np.unique(np.flatnonzero((x != y).ravel()) // x.shape[1])
+        # Few rows differ at all, and only they are worth the arithmetic; here each is there once per feature, in order.
+        unequal = np.flatnonzero((x != y).ravel()) // x.shape[1]
+        unequal = unequal[np.diff(unequal, prepend=-1) > 0]
         x, y = x[unequal], y[unequal]
         # One unit in the last place of a large number is more than any fixed tolerance.
         tolerance = 1e-6 + 4 * np.finfo(np.float32).eps * np.maximum(np.abs(x), np.abs(y))

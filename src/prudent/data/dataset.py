@@ -79,7 +79,8 @@ class Dataset:
         next_observation = columns.floats(next_observation, "next_observations", name, ndim=2)
         reward = columns.floats(reward, "rewards", name, ndim=1)
         action = columns.actions(action, discrete, name)
-        terminated = columns.flags(terminated, "terminals", name)
+        # A copy, since whoever records goes on to write.
+        terminated = columns.flags(terminated, "terminals", name).copy()
         truncated = columns.flags(truncated, "timeouts", name) & ~terminated
         rows = len(observation)
         if rows == 0:
@@ -246,8 +247,8 @@ class Dataset:
         ``next_mask`` None leaves the dataset's own.
         """
         changed = replace(self, next_observation=next_observation, truncated=truncated & ~self.terminated)
-        table = {key: getattr(changed, key) if keep.all() else getattr(changed, key)[keep] for key in COLUMNS}
-        table["truncated"] = table["truncated"].copy()
+        every = keep.all()
+        table = {key: getattr(changed, key) if every else getattr(changed, key)[keep] for key in COLUMNS}
         table["truncated"][-1] |= not table["terminated"][-1]
         extra = dict(self.extra) if next_mask is None else {**self.extra, "next_mask": next_mask}
         extra = {key: column[keep] for key, column in extra.items()}

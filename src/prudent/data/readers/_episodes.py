@@ -152,7 +152,7 @@ def decide(
     # Differences of numbers near the largest float overflow to infinity, which compares as it should.
     with np.errstate(over="ignore", invalid="ignore"):
         gaps = _jumps(observation) if next_observation is None else _mismatches(observation, next_observation)
-    if exact and gaps.mean() > 0.5:
+    if exact and np.count_nonzero(gaps) > len(gaps) / 2:
         notes.append("next_observations is not the following row: rows stand in no order of time, flags are used as is")
         if masks_follow:
             raise DataError(
@@ -253,10 +253,10 @@ def _align(
     proof.
     """
     unflagged = gaps & ~(terminated | truncated)
-    idle = truncated & ~gaps
-    idle[-1] = False
     if not unflagged.any():
         return truncated
+    idle = truncated & ~gaps
+    idle[-1] = False
     drifted = idle.sum() / 2 <= unflagged.sum() <= 2 * idle.sum()
     if drifted:
         notes.append(
@@ -313,7 +313,7 @@ def _given_rows(
             f"{counted(own.sum(), 'terminal row')} with the next episode's first row as next "
             "observation; replaced by the row's own, which no value depends on"
         )
-    if not (terminated | truncated)[-1]:
+    if not (terminated[-1] or truncated[-1]):
         notes.append("the rows after the last flag are kept as a truncated episode")
     orphan = borrowed & ~terminated
     if not needs_row:
@@ -333,8 +333,8 @@ def _without(
     lacking: str = "successor",
 ) -> Decided:
     """Drop the rows without a successor; the row before each, if of the same episode, is truncated then."""
-    truncated = truncated.copy()
     if orphan.any():
+        truncated = truncated.copy()
         ends = terminated | truncated
         before = np.flatnonzero(orphan) - 1
         before = before[before >= 0]
