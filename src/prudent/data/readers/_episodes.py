@@ -33,10 +33,10 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Decided:
-    """What becomes of every row of a file; arrays are (rows,) bool.
+    """What becomes of every row of a file; arrays are (rows,) bool, but ``own`` are rising row numbers.
 
     ``keep`` are the rows that have a successor: the following row, or the one that the file states where it
-    ``states`` them, or its own observation where ``own`` is set, behind which there is no value.
+    ``states`` them, or for the rows ``own``, behind which there is no value, their own observation.
     """
 
     terminated: np.ndarray
@@ -49,15 +49,21 @@ class Decided:
     def successors(self, observation: Rows, next_observation: Rows, block: slice) -> np.ndarray:
         """What follows a block of rows, (rows, features)."""
         found = next_observation[block] if self.states else _following(observation, block)
-        own = self.own[block]
-        if own.any():
-            found = np.where(own[:, None], observation[block], found)
+        own = _within(self.own, block) - block.start
+        if len(own):
+            found = found.copy()
+            found[own] = observation[block][own]
         return found
 
     def next_masks(self, mask: Rows, block: slice) -> np.ndarray:
         """Masks of what follows a block of rows, where the file has only those of the rows themselves."""
         # Of the rows kept, only terminal ones are not followed by a row of their own episode.
         return _following(mask, block) | self.terminated[block, None]
+
+
+def _within(rows: np.ndarray, block: slice) -> np.ndarray:
+    """Those of the row numbers, which rise, that lie in a block."""
+    return rows[np.searchsorted(rows, block.start) : np.searchsorted(rows, block.stop)]
 
 
 def _following(column: Rows, block: slice) -> np.ndarray:
@@ -152,6 +158,7 @@ def decide(
     # Differences of numbers near the largest float overflow to infinity, which compares as it should.
     with np.errstate(over="ignore", invalid="ignore"):
         gaps = _jumps(observation) if next_observation is None else _mismatches(observation, next_observation)
+    differs = gaps
     if exact and np.count_nonzero(gaps) > len(gaps) / 2:
         notes.append("next_observations is not the following row: rows stand in no order of time, flags are used as is")
         if masks_follow:
@@ -165,7 +172,7 @@ def decide(
         truncated = _align(terminated, truncated & ~terminated, gaps, exact, notes)
     if next_observation is None:
         return _next_rows(terminated, truncated, notes)
-    return _given_rows(observation, next_observation, terminated, truncated, notes, masks_follow)
+    return _given_rows(observation, next_observation, differs, terminated, truncated, notes, masks_follow)
 
 
 def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:
@@ -252,41 +259,47 @@ def _align(
     Jumps are evidence only when they are about as many as the flags they contradict; differing successors are
     proof.
     """
-    unflagged = gaps & ~(terminated | truncated)
-    if not unflagged.any():
+    unflagged = np.flatnonzero(gaps)
+    unflagged = unflagged[~(terminated[unflagged] | truncated[unflagged])]
+    if not len(unflagged):
         return truncated
     idle = truncated & ~gaps
     idle[-1] = False
-    drifted = idle.sum() / 2 <= unflagged.sum() <= 2 * idle.sum()
+    idling = int(np.count_nonzero(idle))
+    drifted = idling / 2 <= len(unflagged) <= 2 * idling
+    if not drifted and not exact:
+        return truncated
     if drifted:
         notes.append(
-            f"{counted(idle.sum(), 'timeout')} inside an episode moved to the {counted(unflagged.sum(), 'row')} "
-            f"where the observations start anew, the first is row {np.flatnonzero(unflagged)[0]}"
+            f"{counted(idling, 'timeout')} inside an episode moved to the {counted(len(unflagged), 'row')} "
+            f"where the observations start anew, the first is row {unflagged[0]}"
         )
-        return (truncated & ~idle) | unflagged
-    if exact:
+        corrected = truncated & ~idle
+    else:
         notes.append(
-            f"{counted(unflagged.sum(), 'episode end')} without a flag (next_observations differs from the next row), "
-            f"read as truncated, the first is row {np.flatnonzero(unflagged)[0]}"
+            f"{counted(len(unflagged), 'episode end')} without a flag (next_observations differs from the next row), "
+            f"read as truncated, the first is row {unflagged[0]}"
         )
-        return truncated | unflagged
-    return truncated
+        corrected = truncated.copy()
+    corrected[unflagged] = True
+    return corrected
 
 
 def _next_rows(terminated: np.ndarray, truncated: np.ndarray, notes: list[str]) -> Decided:
     """Successors taken from the following row."""
-    orphan = truncated.copy()
+    orphans = np.flatnonzero(truncated)
     if not terminated[-1] and not truncated[-1]:
-        orphan[-1] = True
+        orphans = np.append(orphans, len(truncated) - 1)
         notes.append("the rows after the last flag are kept as a truncated episode")
     # Value ends at a termination, so its successor is never used; the row after it belongs to another
     # episode.
-    return _without(orphan, terminated, terminated, truncated, False, notes)
+    return _without(orphans, np.flatnonzero(terminated), terminated, truncated, False, notes)
 
 
 def _given_rows(
     observation: Rows,
     next_observation: Rows,
+    differs: np.ndarray,
     terminated: np.ndarray,
     truncated: np.ndarray,
     notes: list[str],
@@ -294,37 +307,41 @@ def _given_rows(
 ) -> Decided:
     """Successors stated by the file, except those that belong to the next episode.
 
-    With ``needs_row`` something else is to come from the row that follows, so it has to be there.
+    ``differs`` (rows,) bool tells where they are not the row that follows. With ``needs_row`` something else is to come
+    from the row that follows, so it has to be there.
     """
-    borrowed = np.zeros(len(observation), dtype=bool)
     ends = np.flatnonzero((terminated | truncated)[:-1])
-    with np.errstate(over="ignore"):
-        for block in blocks(len(observation) - 1):
-            here = ends[np.searchsorted(ends, block.start) : np.searchsorted(ends, block.stop)] - block.start
-            if not len(here):
-                continue
-            values, stated = observation[slice(block.start, block.stop + 1)], next_observation[block]
-            same = ~differing_rows(stated[here], values[here + 1])
-            stayed = (stated[here] == values[here]).all(axis=1)
-            borrowed[here + block.start] = same & ~stayed
-    own = borrowed & terminated
-    if own.any():
+    borrowed = _moved(observation, next_observation, ends[~differs[ends]])
+    own, orphans = borrowed[terminated[borrowed]], borrowed[~terminated[borrowed]]
+    if len(own):
         notes.append(
-            f"{counted(own.sum(), 'terminal row')} with the next episode's first row as next "
+            f"{counted(len(own), 'terminal row')} with the next episode's first row as next "
             "observation; replaced by the row's own, which no value depends on"
         )
     if not (terminated[-1] or truncated[-1]):
         notes.append("the rows after the last flag are kept as a truncated episode")
-    orphan = borrowed & ~terminated
     if not needs_row:
-        return _without(orphan, own, terminated, truncated, True, notes)
-    orphan |= truncated
-    orphan[-1] |= not terminated[-1]
-    return _without(orphan, own, terminated, truncated, True, notes, "next_action_masks")
+        return _without(orphans, own, terminated, truncated, True, notes)
+    lacking = truncated.copy()
+    lacking[orphans] = True
+    lacking[-1] |= not terminated[-1]
+    return _without(np.flatnonzero(lacking), own, terminated, truncated, True, notes, "next_action_masks")
+
+
+def _moved(observation: Rows, next_observation: Rows, rows: np.ndarray) -> np.ndarray:
+    """Those of the row numbers, which rise, whose stated successor is not their own observation."""
+    found = []
+    for block in blocks(len(observation)):
+        here = _within(rows, block)
+        if len(here):
+            values, stated = observation[block], next_observation[block]
+            at = here - block.start
+            found.append(here[(stated[at] != values[at]).any(axis=1)])
+    return np.concatenate(found) if found else rows
 
 
 def _without(
-    orphan: np.ndarray,
+    orphans: np.ndarray,
     own: np.ndarray,
     terminated: np.ndarray,
     truncated: np.ndarray,
@@ -332,14 +349,14 @@ def _without(
     notes: list[str],
     lacking: str = "successor",
 ) -> Decided:
-    """Drop the rows without a successor; the row before each, if of the same episode, is truncated then."""
-    if orphan.any():
+    """Drop the rows of these numbers; the row before each, if of the same episode, is truncated then."""
+    keep = np.ones(len(terminated), dtype=bool)
+    if len(orphans):
+        keep[orphans] = False
         truncated = truncated.copy()
-        ends = terminated | truncated
-        before = np.flatnonzero(orphan) - 1
-        before = before[before >= 0]
-        truncated[before[~ends[before]]] = True
+        before = orphans[orphans > 0] - 1
+        truncated[before[~terminated[before]]] = True
         notes.append(
-            f"{counted(orphan.sum(), 'row')} dropped: the last step of a truncated episode has no {lacking} in the file"
+            f"{counted(len(orphans), 'row')} dropped: the last step of a truncated episode has no {lacking} in the file"
         )
-    return Decided(terminated, truncated, ~orphan, own, states, tuple(notes))
+    return Decided(terminated, truncated, keep, own, states, tuple(notes))

@@ -112,7 +112,7 @@ def _decide(
     if told.trusts(nodes, truncated):
         assert truncated is not None
         every = np.ones_like(terminated)
-        decided = Decided(terminated, truncated & ~terminated, every, ~every, True, ())
+        decided = Decided(terminated, truncated & ~terminated, every, np.zeros(0, dtype=np.int64), True, ())
     else:
         decided = decide(
             _Column(observation, name),
