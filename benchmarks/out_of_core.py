@@ -13,6 +13,7 @@ smaller one that is held in memory too. Three questions:
 On a machine that others use only the ratios mean something. Nothing here passes or fails. It needs Linux.
 
     python benchmarks/out_of_core.py [--rows 50000000] [--memory-rows 10000000] [--folder /tmp] [--threads 1]
+    python benchmarks/out_of_core.py --loading
 """
 
 import argparse
@@ -47,7 +48,7 @@ from prudent.types import Spec
 OBSERVATION, ACTION, EPISODE = 17, 6, 1000
 SPEC = Spec(OBSERVATION, ACTION, False, (-1.0,) * ACTION, (1.0,) * ACTION)
 RESULTS = Path(__file__).resolve().parent / "results"
-LOADED_ROWS, PAIRS = 2_000_000, 5
+LOADED_ROWS, PAIRS = 2_000_000, 7
 
 
 def write_synthetic(folder: Path, rows: int) -> float:
@@ -242,13 +243,18 @@ def measure_loading(folder: Path, compression: str | None) -> dict[str, Any]:
     }
 
 
+def measure_both_loadings(folder: Path) -> dict[str, Any]:
+    """Of a file stored plainly, and of one compressed as D4RL has them."""
+    return {name: measure_loading(folder, kind) for name, kind in (("contiguous", None), ("gzip", "gzip"))}
+
+
 # --- all ------------------------------------------------------------------------------------------------------
 
 
 def measure(place: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Everything, in folders within ``place``."""
     large, small = place / "large", place / "small"
-    loading = {name: measure_loading(place, kind) for name, kind in (("contiguous", None), ("gzip", "gzip"))}
+    loading = measure_both_loadings(place)
     seconds = write_synthetic(large, arguments.rows)
     size = sum(path.stat().st_size for path in large.iterdir())
     again = [sys.executable, __file__, "--watch", str(large), "--steps", str(arguments.watch_steps)]
@@ -279,11 +285,16 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=10, help="CQL steps per measurement; ten times as many of TD3+BC")
     parser.add_argument("--watch-steps", type=int, default=300, help="steps whose memory is watched (default: 300)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    parser.add_argument("--loading", action="store_true", help="measure loading alone and print it; writes no results")
     parser.add_argument("--watch", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)
     device = loop.prepare_process(loop.Options(device="cpu", threads=arguments.threads))
     if arguments.watch is not None:
         print(json.dumps(train_and_watch(arguments.watch, arguments.steps)))
+        return
+    if arguments.loading:
+        with tempfile.TemporaryDirectory(prefix="out-of-core-", dir=arguments.folder) as place:
+            print(json.dumps(measure_both_loadings(Path(place)), indent=1))
         return
     needed, free = 220 * (arguments.rows + arguments.memory_rows), shutil.disk_usage(arguments.folder).free
     if needed > free:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from data_logs import complaint, walk
 
-from prudent.data import Dataset
+from prudent.data import Dataset, columns
+from prudent.data.dataset import COLUMNS
 
 
 def dataset(lengths=(4, 3, 5), terminated=(), **options):
@@ -176,3 +177,42 @@ def test_fingerprint_is_of_the_content():
 @pytest.mark.parametrize("bound", [np.array([-1.5]), -1.5, [-1.5, -1.5]])
 def test_one_bound_serves_all_features(bound):
     assert dataset(action_low=bound, action_high=2).spec.action_low == (-1.5, -1.5)
+
+
+@pytest.mark.parametrize("rows", [1, 2, columns.CACHED, columns.CACHED + 1, columns.BLOCK + 3])
+def test_strays_are_rows_that_do_not_lead_to_the_next(rows):
+    """Found beside the check of the values as they are by themselves, at the ends of blocks too."""
+    states = np.random.default_rng(0).standard_normal((rows + 1, 3), dtype=np.float32)
+    following = states[1:].copy()
+    stray = np.isin(np.arange(rows), [0, columns.CACHED - 1, columns.CACHED, columns.BLOCK - 1])
+    following[stray] += 1
+    stray[-1] = False
+    np.testing.assert_array_equal(columns.strays_of(states[:-1], following), stray)
+    np.testing.assert_array_equal(columns.finite_strays_of(states[:-1], following), stray)
+
+
+@pytest.mark.parametrize("column", [0, 1])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_strays_are_not_told_where_values_may_not_be_finite(column, value):
+    """The square of 3e38 overflows: the slow look decides, and a log may have such values."""
+    states = np.ones((columns.BLOCK + 9, 2), dtype=np.float32)
+    table = [states, states.copy()]
+    table[column][-2, 1] = value
+    assert columns.finite_strays_of(*table) is None
+    names = ["observation", "next_observation"]
+    given = dict(zip(names, table, strict=True))
+    rest = {"action": states, "reward": states[:, 0], "terminated": states[:, 0] == 0, "truncated": states[:, 0] == 0}
+    if np.isfinite(value):
+        assert np.flatnonzero(Dataset.from_columns(**given, **rest).strays).tolist() == [len(states) - 3 + column]
+    else:
+        told = complaint(Dataset.from_columns, **given, **rest)
+        assert told == f"dataset: {names[column]}s has 1 row with NaN or infinity, the first is row {len(states) - 2}"
+
+
+def test_flags_are_the_datasets_own():
+    """A recorder writes on in the arrays it gave."""
+    ended = np.zeros(12, bool)
+    table = {key: getattr(dataset(), key) for key in COLUMNS}
+    data = Dataset.from_columns(**table | {"terminated": ended})
+    ended[:] = True
+    assert not data.terminated.any()

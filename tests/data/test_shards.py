@@ -13,7 +13,7 @@ import pytest
 
 from prudent.data import Dataset, columns, convert, describe, load_dataset, shards
 from prudent.data.dataset import COLUMNS
-from prudent.data.readers import _episodes, _hdf5, stream
+from prudent.data.readers import _hdf5, _rows, stream
 from prudent.errors import DataError
 
 
@@ -21,7 +21,7 @@ from prudent.errors import DataError
 def small_blocks(monkeypatch):
     """Blocks of seven rows, so that a few dozen fall into several."""
     whole = columns.blocks
-    for module in (columns, _episodes, stream):
+    for module in (columns, _rows, stream):
         monkeypatch.setattr(module, "blocks", lambda rows, size=7: whole(rows, min(size, 7)))
     monkeypatch.setattr(stream, "BLOCK", 7)
     monkeypatch.setattr(columns, "BLOCK", 7)

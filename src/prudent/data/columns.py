@@ -1,6 +1,7 @@
 """Checks of single columns. All raise ``DataError``, one line with dataset, key and reason."""
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +13,17 @@ Bound = Sequence[float] | float | np.ndarray
 
 BLOCK = 1 << 16
 """Rows looked at together: enough to be fast, and columns on disk need little memory."""
+
+CACHED = BLOCK // 4
+"""The same for columns that are looked at twice: few enough for a processor's cache."""
+
+
+class Rows(Protocol):
+    """A column (rows, features) that gives float32 blocks of its rows: an array, or one that is still on disk."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, block: slice, /) -> np.ndarray: ...
 
 
 def blocks(rows: int, size: int = BLOCK) -> Iterator[slice]:
@@ -44,8 +56,8 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
-def floats(column: np.ndarray, key: str, name: str, ndim: int) -> np.ndarray:
-    """The column as float32 with ``ndim`` axes, every value finite."""
+def floats(column: np.ndarray, key: str, name: str, ndim: int, finite: bool = False) -> np.ndarray:
+    """The column as float32 with ``ndim`` axes, every value finite: looked at, unless it is ``finite`` for certain."""
     column = np.asarray(column)
     if column.dtype.kind not in "fiub":
         raise DataError(f"{name}: {key} holds {column.dtype}, not numbers")
@@ -54,7 +66,7 @@ def floats(column: np.ndarray, key: str, name: str, ndim: int) -> np.ndarray:
     check_shape(column.shape, key, name, ndim)
     with np.errstate(over="ignore"):
         column = np.ascontiguousarray(column, dtype=np.float32)
-    rows = not_finite_rows(column)
+    rows = [] if finite else not_finite_rows(column)
     if len(rows):
         raise DataError(
             f"{name}: {key} has {counted(len(rows), 'row')} with NaN or infinity, the first is row {rows[0]}"
@@ -74,13 +86,18 @@ def not_finite_rows(column: np.ndarray) -> np.ndarray:
     found = []
     for block in blocks(len(column)):
         part = column[block]
-        # A sum of squares that is finite has no other terms, and is fast; one that is not proves nothing.
-        if np.isfinite(np.vdot(part, part)):
+        if _surely_finite(part):
             continue
         fine = np.isfinite(part)
         if not fine.all():
             found.append(np.flatnonzero(~fine.reshape(len(fine), -1).all(axis=1)) + block.start)
     return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+
+def _surely_finite(part: np.ndarray) -> bool:
+    """Whether a fast look proves that every number is finite; where it does not, they may be all the same."""
+    # A sum of squares that is finite has no other terms.
+    return bool(np.isfinite(np.vdot(part, part)))
 
 
 def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
@@ -198,8 +215,7 @@ def bounds(bound: Bound | None, action: np.ndarray, key: str, name: str) -> tupl
 def differing_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(rows,) bool: where two (rows, features) float32 columns differ by more than rounding."""
     found = np.zeros(len(a), dtype=bool)
-    # Small enough for a processor's cache.
-    for block in blocks(len(a), BLOCK // 4):
+    for block in blocks(len(a), CACHED):
         x, y = a[block], b[block]
         # Few rows differ at all, and only they are worth the arithmetic; here each is there once per feature, in order.
         unequal = np.flatnonzero((x != y).ravel()) // x.shape[1]
@@ -208,6 +224,33 @@ def differing_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         # One unit in the last place of a large number is more than any fixed tolerance.
         tolerance = 1e-6 + 4 * np.finfo(np.float32).eps * np.maximum(np.abs(x), np.abs(y))
         found[block.start + unequal] = (np.abs(x - y) > tolerance).any(axis=1)
+    return found
+
+
+def strays_of(observation: Rows, next_observation: Rows) -> np.ndarray:
+    """(rows,) bool: where the stated successor differs from the row that follows; never the last one."""
+    found = np.zeros(len(observation), dtype=bool)
+    for block in blocks(len(observation) - 1):
+        found[block] = differing_rows(next_observation[block], observation[slice(block.start + 1, block.stop + 1)])
+    return found
+
+
+def finite_strays_of(observation: np.ndarray, next_observation: np.ndarray) -> np.ndarray | None:
+    """The :func:`strays_of` two columns, if they are (rows, features) float32 and a fast look proves both finite.
+
+    None otherwise, which says nothing. Two checks in one pass: columns take longer to come from memory than to check.
+    """
+    for column in (observation, next_observation):
+        if not isinstance(column, np.ndarray) or column.dtype != np.float32 or column.ndim != 2 or column.size == 0:
+            return None
+    if next_observation.shape != observation.shape:
+        return None
+    found = np.zeros(len(observation), dtype=bool)
+    for block in blocks(len(observation), CACHED):
+        stated, after = next_observation[block], observation[slice(block.start + 1, block.stop + 1)]
+        if not (_surely_finite(observation[block]) and _surely_finite(stated)):
+            return None
+        found[slice(block.start, block.start + len(after))] = differing_rows(stated[: len(after)], after)
     return found
 
 

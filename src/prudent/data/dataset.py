@@ -75,8 +75,13 @@ class Dataset:
             DataError: a column is empty, of the wrong shape, not numeric or not finite, an action lies outside
                 the declared bounds, or a mask forbids it or everything.
         """
-        observation = columns.floats(observation, "observations", name, ndim=2)
-        next_observation = columns.floats(next_observation, "next_observations", name, ndim=2)
+        own = next_observation is observation
+        strays = None if own else columns.finite_strays_of(observation, next_observation)
+        finite = strays is not None
+        observation = columns.floats(observation, "observations", name, ndim=2, finite=finite)
+        next_observation = (
+            observation if own else columns.floats(next_observation, "next_observations", name, ndim=2, finite=finite)
+        )
         reward = columns.floats(reward, "rewards", name, ndim=1)
         action = columns.actions(action, discrete, name)
         # A copy, since whoever records goes on to write.
@@ -113,7 +118,7 @@ class Dataset:
         columns.check_bounds(action, spec, name)
         # The recording ends with the file: an episode still open there is truncated, not lost.
         truncated[-1] |= not terminated[-1]
-        return cls(
+        dataset = cls(
             observation,
             action,
             reward,
@@ -125,6 +130,7 @@ class Dataset:
             tuple(notes),
             extra,
         )
+        return dataset if strays is None else dataset._told({"strays": strays})
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -167,11 +173,14 @@ class Dataset:
         return np.repeat(np.arange(self.n_episodes), self.episode_lengths)
 
     @cached_property
+    def strays(self) -> np.ndarray:
+        """(rows,) bool: where ``next_observation`` differs from the next row's observation; never the last row."""
+        return columns.strays_of(self.observation, self.next_observation)
+
+    @cached_property
     def followed(self) -> np.ndarray:
         """(rows,) bool: where the next row goes on in the same episode, from the state this one led to."""
-        goes_on = ~(self.terminated | self.truncated)
-        goes_on[:-1] &= ~columns.differing_rows(self.next_observation[:-1], self.observation[1:])
-        return goes_on
+        return ~(self.terminated | self.truncated | self.strays)
 
     @cached_property
     def observation_moments(self) -> tuple[np.ndarray, np.ndarray]:

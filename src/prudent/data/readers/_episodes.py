@@ -1,11 +1,12 @@
 """Where episodes end, and which rows have a successor: what every flat log leaves partly unsaid."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
-from prudent.data.columns import blocks, counted, differing_rows
+from prudent.data.columns import Rows, counted, strays_of
+from prudent.data.readers import _rows
 from prudent.errors import DataError
 
 Dones = Literal["terminated", "truncated"]
@@ -13,22 +14,6 @@ Dones = Literal["terminated", "truncated"]
 
 COMMON_HORIZON = 1000
 """Time limit of the locomotion tasks whose files most often come without timeouts."""
-
-# A reset moves all features at once. Per-step changes are measured in units of each feature's own 95th
-# percentile and averaged over the features: on Hopper logs rows inside an episode stay below 1.5 and resets
-# start at 3.2. A HalfCheetah reset hides below 1, so silence of this measure proves nothing and the horizon
-# has to help.
-JUMP = 2.0
-_JUMP_CAP = 100.0
-_SAMPLE = 50_000
-
-
-class Rows(Protocol):
-    """A column (rows, features) that gives float32 blocks of its rows: an array, or one that is still on disk."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, block: slice, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +34,7 @@ class Decided:
     def successors(self, observation: Rows, next_observation: Rows, block: slice) -> np.ndarray:
         """What follows a block of rows, (rows, features)."""
         found = next_observation[block] if self.states else _following(observation, block)
-        own = _within(self.own, block) - block.start
+        own = _rows.within(self.own, block) - block.start
         if len(own):
             found = found.copy()
             found[own] = observation[block][own]
@@ -59,11 +44,6 @@ class Decided:
         """Masks of what follows a block of rows, where the file has only those of the rows themselves."""
         # Of the rows kept, only terminal ones are not followed by a row of their own episode.
         return _following(mask, block) | self.terminated[block, None]
-
-
-def _within(rows: np.ndarray, block: slice) -> np.ndarray:
-    """Those of the row numbers, which rise, that lie in a block."""
-    return rows[np.searchsorted(rows, block.start) : np.searchsorted(rows, block.stop)]
 
 
 def _following(column: Rows, block: slice) -> np.ndarray:
@@ -111,6 +91,7 @@ def settle(
     fallback_horizon: int | None = None,
     mask: np.ndarray | None = None,
     name: str = "the file",
+    strays: np.ndarray | None = None,
 ) -> Settled:
     """Decide where episodes end and drop the rows whose successor the file does not hold: :func:`decide` in memory.
 
@@ -126,6 +107,7 @@ def settle(
         fallback_horizon,
         masks_follow=mask is not None,
         name=name,
+        strays=strays,
     )
     every = slice(0, len(observation))
     following = found.successors(observation, observation if next_observation is None else next_observation, every)
@@ -142,13 +124,14 @@ def decide(
     fallback_horizon: int | None = None,
     masks_follow: bool = False,
     name: str = "the file",
+    strays: np.ndarray | None = None,
 ) -> Decided:
     """Decide where episodes end and which rows have a successor, reading observations block by block.
 
     ``truncated`` None means that the file has no such flags; they are then inferred. ``horizon`` is a time
     limit known to hold, ``fallback_horizon`` one assumed for stretches that nothing else divides. ``masks_follow``
-    where action masks of what follows are to be the following row's. Shapes: observations (rows, S), flags (rows,)
-    bool.
+    where action masks of what follows are to be the following row's. ``strays`` are those of a :class:`Dataset` if they
+    are known. Shapes: observations (rows, S), flags and strays (rows,) bool.
 
     Raises:
         DataError: masks are to follow from the order of the rows, and the rows stand in none.
@@ -157,8 +140,10 @@ def decide(
     exact = next_observation is not None
     # Differences of numbers near the largest float overflow to infinity, which compares as it should.
     with np.errstate(over="ignore", invalid="ignore"):
-        gaps = _jumps(observation) if next_observation is None else _mismatches(observation, next_observation)
-    differs = gaps
+        if next_observation is None:
+            strays = gaps = _rows.jumps(observation)
+        else:
+            strays = gaps = strays_of(observation, next_observation) if strays is None else strays
     if exact and np.count_nonzero(gaps) > len(gaps) / 2:
         notes.append("next_observations is not the following row: rows stand in no order of time, flags are used as is")
         if masks_follow:
@@ -172,7 +157,7 @@ def decide(
         truncated = _align(terminated, truncated & ~terminated, gaps, exact, notes)
     if next_observation is None:
         return _next_rows(terminated, truncated, notes)
-    return _given_rows(observation, next_observation, differs, terminated, truncated, notes, masks_follow)
+    return _given_rows(observation, next_observation, strays, terminated, truncated, notes, masks_follow)
 
 
 def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:
@@ -184,38 +169,6 @@ def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:
         f"all terminations come after exactly {lengths[0]} steps, which looks like a time limit; "
         'if it is one, read the file with dones="truncated" (--dones truncated)'
     ]
-
-
-def _mismatches(observation: Rows, next_observation: Rows) -> np.ndarray:
-    """Rows whose stated successor is not the row that follows; never the last one."""
-    gaps = np.zeros(len(observation), dtype=bool)
-    for block in blocks(len(observation) - 1):
-        gaps[block] = differing_rows(next_observation[block], observation[slice(block.start + 1, block.stop + 1)])
-    return gaps
-
-
-def _jumps(observation: Rows) -> np.ndarray:
-    """Rows after which the observation moves far more than it usually does; never the last one."""
-    rows = len(observation) - 1
-    gaps = np.zeros(rows + 1, dtype=bool)
-    if rows < 2:
-        return gaps
-    # A sample tells what is usual, and blocks keep the memory small: logs may be larger than it.
-    sample = np.linspace(0, rows - 1, min(rows, _SAMPLE)).astype(np.int64)
-    changes = []
-    for block in blocks(rows):
-        here = sample[np.searchsorted(sample, block.start) : np.searchsorted(sample, block.stop)] - block.start
-        values = observation[slice(block.start, block.stop + 1)]
-        changes.append(np.abs(values[here + 1] - values[here]))
-    usual = np.quantile(np.concatenate(changes), 0.95, axis=0)
-    moving = usual > 0
-    if not moving.any():
-        return gaps
-    for block in blocks(rows):
-        values = observation[slice(block.start, block.stop + 1)][:, moving]
-        change = np.abs(np.diff(values, axis=0)) / usual[moving]
-        gaps[block] = np.minimum(change, _JUMP_CAP).mean(axis=1) > JUMP
-    return gaps
 
 
 def _infer(
@@ -299,7 +252,7 @@ def _next_rows(terminated: np.ndarray, truncated: np.ndarray, notes: list[str]) 
 def _given_rows(
     observation: Rows,
     next_observation: Rows,
-    differs: np.ndarray,
+    strays: np.ndarray,
     terminated: np.ndarray,
     truncated: np.ndarray,
     notes: list[str],
@@ -307,11 +260,11 @@ def _given_rows(
 ) -> Decided:
     """Successors stated by the file, except those that belong to the next episode.
 
-    ``differs`` (rows,) bool tells where they are not the row that follows. With ``needs_row`` something else is to come
-    from the row that follows, so it has to be there.
+    ``strays`` are not the row that follows. With ``needs_row`` something else is to come from that row, so it has to be
+    there.
     """
     ends = np.flatnonzero((terminated | truncated)[:-1])
-    borrowed = _moved(observation, next_observation, ends[~differs[ends]])
+    borrowed = _rows.moved(observation, next_observation, ends[~strays[ends]])
     own, orphans = borrowed[terminated[borrowed]], borrowed[~terminated[borrowed]]
     if len(own):
         notes.append(
@@ -326,18 +279,6 @@ def _given_rows(
     lacking[orphans] = True
     lacking[-1] |= not terminated[-1]
     return _without(np.flatnonzero(lacking), own, terminated, truncated, True, notes, "next_action_masks")
-
-
-def _moved(observation: Rows, next_observation: Rows, rows: np.ndarray) -> np.ndarray:
-    """Those of the row numbers, which rise, whose stated successor is not their own observation."""
-    found = []
-    for block in blocks(len(observation)):
-        here = _within(rows, block)
-        if len(here):
-            values, stated = observation[block], next_observation[block]
-            at = here - block.start
-            found.append(here[(stated[at] != values[at]).any(axis=1)])
-    return np.concatenate(found) if found else rows
 
 
 def _without(

@@ -174,6 +174,7 @@ def assemble(table: dict[str, np.ndarray], name: str, told: Declared) -> Dataset
         fallback_horizon=None if "next_observations" in table else COMMON_HORIZON,
         mask=None if "next_action_masks" in table else raw.extra.get("mask"),
         name=name,
+        strays=raw.strays if "next_observations" in table else None,
     )
     if not settled.keep.any():
         raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")

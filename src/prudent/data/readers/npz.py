@@ -81,7 +81,16 @@ def read(
         extra=masks.from_file(table, name),
     )
     following = None if "next_action_masks" in table else raw.extra.get("mask")
-    settled = settle(raw.observation, raw.terminated, truncated, raw.next_observation, horizon, None, following, name)
+    settled = settle(
+        raw.observation,
+        raw.terminated,
+        truncated,
+        raw.next_observation,
+        horizon=horizon,
+        mask=following,
+        name=name,
+        strays=raw.strays,
+    )
     if not settled.keep.any():
         raise DataError(f"{name}: no row has a successor of its own episode")
     return raw.with_successors(
