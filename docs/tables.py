@@ -53,13 +53,13 @@ def shown(value: Any) -> str:
 
 def flags(config_type: type, several: bool) -> str:
     """A row per field: the comment beside it is its meaning."""
-    from prudent.config import field_comments, member_fields
+    from prudent.config import field_comments, group_fields, member_fields
 
     comments = field_comments(config_type)
-    varying = member_fields(config_type) if several else frozenset()
+    marks = dict.fromkeys(member_fields(config_type), "X") | dict.fromkeys(group_fields(config_type), "G")
     head = ["setting", "default", *(["list"] if several else []), "meaning"]
     rows = [
-        [f"`{f.name}`", shown(f.default), *(["X" if f.name in varying else ""] if several else []), comments[f.name]]
+        [f"`{f.name}`", shown(f.default), *([marks.get(f.name, "")] if several else []), comments[f.name]]
         for f in fields(config_type)
     ]
     return table(head, rows)

@@ -37,11 +37,13 @@ def parse(*words, several=True):
         ("--rate -1e-3 -.5 -2.", {"rate": [-1e-3, -0.5, -2.0]}),
         ("--limit none", {"limit": [None]}),
         ("--limit=4", {"limit": [4.0]}),
-        ("--count 7", {"count": 7}),
+        ("--count 7", {"count": [7]}),
+        ("--count 7 8", {"count": [7, 8]}),
         ("--shape 5 6 7", {"shape": [5, 6, 7]}),
         ("--clip -inf 2", {"clip": [-float("inf"), 2.0]}),
         ("--clip none", {"clip": None}),
-        ("--kind b", {"kind": "b"}),
+        ("--kind b", {"kind": ["b"]}),
+        ("--kind b a", {"kind": ["b", "a"]}),
         ("--no-learn", {"learn": False}),
         ("--learn", {"learn": True}),
         ("--no_learn", {"learn": False}),
@@ -52,7 +54,28 @@ def test_values(words, expected):
 
 
 def test_one_number_where_members_may_not_differ():
-    assert parse("--rate", "2", several=False) == {"rate": 2.0}
+    assert parse("--rate", "2", "--count", "3", "--kind", "b", several=False) == {"rate": 2.0, "count": 3, "kind": "b"}
+    with pytest.raises(ConfigError, match="try: unknown argument 10: --count takes fewer values"):
+        parse("--count", "5", "10", several=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "one.npz two.npz --rate 1 2 --kind a b --shape 3 4",
+        "--rate 1 2 one.npz two.npz --kind a b --shape 3 4",
+        "--rate 1 2 one.npz --kind a b two.npz --shape 3 4",
+        "--kind a b --rate 1 2 --shape 3 4 one.npz two.npz",
+        "--rate 1 2 --learn one.npz --shape 3 4 two.npz --kind a b",
+    ],
+)
+def test_data_may_follow_the_values_of_a_flag(words):
+    parser = Parser(prog="prudent try")
+    parser.add_argument("data", nargs="*")
+    add_flags(parser, Config, several=True)
+    found = vars(parser.parse_strict(words.split()))
+    found.pop("learn", None)
+    assert found == {"data": ["one.npz", "two.npz"], "rate": [1, 2], "kind": ["a", "b"], "shape": [3, 4]}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +89,7 @@ def test_one_number_where_members_may_not_differ():
         ("--rate inf", "argument --rate: invalid float value: 'inf'"),
         ("--count 1.5", "argument --count: invalid int value: '1.5'"),
         ("--count none", "argument --count: invalid int value: 'none'"),
-        ("--count 5 10", "unknown argument 10: --count takes fewer values"),
+        ("--count 5 10.5", "unknown argument 10.5: --count takes fewer values"),
         ("5", "unknown argument 5 (see"),
         ("--clip 1", "argument --clip: expected 2 numbers, got 1"),
         ("--clip 1 2 3", "argument --clip: expected 2 numbers, got 3"),
@@ -99,6 +122,6 @@ def test_help_shows_comments_and_defaults():
         "a number or none (default: none)",
         "several whole numbers (default: 9)",
         "--learn, --no-learn yes or no (default: on)",
-        "--kind {a,b} a choice (default: a)",
+        "--kind {a,b} [{a,b} ...] a choice (default: a)",
     ):
         assert line in text

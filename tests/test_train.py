@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from helpers.runs import TINY, assert_same_weights, flags, metrics_of, prudent, task_of, tree, write_log
-from prudent import algorithms, checkpoint, files, loggers, loop, recorder, runs, train
+from prudent import algorithms, checkpoint, files, loggers, loop, recorder, recording, runs, train
 from prudent.data import load_dataset
 from prudent.data.readers.mapping import read_map
 from prudent.errors import ConfigError, DataError, PrudentError
@@ -578,7 +578,7 @@ def test_a_run_in_another_thread_needs_no_signals(log, tmp_path):
 def test_the_first_signal_asks_and_the_second_acts():
     found = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
-        with train._stop_requests() as requests:
+        with recording._stop_requests() as requests:
             os.kill(os.getpid(), signal.SIGINT)
             assert requests == [signal.SIGINT]
             with pytest.raises(KeyboardInterrupt):

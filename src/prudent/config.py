@@ -67,6 +67,15 @@ def member_fields(config_type: type) -> frozenset[str]:
     return frozenset(f.name for f in fields(config_type) if f.type in (float, float | None))
 
 
+def group_fields(config_type: type) -> frozenset[str]:
+    """Names of the other scalar fields, whole numbers and choices: members that differ in one cannot train together."""
+    return frozenset(
+        f.name
+        for f in fields(config_type)
+        if f.type in (int, int | None) or typing.get_origin(f.type) is typing.Literal
+    )
+
+
 def check_finite(config: Any) -> None:
     """Raise ConfigError for any single-number field that is NaN or infinite."""
     for f in fields(config):

@@ -20,8 +20,9 @@ from prudent.loop import Options, memory_line, prepare_process
 from prudent.online import Explorer, Interaction, ReplayBuffer
 from prudent.population import Population
 from prudent.recorder import Recorder
+from prudent.recording import record
 from prudent.rng import MemberRng
-from prudent.train import dataset_of, record
+from prudent.train import dataset_of
 from prudent.training_data import Source
 from prudent.types import Batch, Totals
 

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from prudent.config import field_comments, member_fields
+from prudent.config import field_comments, group_fields, member_fields
 from prudent.errors import ConfigError
 
 # Like argparse's own, with exponents and infinities: "-1e-3" and "-inf" are values, not flags.
@@ -37,8 +37,25 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{self.prog.partition(' ')[2] or self.prog}: {message} (see {self.prog} --help)")
 
     def parse_known_args(self, args=None, namespace=None):  # pyright: ignore[reportIncompatibleMethodOverride]
-        """As in argparse, underscores in flags read as dashes."""
-        return super().parse_known_args([_with_dashes(word) for word in args or ()], namespace)
+        """As in argparse; underscores in flags read as dashes, and data may follow the values of a flag."""
+        return super().parse_known_args(self._data_first([_with_dashes(word) for word in args or ()]), namespace)
+
+    def _data_first(self, words: Sequence[str]) -> list[str]:
+        """Words that no flag takes before all others, in their order: argparse would give them to a flag of many."""
+        if not any(action.dest == "data" for action in self._actions):
+            return list(words)
+        known = {flag: action for action in self._actions for flag in action.option_strings}
+        data, rest, flag, values = [], [], "", 0
+        for word in words:
+            if word.startswith("--"):
+                flag, values = word, 0
+            elif flag in known and not _takes(known[flag], word, values):
+                data.append(word)
+                continue
+            else:
+                values += 1
+            rest.append(word)
+        return data + rest
 
     def parse_strict(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse, refusing unknown flags with the nearest known one, and stray numbers.
@@ -64,6 +81,19 @@ class Parser(argparse.ArgumentParser):
         return found
 
 
+def _takes(action: argparse.Action, word: str, values: int) -> bool:
+    """Whether a flag that has so many values already takes a word as one more."""
+    if action.nargs != "+":
+        return values < (1 if action.nargs is None else int(action.nargs))
+    if values == 0 or action.choices is not None:
+        return values == 0 or word in (action.choices or ())
+    try:
+        # Those of argparse are functions of the text.
+        return not callable(action.type) or (action.type(word), True)[1]
+    except ValueError:
+        return False
+
+
 def _with_dashes(word: str) -> str:
     flag, equals, value = word.partition("=")
     return flag.replace("_", "-") + equals + value if word.startswith("--") else word
@@ -87,12 +117,12 @@ def add_flags(
 ) -> None:
     """A flag for every field of a dataclass; absent flags stay out of the result.
 
-    ``defaults`` is an instance whose values the help shows. With ``several``, fields that may differ between members
-    take one or more numbers.
+    ``defaults`` is an instance whose values the help shows. With ``several``, fields that may differ between members,
+    of one population or of several, take one or more values.
     """
     comments = field_comments(config_type)
     hints = typing.get_type_hints(config_type)
-    varying = member_fields(config_type) if several else frozenset()
+    varying = member_fields(config_type) | group_fields(config_type) if several else frozenset()
     for f in fields(config_type):
         default = getattr(defaults, f.name) if defaults is not None else _default(f)
         help_text = f"{comments[f.name]} (default: {_shown(default)})".replace("%", "%%")
@@ -109,7 +139,7 @@ def _kind(hint: Any, several: bool) -> dict[str, Any]:
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     if typing.get_origin(hint) is typing.Literal:
-        return {"choices": typing.get_args(hint)}
+        return {"choices": typing.get_args(hint), **({"nargs": "+"} if several else {})}
     if typing.get_origin(hint) is tuple:
         inner, *rest = typing.get_args(hint)
         count = None if Ellipsis in rest else len(rest) + 1

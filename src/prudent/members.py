@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from prudent.config import check_names, from_json, member_fields
+from prudent.config import check_names, from_json, group_fields, member_fields
 from prudent.errors import ConfigError
+
+_ONE_VALUE = "{0} decides shapes or branches: give one value, and start a run for each, as prudent train does"
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,40 @@ class Member:
     config: Any
 
 
+@dataclass(frozen=True)
+class Group:
+    """Members that train as one program; the name says in what they differ from other groups, if there are any."""
+
+    name: str
+    members: tuple[Member, ...]
+
+
+def groups(base: Any, settings: Mapping[str, Any], seeds: Sequence[int]) -> list[Group]:
+    """Every combination of the values given for ``settings`` and the seeds, by who can train together.
+
+    Several numbers for a ``float`` setting make members of one group. Whole numbers and choices decide shapes or
+    branches: several of them make as many groups.
+
+    Raises:
+        ConfigError: as :func:`split_settings` and :func:`grid`, for any of them.
+    """
+    dividing = {
+        name: list(values)
+        for name, values in settings.items()
+        if name in group_fields(type(base)) and isinstance(values, list | tuple)
+    }
+    for name, values in dividing.items():
+        if len(values) == 0 or len(set(values)) != len(values):
+            raise ConfigError(f"{name} must be one or more different values, got {values}")
+    found = []
+    for values in itertools.product(*dividing.values()):
+        chosen = dict(zip(dividing, values, strict=True))
+        told = (f"{name}={value}" for name, value in chosen.items() if len(dividing[name]) > 1)
+        config, varied = split_settings(base, {**settings, **chosen})
+        found.append(Group(",".join(told), tuple(grid(config, varied, seeds))))
+    return found
+
+
 def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> list[Member]:
     """Every combination of the varied hyperparameters and the seeds, seeds fastest.
 
@@ -29,7 +65,7 @@ def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int
     check_names(type(config), varied)
     fixed = [name for name in varied if name not in member_fields(type(config))]
     if fixed:
-        raise ConfigError(f"{fixed[0]} decides shapes or branches: give one value, and start a run for each")
+        raise ConfigError(_ONE_VALUE.format(fixed[0]))
     for name, values in {**varied, "seeds": seeds}.items():
         if any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
             raise ConfigError(f"{name} takes one value or a list of numbers, got {list(values)}")
@@ -66,6 +102,8 @@ def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[st
         if name in varying and several and len(value) > 1:
             lists[name] = list(value)
             single[name] = value[0]
+        elif several and len(value) > 1 and name in group_fields(type(base)):
+            raise ConfigError(_ONE_VALUE.format(name))
         elif several:
             single[name] = value[0] if name in varying and value else tuple(value)
         else:

@@ -1,9 +1,8 @@
 """Runs in a folder: :func:`train` starts one, :func:`resume` goes on with one."""
 
 import os
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,13 @@ from prudent.data.columns import check_bounds
 from prudent.data.portrait import histograms
 from prudent.data.readers.mapping import read_map
 from prudent.ended import goes_on
-from prudent.errors import ConfigError, DataError, PrudentError
-from prudent.guard import Guard, largest_value
+from prudent.errors import ConfigError, DataError
 from prudent.loop import Options, fit, prepare_process
 from prudent.members import Member
 from prudent.population import Population
-from prudent.progress import Progress
-from prudent.recorder import Interrupted, Recorder
+from prudent.recorder import Recorder
+from prudent.recording import record
 from prudent.scaling import Scaling
-
-STOPPED_BY = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-"""Ctrl-C, and what schedulers send before they take a machine away (SIGUSR1 by arrangement; Windows has none)."""
 
 RESUMES = "go on with: prudent train --resume {}"
 
@@ -51,6 +46,38 @@ def train(
         Interrupted: a signal or the time limit stopped the run, after saving.
     """
     folder = Path(out)
+    with _begun(dataset, algorithm, members, options, folder, sources) as (population, dataset, told):
+        for line in told:
+            print(line)
+        return _run(population, dataset, options, folder, RESUMES.format(folder))
+
+
+def begin(
+    dataset: Dataset,
+    algorithm: str,
+    members: Sequence[Member],
+    options: Options,
+    out: Path | str,
+    sources: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """What :func:`train` does before its first step, and no more: :func:`resume` takes it from there.
+
+    Returns what there is to say of the data.
+    """
+    with _begun(dataset, algorithm, members, options, Path(out), sources) as (_, _, told):
+        return told
+
+
+@contextmanager
+def _begun(
+    dataset: Dataset,
+    algorithm: str,
+    members: Sequence[Member],
+    options: Options,
+    folder: Path,
+    sources: Mapping[str, Any] | None,
+) -> Iterator[tuple[Population, Dataset, list[str]]]:
+    """A run folder with all but its training, locked; what is to be trained on what, and what to say of that."""
     runs.check_free(folder)
     device = prepare_process(options)
     if options.env is not None:
@@ -65,9 +92,7 @@ def train(
         with goes_on(RESUMES.format(folder)):
             runs.write_json(folder / "environment.json", runs.environment(device, dataset))
             runs.write_json(folder / "dataset.json", histograms(dataset))
-            for told in (*dataset.notes, *problems):
-                print(f"{dataset.name}: {told}")
-            return _run(population, dataset, options, folder)
+            yield population, dataset, [f"{dataset.name}: {told}" for told in (*dataset.notes, *problems)]
 
 
 def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], device: Any) -> Population:
@@ -119,12 +144,13 @@ def resume(
     threads: int | None = None,
     env: str | None = None,
     max_minutes: float | None = None,
+    advice: str | None = None,
 ) -> Population:
     """Go on with the run in ``folder`` from its newest checkpoint that verifies, up to ``steps`` in all.
 
-    A run that was killed before its first checkpoint starts over; one that has nothing left to do says so. Without
-    ``dataset`` it is found again where it was; ``device``, ``threads``, ``env`` and ``max_minutes`` replace those that
-    the run began with.
+    A run without a checkpoint starts with its first step; one that has nothing left to do says so. Without ``dataset``
+    it is found again where it was; ``device``, ``threads``, ``env`` and ``max_minutes`` replace those that the run
+    began with. ``advice`` tells who stops it how to go on.
 
     Raises:
         PrudentError: the folder holds no run, no checkpoint verifies, or the dataset is not the one it was trained on.
@@ -161,15 +187,17 @@ def resume(
         if options.env is not None:
             envs.check_fits(options.env if env else runs.registered(options.env), dataset.spec)
         if population is None:
-            print("no checkpoint was saved before this run ended: it starts over")
+            if (folder / "status.json").exists():
+                print("no checkpoint was saved before this run ended: it starts over")
             fresh = dataset if options.env is None else _with_bounds(dataset, options.env)
             population = new_population(fresh, stored["algorithm"], runs.members(stored), chosen)
         train_settings = {**settings, "steps": options.steps, "sources": sources}
         runs.write_json(folder / "config.json", {**stored, "train": train_settings})
         for difference in runs.differences(folder, chosen):
             print(f"{difference}: the last digits may differ from an uninterrupted run")
-        with goes_on(RESUMES.format(folder)):
-            return _run(population, dataset, options, folder, extra, -1 if start is None else start)
+        advice = advice or RESUMES.format(folder)
+        with goes_on(advice):
+            return _run(population, dataset, options, folder, advice, extra, -1 if start is None else start)
 
 
 def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None) -> Dataset:
@@ -207,6 +235,7 @@ def _run(
     dataset: Dataset,
     options: Options,
     folder: Path,
+    advice: str,
     extra: Mapping[str, Tensor] | None = None,
     resume_at: int | None = None,
 ) -> Population:
@@ -217,99 +246,4 @@ def _run(
         # The run is saved: it must not end as a failed one because of this.
         recorder.attempt("support failed", lambda: supported.write(folder, population, dataset))
 
-    return record(population, dataset, options, folder, learn, RESUMES.format(folder), extra, resume_at)
-
-
-def record(
-    population: Population,
-    dataset: Dataset,
-    options: Options,
-    folder: Path,
-    learn: Callable[[Recorder], None],
-    advice: str,
-    extra: Mapping[str, Tensor] | None = None,
-    resume_at: int | None = None,
-) -> Population:
-    """``learn`` with everything around it: logs, status, report, and a policy saved where it is stopped.
-
-    The rewards of ``dataset`` say which values are possible. ``advice`` tells the user who stopped it how to go on,
-    ``extra`` is what an earlier recorder saved, ``resume_at`` the step after which earlier metrics are cut.
-
-    Raises:
-        Interrupted: a signal or the time limit stopped it, after saving.
-        PrudentError: every member has diverged, or the last checkpoint or the report cannot be written.
-    """
-    with ExitStack() as stack:
-        requests = stack.enter_context(_stop_requests())
-        log = stack.enter_context(loggers.available_loggers(folder, population.names, resume_at))
-        progress = stack.enter_context(Progress(options.steps, population.state.step))
-        guard = Guard(population, options, largest_value(population, dataset))
-        recorder = Recorder(population, options, folder, log, progress, guard, requests)
-        recorder.restore(extra or {})
-        recorder.status("running")
-        try:
-            stopped = _learned_or_stopped(learn, recorder, advice)
-        except Exception as error:
-            # A full disk, say: nothing that fails here may hide why the run ended.
-            with suppress(Exception):
-                recorder.status("failed", f"{type(error).__name__}: {error}")
-            _report_if_possible(folder)
-            raise
-        recorder.status("interrupted" if stopped else "finished", stopped)
-    if stopped:
-        _report_if_possible(folder)
-        raise Interrupted(stopped)
-    try:
-        report.write_report(folder)
-    except OSError as error:
-        told = f"its report is not ({files.told(error)}); once that is mended: prudent report {folder}"
-        raise PrudentError(f"{folder} is finished and saved, {told}") from error
-    return population
-
-
-def _learned_or_stopped(learn: Callable[[Recorder], None], recorder: Recorder, advice: str) -> str:
-    """Nothing, or what to tell of a run that was stopped and has been saved.
-
-    Raises:
-        PrudentError: the last checkpoint cannot be written.
-    """
-    try:
-        try:
-            learn(recorder)
-        except Interrupted as error:
-            recorder.save(must=True)
-            return f"{error}; its policy is saved; {advice}"
-    except OSError as error:
-        raise PrudentError(f"the last steps are not saved: {files.told(error)}; mend that and {advice}") from error
-    return ""
-
-
-def _report_if_possible(folder: Path) -> None:
-    with suppress(Exception):
-        report.write_report(folder)
-
-
-@contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """Collects the first of the signals in :data:`STOPPED_BY`; a second one acts as it always did: at once."""
-    received: list[int] = []
-    previous: dict[int, Any] = {}
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    def handle(number: int, _frame: Any) -> None:
-        received.append(number)
-        restore()
-
-    try:
-        for number in STOPPED_BY:
-            previous[number] = signal.signal(number, handle)
-    except ValueError:
-        # Only the main thread may set handlers; a run in another thread is stopped by its owner.
-        previous.clear()
-    try:
-        yield received
-    finally:
-        restore()
+    return record(population, dataset, options, folder, learn, advice, extra, resume_at)

@@ -12,6 +12,7 @@ from helpers.runs import prudent, tree
 from prudent import TuneResult, checkpoint, ope, tune
 from prudent.errors import ConfigError, PrudentError
 from prudent.ope import known
+from prudent.recorder import Interrupted
 from prudent.tuning import candidates, plan, run
 from prudent.tuning.result import order
 from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING
@@ -177,11 +178,11 @@ def test_a_stopped_training_goes_on(log, patched, tmp_path, tuned, monkeypatch):
 
     def stopped(*arguments, **named):
         made = save(*arguments, **named)
-        raise run.train.Interrupted(f"stopped by SIGTERM at step 20; {made}")
+        raise Interrupted(f"stopped by SIGTERM at step 20; {made}")
 
     with monkeypatch.context() as patch:
         patch.setattr("prudent.recorder.checkpoint.save", stopped)
-        with pytest.raises(run.train.Interrupted):
+        with pytest.raises(Interrupted):
             tune(log, tmp_path / "log", **SMALL)
     again = tune(log, tmp_path / "log", **SMALL)
     assert again.first.candidates == result.first.candidates

@@ -10,6 +10,7 @@ from prudent.algorithms import check_actions
 from prudent.bench.suite import Cell, Data
 from prudent.data import Dataset, load_dataset
 from prudent.errors import ConfigError, DataError, PrudentError
+from prudent.recorder import Interrupted
 
 COMPLETE, PARTIAL, FAILED, MISSING = "complete", "partial", "failed", "missing"
 
@@ -149,7 +150,7 @@ def complete(cell: Cell, out: Path, datasets: Datasets) -> Standing:
             train.train(dataset, cell.algorithm, cell.members, options, folder, cell.data.sources)
         else:
             train.resume(folder, options.steps, dataset, options.device, options.threads, options.env)
-    except train.Interrupted:
+    except Interrupted:
         raise
     # RuntimeError is how PyTorch says that the accelerator's memory is full.
     except (PrudentError, OSError, MemoryError, RuntimeError) as error:

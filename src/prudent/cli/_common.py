@@ -13,13 +13,26 @@ def free_folder(stem: str) -> Path:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a run, or a checkpoint of one, that is no folder.
+    """Refuse a run, or a checkpoint of one, that is no folder, or holds the runs of several groups.
 
     Raises:
-        ConfigError: it is not there, or a file.
+        ConfigError: it is not there, a file, or such a folder.
     """
     if not path.is_dir():
         raise ConfigError(f"{path}: a file, expected a run folder" if path.is_file() else f"{path}: no such folder")
+    check_one_run(path)
+
+
+def check_one_run(path: Path) -> None:
+    """Refuse a folder that holds the runs of several groups.
+
+    Raises:
+        ConfigError: it does; the line names them.
+    """
+    from prudent import groups
+
+    if groups.is_in(path):
+        raise ConfigError(f"{path} holds a run for each of {' '.join(groups.runs_of(path))}: name one of them")
 
 
 def add_data_flags(parser: Any) -> None:

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from prudent.cli._common import check_folder, free_folder, named_runs
+from prudent.cli._common import check_folder, check_one_run, free_folder, named_runs
 from prudent.errors import ConfigError
 
 
@@ -48,6 +48,8 @@ def report(words: list[str]) -> None:
     parser.add_argument("--compare", nargs="+", default=[], metavar="NAME=RUN", help="other runs to show beside it")
     found = parser.parse_strict(words)
     others = named_runs(found.compare, "report")
+    for path in (found.run, *others.values()):
+        check_one_run(path)
 
     from prudent.report import read_others, read_run, unmeasured, write_report
 

@@ -1,5 +1,6 @@
 """``prudent train``: start a run, or go on with one."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from prudent.cli._common import add_data_flags, data_options, free_folder
@@ -20,7 +21,7 @@ def train(words: list[str]) -> None:
 
 
 def _resume(words: list[str]) -> None:
-    from prudent import train
+    from prudent import groups, train
     from prudent.data import load_dataset
     from prudent.flags import Parser
 
@@ -44,15 +45,24 @@ def _resume(words: list[str]) -> None:
         raise ConfigError(f"{error}; all other settings stay those of the run") from error
     options = data_options(vars(found), found.data)
     dataset = load_dataset(found.data, **options) if found.data else None
-    train.resume(found.resume, found.steps, dataset, found.device, found.threads, found.env, found.max_minutes)
-    print(f"finished: {found.resume / 'report.html'}")
+    changed = {name: vars(found)[name] for name in ("steps", "device", "threads", "env", "max_minutes")}
+    if groups.is_in(found.resume):
+        groups.resume(found.resume, dataset, **changed)
+        _finished(groups.runs_of(found.resume).values())
+    else:
+        train.resume(found.resume, dataset=dataset, **changed)
+        _finished([found.resume])
+
+
+def _finished(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        print(f"finished: {folder / 'report.html'}")
 
 
 def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> None:
-    from prudent import algorithms, loop, presets, runs, train
+    from prudent import algorithms, groups, loop, members, presets, runs, train
     from prudent.data import load_dataset
     from prudent.flags import Parser, add_flags, values_of
-    from prudent.members import grid, split_settings
 
     preset = presets.get(preset_name) if preset_name else None
     name = algorithm or (preset.algorithm if preset else "cql")
@@ -63,7 +73,8 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
 
     parser = Parser(
         prog="prudent train",
-        description="Train a population: every combination of the numbers given for a setting, times the seeds.",
+        description="Train a population: every combination of the values given for a setting, times the seeds. Several "
+        "whole numbers or choices for one make several populations, in folders of their own.",
         usage="prudent train DATA [DATA ...] [--env ID] [--algo NAME] [--steps N] [--seeds N ...] [--out RUN] ...\n"
         "       prudent train --resume RUN [--steps N]",
     )
@@ -78,7 +89,7 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
     add_data_flags(parser)
     add_flags(parser.add_argument_group("training"), loop.Options)
     settings_group = parser.add_argument_group(
-        f"settings of {name} (where the usage shows several numbers, each is tried)"
+        f"settings of {name} (where the usage shows several values, each is tried)"
     )
     add_flags(settings_group, config_type, base, several=True)
     parser.explain = lambda flag: _foreign(flag, name)
@@ -86,18 +97,21 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
 
     if not given["data"]:
         raise ConfigError("train: name a dataset, or --resume RUN (see prudent train --help)")
-    config, lists = split_settings(base, values_of(given, config_type))
+    found = members.groups(base, values_of(given, config_type), given["seeds"])
     if preset is not None:
         given.setdefault("eval_episodes", preset.eval_episodes)
     options = loop.Options(**values_of(given, loop.Options))
-    members = grid(config, lists, given["seeds"])
     if given["out"] is not None:
         runs.check_free(given["out"])
     sources = {"source": given["data"], **data_options(given)}
     dataset = load_dataset(**sources)
     out = given["out"] or free_folder(f"runs/{_as_folder_name(f'{dataset.name}-{name}')}")
-    train.train(dataset, name, members, options, out, sources)
-    print(f"finished: {out / 'report.html'}")
+    if len(found) > 1:
+        groups.start(dataset, name, found, options, out, sources)
+        _finished(out / group.name for group in found)
+    else:
+        train.train(dataset, name, found[0].members, options, out, sources)
+        _finished([out])
 
 
 def _foreign(flag: str, algorithm: str) -> str:

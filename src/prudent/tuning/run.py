@@ -15,6 +15,7 @@ from prudent.errors import ConfigError, PrudentError
 from prudent.evaluate import evaluate_both
 from prudent.members import Member
 from prudent.population import Population
+from prudent.recorder import Interrupted
 from prudent.report import tune_report
 from prudent.tuning import picture, plan, verdict
 from prudent.tuning.candidates import diverged, from_bc, from_grid
@@ -133,7 +134,7 @@ def _train_grid(folder: Path, data: Dataset, asked: Plan) -> bool:
         return False
     try:
         _train(folder, data, asked.algorithm, asked.members, asked)
-    except train.Interrupted:
+    except Interrupted:
         raise
     except PrudentError as error:
         if not _all_stopped(folder, asked):
@@ -167,8 +168,8 @@ def _train(folder: Path, data: Dataset, algorithm: str, members: Sequence[Member
             return
         print(f"going on with {folder}", flush=True)
         train.resume(folder, options.steps, data, options.device, options.threads)
-    except train.Interrupted as error:
-        raise train.Interrupted(f"{folder} {str(error).partition(';')[0]}; the same command goes on") from None
+    except Interrupted as error:
+        raise Interrupted(f"{folder} {str(error).partition(';')[0]}; the same command goes on") from None
 
 
 def _weigh(candidates: Sequence[tuple[Candidate, Path]], scales: Scales) -> Iterator[Candidate]:
