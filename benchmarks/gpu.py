@@ -1,7 +1,8 @@
 """The work item's step on a GPU: its time, one by one and recorded, and how far that is from what it needs.
 
-What a step needs is counted: operations that start a kernel, floating-point operations, bytes that those operations
-read and write. That takes no GPU. Times do; without one they are not measured, and this says so.
+What a step needs is counted: operations that start a kernel (some of them several, so there are at least as many
+kernels), floating-point operations, bytes that those operations read and write. That takes no GPU. Times do; without
+one they are not measured, and this says so.
 
     python -m benchmarks.gpu [--members 1 16] [--rounds 7] [--steps 200]
 """
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -24,7 +26,7 @@ from benchmarks import passes, work
 from benchmarks.harness import RESULTS, Measure, Settings, column, machine, rounded, shown, take_turns
 from prudent import loop
 from prudent.algorithms import cql
-from prudent.steps import Steps
+from prudent.steps import LONGEST, Steps
 
 PRECISIONS = {"ieee": False, "tf32": True}
 WAYS = ("one by one", "recorded")
@@ -46,10 +48,13 @@ class Traffic(TorchDispatchMode):
         found = func(*args, **(kwargs or {}))
         is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
         name = func._schema.name
-        if is_view or "empty" in name or name == "aten::detach":
+        if is_view or "empty" in name or name in ("aten::detach", "aten::_unsafe_view"):
             return found
         self.operations += 1
         outputs = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
+        if not outputs:  # some that change what they are handed return nothing
+            written = [v for v, a in zip(args, func._schema.arguments, strict=False) if a.is_write]
+            outputs = [leaf for leaf in tree_leaves(written) if isinstance(leaf, Tensor)]
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if name in ("aten::index", "aten::gather"):
             # As many rows as are asked for, not the whole dataset.
@@ -75,7 +80,7 @@ class Needs:
 def needs(config: cql.Config, members: int) -> Needs:
     """Counted on the CPU, by the passes that a GPU takes.
 
-    Adam's routine is one operation for each network of each member, as on a GPU; its bytes are counted in full.
+    Adam's routine is one operation for each network of each member, as on a GPU.
     """
     population, data = work.prepared(config, members)
     with passes.replaced(passes.WAYS["plain"][:1]):
@@ -155,7 +160,9 @@ def breakdown(config: cql.Config, members: int, device: torch.device, steps: int
             population.step(data)
         _wait(device)
     time_of = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
-    events = sorted(found.key_averages(), key=lambda event: -getattr(event, time_of))[:KERNELS]
+    # Once as the operation and once as the kernel: the device's time is the kernel's.
+    own = [event for event in found.key_averages() if device.type == "cpu" or event.device_type == DeviceType.CUDA]
+    events = sorted(own, key=lambda event: -getattr(event, time_of))[:KERNELS]
     return [{"operation": e.key, "us": getattr(e, time_of) / steps, "calls": e.count / steps} for e in events]
 
 
@@ -171,6 +178,8 @@ def measure(
     for size in members:
         for gradient in cql.GRADIENTS:
             config = cql.Config(gradient=gradient, **small)
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
             measures = {
                 f"{way}, {precision}": steps_of(config, size, device, way, tf32, steps)
                 for way in WAYS
@@ -197,8 +206,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--members", type=int, nargs="+", default=[1, 16], help="sizes of populations (default: 1 16)")
     parser.add_argument("--rounds", type=int, default=7, help="turns that count (default: 7)")
-    parser.add_argument("--steps", type=int, default=200, help="steps in a turn, a multiple of 20 (default: 200)")
+    parser.add_argument("--steps", type=int, default=200, help=f"in a turn, a multiple of {LONGEST} (default: 200)")
     arguments = parser.parse_args(words)
+    if arguments.steps < LONGEST or arguments.steps % LONGEST or arguments.rounds < 1 or min(arguments.members) < 1:
+        parser.error(f"--members and --rounds must be 1 or more, --steps a multiple of {LONGEST}")
     for size in arguments.members:
         for gradient in cql.GRADIENTS:
             found = needs(cql.Config(gradient=gradient), size)

@@ -63,6 +63,8 @@ def test_one_number_where_members_may_not_differ():
     "words",
     [
         "one.npz two.npz --rate 1 2 --kind a b --shape 3 4",
+        "one.npz --rate 1 2 two.npz --kind a b --shape 3 4",
+        "one.npz --rate 1 2 --learn two.npz --kind a b --shape 3 4",
         "--rate 1 2 one.npz two.npz --kind a b --shape 3 4",
         "--rate 1 2 one.npz --kind a b two.npz --shape 3 4",
         "--kind a b --rate 1 2 --shape 3 4 one.npz two.npz",
@@ -96,6 +98,10 @@ def test_data_may_follow_the_values_of_a_flag(words):
         ("--clip none none", "argument --clip: expected 2 numbers, got 2"),
         ("--clip nan 1", "argument --clip: invalid float value: 'nan'"),
         ("--kind c", "argument --kind: invalid choice: 'c'"),
+        ("--kind a c", "argument --kind: invalid choice: 'c'"),
+        ("--rate 1 five", "argument --rate: invalid float value: 'five'"),
+        ("--rate 1 inf", "argument --rate: invalid float value: 'inf'"),
+        ("--count 5 x3", "argument --count: invalid int value: 'x3'"),
         ("--learn yes", None),
     ],
 )

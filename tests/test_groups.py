@@ -147,14 +147,57 @@ def test_a_group_that_fails_leaves_the_others_to_train(begin, monkeypatch, capsy
 
     def failing(folder, **words):
         if folder.name == NAMES[0]:
-            raise ConfigError("every member has diverged")
+            raise error
         return resume(folder, **words)
 
-    monkeypatch.setattr(train, "resume", failing)
-    code, out = begin()
-    assert code != 0
-    assert f"{NAMES[0]}: every member has diverged" in capsys.readouterr().err
-    assert checkpoint.load(out / NAMES[1])[0].state.step == 20
+    for error in (ConfigError("it has diverged"), RuntimeError("out of\nmemory"), MemoryError()):
+        told = " ".join(str(error).split()) or "MemoryError"
+        with monkeypatch.context() as patch:
+            patch.setattr(train, "resume", failing)
+            code, out = begin(out=type(error).__name__)
+        assert code != 0, told
+        errors = capsys.readouterr().err.splitlines()
+        assert errors == [
+            f"group {NAMES[0]} failed: {told}",
+            f"prudent: 1 of 2 groups failed: {NAMES[0]}; go on with: prudent train --resume {out}",
+        ]
+        assert checkpoint.load(out / NAMES[1])[0].state.step == 20
+        assert (out / NAMES[1] / "report.html").exists()
+
+
+@pytest.mark.usefixtures("quick_report")
+def test_the_time_limit_is_for_all_groups(begin, monkeypatch, capsys):
+    clock = iter(range(0, 6000, 60))
+    monkeypatch.setattr(groups.time, "monotonic", lambda: float(next(clock)))
+    given = []
+    monkeypatch.setattr(train, "resume", lambda _run, max_minutes, **_: given.append(max_minutes))
+    code, out = begin("--max-minutes", 1.5)
+    assert (code, given) == (130, [0.5])
+    said = f"stopped before this group, after the 1.5 minutes of max_minutes; go on with: prudent train --resume {out}"
+    assert said in capsys.readouterr().err
+    assert prudent("train", "--resume", out, "--max-minutes", 9) == 0
+    assert given == [0.5, 8, 7]
+
+
+def test_the_folder_is_there_with_all_of_its_groups_or_not_at_all(begin, monkeypatch, tmp_path, capsys):
+    begun = train.begin
+
+    def failing(*words):
+        if words[4].name == NAMES[1]:
+            raise error
+        return begun(*words)
+
+    before = tree(tmp_path)
+    for error, code in ((ConfigError("no"), 2), (KeyboardInterrupt(), 130)):
+        with monkeypatch.context() as patch:
+            patch.setattr(train, "begin", failing)
+            assert begin()[0] == code
+        assert tree(tmp_path) == before, error
+    assert "nothing has trained yet" in capsys.readouterr().err
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(groups, "resume", lambda *_, **__: None)
+    assert begin()[0] == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["groups.json", *NAMES]
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------

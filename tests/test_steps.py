@@ -40,39 +40,65 @@ def assert_same(found, expected):
 class Graphs:
     """Stands in for CUDA graphs: what is recorded leaves no trace, a replay does it, on the device there is.
 
-    ``failing`` is raised when a recording ends, as CUDA does.
+    ``failing`` is what goes wrong in a recording, which then ends as CUDA's do: with an error of its own, and with its
+    stream left behind as the current one.
     """
 
     def __init__(self, monkeypatch, population, failing=None):
         self.population, self.failing, self.lengths = population, failing, []
+        self.on_device, self.stream = False, "main"
+        monkeypatch.setattr(steps, "_failed", [])
         monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: _Graph(self))
         monkeypatch.setattr(torch.cuda, "graph", self.recording)
-        monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext(device))
+        monkeypatch.setattr(torch.cuda, "device", self.device)
+        monkeypatch.setattr(torch.cuda, "stream", self.within)
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: f"a new one of {device}")
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: self.stream)
 
     @contextlib.contextmanager
-    def recording(self, graph, capture_error_mode):
+    def device(self, device):
+        assert device == self.population.device
+        self.on_device = True
+        yield
+        self.on_device = False
+
+    @contextlib.contextmanager
+    def within(self, stream):
+        before, self.stream = self.stream, stream
+        yield
+        self.stream = before
+
+    @contextlib.contextmanager
+    def recording(self, graph, stream, capture_error_mode):
         assert capture_error_mode == "thread_local"
+        assert stream == f"a new one of {self.population.device}", "the stream may be another device's"
         expected = {g for rng in self.population.rngs.values() for g in rng.generators}
         assert graph.registered == expected, "a generator that draws in the recording is not known to it"
-        before, step = state_of(self.population), self.population.state.step
+        before, step, outside = state_of(self.population), self.population.state.step, self.stream
+        self.stream = stream
         yield
         count = self.population.state.step - step
         for name, t in self.population.tensors().items():
             if not name.startswith("rng."):
                 t.copy_(before[name])
-        for stream, rng in self.population.rngs.items():
-            rng.restore(before[f"rng.{stream}"])
+        for name, rng in self.population.rngs.items():
+            rng.restore(before[f"rng.{name}"])
         if self.failing:
             # Generators that took part in a failed recording are of no use any more.
             for rng in self.population.rngs.values():
                 rng.generators = [None] * len(rng.generators)
-            raise self.failing
+            try:
+                raise self.failing
+            except RuntimeError:
+                raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904
+        self.stream = outside
         graph.step, graph.count = step, count
         self.lengths.append(count)
 
 
 class _Graph:
     def __init__(self, graphs):
+        assert graphs.on_device, "what a graph allocates is to lie on its device"
         self.graphs, self.registered, self.step, self.count = graphs, set(), 0, 0
 
     def register_generator_state(self, generator):
@@ -177,10 +203,10 @@ def test_sums_of_a_replay_outlive_the_next_one(recorded):
 
 
 def test_more_kinds_of_runs_than_are_kept(recorded, dataset):
-    """The stages of 20 steps repeat after 11: runs that begin anywhere are of as many kinds."""
+    """With a period of 11 there are as many kinds of runs of 20 steps."""
     population, taken, graphs, _ = recorded(algorithm="cql", n_actions=2, actor_period=11)
     all_of(taken, population, 40 * LONGEST)
-    assert len(graphs.lengths) <= MOST
+    assert len(graphs.lengths) == MOST
     expected, _ = plainly(dataset, 40 * LONGEST, algorithm="cql", n_actions=2, actor_period=11)
     assert_same(state_of(population), state_of(expected))
 
@@ -202,8 +228,11 @@ def test_where_no_graph_can_be_made_steps_go_on_one_by_one(recorded, dataset):
         "steps are taken one by one: no CUDA graph could be made of them "
         "(operation not permitted when stream is capturing)"
     ]
-    assert graphs.lengths == []
+    assert (graphs.lengths, graphs.stream) == ([], "main")
     assert_same(state_of(population), state_of(plainly(dataset, 70)[0]))
+    assert len(steps._failed) == 1, "the graph may be freed, or it was tried again"
+    population.device = torch.device("cuda")
+    assert not Steps(population, taken.data, said.append).records, "the next in this process would try again"
 
 
 def test_an_error_of_our_own_is_not_taken_for_a_graph_that_cannot_be_made(recorded):

@@ -120,7 +120,6 @@ def test_a_second_signal_ends_a_run_at_once(log, tmp_path, number):
 import sys, time
 from prudent import cli
 from prudent.population import Population
-from prudent.types import Totals
 
 def busy(self, data, real=Population.step):
     if self.state.step == 20:

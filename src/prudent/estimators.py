@@ -118,8 +118,8 @@ class Agent:
         if out is not None:
             self.population = train.train(dataset, self.algorithm, self._members(), chosen, out)
             return self
-        if options.keys() - {"threads"}:
-            raise ConfigError(f"{', '.join(sorted(options))}: only with out, the folder to write to")
+        if others := options.keys() - {"threads", "tf32"}:
+            raise ConfigError(f"{', '.join(sorted(others))}: only with out, the folder to write to")
         population = train.new_population(dataset, self.algorithm, self._members(), loop.prepare_process(chosen))
         loop.fit(population, dataset, chosen.steps, loop.Observer())
         self.population = population

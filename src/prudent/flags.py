@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
         for word in words:
             if word.startswith("--"):
                 flag, values = word, 0
-            elif flag in known and not _takes(known[flag], word, values):
+            elif not flag or (flag in known and not _takes(known[flag], word, values)):
                 data.append(word)
                 continue
             else:
@@ -82,16 +82,26 @@ class Parser(argparse.ArgumentParser):
 
 
 def _takes(action: argparse.Action, word: str, values: int) -> bool:
-    """Whether a flag that has so many values already takes a word as one more."""
-    if action.nargs != "+":
-        return values < (1 if action.nargs is None else int(action.nargs))
-    if values == 0 or action.choices is not None:
-        return values == 0 or word in (action.choices or ())
+    """Whether a flag that has so many values already takes a word as one more.
+
+    One of many takes what looks like no data too: it then says what is wrong with it.
+    """
+    if action.nargs is None or isinstance(action.nargs, int):
+        return values < (1 if action.nargs is None else action.nargs)
+    if values == 0 or not _may_be_data(word):
+        return True
+    if action.choices is not None:
+        return word in action.choices
     try:
         # Those of argparse are functions of the text.
         return not callable(action.type) or (action.type(word), True)[1]
     except ValueError:
         return False
+
+
+def _may_be_data(word: str) -> bool:
+    """Whether a word may name data: it has what a path or a dataset's name has, or is there."""
+    return any(mark in word for mark in "./\\:-") or Path(word).exists()
 
 
 def _with_dashes(word: str) -> str:

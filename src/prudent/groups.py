@@ -4,6 +4,10 @@ Every run in it is one like any other; ``groups.json`` has their names in order.
 trains, so that what was stopped goes on, whichever was under way.
 """
 
+import os
+import shutil
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,11 +34,18 @@ def start(
     """Train every group in a run folder of its name at ``out``; arguments and errors of :func:`prudent.train.train`."""
     folder = Path(out)
     runs.check_free(folder)
-    with goes_on(f"nothing has trained yet: remove {folder} and start anew"):
-        told = [
-            train.begin(dataset, algorithm, group.members, options, folder / group.name, sources) for group in groups
-        ]
-        runs.write_json(folder / INDEX, {"groups": [group.name for group in groups]})
+    # Aside, so that the folder is there with all of its groups or not at all.
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        with goes_on(f"nothing has trained yet, {folder} is not there: start anew"):
+            told = [train.begin(dataset, algorithm, one.members, options, aside / one.name, sources) for one in groups]
+            runs.write_json(aside / INDEX, {"groups": [group.name for group in groups]})
+            if folder.exists():
+                folder.rmdir()  # an empty one, which may be named
+            aside.rename(folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     for line in told[0]:
         print(line)
     resume(folder, dataset=dataset)
@@ -57,25 +68,46 @@ def runs_of(folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in found}
 
 
-def resume(folder: Path, dataset: Dataset | None = None, **changed: Any) -> None:
+def resume(folder: Path, dataset: Dataset | None = None, max_minutes: float | None = None, **changed: Any) -> None:
     """Go on with each group as :func:`prudent.train.resume` does, then show all of them in each one's report.
 
-    A group that fails leaves the others to train.
+    A group that fails leaves the others to train. ``max_minutes``, or those the groups began with, are for all of them.
 
     Raises:
         Interrupted: a signal or the time limit stopped one, after saving.
-        PrudentError: some failed; the line says which and why.
+        PrudentError: some failed; what each failed of has been said.
     """
-    of, failed = runs_of(folder), {}
+    of, began = runs_of(folder), time.monotonic()
+    advice, failed = train.RESUMES.format(folder), []
     for name, run in of.items():
         print(f"group {name}")
         try:
-            train.resume(run, dataset=dataset, advice=train.RESUMES.format(folder), **changed)
+            left = _minutes_left(run, max_minutes, began, advice)
+            train.resume(run, dataset=dataset, advice=advice, max_minutes=left, **changed)
         except Interrupted:
             raise
-        except PrudentError as error:
-            failed[name] = str(error)
+        # RuntimeError is how PyTorch says that the accelerator's memory is full.
+        except (PrudentError, OSError, MemoryError, RuntimeError) as error:
+            failed.append(name)
+            why = " ".join(str(error).split()) or type(error).__name__
+            print(f"group {name} failed: {why}", file=sys.stderr)
+    finished = {name: run for name, run in of.items() if name not in failed}
+    for name, run in finished.items():
+        report.write_report(run, {other: path for other, path in finished.items() if other != name})
     if failed:
-        raise PrudentError("; ".join(f"{name}: {why}" for name, why in failed.items()))
-    for name, run in of.items():
-        report.write_report(run, {other: path for other, path in of.items() if other != name})
+        raise PrudentError(f"{len(failed)} of {len(of)} groups failed: {', '.join(failed)}; {advice}")
+
+
+def _minutes_left(run: Path, max_minutes: float | None, began: float, advice: str) -> float | None:
+    """Of the limit that was asked for, or that the run began with; none where there is none.
+
+    Raises:
+        Interrupted: nothing is.
+    """
+    limit = max_minutes if max_minutes is not None else runs.read_run(run)["train"].get("max_minutes")
+    if limit is None:
+        return None
+    left = limit - (time.monotonic() - began) / 60
+    if left <= 0:
+        raise Interrupted(f"stopped before this group, after the {limit:g} minutes of max_minutes; {advice}")
+    return left

@@ -81,8 +81,8 @@ def plain_mlp(params: Params, x: Tensor) -> Tensor:
 def _in_a_row(params: Params) -> Params:
     """A stack's M networks along one axis. Hidden layers keep it: a rectifier in place on a view, which unflattening
     returns, would have autograd copy whole layers."""
-    layers = (name for name in params if name.rstrip("0123456789") in ("w", "b", "scale", "shift"))
-    return {name: params[name].flatten(0, params["w0"].dim() - 3) for name in layers}
+    last = params["w0"].dim() - 3
+    return {name: value.flatten(0, last) for name, value in params.items() if cpu.LAYER.fullmatch(name)}
 
 
 def _in_each(x: Tensor, lead: torch.Size) -> Tensor:

@@ -7,6 +7,7 @@ the same tensors (training changes them in place). Random numbers go on from whe
 recording as without: which way steps are taken changes how long they take, not what they compute.
 """
 
+import gc
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,12 @@ from prudent.types import Metrics, Totals
 LONGEST = 20
 """Steps in one recording: what is done between two, in Python, then takes no time that counts."""
 MOST = 8
-"""Recordings kept, each with memory of its own: schedules with more kinds of runs take the rest one by one."""
+"""Recordings kept, each with memory of its own: of more kinds of runs, the others are taken one by one."""
+REMEMBERED = 256
+"""Kinds of runs remembered as taken once, so that those of a schedule with a long period are seen again."""
+
+_failed: list[torch.cuda.CUDAGraph] = []
+"""Recordings that failed. PyTorch's allocator goes on asking them, so they stay, and nothing is recorded any more."""
 
 Work = tuple[tuple[Any, ...], ...]
 """The stages of a run of steps: runs that are equal in it do the same work."""
@@ -48,14 +54,14 @@ class Steps:
 
     They are recorded where population and data lie on a CUDA device. The first run of its kind is taken step by step,
     which loads all that a recording cannot wait for; the second is recorded. Where that fails, ``say`` tells why and
-    steps go on one by one.
+    steps go on one by one, in this process for good.
     """
 
     def __init__(self, population: Population, data: TrainingData, say: Callable[[str], object]):
         self.population, self.data, self.say = population, data, say
-        self.records = population.device.type == "cuda" and data.on_device
+        self.records = population.device.type == "cuda" and data.on_device and not _failed
         self._recorded: dict[Work, Recording] = {}
-        self._seen: deque[Work] = deque(maxlen=MOST)
+        self._seen: deque[Work] = deque(maxlen=REMEMBERED)
 
     def take(self, most: int) -> Totals:
         """``most`` steps, or fewer; at least one. Returns their metrics, added up."""
@@ -84,21 +90,31 @@ class Steps:
     def _record(self, count: int) -> Recording | None:
         """The next ``count`` steps, not taken yet, or None where they cannot be recorded."""
         population, state = self.population, self.population.state
-        step, generators = state.step, {stream: rng.state() for stream, rng in population.rngs.items()}
-        graph = torch.cuda.CUDAGraph()
-        for rng in population.rngs.values():
-            for generator in rng.generators:
-                graph.register_generator_state(generator)
-        try:
-            # Other threads (loggers, say) may use the device meanwhile.
-            with torch.cuda.device(population.device), torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                totals = self._one_by_one(count)
-        except RuntimeError as error:
-            self.records = False
-            population.renew_generators(generators)
-            self.say(f"steps are taken one by one: no CUDA graph could be made of them ({str(error).splitlines()[0]})")
-            return None
-        finally:
-            # Nothing has been computed yet, but Python has counted.
-            state.step = step
+        device, step = population.device, state.step
+        generators = {stream: rng.state() for stream, rng in population.rngs.items()}
+        # What is collected meanwhile, an old recording say, would be freed within the new one.
+        gc.collect()
+        # A recording that fails leaves its stream behind as the current one; the outer context puts it back.
+        with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
+            graph = torch.cuda.CUDAGraph()
+            for rng in population.rngs.values():
+                for generator in rng.generators:
+                    graph.register_generator_state(generator)
+            # Other threads (loggers, say) may use the device meanwhile. The stream is one of this device: the one that
+            # PyTorch would take is of whichever device recorded first.
+            recording = torch.cuda.graph(graph, stream=torch.cuda.Stream(device), capture_error_mode="thread_local")
+            try:
+                with recording:
+                    totals = self._one_by_one(count)
+            except RuntimeError as error:
+                self.records = False
+                _failed.append(graph)
+                population.renew_generators(generators)
+                # The end of a recording fails too and hides why.
+                why = str(error.__context__ or error).splitlines()[0]
+                self.say(f"steps are taken one by one: no CUDA graph could be made of them ({why})")
+                return None
+            finally:
+                # Nothing has been computed yet, but Python has counted.
+                state.step = step
         return Recording(graph, totals.sums, totals.counts)

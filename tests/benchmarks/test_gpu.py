@@ -12,6 +12,11 @@ def test_the_traffic_of_operations_whose_bytes_are_known():
     x, y = torch.ones(10, 4), torch.ones(4)
     table, rows = torch.zeros(1000, 4), torch.zeros(3, dtype=torch.int64)
     cases = {
+        "several tensors changed, nothing returned": (
+            lambda: torch._foreach_lerp_([x], [x], [y]),
+            1,
+            160 + 160 + 16 + 160,
+        ),
         "a sum of broadcast": (lambda: x + y, 1, 160 + 16 + 160),
         "in place": (lambda: x.relu_(), 1, 160 + 160),
         "a view": (lambda: x.T.flatten(0, 0)[1:], 0, 0),
@@ -53,7 +58,8 @@ def test_without_a_gpu_it_says_so_and_writes_nothing(monkeypatch, capsys, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("word", ["--members", "--rounds"])
-def test_wrong_words_are_refused(word):
+@pytest.mark.parametrize("words", [("--members", "many"), ("--rounds", "0"), ("--steps", "0"), ("--steps", "30")])
+def test_wrong_words_are_refused(words, capsys):
     with pytest.raises(SystemExit):
-        gpu.main([word, "many"])
+        gpu.main(words)
+    assert "error" in capsys.readouterr().err

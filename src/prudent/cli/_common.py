@@ -96,7 +96,7 @@ def named_runs(words: list[str], verb: str) -> dict[str, Path]:
         ConfigError: one is not of that form, or a name comes twice.
     """
     pairs = [text.partition("=") for text in words]
-    if any(not separator or not name or not run for name, separator, run in pairs):
+    if any(not all(pair) for pair in pairs) or any(Path(text).is_dir() for text in words):
         raise ConfigError(f"{verb}: --compare takes NAME=RUN, such as BC=runs/bc")
     if len({name for name, _, _ in pairs}) < len(pairs):
         raise ConfigError(f"{verb}: --compare needs a name of its own for each run")
