@@ -4,6 +4,7 @@ Traced on PyTorch's meta device, whose tensors have shapes and no content: whate
 """
 
 from dataclasses import fields
+from typing import Literal, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -94,23 +95,45 @@ def settings_of(algorithm):
     return found
 
 
+def other_branches(algorithm):
+    """Every switch turned, and every other choice."""
+    config_type = algorithms.get(algorithm).Config
+    for f in fields(config_type):
+        if f.name == "value_init":  # of steps before the first
+            continue
+        choices = get_args(f.type) if get_origin(f.type) is Literal else (True, False) if f.type is bool else ()
+        for value in set(choices) - {f.default}:
+            yield {f.name: value}
+
+
 @pytest.mark.parametrize("algorithm", algorithms.names())
 def test_steps_of_one_stage_do_the_same_work_in_the_same_places(algorithm, population_of):
     for settings in settings_of(algorithm):
         population, data = population_of(algorithm, **settings)
         before = {name: id(t) for name, t in population.tensors().items() if not name.startswith("rng.")}
-        work = {}
-        for step in range(STEPS):
-            stage = _schedule.stage(population.hyper, step)
-            with Trace() as trace:
-                population.step(data)
-            expected = work.setdefault(stage, trace.operations)
-            for mine, theirs in zip(trace.operations, expected, strict=True):
-                assert mine == theirs, f"{algorithm} {settings}: step {step} of stage {stage}"
+        stages = assert_stages_say_it_all(population, data, STEPS, f"{algorithm} {settings}")
         after = {name: id(t) for name, t in population.tensors().items() if not name.startswith("rng.")}
         assert after == before, f"{algorithm}: a tensor of the state was replaced instead of changed"
         if settings:
-            assert len(work) > 1 or not set(settings) & {"actor_period", "target_period", "bc_warmup_steps"}
+            assert stages > 1 or not set(settings) & {"actor_period", "target_period", "bc_warmup_steps"}
+
+
+@pytest.mark.parametrize("algorithm", algorithms.names())
+def test_no_branch_asks_for_a_number(algorithm, population_of):
+    for settings in other_branches(algorithm):
+        assert_stages_say_it_all(*population_of(algorithm, **settings), 4, f"{algorithm} {settings}")
+
+
+def assert_stages_say_it_all(population, data, steps, told):
+    """Steps of one stage leave the same trace; returns how many stages there were."""
+    work = {}
+    for step in range(steps):
+        stage = _schedule.stage(population.hyper, step)
+        with Trace() as trace:
+            population.step(data)
+        for mine, theirs in zip(trace.operations, work.setdefault(stage, trace.operations), strict=True):
+            assert mine == theirs, f"{told}: step {step} of stage {stage}"
+    return len(work)
 
 
 def test_the_trace_notices_a_number_that_is_asked_for_and_one_that_was_put_in(monkeypatch, population_of):
