@@ -22,7 +22,7 @@ from prudent.rng import MemberRng
 from prudent.scaling import Scaling
 from prudent.types import Hyper
 
-STEPS = 14
+STEPS = 10
 
 
 class Trace(TorchDispatchMode):
@@ -38,8 +38,8 @@ class Trace(TorchDispatchMode):
         for leaf in leaves:
             if isinstance(leaf, torch.Tensor):
                 assert leaf.device.type == "meta", f"{func} is handed a tensor of the {leaf.device}"
-        plain = [tuple(leaf.shape) if isinstance(leaf, torch.Tensor) else str(leaf) for leaf in leaves]
-        self.operations.append((str(func), str(plain)))
+        plain = tuple(leaf.shape if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves)
+        self.operations.append((func, plain))
         if func is torch.ops.aten._fused_adam_.tensor_lr:  # it has no meta implementation
             return None
         return func(*args, **kwargs)
@@ -83,7 +83,7 @@ def settings_of(algorithm):
     scheduled = {
         "actor_period": 2,
         "target_period": 3,
-        "bc_warmup_steps": 5,
+        "bc_warmup_steps": 3,
         "max_grad_norm": 1.0,
         "layer_norm": True,
         "lagrange": True,
@@ -91,7 +91,7 @@ def settings_of(algorithm):
     }
     found = [{}, {name: value for name, value in scheduled.items() if name in names}]
     if "alpha_final" in names:
-        found.append({"alpha_final": 1.0, "alpha_anneal_steps": 6})
+        found.append({"alpha_final": 1.0, "alpha_anneal_steps": 4})
     return found
 
 
