@@ -38,7 +38,7 @@ class Trace(TorchDispatchMode):
         for leaf in leaves:
             if isinstance(leaf, torch.Tensor):
                 assert leaf.device.type == "meta", f"{func} is handed a tensor of the {leaf.device}"
-        plain = tuple(leaf.shape if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves)
+        plain = tuple(leaf.shape if isinstance(leaf, torch.Tensor) else str(leaf) for leaf in leaves)
         self.operations.append((func, plain))
         if func is torch.ops.aten._fused_adam_.tensor_lr:  # it has no meta implementation
             return None
