@@ -1,13 +1,15 @@
 """Rows, pools and optional columns that members learn from."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from prudent import algorithms, training_data
+from prudent import algorithms
 from prudent.data import Dataset, shards
+from prudent.data.dataset import COLUMNS
 from prudent.data.readers.stream import rows_of
 from prudent.errors import ConfigError, DataError
 from prudent.rng import MemberRng
@@ -150,8 +152,7 @@ def mapped(dataset, folder) -> Dataset:
 
 
 @pytest.mark.parametrize("fraction", [1.0, 0.3])
-def test_mapped_rows_give_the_batches_of_those_in_memory(random_log, tmp_path, monkeypatch, fraction):
-    monkeypatch.setattr(training_data, "_RESIDENT", 1)  # pages are let go of at every batch
+def test_mapped_rows_give_the_batches_of_those_in_memory(random_log, tmp_path, fraction):
     files = mapped(random_log, tmp_path / "log")
     configs = [algorithms.get("bc").Config(top_fraction=f) for f in (fraction, 1.0)]
     settings, needs = Hyper(configs), ("next_action", "return_to_go")
@@ -172,6 +173,46 @@ def test_mapped_rows_give_the_batches_of_those_in_memory(random_log, tmp_path, m
             if tensor is not None:
                 assert torch.equal(tensor, getattr(other, name)), f"{name} differs"
     assert torch.equal(state, other_state), "a checkpoint would store other generators"
+
+
+def resident(folder) -> int:
+    """KiB of a folder's files that this process has as its own."""
+    found, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
+        if line[:1] in "0123456789abcdef":
+            inside = str(folder) in line
+        elif inside and line.startswith("Rss:"):
+            found += int(line.split()[1])
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
+def test_batches_leave_nothing_of_the_files_resident(random_log, tmp_path):
+    files = mapped(random_log, tmp_path / "log")
+    source = TrainingData(files, Scaling.fit(files, True), hyper(1.0), torch.device("cpu"), ())
+    rng = MemberRng([0], "sample")
+    for _ in range(3):
+        source.sample(rng, 64)
+    assert resident(tmp_path / "log") == 0
+    assert files.observation.sum() != 0
+    assert resident(tmp_path / "log") > 0, "this test sees nothing"
+
+
+def test_parts_of_mappings_give_the_same_batches(random_log, tmp_path):
+    files = mapped(random_log, tmp_path / "log")
+    rows = slice(40, 120)
+    parts = {name: getattr(files, name)[rows] for name in COLUMNS}
+    inside = {name: np.array(column) for name, column in parts.items()}
+    found = []
+    for columns in (parts, inside):
+        data = Dataset(**columns, spec=files.spec)
+        source = TrainingData(data, Scaling.fit(data, True), hyper(1.0), torch.device("cpu"), ("next_action",))
+        rng = MemberRng([0], "sample")
+        found.append([source.sample(rng, 8) for _ in range(3)])
+    for batch, other in zip(*found, strict=True):
+        for name, tensor in vars(batch).items():
+            if isinstance(tensor, torch.Tensor):
+                assert torch.equal(tensor, getattr(other, name)), f"{name} differs"
 
 
 def test_where_the_columns_lie_is_told(random_log, tmp_path):

@@ -1,8 +1,7 @@
 """A dataset, on the device where it fits, from which every member draws its own batches."""
 
-import mmap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from prudent.data import Dataset
 from prudent.data.readers._budget import human
+from prudent.data.row_files import READERS, RowFile, is_plain
 from prudent.data.shards import is_mapped
 from prudent.prefetch import Prefetcher
 from prudent.rng import MemberRng
@@ -22,12 +22,9 @@ from prudent.types import Batch, Hyper
 
 _SHARE = 0.8
 """Of the free memory of a GPU that a dataset may take."""
-_RESIDENT = 128 << 20
-"""Bytes of mapped files that a process may have as its own before it lets go of them."""
-_AROUND = 64 << 10
-"""Bytes that the system maps around each that is read (Linux: ``fault_around_bytes``)."""
-_READERS = 16
-"""Threads that wait for a disk."""
+
+Column = Tensor | RowFile
+"""What rows are taken from."""
 
 
 class Source(Protocol):
@@ -55,18 +52,22 @@ class TrainingData:
         self.scaling = scaling.to(device)
         columns = _columns(dataset)
         self.on_device = _fits(columns, device, is_mapped(dataset))
-        self.mapped = [c for c in columns.values() if isinstance(c, np.memmap)] if not self.on_device else []
+        self.mapped = is_mapped(dataset) and not self.on_device
+        readers = ThreadPoolExecutor(READERS, "read")
 
-        def place(column: np.ndarray) -> Tensor:
-            tensor = as_tensor(column)
-            return tensor.to(device) if self.on_device else tensor
+        def put(column: np.ndarray) -> Tensor:
+            return as_tensor(column).to(device) if self.on_device else as_tensor(column)
+
+        def place(column: np.ndarray, scale: Callable[[Tensor], Tensor] | None = None) -> Column:
+            if self.on_device:
+                return put(column) if scale is None else scale(put(column))
+            # A part of a mapping, as someone may hand over, is read through it.
+            return RowFile(column, readers) if is_plain(column) else put(column)
 
         self.pools = [pool.to(device) for pool in self.pools]
-        placed = {name: place(column) for name, column in columns.items()}
-        if self.on_device:
-            placed["observation"] = self.scaling.observation(placed["observation"])
-            placed["next_observation"] = self.scaling.observation(placed["next_observation"])
-            placed["action"] = self.scaling.action(placed["action"])
+        observations, actions = self.scaling.observation, self.scaling.action
+        units = {"observation": observations, "next_observation": observations, "action": actions}
+        placed = {name: place(column, units.get(name)) for name, column in columns.items()}
         self.observation, self.next_observation = placed["observation"], placed["next_observation"]
         self.action, self.reward, self.terminated = placed["action"], placed["reward"], placed["terminated"]
         self.dt, self.mask, self.next_mask = placed.get("dt"), placed.get("mask"), placed.get("next_mask")
@@ -77,15 +78,11 @@ class TrainingData:
             found = returns_to_go(dataset, hyper)
             # Members that agree share one column.
             alone = all(column is found[0] for column in found)
-            placed_PR = [place(column) for column in (found[:1] if alone else found)]
+            placed_PR = [put(column) for column in (found[:1] if alone else found)]
             self.return_to_go_PR = placed_PR[0].expand(len(found), -1) if alone else torch.stack(placed_PR)
         self.goes_on = place(dataset.followed) if "next_action" in needs else None
         self._side = torch.cuda.Stream(device) if device.type == "cuda" and not self.on_device else None
         self._prefetcher = None if self.on_device else Prefetcher(self._draw_aside, self._fetch)
-        self._readers = ThreadPoolExecutor(_READERS, "read") if self.mapped else None
-        self._touched = 0
-        # From here on rows are read in no order, so reading on behind them is in vain.
-        _advise(self.mapped, "MADV_RANDOM")
 
     def sample(self, rng: MemberRng, batch_size: int) -> Batch:
         """A batch (P, B, ...)."""
@@ -108,7 +105,7 @@ class TrainingData:
         """Where the columns lie, and how large they are, for people."""
         columns = (self.observation, self.next_observation, self.action, self.reward, self.terminated)
         others = (self.dt, self.mask, self.next_mask, self.return_to_go_PR, self.goes_on)
-        size = human(sum(c.untyped_storage().nbytes() for c in (*columns, *others) if c is not None))
+        size = human(sum(_size(c) for c in (*columns, *others) if c is not None))
         if self.mapped:
             return f"data {size}, mapped from files and read as needed"
         if not self.on_device:
@@ -157,10 +154,7 @@ class TrainingData:
         with self._aside():
             # Once, on the stream that drew them: the readers' threads have no stream but the default one.
             rows_PB = rows_PB.cpu()
-            if self._readers is not None:
-                list(self._readers.map(self._read_in, rows_PB.flatten().chunk(_READERS)))
             found = self._gather(rows_PB)
-            self._release(rows_PB.numel())
             if self._side is not None:
                 found = found.map(lambda tensor: tensor.pin_memory().to(self.device, non_blocking=True))
             return replace(
@@ -171,18 +165,6 @@ class TrainingData:
                 next_action=None if found.next_action is None else self.scaling.action(found.next_action),
                 reward=self._reward(found.reward),
             )
-
-    def _read_in(self, rows: Tensor) -> None:
-        """Have the pages of rows (R,), numbered on the CPU, read from disk: several at once take it hardly longer."""
-        for column in (self.observation, self.next_observation, self.action, self.reward, self.terminated):
-            column[rows]
-
-    def _release(self, rows: int) -> None:
-        """Let go of pages touched, now and then: the system keeps them in its cache, but not as this process's own."""
-        self._touched += rows * len(self.mapped) * _AROUND
-        if self._touched > _RESIDENT:
-            self._touched = 0
-            _advise(self.mapped, "MADV_DONTNEED")
 
 
 class Pool:
@@ -233,11 +215,9 @@ def as_tensor(column: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(column))
 
 
-def _advise(columns: Sequence[np.ndarray], advice: str) -> None:
-    """Tell the system how the files behind mapped columns are read, where it can be told."""
-    for column in columns:
-        if isinstance(column.base, mmap.mmap) and hasattr(mmap, advice):
-            column.base.madvise(getattr(mmap, advice))
+def _size(column: Column) -> int:
+    """Bytes; rows that several members share count once."""
+    return column.untyped_storage().nbytes() if isinstance(column, Tensor) else column.nbytes
 
 
 def best_rows(dataset: Dataset, hyper: Hyper) -> list[Pool]:
