@@ -91,7 +91,7 @@ def test_data_may_follow_the_values_of_a_flag(words):
         ("--rate inf", "argument --rate: invalid float value: 'inf'"),
         ("--count 1.5", "argument --count: invalid int value: '1.5'"),
         ("--count none", "argument --count: invalid int value: 'none'"),
-        ("--count 5 10.5", "unknown argument 10.5: --count takes fewer values"),
+        ("--count 5 10.5", "argument --count: invalid int value: '10.5'"),
         ("5", "unknown argument 5 (see"),
         ("--clip 1", "argument --clip: expected 2 numbers, got 1"),
         ("--clip 1 2 3", "argument --clip: expected 2 numbers, got 3"),

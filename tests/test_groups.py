@@ -1,10 +1,13 @@
 """Members that cannot train together: who is in which group, their runs, and how what was stopped goes on."""
 
 import json
+import shutil
+import signal
 
+import numpy as np
 import pytest
 
-from helpers.runs import TINY, assert_same_weights, flags, metrics_of, prudent, tree
+from helpers.runs import TINY, assert_same_weights, flags, metrics_of, prudent, tree, write_log
 from prudent import algorithms, checkpoint, groups, train
 from prudent import members as grids
 from prudent.errors import ConfigError
@@ -145,10 +148,10 @@ def test_what_was_stopped_goes_on_whichever_group_was_under_way(begin, monkeypat
 def test_a_group_that_fails_leaves_the_others_to_train(begin, monkeypatch, capsys):
     resume = train.resume
 
-    def failing(folder, **words):
+    def failing(folder, *words, **named):
         if folder.name == NAMES[0]:
             raise error
-        return resume(folder, **words)
+        return resume(folder, *words, **named)
 
     for error in (ConfigError("it has diverged"), RuntimeError("out of\nmemory"), MemoryError()):
         told = " ".join(str(error).split()) or "MemoryError"
@@ -159,7 +162,7 @@ def test_a_group_that_fails_leaves_the_others_to_train(begin, monkeypatch, capsy
         errors = capsys.readouterr().err.splitlines()
         assert errors == [
             f"group {NAMES[0]} failed: {told}",
-            f"prudent: 1 of 2 groups failed: {NAMES[0]}; go on with: prudent train --resume {out}",
+            f"prudent: 1 of 2 groups failed, as said above: {NAMES[0]}",
         ]
         assert checkpoint.load(out / NAMES[1])[0].state.step == 20
         assert (out / NAMES[1] / "report.html").exists()
@@ -170,10 +173,10 @@ def test_the_time_limit_is_for_all_groups(begin, monkeypatch, capsys):
     clock = iter(range(0, 6000, 60))
     monkeypatch.setattr(groups.time, "monotonic", lambda: float(next(clock)))
     given = []
-    monkeypatch.setattr(train, "resume", lambda _run, max_minutes, **_: given.append(max_minutes))
+    monkeypatch.setattr(train, "resume", lambda *_, max_minutes, **__: given.append(max_minutes))
     code, out = begin("--max-minutes", 1.5)
     assert (code, given) == (130, [0.5])
-    said = f"stopped before this group, after the 1.5 minutes of max_minutes; go on with: prudent train --resume {out}"
+    said = f"stopped before this group after the minutes of max_minutes; go on with: prudent train --resume {out}"
     assert said in capsys.readouterr().err
     assert prudent("train", "--resume", out, "--max-minutes", 9) == 0
     assert given == [0.5, 8, 7]
@@ -226,7 +229,57 @@ def test_the_folder_is_refused_where_one_run_is_wanted(begin, capsys):
         assert f"{out} holds a run for each of {' '.join(NAMES)}: name one of them" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["{", '{"groups": 3}', '{"groups": ["../else"]}', '{"groups": [1]}'])
+@pytest.mark.usefixtures("quick_report")
+@pytest.mark.parametrize("when", ["begin", "support"])
+def test_a_signal_that_no_training_is_there_to_heed_stops_before_the_next_group(begin, monkeypatch, capsys, when):
+    """While folders are made, and behind a group's last step."""
+    signalled, module = [], {"begin": train, "support": train.supported}[when]
+    name = {"begin": "begin", "support": "write"}[when]
+    real = getattr(module, name)
+
+    def raising(*words):
+        if not signalled:
+            signalled.append(signal.raise_signal(signal.SIGTERM))
+        return real(*words)
+
+    monkeypatch.setattr(module, name, raising)
+    code, out = begin()
+    assert code == 130
+    said = f"stopped before this group by SIGTERM; go on with: prudent train --resume {out}"
+    assert said in capsys.readouterr().err
+    steps = [len(checkpoint.steps(out / name)) for name in NAMES]
+    assert steps == ([0, 0] if when == "begin" else [2, 0])
+    assert prudent("train", "--resume", out) == 0
+    assert {checkpoint.load(out / name)[0].state.step for name in NAMES} == {20}
+
+
+@pytest.mark.usefixtures("quick_report")
+def test_what_cannot_go_on_is_refused_before_any_group_trains(begin, log, capsys):
+    _, out = begin()
+    other = write_log(log.with_name("other.npz"), rewards=np.ones(240, np.float32))
+    log.unlink()
+    (out / NAMES[1] / "status.json").unlink()
+    before = tree(out)
+    for words, message in (
+        ([], "no such file"),
+        ([other], "was trained on other data"),
+        ([other, "--device", "cuda:99"], "was trained on other data"),
+        (["--steps", 30], "no such file"),
+    ):
+        capsys.readouterr()
+        assert prudent("train", "--resume", out, *words) == 2, words
+        errors = capsys.readouterr().err.splitlines()
+        assert len(errors) == 1, errors
+        assert message in errors[0]
+        assert tree(out) == before, words
+    shutil.rmtree(out / NAMES[1])
+    assert prudent("train", "--resume", out) == 2
+    assert f"{out / NAMES[1]} is not a run folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", ["{", '{"groups": 3}', '{"groups": []}', '{"groups": ["../else"]}', '{"groups": [1]}']
+)
 def test_a_damaged_index_is_told(tmp_path, content, capsys):
     (tmp_path / groups.INDEX).write_text(content)
     assert prudent("train", "--resume", tmp_path) != 0

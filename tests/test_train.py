@@ -577,7 +577,7 @@ def test_a_run_in_another_thread_needs_no_signals(log, tmp_path):
 def test_the_first_signal_asks_and_the_second_acts():
     found = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
-        with recording._stop_requests() as requests:
+        with recording.stop_requests() as requests:
             os.kill(os.getpid(), signal.SIGINT)
             assert requests == [signal.SIGINT]
             with pytest.raises(KeyboardInterrupt):

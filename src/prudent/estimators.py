@@ -103,8 +103,8 @@ class Agent:
     def fit(self, dataset: Dataset, steps: int = 100_000, out: Path | str | None = None, **options: Any) -> Self:
         """Train from the start for ``steps`` steps.
 
-        With ``out`` a complete run folder is left there; ``options`` are then fields of
-        :class:`prudent.loop.Options` (``env``, ``eval_every``, ...).
+        With ``out`` a complete run folder is left there. ``options`` are fields of :class:`prudent.loop.Options`
+        (``env``, ``eval_every``, ...), without ``out`` only ``threads`` and ``tf32``.
 
         Raises:
             PrudentError: data, settings and environment do not fit each other, or ``out`` is taken.

@@ -100,8 +100,8 @@ def _takes(action: argparse.Action, word: str, values: int) -> bool:
 
 
 def _may_be_data(word: str) -> bool:
-    """Whether a word may name data: it has what a path or a dataset's name has, or is there."""
-    return any(mark in word for mark in "./\\:-") or Path(word).exists()
+    """Whether a word may name data: it has what a path or a dataset's name has and is no number, or it is there."""
+    return Path(word).exists() or (any(mark in word for mark in "./\\:-") and not _is_number(word))
 
 
 def _with_dashes(word: str) -> str:

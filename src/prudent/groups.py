@@ -6,19 +6,21 @@ trains, so that what was stopped goes on, whichever was under way.
 
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prudent import report, runs, train
+from prudent import loop, report, runs, train
 from prudent.data import Dataset
 from prudent.ended import goes_on
 from prudent.errors import PrudentError
 from prudent.loop import Options
 from prudent.members import Group
 from prudent.recorder import Interrupted
+from prudent.recording import stop_requests
 
 INDEX = "groups.json"
 
@@ -36,19 +38,22 @@ def start(
     runs.check_free(folder)
     # Aside, so that the folder is there with all of its groups or not at all.
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        with goes_on(f"nothing has trained yet, {folder} is not there: start anew"):
-            told = [train.begin(dataset, algorithm, one.members, options, aside / one.name, sources) for one in groups]
-            runs.write_json(aside / INDEX, {"groups": [group.name for group in groups]})
-            if folder.exists():
-                folder.rmdir()  # an empty one, which may be named
-            aside.rename(folder)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    for line in told[0]:
-        print(line)
-    resume(folder, dataset=dataset)
+    with stop_requests():
+        try:
+            with goes_on(f"nothing has trained yet, {folder} is not there: start anew"):
+                told = [
+                    train.begin(dataset, algorithm, one.members, options, aside / one.name, sources) for one in groups
+                ]
+                runs.write_json(aside / INDEX, {"groups": [group.name for group in groups]})
+                if folder.exists():
+                    folder.rmdir()  # an empty one, which may be named
+                aside.rename(folder)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        for line in told[0]:
+            print(line)
+        resume(folder, dataset=dataset)
 
 
 def is_in(folder: Path) -> bool:
@@ -63,51 +68,66 @@ def runs_of(folder: Path) -> dict[str, Path]:
         PrudentError: what says so is damaged.
     """
     found = runs.read_json(folder / INDEX).get("groups")
-    if not isinstance(found, list) or not all(isinstance(name, str) and Path(name).name == name for name in found):
+    names = found if isinstance(found, list) else []
+    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
         raise PrudentError(f"{folder / INDEX} is damaged: no list of groups")
-    return {name: folder / name for name in found}
+    return {name: folder / name for name in names}
 
 
-def resume(folder: Path, dataset: Dataset | None = None, max_minutes: float | None = None, **changed: Any) -> None:
+def resume(
+    folder: Path,
+    dataset: Dataset | None = None,
+    steps: int | None = None,
+    max_minutes: float | None = None,
+    **changed: Any,
+) -> None:
     """Go on with each group as :func:`prudent.train.resume` does, then show all of them in each one's report.
 
     A group that fails leaves the others to train. ``max_minutes``, or those the groups began with, are for all of them.
 
     Raises:
         Interrupted: a signal or the time limit stopped one, after saving.
-        PrudentError: some failed; what each failed of has been said.
+        PrudentError: a run is not there or may not be written to, its data are not there, or some failed; what each
+            failed of has been said.
     """
     of, began = runs_of(folder), time.monotonic()
     advice, failed = train.RESUMES.format(folder), []
-    for name, run in of.items():
-        print(f"group {name}")
-        try:
-            left = _minutes_left(run, max_minutes, began, advice)
-            train.resume(run, dataset=dataset, advice=advice, max_minutes=left, **changed)
-        except Interrupted:
-            raise
-        # RuntimeError is how PyTorch says that the accelerator's memory is full.
-        except (PrudentError, OSError, MemoryError, RuntimeError) as error:
-            failed.append(name)
-            why = " ".join(str(error).split()) or type(error).__name__
-            print(f"group {name} failed: {why}", file=sys.stderr)
-    finished = {name: run for name, run in of.items() if name not in failed}
-    for name, run in finished.items():
-        report.write_report(run, {other: path for other, path in finished.items() if other != name})
+    going = [name for name, run in of.items() if steps is not None or not _finished(run)]
+    for name in going:
+        train.check_writable(of[name])
+        dataset = train.dataset_of(of[name], runs.read_run(of[name]), dataset)
+    if changed.get("device") is not None:
+        loop.choose_device(changed["device"])
+    with stop_requests() as requests:
+        for name, run in of.items():
+            print(f"group {name}")
+            left = _minutes_left(run, max_minutes, began) if name in going else None
+            if requests or (left is not None and left <= 0):
+                why = f"by {signal.Signals(requests[0]).name}" if requests else "after the minutes of max_minutes"
+                raise Interrupted(f"stopped before this group {why}; {advice}")
+            try:
+                train.resume(run, steps, dataset, max_minutes=left, advice=advice, **changed)
+            except Interrupted:
+                raise
+            # RuntimeError is how PyTorch says that the accelerator's memory is full.
+            except (PrudentError, OSError, MemoryError, RuntimeError) as error:
+                failed.append(name)
+                why = " ".join(str(error).split()) or type(error).__name__
+                print(f"group {name} failed: {why}", file=sys.stderr)
+    whole = {name: run for name, run in of.items() if name not in failed}
+    for name, run in whole.items():
+        report.write_report(run, {other: path for other, path in whole.items() if other != name})
     if failed:
-        raise PrudentError(f"{len(failed)} of {len(of)} groups failed: {', '.join(failed)}; {advice}")
+        raise PrudentError(f"{len(failed)} of {len(of)} groups failed, as said above: {', '.join(failed)}")
 
 
-def _minutes_left(run: Path, max_minutes: float | None, began: float, advice: str) -> float | None:
-    """Of the limit that was asked for, or that the run began with; none where there is none.
+def _finished(run: Path) -> bool:
+    runs.read_run(run)
+    status = run / "status.json"
+    return status.is_file() and runs.read_json(status).get("state") == "finished"
 
-    Raises:
-        Interrupted: nothing is.
-    """
+
+def _minutes_left(run: Path, max_minutes: float | None, began: float) -> float | None:
+    """Of the limit that was asked for, or that the run began with; none where there is none."""
     limit = max_minutes if max_minutes is not None else runs.read_run(run)["train"].get("max_minutes")
-    if limit is None:
-        return None
-    left = limit - (time.monotonic() - began) / 60
-    if left <= 0:
-        raise Interrupted(f"stopped before this group, after the {limit:g} minutes of max_minutes; {advice}")
-    return left
+    return None if limit is None else limit - (time.monotonic() - began) / 60

@@ -50,6 +50,8 @@ class Options:
             raise ConfigError(f"divergence_factor must be above 0, got {self.divergence_factor:g}")
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise ConfigError(f"max_minutes must be above 0, got {self.max_minutes:g}")
+        if not isinstance(self.tf32, bool):
+            raise ConfigError(f"tf32 must be True or False, got {self.tf32!r}")
         if self.video and self.env is None:
             raise ConfigError("video needs an environment to film: give env")
 

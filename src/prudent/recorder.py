@@ -109,7 +109,7 @@ class Recorder(Observer):
             raise Interrupted(f"stopped by {signal.Signals(self.requests[0]).name} at step {step}")
         limit = self.options.max_minutes
         if limit is not None and time.monotonic() - self.began_at >= 60 * limit:
-            raise Interrupted(f"stopped at step {step}, after the {limit:g} minutes of max_minutes")
+            raise Interrupted(f"stopped at step {step}, after the {limit:.3g} minutes of max_minutes")
 
     def flush(self, step: int) -> None:
         """Write the means of the metrics since the last time."""

@@ -41,7 +41,7 @@ def record(
         PrudentError: every member has diverged, or the last checkpoint or the report cannot be written.
     """
     with ExitStack() as stack:
-        requests = stack.enter_context(_stop_requests())
+        requests = stack.enter_context(stop_requests())
         log = stack.enter_context(loggers.available_loggers(folder, population.names, resume_at))
         progress = stack.enter_context(Progress(options.steps, population.state.step))
         guard = Guard(population, options, largest_value(population, dataset))
@@ -90,9 +90,19 @@ def _report_if_possible(folder: Path) -> None:
         report.write_report(folder)
 
 
+_collecting: list[list[int]] = []
+"""The list of the requests that are being collected, if any are."""
+
+
 @contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """Collects the first of the signals in :data:`STOPPED_BY`; a second one acts as it always did: at once."""
+def stop_requests() -> Iterator[list[int]]:
+    """Collects the first of the signals in :data:`STOPPED_BY`; a second one acts as it always did: at once.
+
+    Within another of these it is the other one's list, so that no request is forgotten between two trainings.
+    """
+    if _collecting:
+        yield _collecting[-1]
+        return
     received: list[int] = []
     previous: dict[int, Any] = {}
 
@@ -110,7 +120,9 @@ def _stop_requests() -> Iterator[list[int]]:
     except ValueError:
         # Only the main thread may set handlers; a run in another thread is stopped by its owner.
         previous.clear()
+    _collecting.append(received)
     try:
         yield received
     finally:
+        _collecting.clear()
         restore()

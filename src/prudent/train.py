@@ -167,8 +167,7 @@ def resume(
     asked = from_json(Options, settings)
     options = replace(asked, **{name: v for name, v in changed.items() if v is not None})
     chosen = prepare_process(options)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError(f"{folder} may not be written to: mend its permissions, or copy it and resume the copy")
+    check_writable(folder)
     with runs.locked(folder):
         files.clear_leftovers(folder)
         population, extra, start = None, {}, None
@@ -198,6 +197,16 @@ def resume(
         advice = advice or RESUMES.format(folder)
         with goes_on(advice):
             return _run(population, dataset, options, folder, advice, extra, -1 if start is None else start)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a run folder that nothing can be added to.
+
+    Raises:
+        ConfigError: this is one.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{folder} may not be written to: mend its permissions, or copy it and resume the copy")
 
 
 def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None) -> Dataset:

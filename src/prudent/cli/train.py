@@ -55,8 +55,13 @@ def _resume(words: list[str]) -> None:
 
 
 def _finished(folders: Iterable[Path]) -> None:
+    from prudent import runs
+
     for folder in folders:
-        print(f"finished: {folder / 'report.html'}")
+        path = folder / "evaluation.json"
+        best = runs.read_json(path).get("best") if path.is_file() else None
+        told = f" (best return {best['return']:.4g}, at step {best['step']})" if best else ""
+        print(f"finished: {folder / 'report.html'}{told}")
 
 
 def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> None:
