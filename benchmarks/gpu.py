@@ -133,10 +133,11 @@ def steps_of(config: cql.Config, members: int, device: torch.device, way: str, t
     return lambda calls: measure(calls) / count
 
 
-def rates(device: torch.device) -> dict[str, float]:
+def rates(device: torch.device, small: bool) -> dict[str, float]:
     """What the device reaches here: TFLOP/s of the work item's products by precision, TB/s of a copy."""
-    left, right = torch.randn(2, 7936, 256, device=device), torch.randn(2, 256, 256, device=device)
-    flops, large = 2 * 2 * 7936 * 256 * 256, torch.randn(1 << 26, device=device)
+    rows, size = (64, 1 << 10) if small else (7936, 1 << 26)
+    left, right = torch.randn(2, rows, 256, device=device), torch.randn(2, 256, 256, device=device)
+    flops, large = 2 * 2 * rows * 256 * 256, torch.randn(size, device=device)
     found = {}
     for name, tf32 in PRECISIONS.items():
         loop.prepare_process(loop.Options(device=str(device), tf32=tf32))
@@ -171,7 +172,7 @@ def measure(
 ) -> tuple[dict[str, Any], list[str]]:
     """All of it, in turn, and lines that tell it."""
     small = {"hidden": (64, 64), "n_actions": 2} if settings.small else {}
-    found: dict[str, Any] = {"rates": rates(device)}
+    found: dict[str, Any] = {"rates": rates(device, settings.small)}
     lines = [
         f"  {name}: {value:.3g} {'TB/s' if name == 'copy' else 'TFLOP/s'}" for name, value in found["rates"].items()
     ]

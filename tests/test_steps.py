@@ -205,9 +205,9 @@ def test_sums_of_a_replay_outlive_the_next_one(recorded):
 def test_more_kinds_of_runs_than_are_kept(recorded, dataset):
     """With a period of 11 there are as many kinds of runs of 20 steps."""
     population, taken, graphs, _ = recorded(algorithm="cql", n_actions=2, actor_period=11)
-    all_of(taken, population, 40 * LONGEST)
+    all_of(taken, population, 22 * LONGEST)
     assert len(graphs.lengths) == MOST
-    expected, _ = plainly(dataset, 40 * LONGEST, algorithm="cql", n_actions=2, actor_period=11)
+    expected, _ = plainly(dataset, 22 * LONGEST, algorithm="cql", n_actions=2, actor_period=11)
     assert_same(state_of(population), state_of(expected))
 
 
