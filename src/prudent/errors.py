@@ -15,3 +15,13 @@ class DataError(PrudentError):
 
 class ConfigError(PrudentError):
     """A setting that does not exist or does not fit."""
+
+
+FAILURES = (PrudentError, OSError, MemoryError, RuntimeError)
+"""How one training of several may fail and leave the others to go on; RuntimeError is how PyTorch says that the
+accelerator's memory is full."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an exception says, without line breaks; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -16,7 +16,7 @@ from typing import Any
 from prudent import loop, report, runs, train
 from prudent.data import Dataset
 from prudent.ended import goes_on
-from prudent.errors import PrudentError
+from prudent.errors import FAILURES, PrudentError, in_one_line
 from prudent.loop import Options
 from prudent.members import Group
 from prudent.recorder import Interrupted
@@ -92,16 +92,19 @@ def resume(
     """
     of, began = runs_of(folder), time.monotonic()
     advice, failed = train.RESUMES.format(folder), []
-    going = [name for name, run in of.items() if steps is not None or not _finished(run)]
+    stored = {name: runs.read_run(run) for name, run in of.items()}
+    going = [name for name, run in of.items() if steps is not None or not runs.is_finished(run)]
     for name in going:
         train.check_writable(of[name])
-        dataset = train.dataset_of(of[name], runs.read_run(of[name]), dataset)
+        dataset = train.dataset_of(of[name], stored[name], dataset)
     if changed.get("device") is not None:
         loop.choose_device(changed["device"])
     with stop_requests() as requests:
         for name, run in of.items():
             print(f"group {name}")
-            left = _minutes_left(run, max_minutes, began) if name in going else None
+            limit = stored[name]["train"].get("max_minutes") if max_minutes is None else max_minutes
+            # A group that is finished only says so.
+            left = None if limit is None or name not in going else limit - (time.monotonic() - began) / 60
             if requests or (left is not None and left <= 0):
                 why = f"by {signal.Signals(requests[0]).name}" if requests else "after the minutes of max_minutes"
                 raise Interrupted(f"stopped before this group {why}; {advice}")
@@ -109,25 +112,11 @@ def resume(
                 train.resume(run, steps, dataset, max_minutes=left, advice=advice, **changed)
             except Interrupted:
                 raise
-            # RuntimeError is how PyTorch says that the accelerator's memory is full.
-            except (PrudentError, OSError, MemoryError, RuntimeError) as error:
+            except FAILURES as error:
                 failed.append(name)
-                why = " ".join(str(error).split()) or type(error).__name__
-                print(f"group {name} failed: {why}", file=sys.stderr)
+                print(f"group {name} failed: {in_one_line(error)}", file=sys.stderr)
     whole = {name: run for name, run in of.items() if name not in failed}
     for name, run in whole.items():
         report.write_report(run, {other: path for other, path in whole.items() if other != name})
     if failed:
         raise PrudentError(f"{len(failed)} of {len(of)} groups failed, as said above: {', '.join(failed)}")
-
-
-def _finished(run: Path) -> bool:
-    runs.read_run(run)
-    status = run / "status.json"
-    return status.is_file() and runs.read_json(status).get("state") == "finished"
-
-
-def _minutes_left(run: Path, max_minutes: float | None, began: float) -> float | None:
-    """Of the limit that was asked for, or that the run began with; none where there is none."""
-    limit = max_minutes if max_minutes is not None else runs.read_run(run)["train"].get("max_minutes")
-    return None if limit is None else limit - (time.monotonic() - began) / 60

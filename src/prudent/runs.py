@@ -78,6 +78,16 @@ def write_json(path: Path, content: Mapping[str, Any], durable: bool = True) -> 
     files.replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), durable)
 
 
+def is_finished(run: Path) -> bool:
+    """Whether a run says of itself that it has made all of its steps.
+
+    Raises:
+        PrudentError: ``status.json`` is damaged.
+    """
+    status = run / "status.json"
+    return status.is_file() and read_json(status).get("state") == "finished"
+
+
 def write_status(
     run: Path, state: str, step: int, steps: int, message: str = "", incidents: Sequence[Mapping[str, Any]] = ()
 ) -> None:

@@ -231,8 +231,7 @@ def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None)
 
 def _make_sure_finished(folder: Path, step: int) -> None:
     """Bring a run that was killed between its last checkpoint and its report to its end."""
-    status = folder / "status.json"
-    if not status.exists() or runs.read_json(status).get("state") != "finished":
+    if not runs.is_finished(folder):
         runs.write_status(folder, "finished", step, step)
     elif (folder / "report.html").exists():
         return

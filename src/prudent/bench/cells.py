@@ -9,7 +9,7 @@ from prudent import envs, runs, train
 from prudent.algorithms import check_actions
 from prudent.bench.suite import Cell, Data
 from prudent.data import Dataset, load_dataset
-from prudent.errors import ConfigError, DataError, PrudentError
+from prudent.errors import FAILURES, ConfigError, DataError, in_one_line
 from prudent.recorder import Interrupted
 
 COMPLETE, PARTIAL, FAILED, MISSING = "complete", "partial", "failed", "missing"
@@ -152,9 +152,6 @@ def complete(cell: Cell, out: Path, datasets: Datasets) -> Standing:
             train.resume(folder, options.steps, dataset, options.device, options.threads, options.env)
     except Interrupted:
         raise
-    # RuntimeError is how PyTorch says that the accelerator's memory is full.
-    except (PrudentError, OSError, MemoryError, RuntimeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        step = standing(cell, out).step
-        return Standing(FAILED, step, reason)
+    except FAILURES as error:
+        return Standing(FAILED, standing(cell, out).step, in_one_line(error))
     return standing(cell, out)

@@ -163,8 +163,7 @@ def _train(folder: Path, data: Dataset, algorithm: str, members: Sequence[Member
             print(f"training {algorithm}: {len(members)} members, {options.steps:,} steps", flush=True)
             train.train(data, algorithm, members, options, folder)
             return
-        status = folder / "status.json"
-        if status.is_file() and runs.read_json(status).get("state") == "finished":
+        if runs.is_finished(folder):
             return
         print(f"going on with {folder}", flush=True)
         train.resume(folder, options.steps, data, options.device, options.threads)

@@ -12,7 +12,7 @@ from prudent.data.columns import Bound, check_count, counted
 from prudent.data.dataset import Dataset
 from prudent.data.readers import _hdf5, _ipc
 from prudent.data.readers._budget import Budget
-from prudent.errors import DataError
+from prudent.errors import DataError, in_one_line
 
 if TYPE_CHECKING:
     import h5py
@@ -55,7 +55,7 @@ def read(
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{name}: Minari cannot read it ({_line(error)})") from error
+        raise DataError(f"{name}: Minari cannot read it ({in_one_line(error)})") from error
     if not episodes:
         raise DataError(f"{name}: the dataset has no episodes")
     return _assemble(episodes, spaces, name, action_low, action_high)
@@ -95,7 +95,7 @@ def _metadata(folder: Path, name: str) -> dict[str, Any]:
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, MemoryError) as error:
-        raise DataError(f"{name}: metadata.json cannot be read ({_line(error)})") from error
+        raise DataError(f"{name}: metadata.json cannot be read ({in_one_line(error)})") from error
     if not isinstance(metadata, dict):
         raise DataError(f"{name}: metadata.json is not an object")
     for key in ("observation_space", "action_space"):
@@ -122,7 +122,7 @@ def _check_space(text: str, key: str, name: str) -> None:
         space = json.loads(text)
         kind, shape = space["type"], space.get("shape", [])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{name}: {key} in metadata.json cannot be read ({_line(error)})") from error
+        raise DataError(f"{name}: {key} in metadata.json cannot be read ({in_one_line(error)})") from error
     allowed = ("Box",) if key == "observation_space" else ("Box", "Discrete")
     if kind not in allowed:
         raise DataError(f"{name}: {key} is a {kind}, only {' and '.join(allowed)} can be read")
@@ -268,7 +268,3 @@ def _masks(episodes: list[dict[str, np.ndarray]], name: str) -> dict[str, np.nda
         "mask": np.concatenate([e["masks"][:-1] for e in episodes]),
         "next_mask": np.concatenate([e["masks"][1:] for e in episodes]),
     }
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -14,7 +14,7 @@ from prudent.data.dataset import Dataset
 from prudent.data.readers import _keys
 from prudent.data.readers._budget import Budget
 from prudent.data.readers._episodes import Dones, note_on_equal_lengths, refuse_idle, settle
-from prudent.errors import DataError
+from prudent.errors import DataError, in_one_line
 
 _HEADER_BYTES = 10_000
 REQUIRED = ("observations", "actions", "rewards", "next_observations")
@@ -194,10 +194,10 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         OverflowError,
         tokenize.TokenError,
     ) as error:
-        raise DataError(f"{path.name}: a truncated or damaged npz file ({_line(error)})") from error
+        raise DataError(f"{path.name}: a truncated or damaged npz file ({in_one_line(error)})") from error
     except Exception as error:
         if type(error).__module__ in ("zlib", "lzma"):
-            raise DataError(f"{path.name}: a damaged npz file ({_line(error)})") from error
+            raise DataError(f"{path.name}: a damaged npz file ({in_one_line(error)})") from error
         raise
     return table, there
 
@@ -250,7 +250,3 @@ def _header(stream: IO[bytes], key: str, name: str) -> tuple[tuple[int, ...], np
     else:
         raise DataError(f"{name}: {key} is an npy array of version {version}, only 1.0 and 2.0 hold plain numbers")
     return shape, dtype
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
