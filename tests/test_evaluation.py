@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from helpers.toys import FIGURES, Constants
-from prudent import evaluation
 from prudent.evaluate import evaluate, evaluate_both
+from prudent.members import settings_of
 
 TOY = "prudent/Toy-v0"
 
@@ -100,7 +100,7 @@ def test_select_makes_the_summary_of_one_setting():
     ],
 )
 def test_members_of_a_setting_differ_only_in_their_seed(names, groups):
-    assert evaluation.settings_of(names) == groups
+    assert settings_of(names) == groups
 
 
 def test_each_setting_has_figures_of_its_own():

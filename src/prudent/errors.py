@@ -25,3 +25,7 @@ accelerator's memory is full."""
 def in_one_line(error: BaseException) -> str:
     """What an exception says, without line breaks; its kind where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
+    """A signal or the time limit asked the run to stop; it saves first."""

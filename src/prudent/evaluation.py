@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from prudent import statistics
+from prudent.members import settings_of
 
 COLUMNS = ("returns", "lengths", "truncated", "realized", "continuation", "tail_weight")
 """The columns (P, K) that every evaluation has."""
@@ -106,22 +106,6 @@ class Evaluation:
             if known.all():
                 figures["lower_bound_share"] = float((self.predicted <= self.realized).mean())
         return figures
-
-
-ALL_SEEDS = "all seeds"
-"""The setting of members that have no name but their seed."""
-
-
-def settings_of(names: Sequence[str]) -> dict[str, list[int]]:
-    """Indices of the members that differ in nothing but their seed, by what their names have in common.
-
-    ``{"alpha=1": [0, 1], "alpha=5": [2, 3]}``, in the order of the members; :data:`ALL_SEEDS` where nothing is left.
-    """
-    groups: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        common = re.sub(r"(^|,)\s*seed=[^,]*", "", name).strip(", ")
-        groups.setdefault(common or ALL_SEEDS, []).append(index)
-    return groups
 
 
 @dataclass(frozen=True, eq=False)

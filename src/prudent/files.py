@@ -83,3 +83,12 @@ def clear_leftovers(folder: Path) -> None:
     for leftover in folder.glob(".*.tmp"):
         if leftover.is_file():
             leftover.unlink(missing_ok=True)
+
+
+def human(count: float) -> str:
+    """A number of bytes for people: ``human(2048) == "2.0 KiB"``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

@@ -16,10 +16,9 @@ from typing import Any
 from prudent import loop, report, runs, train
 from prudent.data import Dataset
 from prudent.ended import goes_on
-from prudent.errors import FAILURES, PrudentError, in_one_line
+from prudent.errors import FAILURES, Interrupted, PrudentError, in_one_line
 from prudent.loop import Options
 from prudent.members import Group
-from prudent.recorder import Interrupted
 from prudent.recording import stop_requests
 
 INDEX = "groups.json"

@@ -10,8 +10,8 @@ import torch
 
 from prudent.allocator import keep_freed_memory
 from prudent.data import Dataset
-from prudent.data.readers._budget import human
 from prudent.errors import ConfigError
+from prudent.files import human
 from prudent.population import Population
 from prudent.steps import Steps
 from prudent.training_data import TrainingData

@@ -1,6 +1,7 @@
 """Who trains together: seeds x hyperparameters, each member with its own settings and name."""
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -109,3 +110,19 @@ def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[st
         else:
             single[name] = value
     return from_json(type(base), {f.name: getattr(base, f.name) for f in fields(base)} | single), lists
+
+
+ALL_SEEDS = "all seeds"
+"""The setting of members that have no name but their seed."""
+
+
+def settings_of(names: Sequence[str]) -> dict[str, list[int]]:
+    """Indices of the members that differ in nothing but their seed, by what their names have in common.
+
+    ``{"alpha=1": [0, 1], "alpha=5": [2, 3]}``, in the order of the members; :data:`ALL_SEEDS` where nothing is left.
+    """
+    groups: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        common = re.sub(r"(^|,)\s*seed=[^,]*", "", name).strip(", ")
+        groups.setdefault(common or ALL_SEEDS, []).append(index)
+    return groups

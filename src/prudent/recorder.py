@@ -12,18 +12,15 @@ import torch
 from torch import Tensor
 
 from prudent import checkpoint, envs, evaluate, evaluation, files, loggers, runs, video
-from prudent.errors import PrudentError
+from prudent.errors import Interrupted, PrudentError
 from prudent.guard import Guard, Incident
 from prudent.loop import Observer, Options
+from prudent.members import settings_of
 from prudent.population import Population
 from prudent.progress import Progress
 from prudent.types import Metrics, Totals
 
 T = TypeVar("T")
-
-
-class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
-    """A signal or the time limit asked the run to stop; it saves first."""
 
 
 class Recorder(Observer):
@@ -48,7 +45,7 @@ class Recorder(Observer):
         self.population, self.options, self.folder = population, options, folder
         self.log, self.progress, self.guard, self.requests = log, progress, guard, requests
         self.clock, self.began_at, self.reached = _Clock(), time.monotonic(), population.state.step
-        self.settings = evaluation.settings_of(population.names)
+        self.settings = settings_of(population.names)
         self.best: tuple[float, int, int] | None = None  # mean return, step, index of the setting
         self.incidents: list[dict[str, Any]] = []
         self.told: set[str] = set()

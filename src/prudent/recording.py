@@ -10,12 +10,12 @@ from torch import Tensor
 
 from prudent import files, loggers, report
 from prudent.data import Dataset
-from prudent.errors import PrudentError
+from prudent.errors import Interrupted, PrudentError
 from prudent.guard import Guard, largest_value
 from prudent.loop import Options
 from prudent.population import Population
 from prudent.progress import Progress
-from prudent.recorder import Interrupted, Recorder
+from prudent.recorder import Recorder
 
 STOPPED_BY = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 """Ctrl-C, and what schedulers send before they take a machine away (SIGUSR1 by arrangement; Windows has none)."""

@@ -18,7 +18,6 @@ from prudent import runs
 from prudent.coverage import action_table, diverged
 from prudent.data import Dataset
 from prudent.data.columns import counted
-from prudent.data.units import units
 from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.neighbours import Neighbourhood
 from prudent.ope import policy as policies
@@ -128,7 +127,7 @@ def _check(agent: Any, dataset: Dataset) -> tuple[str, ...]:
 
 def _folds(dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
     """The fold of each episode, (episodes,): as many of the units in each, in random order."""
-    unit, what = units(dataset)
+    unit, what = dataset.units()
     count = int(unit.max()) + 1
     if count < 2:
         raise DataError(

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from prudent.data import Dataset
-from prudent.data.readers._budget import human
 from prudent.data.row_files import READERS, RowFile, is_plain
 from prudent.data.shards import is_mapped
+from prudent.files import human
 from prudent.prefetch import Prefetcher
 from prudent.rng import MemberRng
 from prudent.scaling import Scaling

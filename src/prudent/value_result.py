@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from prudent import ope
-from prudent.evaluation import ALL_SEEDS, settings_of
+from prudent.members import ALL_SEEDS, settings_of
 from prudent.ope import Estimate, OffPolicyValue
 from prudent.ope.value import UNSEEN, worth_told
 

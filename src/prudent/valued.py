@@ -18,7 +18,7 @@ import torch
 from prudent import ope
 from prudent.data import Dataset
 from prudent.errors import ConfigError
-from prudent.evaluation import settings_of
+from prudent.members import settings_of
 from prudent.ope import policy as policies
 from prudent.ope.episodes import check_rewards
 from prudent.ope.policy import Policy

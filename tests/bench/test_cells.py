@@ -12,7 +12,7 @@ from helpers.runs import columns, tree, write_log
 from helpers.suites import OTHER, TOY, change, run
 from prudent import bench, guard, recorder, runs, train
 from prudent.bench import cells
-from prudent.errors import ConfigError, DataError
+from prudent.errors import ConfigError, DataError, Interrupted
 
 pytest_plugins = ["helpers.suite_fixtures"]
 
@@ -44,7 +44,7 @@ def test_a_stopped_cell_goes_on(toy, trained, monkeypatch):
 
     stopped = []
     monkeypatch.setattr(recorder.Recorder, "stepped", stop)
-    with pytest.raises(recorder.Interrupted, match="log/bc stopped by SIGINT at step 13; the same command goes on"):
+    with pytest.raises(Interrupted, match="log/bc stopped by SIGINT at step 13; the same command goes on"):
         run(suite)
     plan = bench.plan(suite, Path("out"), suite.choose()).splitlines()[2:]
     assert [" ".join(line.split()) for line in plan] == ["log/bc 2 20 partial at step 13", "log/cql 2 20 missing"]

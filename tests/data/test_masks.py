@@ -219,7 +219,7 @@ def test_joining_keeps_masks_and_fills_where_there_were_none():
         assert joined.extra["mask"].sum() == data.extra["mask"].sum() + 5 * ROWS
         assert any("every action counts as allowed" in note for note in joined.notes)
     more = build(extra={}, n_actions=6, name="more")
-    assert "dataset has masks of 5 actions, more has 6" in complaint(Dataset.join, [data, more])
+    assert "dataset has masks of 5 actions, but there are 6 actions in all" in complaint(Dataset.join, [data, more])
 
 
 def test_a_next_mask_of_another_row_is_found():

@@ -10,9 +10,8 @@ import pytest
 import prudent as package
 from helpers.runs import prudent, tree
 from prudent import TuneResult, checkpoint, ope, tune
-from prudent.errors import ConfigError, PrudentError
+from prudent.errors import ConfigError, Interrupted, PrudentError
 from prudent.ope import known
-from prudent.recorder import Interrupted
 from prudent.tuning import candidates, plan, run
 from prudent.tuning.result import order
 from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING

@@ -9,8 +9,7 @@ from prudent.bench import results
 from prudent.bench.cells import COMPLETE, FAILED, Datasets, Standing, complete, standing
 from prudent.bench.suite import Cell, Suite, load, parse, shipped
 from prudent.ended import goes_on
-from prudent.errors import ConfigError
-from prudent.recorder import Interrupted
+from prudent.errors import ConfigError, Interrupted
 from prudent.report.comparison import draw
 from prudent.tables import text_table
 

@@ -9,8 +9,7 @@ from prudent import envs, runs, train
 from prudent.algorithms import check_actions
 from prudent.bench.suite import Cell, Data
 from prudent.data import Dataset, load_dataset
-from prudent.errors import FAILURES, ConfigError, DataError, in_one_line
-from prudent.recorder import Interrupted
+from prudent.errors import FAILURES, ConfigError, DataError, Interrupted, in_one_line
 
 COMPLETE, PARTIAL, FAILED, MISSING = "complete", "partial", "failed", "missing"
 

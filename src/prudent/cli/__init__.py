@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from prudent.errors import ConfigError, PrudentError
+from prudent.errors import ConfigError, Interrupted, PrudentError
 
 INTERRUPTED = 130
 """Exit code of a run that a signal or its time limit stopped, after saving."""
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if own:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
     except PrudentError as error:
-        _end(_exit_code(error), str(error))
+        _end(INTERRUPTED if isinstance(error, Interrupted) else 2, str(error))
     except BrokenPipeError:
         # The reader of our output went away (| head). Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,12 +90,6 @@ def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
 def _end(code: int, text: str) -> NoReturn:
     print(f"prudent: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(code)
-
-
-def _exit_code(error: PrudentError) -> int:
-    # Looked up, not imported: nothing can have been interrupted before training was there.
-    recorder = sys.modules.get("prudent.recorder")
-    return INTERRUPTED if recorder is not None and isinstance(error, recorder.Interrupted) else 2
 
 
 def _dispatch(words: list[str]) -> None:

@@ -12,7 +12,6 @@ import torch
 
 from prudent.data import columns, masks, returns
 from prudent.data.columns import Bound
-from prudent.data.units import units
 from prudent.errors import DataError
 from prudent.types import Batch, Spec
 
@@ -271,7 +270,7 @@ class Dataset:
         Raises:
             DataError: there are fewer than two episodes (or groups), or the fraction is not inside (0, 1).
         """
-        unit_E, by = units(self)
+        unit_E, by = self.units()
         size_U = np.bincount(unit_E)
         if len(size_U) < 2 or not 0 < fraction < 1:
             raise DataError(f"{self.name}: splitting needs two or more {by}s and 0 < fraction < 1")
@@ -280,6 +279,17 @@ class Dataset:
         cut = int(np.abs(taken_U - fraction * self.n_episodes).argmin()) + 1
         first_E = np.isin(unit_E, order_U[:cut])
         return self.episodes(np.flatnonzero(first_E)), self.episodes(np.flatnonzero(~first_E))
+
+    def units(self) -> tuple[np.ndarray, str]:
+        """The unit of each episode, (episodes,) int64 from 0 on, and what a unit is: ``group`` or ``episode``.
+
+        Units are what may be divided, resampled and counted; none may be torn apart. They are the groups where the
+        dataset has a column ``group``, of which an episode's first row counts, and otherwise the episodes.
+        """
+        column = self.extra.get("group")
+        if column is None:
+            return np.arange(self.n_episodes), "episode"
+        return np.unique(np.asarray(column)[self.episode_bounds[:-1]], return_inverse=True)[1].ravel(), "group"
 
     @staticmethod
     def join(datasets: Sequence["Dataset"], name: str | None = None) -> "Dataset":
@@ -300,9 +310,9 @@ class Dataset:
                 raise DataError(f"{other.name} does not fit {first.name}: it has {spec.against(same)}")
         if len(datasets) == 1:
             return first if name is None else first.relabelled(name=name)
-        datasets, filled = masks.join(datasets, spec.action_size)
-        shared = set.intersection(*(set(d.extra) for d in datasets))
-        dropped = sorted(set().union(*(set(d.extra) for d in datasets)) - shared)
+        extras, filled = masks.join([(d.name, len(d), d.extra) for d in datasets], spec.action_size)
+        shared = set.intersection(*(set(extra) for extra in extras))
+        dropped = sorted(set().union(*(set(extra) for extra in extras)) - shared)
         notes = [f"{d.name}: {note}" for d in datasets for note in d.notes] + filled
         if dropped:
             notes.append(f"columns not in every file were left out: {', '.join(dropped)}")
@@ -312,7 +322,7 @@ class Dataset:
             spec=spec,
             name=name or "+".join(d.name for d in datasets),
             notes=tuple(notes),
-            extra={key: np.concatenate([d.extra[key] for d in datasets]) for key in sorted(shared)},
+            extra={key: np.concatenate([extra[key] for extra in extras]) for key in sorted(shared)},
         )
 
     # --- use ------------------------------------------------------------------------------------------------

@@ -5,15 +5,11 @@ All raise ``DataError``, one line with dataset, key and row. Masks are (rows, n_
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prudent.data.columns import counted
 from prudent.errors import DataError
-
-if TYPE_CHECKING:
-    from prudent.data.dataset import Dataset
 
 KEYS = {"mask": "action_masks", "next_mask": "next_action_masks"}
 """Names of the columns in ``extra``, and in files."""
@@ -100,27 +96,27 @@ def from_file(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarra
     return {"mask": mask, "next_mask": table.get("next_action_masks", np.ones_like(mask))}
 
 
-def join(datasets: Sequence["Dataset"], n_actions: int) -> tuple[list["Dataset"], list[str]]:
-    """The datasets, all with masks if one has them, and a note per dataset that had none and so allows all.
+Extra = Mapping[str, np.ndarray]
+"""The optional columns of a dataset, by name."""
+
+
+def join(parts: Sequence[tuple[str, int, Extra]], n_actions: int) -> tuple[list[Extra], list[str]]:
+    """The extra columns of several datasets, all with masks if one has them, and a note per dataset that had none.
+
+    ``parts`` has the name, the rows and the extra columns of each. A dataset without masks allows every action.
 
     Raises:
         DataError: masks are not of ``n_actions`` columns.
     """
-    from dataclasses import replace
-
-    masked = [d for d in datasets if "mask" in d.extra]
-    if not masked:
-        return list(datasets), []
-    for dataset in masked:
-        width = dataset.extra["mask"].shape[1]
+    widths = [(name, extra["mask"].shape[1]) for name, _, extra in parts if "mask" in extra]
+    for name, width in widths:
         if width != n_actions:
-            largest = max(datasets, key=lambda d: d.spec.action_size)
-            raise DataError(f"{dataset.name} has masks of {width} actions, {largest.name} has {n_actions} actions")
+            raise DataError(f"{name} has masks of {width} actions, but there are {n_actions} actions in all")
     filled, notes = [], []
-    for dataset in datasets:
-        if "mask" not in dataset.extra:
-            every = np.ones((len(dataset), n_actions), dtype=bool)
-            notes.append(f"{dataset.name}: no action masks, so every action counts as allowed there")
-            dataset = replace(dataset, extra={**dataset.extra, "mask": every, "next_mask": every})
-        filled.append(dataset)
+    for name, rows, extra in parts:
+        if widths and "mask" not in extra:
+            every = np.ones((rows, n_actions), dtype=bool)
+            notes.append(f"{name}: no action masks, so every action counts as allowed there")
+            extra = {**extra, "mask": every, "next_mask": every}
+        filled.append(extra)
     return filled, notes

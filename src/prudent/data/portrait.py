@@ -8,7 +8,6 @@ import numpy as np
 
 from prudent.data import scores
 from prudent.data.dataset import Dataset
-from prudent.data.units import units
 
 ENOUGH_EPISODES, ENOUGH_ROWS = 20, 1000
 
@@ -57,7 +56,7 @@ def portrait(dataset: Dataset) -> dict[str, Any]:
         "normalized_score": scores.normalized_score(dataset.name, float(returns.mean())),
         "reward": five_numbers(dataset.reward),
         "actions": _actions(dataset),
-        "groups": None if "group" not in dataset.extra else int(units(dataset)[0].max()) + 1,
+        "groups": None if "group" not in dataset.extra else int(dataset.units()[0].max()) + 1,
         "dt": None if "dt" not in dataset.extra else five_numbers(dataset.extra["dt"]),
         "logged_probabilities": not dataset.extra.keys().isdisjoint(("behavior_log_prob", "behaviour_log_prob")),
         "fingerprint": dataset.fingerprint,

@@ -23,10 +23,10 @@ from prudent.data import index as index_file
 from prudent.data.columns import Bound, bounds, check_bounds
 from prudent.data.dataset import COLUMNS, Dataset
 from prudent.data.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, VERSION
-from prudent.data.readers._budget import human
 from prudent.data.readers.stream import Block
 from prudent.data.writers.d4rl import check_target
 from prudent.errors import DataError
+from prudent.files import human
 from prudent.types import Spec
 
 _FIGURE_DTYPES = {"episode_bounds": "<i8", "episode_returns": "<f8", "followed": "|b1"}

@@ -19,7 +19,6 @@ from torch import Tensor
 from prudent import nn, optim
 from prudent.data import Dataset
 from prudent.data.columns import counted
-from prudent.data.units import units
 from prudent.errors import DataError
 from prudent.ope.calibration import Calibration, expected_calibration_error, transform_error
 from prudent.ope.policy import ROWS
@@ -231,7 +230,7 @@ def _train(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) 
 
 def _split(dataset: Dataset, fold_E: np.ndarray, fold: int, seed: int) -> tuple[Tensor, Tensor]:
     """Rows to fit the model of a fold to, and rows of other units to stop it by; none of the fold itself."""
-    unit_E, _ = units(dataset)
+    unit_E, _ = dataset.units()
     others = np.random.default_rng([seed, fold]).permutation(np.unique(unit_E[fold_E != fold]))
     held = np.isin(unit_E, others[: max(1, len(others) // HELD_OUT)])
     held_R, other_R = held[dataset.episode_of_row], (fold_E != fold)[dataset.episode_of_row]

@@ -15,7 +15,6 @@ from prudent import statistics
 from prudent.data import Dataset
 from prudent.data.audit import reward_constant
 from prudent.data.columns import counted
-from prudent.data.units import units
 from prudent.errors import ConfigError, DataError
 
 
@@ -50,7 +49,7 @@ class Episodes:
     @cached_property
     def unit(self) -> np.ndarray:
         """(E,) int64: which unit each belongs to, see :func:`prudent.data.units.units`."""
-        return units(self.dataset)[0]
+        return self.dataset.units()[0]
 
     @property
     def n_units(self) -> int:
@@ -59,7 +58,7 @@ class Episodes:
     @property
     def by(self) -> str:
         """What a unit is: ``episode`` or ``group``."""
-        return units(self.dataset)[1]
+        return self.dataset.units()[1]
 
     def per_unit(self, influence: np.ndarray) -> np.ndarray:
         """Contributions of episodes (E,) as those of units (U,), whose mean is the same.
@@ -157,7 +156,7 @@ def lay_out(dataset: Dataset, discount: float, least: int = 2) -> Episodes:
             f"{dataset.name}: {counted(len(broken), 'row')} inside episodes do not lead to the next one, the first is "
             f"row {broken[0]}: truncation flags are missing there, or rows stand in no order of time"
         )
-    unit, by = units(dataset)
+    unit, by = dataset.units()
     count = int(unit.max()) + 1
     if count < least:
         remedy = "flag where they end" if by == "episode" else "leave the column group out"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import prudent
 from prudent.report.run import NOTHING
+from prudent.version import __version__
 
 
 def render(template: str, **values: Any) -> str:
@@ -20,7 +20,7 @@ def render(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template(template).render(version=prudent.__version__, **values)
+    return environment.get_template(template).render(version=__version__, **values)
 
 
 def links(folder: Path, names: Iterable[str]) -> list[dict[str, str]]:

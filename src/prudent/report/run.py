@@ -10,8 +10,8 @@ from typing import Any
 
 from prudent import algorithms
 from prudent.errors import DataError
-from prudent.evaluation import ALL_SEEDS, settings_of
 from prudent.loggers import read_metrics
+from prudent.members import ALL_SEEDS, settings_of
 
 Series = dict[int, float]
 """One metric of one member: step -> figure."""

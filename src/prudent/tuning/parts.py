@@ -7,7 +7,6 @@ import numpy as np
 
 from prudent.data import Dataset
 from prudent.data.columns import counted
-from prudent.data.units import units
 from prudent.errors import DataError
 
 EVALUATION, FINAL = 0.1, 0.3
@@ -57,7 +56,7 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
     Raises:
         DataError: there are too few episodes or groups.
     """
-    group_E, by = units(dataset)
+    group_E, by = dataset.units()
     groups, episodes = int(group_E.max()) + 1, dataset.n_episodes
     if episodes < 3 * least:
         raise DataError(

@@ -11,11 +11,10 @@ from typing import Any
 from prudent import checkpoint, envs, runs, train
 from prudent.data import Dataset
 from prudent.ended import goes_on
-from prudent.errors import ConfigError, PrudentError
+from prudent.errors import ConfigError, Interrupted, PrudentError
 from prudent.evaluate import evaluate_both
 from prudent.members import Member
 from prudent.population import Population
-from prudent.recorder import Interrupted
 from prudent.report import tune_report
 from prudent.tuning import picture, plan, verdict
 from prudent.tuning.candidates import diverged, from_bc, from_grid

@@ -4,13 +4,14 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from prudent.data.readers import _parquet
 from prudent.data.readers._budget import Budget
+from prudent.data.readers._damage import guarded, shown
 from prudent.errors import DataError
 
 if TYPE_CHECKING:
@@ -59,29 +60,6 @@ def read_columns(path: Path, kinds: Mapping[str, Kind]) -> "pa.Table":
     # Arrow takes numbers of dictionary entries as they are, also those that point beyond its end.
     guarded(path.name, lambda: table.validate(full=True))
     return table
-
-
-def guarded(name: str, action: Callable[[], Any]) -> Any:
-    """What ``action`` returns, with everything that damaged content raises as one line."""
-    import pyarrow as pa
-
-    try:
-        return action()
-    except DataError:
-        raise
-    except (pa.ArrowException, OSError, EOFError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{name}: a damaged table, or not what it is named ({reason})") from error
-    except Exception as error:
-        if type(error).__module__ == "zlib":
-            raise DataError(f"{name}: a damaged gzip file ({error})") from error
-        raise
-
-
-def shown(text: object) -> str:
-    """A name out of a file, short and without control characters."""
-    full = repr(text)
-    return full if len(full) <= 60 else f"{full[:56]}...'"
 
 
 # --- CSV ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import os
 
 from prudent.errors import DataError
+from prudent.files import human
 
 DEFAULT_BYTES = 4 << 30
 """Declared bytes that one file may ask for, unless ``PRUDENT_MAX_BYTES`` says otherwise."""
@@ -68,12 +69,3 @@ def _number(text: str) -> int:
     if not text.isdecimal():
         raise DataError(f"PRUDENT_MAX_BYTES must be a whole number of bytes, got {text!r}")
     return int(text)
-
-
-def human(count: float) -> str:
-    """A number of bytes for people: ``human(2048) == "2.0 KiB"``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

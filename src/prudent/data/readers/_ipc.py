@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prudent.data.readers._arrow import guarded
 from prudent.data.readers._budget import Budget
+from prudent.data.readers._damage import guarded
 from prudent.errors import DataError
 
 if TYPE_CHECKING:

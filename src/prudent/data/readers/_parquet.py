@@ -44,7 +44,7 @@ def _footer(path: Path) -> bytes:
 
 def names(path: Path) -> list[str]:
     """The top-level columns of the schema."""
-    from prudent.data.readers._arrow import guarded
+    from prudent.data.readers._damage import guarded
 
     def declared() -> list[str]:
         with _open(path) as file:
@@ -83,7 +83,7 @@ def _check_type(found: "pa.DataType", name: str, file: str) -> None:
     )
     inner = found.value_type if pa.types.is_dictionary(found) else found
     if not any(is_kind(inner) for is_kind in plain):
-        from prudent.data.readers._arrow import shown
+        from prudent.data.readers._damage import shown
 
         raise DataError(f"{file}: column {shown(name)} holds {str(found)[:60]}, expected one number or name per row")
 

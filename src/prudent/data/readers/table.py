@@ -11,6 +11,7 @@ from prudent.data import columns
 from prudent.data.columns import Bound, ask_whether_discrete, counted, declared_discrete
 from prudent.data.dataset import Dataset
 from prudent.data.readers import _arrow
+from prudent.data.readers._damage import guarded, shown
 from prudent.data.readers._order import Order, arrange
 from prudent.data.readers.mapping import TableMap, read_map
 from prudent.errors import ConfigError, DataError
@@ -69,7 +70,7 @@ def columns_of(path: Path) -> str:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(_arrow.shown(name) for name in names[:20]) + (", ..." if len(names) > 20 else "")
+    return ", ".join(shown(name) for name in names[:20]) + (", ..." if len(names) > 20 else "")
 
 
 def _require_pyarrow(name: str) -> None:
@@ -92,7 +93,7 @@ def _kinds(roles: TableMap, path: Path) -> dict[str, _arrow.Kind]:
     for role, column in roles.columns():
         if column not in there:
             close = get_close_matches(column, there, n=1)
-            hint = f"did you mean {_arrow.shown(close[0])}?" if close else f"there are {_some(there)}"
+            hint = f"did you mean {shown(close[0])}?" if close else f"there are {_some(there)}"
             raise ConfigError(f"{path.name}: no column {column!r} for {role}; {hint}")
         kind = _KINDS.get(role, "number")
         if kinds.setdefault(column, kind) != kind:
@@ -202,9 +203,9 @@ class _Table:
         if group is not None:
             codes, names = group
             found["group"] = codes
-            listed = ", ".join(f"{code} = {_arrow.shown(name)}" for code, name in enumerate(names[:_NAMED_GROUPS]))
+            listed = ", ".join(f"{code} = {shown(name)}" for code, name in enumerate(names[:_NAMED_GROUPS]))
             more = f", ... ({len(names):,} groups)" if len(names) > _NAMED_GROUPS else ""
-            self.notes.append(f"group {_arrow.shown(roles.group)}: {listed}{more}")
+            self.notes.append(f"group {shown(roles.group)}: {listed}{more}")
         if roles.behavior_prob or roles.behavior_log_prob:
             found["behavior_log_prob"] = self.behavior_log_prob(discrete)
         for role in ("mask", "next_mask"):
@@ -250,22 +251,22 @@ class _Table:
             column = column.cast(pa.int8())
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or _is_decimal(column.type)):
             raise DataError(
-                f"{self.name}: column {_arrow.shown(name)} for {role} holds {str(column.type)[:60]}, expected numbers"
+                f"{self.name}: column {shown(name)} for {role} holds {str(column.type)[:60]}, expected numbers"
             )
         missing = column.null_count
         if missing or _is_decimal(column.type):
-            column = _arrow.guarded(self.name, lambda: column.cast(pa.float64(), safe=False))
+            column = guarded(self.name, lambda: column.cast(pa.float64(), safe=False))
         values = column.to_numpy()
         if missing:
             rows = np.flatnonzero(np.isnan(values))
             raise DataError(
-                f"{self.name}: column {_arrow.shown(name)} for {role} is empty in {counted(missing, 'row')}, "
+                f"{self.name}: column {shown(name)} for {role} is empty in {counted(missing, 'row')}, "
                 f"the first is row {rows[0]}"
             )
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             raise DataError(
-                f"{self.name}: column {_arrow.shown(name)} for {role} is NaN or infinite in "
+                f"{self.name}: column {shown(name)} for {role} is NaN or infinite in "
                 f"{counted(len(bad), 'row')}, the first is row {bad[0]}"
             )
         return values
@@ -277,14 +278,14 @@ class _Table:
     def flags_of(self, name: str, role: str) -> np.ndarray:
         """A column of true/false, 0/1 or yes/no as (rows,) bool."""
         if not _is_text(self.table.column(name).type):
-            return columns.flags(self._number(name, role), f"column {_arrow.shown(name)} for {role}", self.name)
+            return columns.flags(self._number(name, role), f"column {shown(name)} for {role}", self.name)
         codes, words = self._labels(name, role)
         meaning = np.array([_truth(word) for word in words], dtype=np.int8)
         bad = np.flatnonzero(meaning[codes] < 0)
         if len(bad):
-            word = _arrow.shown(words[codes[bad[0]]])
+            word = shown(words[codes[bad[0]]])
             raise DataError(
-                f"{self.name}: column {_arrow.shown(name)} for {role} must be true/false or 0/1, row {bad[0]} is {word}"
+                f"{self.name}: column {shown(name)} for {role} must be true/false or 0/1, row {bad[0]} is {word}"
             )
         return meaning[codes] == 1
 
@@ -300,13 +301,13 @@ class _Table:
         column = self.table.column(name)
         if column.null_count:
             row = pc.index(pc.is_null(column), True).as_py()  # type: ignore[attr-defined]
-            raise DataError(f"{self.name}: column {_arrow.shown(name)} for {role} is empty in row {row}")
+            raise DataError(f"{self.name}: column {shown(name)} for {role} is empty in row {row}")
         if not _is_text(column.type):
             numbers, codes = np.unique(self._number(name, role), return_inverse=True)
             return codes.astype(np.int64), numbers.tolist()
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
-        whole = _arrow.guarded(self.name, lambda: column.unify_dictionaries().combine_chunks())
+        whole = guarded(self.name, lambda: column.unify_dictionaries().combine_chunks())
         whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
         codes, names = np.unique(whole.indices.to_numpy(), return_inverse=True)[::-1]
         words = [str(whole.dictionary[int(i)].as_py()) for i in names]
@@ -315,7 +316,7 @@ class _Table:
         words = sorted(words)
         if "" in words:
             row = np.flatnonzero(codes == 0)[0]
-            raise DataError(f"{self.name}: column {_arrow.shown(name)} for {role} is empty in row {row}")
+            raise DataError(f"{self.name}: column {shown(name)} for {role} is empty in row {row}")
         return codes, words
 
     def time(self) -> np.ndarray | None:
@@ -329,10 +330,10 @@ class _Table:
         if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
             return self._number(name, "time").astype(np.float64)
         if column.null_count:
-            raise DataError(f"{self.name}: column {_arrow.shown(name)} for time is empty in {column.null_count} rows")
-        moments = _arrow.guarded(self.name, lambda: column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy())
+            raise DataError(f"{self.name}: column {shown(name)} for time is empty in {column.null_count} rows")
+        moments = guarded(self.name, lambda: column.cast(pa.timestamp("ns")).cast(pa.int64()).to_numpy())
         if int(moments.max()) - int(moments.min()) >= 1 << 62:
-            raise DataError(f"{self.name}: column {_arrow.shown(name)} for time spans more than a century")
+            raise DataError(f"{self.name}: column {shown(name)} for time spans more than a century")
         # Nanoseconds since 1970 are beyond what float64 tells apart; differences within a log are not.
         return (moments - moments.min()).astype(np.float64) / 1e9
 
