@@ -11,8 +11,8 @@ from pathlib import Path
 
 from benchmarks import work
 from benchmarks.harness import Measure, Result, Settings, column, ratio, shown, take_turns, wall
-from prudent import checkpoint
 from prudent.algorithms import cql
+from prudent.runs import checkpoint
 
 SIZES: dict[str, tuple[tuple[int, int], int]] = {
     "2 x 64": ((64, 64), 1),

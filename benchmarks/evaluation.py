@@ -11,10 +11,10 @@ import numpy as np
 
 from benchmarks import work
 from benchmarks.harness import Measure, Result, Settings, clock_name, column, ratio, shown, spread, take_turns, timed
-from prudent import envs
 from prudent.algorithms import cql
+from prudent.environments.make import spec_of
 from prudent.errors import ConfigError
-from prudent.evaluate import evaluate
+from prudent.evaluation.rollouts import evaluate
 
 EPISODES = {"Pendulum-v1": 10, "Hopper-v5": 50}
 
@@ -41,7 +41,7 @@ def measure(settings: Settings) -> Result:
     steps: dict[str, int] = {}
     for env_id, episodes in EPISODES.items():
         try:
-            policy = work.untrained(envs.spec_of(env_id), cql.Config())
+            policy = work.untrained(spec_of(env_id), cql.Config())
         except ConfigError:
             continue  # its simulator is not installed: what is left out is missing from the results
         count = 2 if settings.small else episodes

@@ -24,9 +24,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import passes, work
 from benchmarks.harness import RESULTS, Measure, Settings, column, machine, rounded, shown, take_turns
-from prudent import loop
 from prudent.algorithms import cql
-from prudent.steps import LONGEST, Steps
+from prudent.engine.cuda_graphs import LONGEST, Steps
+from prudent.engine.options import Options
+from prudent.engine.process import prepare_process
 
 PRECISIONS = {"ieee": False, "tf32": True}
 WAYS = ("one by one", "recorded")
@@ -122,7 +123,7 @@ def steps_of(config: cql.Config, members: int, device: torch.device, way: str, t
     taken.records = taken.records and way == "recorded"
 
     def run() -> None:
-        loop.prepare_process(loop.Options(device=str(device), tf32=tf32))
+        prepare_process(Options(device=str(device), tf32=tf32))
         until = population.state.step + count
         while (step := population.state.step) < until:
             taken.take(until - step)
@@ -140,7 +141,7 @@ def rates(device: torch.device, small: bool) -> dict[str, float]:
     flops, large = 2 * 2 * rows * 256 * 256, torch.randn(size, device=device)
     found = {}
     for name, tf32 in PRECISIONS.items():
-        loop.prepare_process(loop.Options(device=str(device), tf32=tf32))
+        prepare_process(Options(device=str(device), tf32=tf32))
         measure = timed(lambda: torch.bmm(left, right), device)
         measure(20)
         found[f"products_{name}"] = flops / measure(100) / 1e9

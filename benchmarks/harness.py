@@ -17,7 +17,9 @@ from typing import Any
 
 import torch
 
-from prudent import loop, runs
+from prudent.engine.options import Options
+from prudent.engine.process import prepare_process
+from prudent.runs.machine import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -78,12 +80,12 @@ class Result:
 
 def machine() -> dict[str, Any]:
     """Versions, processor, threads."""
-    return {**runs.environment(torch.device("cpu")), "machine": platform.machine()}
+    return {**environment(torch.device("cpu")), "machine": platform.machine()}
 
 
 def prepare(threads: int) -> None:
     """Threads and allocator of this process as a training run has them."""
-    loop.prepare_process(loop.Options(device="cpu", threads=threads))
+    prepare_process(Options(device="cpu", threads=threads))
 
 
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}

@@ -63,7 +63,7 @@ def measure(settings: Settings) -> Result:
         found: dict[str, list[float]] = {name: [] for name in sources}
         del data
         for turn in range(times):
-            imported.append(peak(Path(folder), ["prudent.train"]))
+            imported.append(peak(Path(folder), ["prudent.training.start"]))
             for name, source in sources.items():
                 out = Path(folder) / f"{name}-{turn}"
                 found[name].append(peak(Path(folder), train(source, steps, out)))

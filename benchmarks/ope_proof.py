@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import known
 from prudent import ope
-from prudent.ope import known
 from prudent.ope.interval import Estimate
 from prudent.report import style
 

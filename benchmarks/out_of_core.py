@@ -36,13 +36,17 @@ import h5py
 import numpy as np
 import torch
 
-from prudent import algorithms, loop, runs
-from prudent.data import Dataset, load_dataset, shards
+from prudent import algorithms
+from prudent.data import Dataset, load_dataset
 from prudent.data.columns import blocks
 from prudent.data.dataset import COLUMNS
-from prudent.members import grid
-from prudent.population import Population
-from prudent.scaling import Scaling
+from prudent.data.mapped.folder import Writer
+from prudent.engine.members import grid
+from prudent.engine.options import Options
+from prudent.engine.population import Population
+from prudent.engine.process import prepare_process
+from prudent.engine.scaling import Scaling
+from prudent.runs.machine import environment
 from prudent.types import Spec
 
 OBSERVATION, ACTION, EPISODE = 17, 6, 1000
@@ -55,7 +59,7 @@ def write_synthetic(folder: Path, rows: int) -> float:
     """Write the dataset; returns seconds, in which the figures of the whole of it are worked out too."""
     began = time.perf_counter()
     generator = np.random.default_rng(0)
-    with shards.Writer(folder, rows) as writer:
+    with Writer(folder, rows) as writer:
         state = generator.standard_normal((1, OBSERVATION), dtype=np.float32)
         for block in blocks(rows):
             count = block.stop - block.start
@@ -288,7 +292,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--loading", action="store_true", help="measure loading alone and print it; writes no results")
     parser.add_argument("--watch", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)
-    device = loop.prepare_process(loop.Options(device="cpu", threads=arguments.threads))
+    device = prepare_process(Options(device="cpu", threads=arguments.threads))
     if arguments.watch is not None:
         print(json.dumps(train_and_watch(arguments.watch, arguments.steps)))
         return
@@ -303,7 +307,7 @@ def main(words: Sequence[str] | None = None) -> None:
         found = {
             "benchmark": "out_of_core",
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-            "environment": {**runs.environment(device), "machine": platform.machine()},
+            "environment": {**environment(device), "machine": platform.machine()},
             **measure(Path(place), arguments),
         }
     RESULTS.mkdir(exist_ok=True)

@@ -5,9 +5,8 @@ from contextlib import contextmanager
 
 from benchmarks import work
 from benchmarks.harness import Measure, Result, Settings, clock_name, column, ratio, shown, take_turns, timed
-from prudent import optim
 from prudent.algorithms import cql
-from prudent.kernels import cpu, products
+from prudent.nn import cpu, optim, products
 
 Changes = tuple[tuple[object, str, object], ...]
 WAYS: dict[str, Changes] = {

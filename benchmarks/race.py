@@ -28,10 +28,10 @@ from benchmarks.harness import RESULTS, machine, prepare, rounded, timed
 from benchmarks.peers.client import Peer, save_columns
 from prudent.algorithms import cql
 from prudent.data import Dataset, load_dataset
-from prudent.evaluate import Acting, evaluate_both
-from prudent.members import grid
-from prudent.population import Population
-from prudent.scaling import Scaling
+from prudent.engine.members import grid
+from prudent.engine.population import Population
+from prudent.engine.scaling import Scaling
+from prudent.evaluation.rollouts import Acting, evaluate_both
 from prudent.types import Spec
 
 WITHIN = 0.3

@@ -23,17 +23,19 @@ from typing import Any
 
 import numpy as np
 
-from prudent import loop, ope, train
+from benchmarks import known
+from prudent import ope
 from prudent.algorithms import discrete_bc, discrete_cql
 from prudent.data import Dataset
-from prudent.members import grid
-from prudent.ope import known, policy
-from prudent.population import Population
+from prudent.engine import loop
+from prudent.engine.members import grid
+from prudent.engine.population import Population, new_population
+from prudent.ope import policy
 from prudent.report import style
 from prudent.tuning import verdict
 from prudent.tuning.parts import divide
 from prudent.tuning.result import order
-from prudent.tuning.worth import Worth
+from prudent.tuning.stored_values import Worth
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "tune.json"
@@ -97,7 +99,7 @@ def fit(data: Dataset, seed: int) -> tuple[Population, Population]:
         ("discrete_cql", grid(config, {"alpha": ALPHAS}, [seed + s for s in SEEDS])),
         ("discrete_bc", grid(discrete_bc.Config(actor_lr=5e-3, **SHARED), {}, [seed])),
     ):
-        population = train.new_population(data, name, members, "cpu")
+        population = new_population(data, name, members, "cpu")
         loop.fit(population, data, STEPS, loop.Observer())
         found.append(population)
     return found[0], found[1]

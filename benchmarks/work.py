@@ -12,11 +12,11 @@ import torch
 
 from prudent.algorithms import cql
 from prudent.data import Dataset
-from prudent.kernels import products
-from prudent.members import grid
-from prudent.population import Population
-from prudent.scaling import Scaling
-from prudent.training_data import TrainingData
+from prudent.engine.batches import TrainingData
+from prudent.engine.members import grid
+from prudent.engine.population import Population
+from prudent.engine.scaling import Scaling
+from prudent.nn import products
 from prudent.types import Spec
 
 OBSERVATION, ACTION, ROWS, EPISODE = 17, 6, 20_000, 1000

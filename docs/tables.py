@@ -88,9 +88,9 @@ def extends(argument: str) -> str:
 
 def options(_: str) -> str:
     """The settings of the training loop."""
-    from prudent import loop
+    from prudent.engine.options import Options
 
-    return flags(loop.Options, several=False)
+    return flags(Options, several=False)
 
 
 def settings_of(argument: str) -> str:
@@ -129,10 +129,10 @@ def algorithms(_: str) -> str:
 
 
 def metrics(_: str) -> str:
-    """The fixed metric names, from the table in prudent.loggers."""
-    from prudent import loggers
+    """The fixed metric names, from the table in prudent.runs.metrics."""
+    from prudent.runs import metrics
 
-    found = re.findall(r"^``(\S+/\S+)``\s+(.+?)\s*$", loggers.__doc__ or "", flags=re.MULTILINE)
+    found = re.findall(r"^``(\S+/\S+)``\s+(.+?)\s*$", metrics.__doc__ or "", flags=re.MULTILINE)
     return table(["name", "meaning"], [[f"`{name}`", meaning] for name, meaning in found])
 
 

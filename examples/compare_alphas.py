@@ -10,7 +10,7 @@ more than training one, so there is no reason to guess.
 import argparse
 
 import prudent
-from prudent.tables import text_table
+from prudent.report.terminal import text_table
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--steps", type=int, default=3000, help="gradient steps (default: 3000)")

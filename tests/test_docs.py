@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import prudent
-from prudent import algorithms, cli, loggers, loop
+from prudent import algorithms, cli
+from prudent.engine.options import Options
+from prudent.runs.metrics import METRIC_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -47,12 +49,12 @@ def test_every_setting_is_documented():
         missing = [setting for setting in differing if f"| `{setting}` |" not in section]
         assert f"`{name}`" in page, f"{name}: not in docs/algorithms.md"
         assert not missing, f"{name}: not in docs/algorithms.md"
-    for f in fields(loop.Options):
+    for f in fields(Options):
         assert f"| `{f.name}` |" in text("docs/training.md")
 
 
 def test_every_metric_is_documented():
-    missing = [name for name in loggers.METRIC_NAMES if f"| `{name}` |" not in text("docs/training.md")]
+    missing = [name for name in METRIC_NAMES if f"| `{name}` |" not in text("docs/training.md")]
     assert not missing
 
 
@@ -115,14 +117,14 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
     for place in (
         "prudent.data.load_dataset",
         "prudent.data.convert",
-        "prudent.train.resume",
-        "prudent.checkpoint.load",
-        "prudent.finetune.finetune",
+        "prudent.training.resume.resume",
+        "prudent.runs.checkpoint.load",
+        "prudent.online.finetune.finetune",
         "prudent.report.read_run",
         "prudent.report.write_report",
-        "prudent.demo.demo",
+        "prudent.cli.demo.demo",
         "prudent.bench.load",
-        "prudent.collect.collect",
+        "prudent.online.collect.collect",
     ):
         monkeypatch.setattr(place, understood)
     monkeypatch.chdir(tmp_path)

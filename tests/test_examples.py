@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from prudent import train
-from prudent.data import builtin
+from prudent import report
+from prudent.data.builtin import datasets
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
@@ -17,8 +17,8 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 def test_example(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(builtin, "EPISODES", 3)
-    monkeypatch.setattr(train.report, "write_report", lambda folder: folder)
+    monkeypatch.setattr(datasets, "EPISODES", 3)
+    monkeypatch.setattr(report, "write_report", lambda folder: folder)
     monkeypatch.setattr(sys, "argv", [str(path), "--steps", "4"])
     runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out

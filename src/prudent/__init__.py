@@ -15,11 +15,11 @@ from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.version import __version__
 
 if TYPE_CHECKING:
+    from prudent.agents import Agent, load
+    from prudent.coverage.support import support
     from prudent.data import Dataset, load_dataset
-    from prudent.estimators import Agent, load
-    from prudent.supported import support
+    from prudent.ope.value import value
     from prudent.tuning import TuneResult, tune
-    from prudent.valued import value
 
 __all__ = [
     "Agent",
@@ -40,9 +40,9 @@ _HOMES = {
     "Dataset": "prudent.data",
     "TuneResult": "prudent.tuning",
     "load_dataset": "prudent.data",
-    "support": "prudent.supported",
+    "support": "prudent.coverage.support",
     "tune": "prudent.tuning",
-    "value": "prudent.valued",
+    "value": "prudent.ope.value",
 }
 
 
@@ -50,12 +50,12 @@ def __getattr__(name: str) -> Any:
     # PyTorch takes more than a second to import; `prudent --help` and `import prudent` do not wait for it. Names of
     # modules come here too (`from prudent import envs`): only agents begin with a capital.
     if name in _HOMES or name == "load" or name[:1].isupper():
-        home = importlib.import_module(_HOMES.get(name, "prudent.estimators"))
+        home = importlib.import_module(_HOMES.get(name, "prudent.agents"))
         if hasattr(home, name):
             return getattr(home, name)
     raise AttributeError(f"module 'prudent' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    agents = importlib.import_module("prudent.estimators").AGENTS.values()
+    agents = importlib.import_module("prudent.agents").AGENTS.values()
     return sorted({*globals(), *__all__, *(agent.__name__ for agent in agents)})

@@ -5,9 +5,10 @@ import torch
 
 from helpers.cases import Case, assert_gradients, assert_values
 from oracles import losses as oracle
-from prudent import nn, optim
+from prudent import nn
 from prudent.algorithms import bc
-from prudent.rng import MemberRng
+from prudent.nn import optim
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Spec
 
 

@@ -7,8 +7,10 @@ import torch
 
 from helpers.cases import Case, assert_gradients, assert_values
 from oracles import losses as oracle
-from prudent import optim
-from prudent.algorithms import _common, _lagrange, cql
+from prudent.algorithms import cql
+from prudent.algorithms.shared import lagrange
+from prudent.algorithms.shared.losses import soft_actor_loss, temperature_loss
+from prudent.nn import optim
 
 OPTIONS = {
     "defaults": {},
@@ -163,7 +165,7 @@ def test_actor_loss_and_gradients_equal_the_oracle(clone, options):
     case.batch.action[:, 0, 0] = 1.0
 
     def loss(leaves):
-        return _common.soft_actor_loss({**case.networks, "actor": leaves}, case.batch, case.noise.actor, clone)
+        return soft_actor_loss({**case.networks, "actor": leaves}, case.batch, case.noise.actor, clone)
 
     loss_P, metrics = loss(case.networks["actor"])
     found, _ = optim.gradients(loss, case.networks["actor"])
@@ -187,11 +189,11 @@ def test_actor_loss_and_gradients_equal_the_oracle(clone, options):
 def test_temperature_loss_and_gradient_equal_the_oracle(target_entropy):
     case = Case("cql", 8, target_entropy=target_entropy)
     goal = [-2.0, -2.0] if target_entropy is None else target_entropy
-    _, metrics = _common.soft_actor_loss(case.networks, case.batch, case.noise.actor, False)
+    _, metrics = soft_actor_loss(case.networks, case.batch, case.noise.actor, False)
     wanted = -2.0 if target_entropy is None else case.hyper.target_entropy
 
     def loss(leaves):
-        return _common.temperature_loss({**case.networks, "temperature": leaves}, metrics["entropy"].detach(), wanted)
+        return temperature_loss({**case.networks, "temperature": leaves}, metrics["entropy"].detach(), wanted)
 
     found, reported = optim.gradients(loss, case.networks["temperature"])
     for p in range(2):
@@ -220,7 +222,7 @@ def test_lagrange_loss_and_gradient_equal_the_oracle(options):
     gap_P = metrics["cql_gap_normalized"].detach()
 
     def loss(leaves):
-        return _lagrange.lagrange_loss({**case.networks, "lagrange": leaves}, gap_P, case.hyper, 10)
+        return lagrange.lagrange_loss({**case.networks, "lagrange": leaves}, gap_P, case.hyper, 10)
 
     found, reported = optim.gradients(loss, case.networks["lagrange"])
     expected = [oracle.lagrange_loss(*case.problem(p), 10) for p in range(2)]
@@ -231,6 +233,6 @@ def test_lagrange_loss_and_gradient_equal_the_oracle(options):
 def test_lagrange_multiplier_stays_within_zero_and_a_million():
     case = Case("cql", lagrange=True)
     case.networks["lagrange"]["log"] = torch.tensor([100.0, -100.0], dtype=torch.float64)
-    found = _lagrange.multiplier(case.networks)
+    found = lagrange.multiplier(case.networks)
     assert found[0] == 1e6
     assert 0 <= found[1] < 1e-40

@@ -7,27 +7,18 @@ import torch
 
 from helpers.cases import Case, assert_gradients, assert_values, hyper64
 from oracles import deterministic as oracle
-from prudent import nn, optim
-from prudent.algorithms import _common, rebrac, td3_bc
+from prudent import nn
+from prudent.algorithms import rebrac, td3_bc
+from prudent.algorithms.shared import losses, updates
+from prudent.algorithms.shared.losses import bootstrap
+from prudent.algorithms.shared.networks import q_min
+from prudent.algorithms.shared.updates import actor_critic_step
+from prudent.nn import optim
 
 MODULES = {"td3_bc": td3_bc, "rebrac": rebrac}
 # Noise beyond its clip, actions beyond their limits, penalties that count.
 LARGE = {"policy_noise": 2.0, "noise_clip": 0.9, "rows": 6}
 OPTIONS = {"td3_bc": LARGE, "rebrac": {**LARGE, "critic_penalty": 2.0, "actor_penalty": 3.0}}
-
-
-@pytest.fixture
-def notices(monkeypatch):
-    """``notices(check, module, name, mistaken)``: the check passes, and fails once ``module.name`` is ``mistaken``."""
-
-    def notice(check, module, name, mistaken):
-        check()
-        with monkeypatch.context() as patch:
-            patch.setattr(module, name, mistaken)
-            with pytest.raises(AssertionError):
-                check()
-
-    return notice
 
 
 def critics_agree(name):
@@ -126,12 +117,12 @@ def test_the_target_is_valued_by_the_target_critics(notices, name):
 
 @both
 def test_deterministic_targets_stop_at_terminations(notices, name):
-    original = _common.bootstrap
+    original = bootstrap
 
     def through(batch, value_PB, hyper):
         return original(replace(batch, terminated=torch.zeros_like(batch.terminated)), value_PB, hyper)
 
-    notices(critics_agree(name), _common, "bootstrap", through)
+    notices(critics_agree(name), losses, "bootstrap", through)
 
 
 @both
@@ -188,7 +179,7 @@ def test_the_critics_penalty_is_discounted_and_ends_with_the_episode(notices):
 def test_td3_bc_climbs_the_first_critic(notices):
     def smallest(networks, batch, hyper):
         action = td3_bc.policy(networks["actor"], batch.observation)
-        q_PB = _common.q_min(networks, batch.observation, action)
+        q_PB = q_min(networks, batch.observation, action)
         return td3_bc.mean_squared_error(action, batch.action) - hyper.alpha * td3_bc.relative(q_PB), {}
 
     notices(actors_agree("td3_bc"), td3_bc, "actor_loss", smallest)
@@ -205,10 +196,10 @@ def test_actor_and_targets_are_delayed(notices, name):
             delayed = {"actor", "target_actor", "target_critic"} if step % 2 == 0 else set()
             assert moved == {"critic"} | delayed, f"step {step} moves {sorted(moved)}"
 
-    original = _common.actor_critic_step
+    original = actor_critic_step
 
     def every_step(state, batch, noise, hyper, update_critic, update_actor):
         hyper = hyper64([replace(c, actor_period=1, target_period=1) for c in hyper.members])
         return original(state, batch, noise, hyper, update_critic, update_actor)
 
-    notices(check, _common, "actor_critic_step", every_step)
+    notices(check, updates, "actor_critic_step", every_step)

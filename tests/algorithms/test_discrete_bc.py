@@ -5,10 +5,11 @@ import torch
 
 from helpers.cases import Case, assert_gradients, assert_values
 from oracles import discrete as oracle
-from prudent import nn, optim
+from prudent import nn
 from prudent.algorithms import discrete_bc
 from prudent.errors import ConfigError
-from prudent.rng import MemberRng
+from prudent.nn import optim
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Spec
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from helpers.cases import Case, assert_gradients, assert_values
 from oracles import discrete as oracle
-from prudent import optim
 from prudent.algorithms import discrete_iql
 from prudent.errors import ConfigError
+from prudent.nn import optim
 
 OPTIONS = {
     "defaults": {},

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from helpers.cases import Case
-from prudent import nn, optim
+from prudent import nn
 from prudent.algorithms import discrete_bc, discrete_cql, discrete_iql
+from prudent.nn import optim
 
 ACTIONS = 3
 FORBIDDEN = 1

@@ -11,23 +11,12 @@ import torch
 from helpers.cases import Case, assert_values
 from oracles import discrete as oracle
 from prudent import nn
-from prudent.algorithms import _common, discrete_bc, discrete_cql, discrete_iql
+from prudent.algorithms import discrete_bc, discrete_cql, discrete_iql
+from prudent.algorithms.shared import losses
+from prudent.algorithms.shared.losses import bootstrap, expectile_loss
+from prudent.algorithms.shared.networks import state_value
 
 ACTIONS = 4
-
-
-@pytest.fixture
-def notices(monkeypatch):
-    """``notices(check, module, name, mistaken)``: the check passes, and fails once ``module.name`` is ``mistaken``."""
-
-    def notice(check, module, name, mistaken):
-        check()
-        with monkeypatch.context() as patch:
-            patch.setattr(module, name, mistaken)
-            with pytest.raises(AssertionError):
-                check()
-
-    return notice
 
 
 def cql_agrees(**options):
@@ -101,7 +90,7 @@ def quantiles_then(choose):
             discrete_cql.quantiles(networks[name], batch.next_observation).mean(-1).amin(1)
             for name in ("critic", "target_critic")
         )
-        return _common.bootstrap(batch, choose(online, slow, batch.next_mask), hyper).unsqueeze(-1)
+        return bootstrap(batch, choose(online, slow, batch.next_mask), hyper).unsqueeze(-1)
 
     return target
 
@@ -155,9 +144,9 @@ def test_nothing_is_bootstrapped_through_a_termination(notices, module):
         return batch.reward + hyper.discount.unsqueeze(-1) * torch.where(batch.terminated, 0.0, value)
 
     check = cql_agrees() if module is discrete_cql else iql_agrees("critic")
-    notices(check, _common, "bootstrap", through)
+    notices(check, losses, "bootstrap", through)
     timed = cql_agrees(with_dt=True) if module is discrete_cql else iql_agrees("critic", with_dt=True)
-    notices(timed, _common, "bootstrap", ignoring_dt)
+    notices(timed, losses, "bootstrap", ignoring_dt)
 
 
 def test_target_gets_no_gradient(notices):
@@ -290,13 +279,13 @@ def test_the_advantage_is_that_of_the_logged_action_under_the_targets(notices):
 
 
 def test_the_expectile_weighs_the_right_side(notices):
-    original = _common.expectile_loss
-    notices(iql_agrees("value"), _common, "expectile_loss", lambda q, v, e: original(q, v, 1 - e))
+    original = expectile_loss
+    notices(iql_agrees("value"), losses, "expectile_loss", lambda q, v, e: original(q, v, 1 - e))
 
 
 def test_the_cloning_weight_is_clipped(notices):
     def unclipped(networks, batch, hyper):
-        advantage = discrete_iql.logged_q(networks, batch) - _common.state_value(networks, batch.observation)
+        advantage = discrete_iql.logged_q(networks, batch) - state_value(networks, batch.observation)
         return (hyper.beta.unsqueeze(-1) * advantage).exp()
 
     notices(iql_agrees("actor", max_weight=1.1), discrete_iql, "cloning_weight", torch.no_grad()(unclipped))

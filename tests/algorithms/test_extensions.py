@@ -9,10 +9,12 @@ import torch
 from helpers.cases import Case, assert_gradients, assert_values
 from oracles import extensions as oracle
 from oracles.losses import cql_critic_loss
-from prudent import algorithms, optim
-from prudent.algorithms import _common, cal_ql, cql, cql_redq, sql
+from prudent import algorithms
+from prudent.algorithms import cal_ql, cql, cql_redq, sql
+from prudent.algorithms.shared.losses import soft_actor_loss
 from prudent.data import Dataset
 from prudent.errors import ConfigError
+from prudent.nn import optim
 
 OPTIONS = {
     ("cal_ql", "defaults"): {},
@@ -110,7 +112,7 @@ def test_redq_draws_subsets_without_repetition_and_anew():
 
 def test_redq_actor_follows_the_mean_of_the_critics():
     case = Case("cql_redq", 5, n_critics=4)
-    loss_P, _ = _common.soft_actor_loss(case.networks, case.batch, case.noise.actor, False, cql_redq.q_mean)
+    loss_P, _ = soft_actor_loss(case.networks, case.batch, case.noise.actor, False, cql_redq.q_mean)
     for p in range(case.members):
         net, rows, noise, _ = case.problem(p)
         assert_values(loss_P[p], oracle.redq_actor_loss(net, rows, noise), "actor loss")

@@ -6,10 +6,14 @@ import torch
 
 from helpers.cases import Case, assert_gradients, assert_values
 from oracles import implicit as oracle
-from prudent import optim
-from prudent.algorithms import _common, _implicit, ciql, iql, sparse_ql
+from prudent.algorithms import ciql, iql, sparse_ql
+from prudent.algorithms.shared import implicit
+from prudent.algorithms.shared.losses import data_log_prob
+from prudent.algorithms.shared.networks import copy, state_value
+from prudent.algorithms.shared.updates import State, adam_states, descend
 from prudent.errors import ConfigError
-from prudent.rng import MemberRng
+from prudent.nn import optim
+from prudent.nn.rng import MemberRng
 from prudent.types import Hyper, Spec
 
 MODULES = {"iql": iql, "ciql": ciql, "sparse_ql": sparse_ql}
@@ -49,7 +53,7 @@ def critic_loss(case, networks=None, **changed):
     networks = networks or case.networks
     if case.algorithm is ciql:
         return ciql.critic_loss(networks, case.batch, case.noise, case.hyper, **changed)
-    return _implicit.td_loss(networks, case.batch, case.hyper, **changed)
+    return implicit.td_loss(networks, case.batch, case.hyper, **changed)
 
 
 def oracle_critic_loss(case, problem, **changed):
@@ -123,16 +127,16 @@ def test_actor_loss_and_gradients_equal_the_oracle(name, which):
 @pytest.mark.parametrize("name", MODULES)
 def test_a_supervised_step_is_regression_of_value_and_critics_and_cloning(name):
     case = Case(name, 3)
-    parts = {key: _common.copy(params) for key, params in case.networks.items()}
+    parts = {key: copy(params) for key, params in case.networks.items()}
     returns = case.batch.return_to_go
     by_hand = {
-        "value": lambda n: ((_common.state_value(n, case.batch.observation) - returns).square().mean(-1), {}),
+        "value": lambda n: ((state_value(n, case.batch.observation) - returns).square().mean(-1), {}),
         "critic": lambda n: critic_loss(case, n, y_PB=returns),
-        "actor": lambda n: (-_common.data_log_prob(n, case.batch).mean(-1), {}),
+        "actor": lambda n: (-data_log_prob(n, case.batch).mean(-1), {}),
     }
-    state = _common.State(parts, _common.adam_states(parts, tuple(by_hand)))
+    state = State(parts, adam_states(parts, tuple(by_hand)))
     for key, loss in by_hand.items():
-        _common.descend(state, key, loss, getattr(case.hyper, f"{key}_lr"), case.hyper)
+        descend(state, key, loss, getattr(case.hyper, f"{key}_lr"), case.hyper)
     case.algorithm.update_supervised(case.state, case.batch, case.noise, case.hyper)
     for key, params in case.networks.items():
         for k, value in params.items():

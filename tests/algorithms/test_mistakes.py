@@ -14,27 +14,19 @@ import torch
 
 from helpers.cases import Case, assert_values, hyper64
 from oracles import losses as oracle
-from prudent import nn, optim
-from prudent.algorithms import _common, _lagrange, cql, sac
+from prudent import nn
+from prudent.algorithms import cql, sac
+from prudent.algorithms.shared import lagrange, losses, updates
+from prudent.algorithms.shared import networks as shared_networks
+from prudent.algorithms.shared.losses import bootstrap, soft_actor_loss, temperature, temperature_loss
+from prudent.algorithms.shared.networks import init_critic
+from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak, update_soft_actor
 from prudent.data import Dataset
-from prudent.rng import MemberRng
-from prudent.scaling import Scaling
-from prudent.training_data import TrainingData
+from prudent.engine.batches import TrainingData
+from prudent.engine.scaling import Scaling
+from prudent.nn import optim
+from prudent.nn.rng import MemberRng
 from prudent.types import Hyper, Spec
-
-
-@pytest.fixture
-def notices(monkeypatch):
-    """``notices(check, module, name, mistaken)``: the check passes, and fails once ``module.name`` is ``mistaken``."""
-
-    def notice(check, module, name, mistaken):
-        check()
-        with monkeypatch.context() as patch:
-            patch.setattr(module, name, mistaken)
-            with pytest.raises(AssertionError):
-                check()
-
-    return notice
 
 
 def critic_loss(case, **changed):
@@ -362,9 +354,9 @@ def test_log_3n_is_subtracted_in_one_convention_and_not_in_the_other(notices):
 def lagrange_acts():
     """The multiplier follows the gap in both directions, and the critics feel it."""
     case = Case("cql", 29, lagrange=True, target_gap=[-50.0, 50.0])
-    before = _lagrange.multiplier(case.networks).clone()
+    before = lagrange.multiplier(case.networks).clone()
     cql.update_critic(case.state, case.batch, case.noise, case.hyper)
-    after = _lagrange.multiplier(case.networks)
+    after = lagrange.multiplier(case.networks)
     assert after[0] > before[0], "the gap exceeds its target and the multiplier does not grow"
     assert after[1] < before[1], "the gap lies under its target and the multiplier does not shrink"
     small, large = Case("cql", 29, lagrange=True), Case("cql", 29, lagrange=True)
@@ -374,8 +366,8 @@ def lagrange_acts():
 
 
 def test_lagrange_is_not_accepted_and_ignored(notices):
-    notices(lagrange_acts, _lagrange, "lagrange_loss", lambda networks, *_: (0.0 * networks["lagrange"]["log"], {}))
-    notices(lagrange_acts, _lagrange, "penalty_weight", lambda _n, hyper, _s: hyper.alpha)
+    notices(lagrange_acts, lagrange, "lagrange_loss", lambda networks, *_: (0.0 * networks["lagrange"]["log"], {}))
+    notices(lagrange_acts, lagrange, "penalty_weight", lambda _n, hyper, _s: hyper.alpha)
 
 
 def test_without_lagrange_the_multiplier_rests():
@@ -400,15 +392,15 @@ def both_losses_mean_the_same_threshold():
 
 def test_the_threshold_is_applied_alike_in_both_places(notices):
     def threshold_outside(networks, gap_P, hyper, step):
-        loss = -_lagrange.multiplier(networks) * (_lagrange.annealed_alpha(hyper, step) * gap_P - hyper.target_gap)
+        loss = -lagrange.multiplier(networks) * (lagrange.annealed_alpha(hyper, step) * gap_P - hyper.target_gap)
         return loss, {"lagrange_loss": loss}
 
     def alpha_where_it_started(networks, gap_P, hyper, step):  # noqa: ARG001
-        loss = -_lagrange.multiplier(networks) * hyper.alpha * (gap_P - hyper.target_gap)
+        loss = -lagrange.multiplier(networks) * hyper.alpha * (gap_P - hyper.target_gap)
         return loss, {"lagrange_loss": loss}
 
-    notices(both_losses_mean_the_same_threshold, _lagrange, "lagrange_loss", threshold_outside)
-    notices(both_losses_mean_the_same_threshold, _lagrange, "lagrange_loss", alpha_where_it_started)
+    notices(both_losses_mean_the_same_threshold, lagrange, "lagrange_loss", threshold_outside)
+    notices(both_losses_mean_the_same_threshold, lagrange, "lagrange_loss", alpha_where_it_started)
 
 
 def test_the_multiplier_takes_no_part_in_the_critics_gradient(notices):
@@ -420,7 +412,7 @@ def test_the_multiplier_takes_no_part_in_the_critics_gradient(notices):
         loss.sum().backward()
         assert leaf.grad is None, "the critics' loss moves the multiplier"
 
-    notices(check, _lagrange, "penalty_weight", lambda networks, hyper, _: hyper.alpha * _lagrange.multiplier(networks))
+    notices(check, lagrange, "penalty_weight", lambda networks, hyper, _: hyper.alpha * lagrange.multiplier(networks))
 
 
 # --- the target -------------------------------------------------------------------------------------------------------
@@ -476,15 +468,15 @@ def test_no_bootstrap_through_a_termination(notices, module):
     def through(batch, value_PB, hyper):
         return batch.reward + hyper.discount.unsqueeze(-1) * value_PB
 
-    notices(check, _common, "bootstrap", through)
-    notices(check, _common, "bootstrap", lambda batch, value_PB, _: batch.reward + 0.0 * value_PB)
+    notices(check, losses, "bootstrap", through)
+    notices(check, losses, "bootstrap", lambda batch, value_PB, _: batch.reward + 0.0 * value_PB)
 
 
 def test_a_terminated_row_forgets_even_an_infinite_value():
     """Diverged values at terminal states must not enter as ``0 * inf``."""
     case = Case("cql", 34)
     value = torch.full_like(case.batch.reward, math.inf)
-    y = _common.bootstrap(case.batch, value, case.hyper)
+    y = bootstrap(case.batch, value, case.hyper)
     assert y[case.batch.terminated].isfinite().all()
 
 
@@ -513,7 +505,7 @@ def test_bootstrap_through_a_truncation(notices):
         row = batch.observation.squeeze()
         assert set(row.tolist()) == {0.0, 1.0, 2.0, 3.0}, "not every row is drawn, the last of an episode among them"
         assert torch.equal(batch.terminated.squeeze(), row == 3), "a truncation counts as a termination"
-        y = _common.bootstrap(batch, torch.full_like(batch.reward, 100.0), hyper)
+        y = bootstrap(batch, torch.full_like(batch.reward, 100.0), hyper)
         assert_values(y.squeeze().double(), [r + 1 + (99 if r < 3 else 0) for r in row.tolist()], "targets", 1e-6)
         assert torch.equal(batch.next_observation.squeeze(), row + 0.5), "next observations are not the row's own"
 
@@ -579,13 +571,13 @@ def test_the_actors_gradient_does_not_reach_the_critics(notices, module):
             "an actor step changes other networks, or not its own"
         )
 
-    original = _common.update_soft_actor
+    original = update_soft_actor
 
     def leaking(state, batch, noise, hyper, clone=False):
-        _common.descend(
+        descend(
             state,
             "critic",
-            lambda networks: _common.soft_actor_loss(networks, batch, noise, clone),
+            lambda networks: soft_actor_loss(networks, batch, noise, clone),
             hyper.actor_lr,
             hyper,
         )
@@ -612,7 +604,7 @@ def test_the_bc_warm_up_uses_the_data_action(notices):
     def own_action(state, batch, noise, hyper, clone=False):
         mean, log_std = nn.tanh_gaussian(state.networks["actor"], batch.observation)
         action, _ = nn.sample_tanh_gaussian(mean, log_std, noise)
-        return _common.update_soft_actor(state, replace(batch, action=action.detach()), noise, hyper, clone)
+        return update_soft_actor(state, replace(batch, action=action.detach()), noise, hyper, clone)
 
     notices(warm_up_follows_the_data, cql, "update_soft_actor", own_action)
 
@@ -634,11 +626,11 @@ def _copied(state):
     def clone(tree):
         return {k: clone(v) if isinstance(v, dict) else v.clone() for k, v in tree.items()}
 
-    return _common.State(clone(state.networks), clone(state.optimizers), state.step)
+    return State(clone(state.networks), clone(state.optimizers), state.step)
 
 
 def test_the_bc_warm_up_ends_when_it_says(notices):
-    original = _common.update_soft_actor
+    original = update_soft_actor
 
     def forced(clones, *arguments, clone):  # noqa: ARG001
         return original(*arguments, clone=clones)
@@ -649,21 +641,21 @@ def test_the_bc_warm_up_ends_when_it_says(notices):
 
 def temperature_seeks_its_entropy():
     case = Case("cql", 39, target_entropy=[-50.0, 50.0])
-    before = _common.temperature(case.networks).clone()
+    before = temperature(case.networks).clone()
     cql.update_actor(case.state, case.batch, case.noise, case.hyper)
-    after = _common.temperature(case.networks)
+    after = temperature(case.networks)
     assert after[0] < before[0], "the entropy exceeds its target and the temperature does not fall"
     assert after[1] > before[1], "the entropy lies under its target and the temperature does not rise"
 
 
 def test_the_temperature_moves_the_right_way(notices):
-    original = _common.temperature_loss
+    original = temperature_loss
 
     def reversed_sign(networks, entropy, target):
         loss, metrics = original(networks, entropy, target)
         return -loss, metrics
 
-    notices(temperature_seeks_its_entropy, _common, "temperature_loss", reversed_sign)
+    notices(temperature_seeks_its_entropy, losses, "temperature_loss", reversed_sign)
 
 
 def test_a_fixed_temperature_is_fixed():
@@ -693,15 +685,15 @@ def test_the_order_is_critic_actor_target(notices):
     def actor_first(state, batch, noise, hyper, update_critic, update_actor):
         update_actor(state, batch, noise, hyper)
         update_critic(state, batch, noise, hyper)
-        _common.update_polyak(state, hyper)
+        update_polyak(state, hyper)
 
     def target_first(state, batch, noise, hyper, update_critic, update_actor):
-        _common.update_polyak(state, hyper)
+        update_polyak(state, hyper)
         update_critic(state, batch, noise, hyper)
         update_actor(state, batch, noise, hyper)
 
     for mistaken in (actor_first, target_first):
-        notices(the_actor_sees_the_updated_critics, _common, "actor_critic_step", mistaken)
+        notices(the_actor_sees_the_updated_critics, updates, "actor_critic_step", mistaken)
 
 
 def periods_are_kept():
@@ -715,13 +707,13 @@ def periods_are_kept():
 
 
 def test_actor_and_target_periods_are_kept(notices):
-    original = _common.actor_critic_step
+    original = actor_critic_step
 
     def ignored(state, batch, noise, hyper, update_critic, update_actor):
         hyper = hyper64([replace(c, actor_period=1, target_period=1) for c in hyper.members])
         return original(state, batch, noise, hyper, update_critic, update_actor)
 
-    notices(periods_are_kept, _common, "actor_critic_step", ignored)
+    notices(periods_are_kept, updates, "actor_critic_step", ignored)
 
 
 @pytest.mark.parametrize("module", [cql, sac], ids=["cql", "sac"])
@@ -735,8 +727,8 @@ def test_targets_equal_the_critics_before_the_first_step_in_storage_of_their_own
         for key, value in fresh["critic"].items():
             assert fresh["target_critic"][key].data_ptr() != value.data_ptr(), f"target {key} is the critic itself"
 
-    notices(check, _common, "copy", lambda params: params)
-    notices(check, _common, "copy", lambda params: {k: 0.9 * v for k, v in params.items()})
+    notices(check, shared_networks, "copy", lambda params: params)
+    notices(check, shared_networks, "copy", lambda params: {k: 0.9 * v for k, v in params.items()})
 
 
 def critics_start_apart_and_at_zero():
@@ -749,12 +741,12 @@ def critics_start_apart_and_at_zero():
 
 
 def test_critics_of_an_ensemble_start_apart(notices):
-    original = _common.init_critic
+    original = init_critic
 
     def alike(spec, hyper, rng):
         return {k: v[:, :1].expand_as(v).clone() for k, v in original(spec, hyper, rng).items()}
 
-    notices(critics_start_apart_and_at_zero, _common, "init_critic", alike)
+    notices(critics_start_apart_and_at_zero, shared_networks, "init_critic", alike)
 
 
 @pytest.mark.parametrize("backup", cql.BACKUPS)
@@ -804,12 +796,12 @@ def test_annealing_moves_from_alpha_to_alpha_final(notices):
         case = Case("cql", 44, alpha=[5.0, 0.0], alpha_final=[1.0, 4.0], alpha_anneal_steps=100)
         for step, expected in ((0, [5.0, 0.0]), (25, [4.0, 1.0]), (100, [1.0, 4.0]), (1000, [1.0, 4.0])):
             assert_values(
-                _lagrange.penalty_weight(case.networks, case.hyper, step), expected, f"alpha at step {step}", 1e-6
+                lagrange.penalty_weight(case.networks, case.hyper, step), expected, f"alpha at step {step}", 1e-6
             )
         case.state.step = 50
         metrics = cql.update(case.state, case.batch, case.noise, case.hyper)
         assert_values(metrics["alpha"], [3.0, 2.0], "alpha used by an update at step 50", 1e-6)
 
-    notices(check, _lagrange, "penalty_weight", lambda _n, hyper, _s: hyper.alpha)
+    notices(check, lagrange, "penalty_weight", lambda _n, hyper, _s: hyper.alpha)
     original = cql.critic_loss
     notices(check, cql, "critic_loss", lambda *arguments: original(*arguments[:4]))

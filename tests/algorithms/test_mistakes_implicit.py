@@ -5,26 +5,17 @@ import pytest
 from helpers.cases import Case, assert_values
 from oracles import implicit as oracle
 from prudent import nn
-from prudent.algorithms import _common, _implicit, ciql, iql, sparse_ql
+from prudent.algorithms import ciql, iql, sparse_ql
+from prudent.algorithms.shared import implicit
+from prudent.algorithms.shared import losses as shared_losses
+from prudent.algorithms.shared.losses import data_log_prob, expectile_loss, td_loss
+from prudent.algorithms.shared.networks import copy
+from prudent.algorithms.shared.updates import State
 
 MODULES = {"iql": iql, "ciql": ciql, "sparse_ql": sparse_ql}
 VALUE_LOSS = {"iql": oracle.iql_value_loss, "ciql": oracle.iql_value_loss, "sparse_ql": oracle.sparse_value_loss}
 WEIGHTS = {"iql": oracle.iql_weights, "ciql": oracle.ciql_weights, "sparse_ql": oracle.sparse_weights}
 EACH = pytest.mark.parametrize("name", MODULES)
-
-
-@pytest.fixture
-def notices(monkeypatch):
-    """``notices(check, module, name, mistaken)``: the check passes, and fails once ``module.name`` is ``mistaken``."""
-
-    def notice(check, module, name, mistaken):
-        check()
-        with monkeypatch.context() as patch:
-            patch.setattr(module, name, mistaken)
-            with pytest.raises(AssertionError):
-                check()
-
-    return notice
 
 
 def losses(name, networks, case) -> dict:
@@ -33,7 +24,7 @@ def losses(name, networks, case) -> dict:
     critics = (
         ciql.critic_loss(networks, batch, case.noise, hyper)
         if name == "ciql"
-        else _implicit.td_loss(networks, batch, hyper)
+        else implicit.td_loss(networks, batch, hyper)
     )
     return {
         "value": module.value_loss(networks, batch, hyper)[0],
@@ -73,21 +64,21 @@ def each_loss_sends_its_gradient_to_its_own_network(name):
 @EACH
 @pytest.mark.parametrize("function", ["target", "logged_q"])
 def test_targets_of_v_and_of_the_critics_get_no_gradient(notices, name, function):
-    attached = getattr(_implicit, function).__wrapped__
-    notices(each_loss_sends_its_gradient_to_its_own_network(name), _implicit, function, attached)
+    attached = getattr(implicit, function).__wrapped__
+    notices(each_loss_sends_its_gradient_to_its_own_network(name), implicit, function, attached)
 
 
 @EACH
 def test_the_weights_are_detached(notices, name):
     def attached(networks, batch, weight_PB):
-        return -(weight_PB * _common.data_log_prob(networks, batch)).sum(-1), {}
+        return -(weight_PB * data_log_prob(networks, batch)).sum(-1), {}
 
     check = each_loss_sends_its_gradient_to_its_own_network(name)
     check()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_implicit, "advantage", _implicit.advantage.__wrapped__)
+        patch.setattr(implicit, "advantage", implicit.advantage.__wrapped__)
         check()  # detached once more where the weights are used
-        notices(check, _implicit, "weighted_cloning", attached)
+        notices(check, implicit, "weighted_cloning", attached)
 
 
 @EACH
@@ -95,7 +86,7 @@ def test_values_come_from_the_target_critics(notices, name):
     def online(networks, batch):
         return nn.critic(networks["critic"], batch.observation, batch.action).amin(1).detach()
 
-    notices(agrees(name), _implicit, "logged_q", online)
+    notices(agrees(name), implicit, "logged_q", online)
 
 
 @EACH
@@ -103,7 +94,7 @@ def test_the_smallest_critic_counts(notices, name):
     def mean(networks, batch):
         return nn.critic(networks["target_critic"], batch.observation, batch.action).mean(1).detach()
 
-    notices(agrees(name), _implicit, "logged_q", mean)
+    notices(agrees(name), implicit, "logged_q", mean)
 
 
 @EACH
@@ -111,29 +102,29 @@ def test_no_bootstrap_through_a_termination(notices, name):
     def through(batch, value_PB, hyper):
         return batch.reward + hyper.discount.unsqueeze(-1) * value_PB
 
-    notices(agrees(name), _common, "bootstrap", through)
+    notices(agrees(name), shared_losses, "bootstrap", through)
 
 
 @pytest.mark.parametrize("name", ["iql", "ciql"])
 def test_the_expectile_is_not_inverted(notices, name):
-    original = _common.expectile_loss
-    notices(agrees(name), _common, "expectile_loss", lambda q, v, level: original(q, v, 1 - level))
+    original = expectile_loss
+    notices(agrees(name), shared_losses, "expectile_loss", lambda q, v, level: original(q, v, 1 - level))
 
 
 @pytest.mark.parametrize("name", ["iql", "sparse_ql"])
 def test_weights_are_clipped(notices, name):
     def unclipped(networks, batch, hyper):
-        advantage = _implicit.advantage(networks, batch)
+        advantage = implicit.advantage(networks, batch)
         weight = (hyper.beta.unsqueeze(-1) * advantage).exp() if name == "iql" else advantage.clamp(min=0)
-        return _implicit.weighted_cloning(networks, batch, weight / weight.shape[-1])
+        return implicit.weighted_cloning(networks, batch, weight / weight.shape[-1])
 
     notices(agrees(name, max_weight=0.05), MODULES[name], "actor_loss", unclipped)
 
 
 def test_the_softmax_runs_over_the_batch(notices):
     def over_members(networks, batch, hyper):
-        weight = (hyper.beta.unsqueeze(-1) * _implicit.advantage(networks, batch).clamp(min=0)).softmax(0)
-        return _implicit.weighted_cloning(networks, batch, weight)
+        weight = (hyper.beta.unsqueeze(-1) * implicit.advantage(networks, batch).clamp(min=0)).softmax(0)
+        return implicit.weighted_cloning(networks, batch, weight)
 
     notices(agrees("ciql"), ciql, "actor_loss", over_members)
 
@@ -174,12 +165,12 @@ def test_the_critics_see_the_updated_v(notices, name):
     original, module = MODULES[name].update_critic, MODULES[name]
 
     def critics_first(state, batch, noise, hyper):
-        case = _common.State({**state.networks, "value": _common.copy(state.networks["value"])}, state.optimizers)
-        before = _common.copy(state.networks["value"])
+        case = State({**state.networks, "value": copy(state.networks["value"])}, state.optimizers)
+        before = copy(state.networks["value"])
         metrics = original(state, batch, noise, hyper)
         case.networks = {**case.networks, "value": before}
-        y = _implicit.target(case.networks, batch, hyper)
+        y = implicit.target(case.networks, batch, hyper)
         q = nn.critic(state.networks["critic"], batch.observation, batch.action)
-        return metrics | {"critic_loss": _common.td_loss(q, y)[0]}
+        return metrics | {"critic_loss": td_loss(q, y)[0]}
 
     notices(check, module, "update_critic", critics_first)

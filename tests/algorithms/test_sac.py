@@ -4,8 +4,8 @@ import pytest
 
 from helpers.cases import Case, assert_gradients, assert_values
 from oracles import losses as oracle
-from prudent import optim
 from prudent.algorithms import sac
+from prudent.nn import optim
 
 OPTIONS = {
     "defaults": {},

@@ -5,9 +5,9 @@ import torch
 
 from helpers.cases import Case, assert_gradients, assert_values
 from oracles import deterministic as oracle
-from prudent import optim
 from prudent.algorithms import td3_bc
 from prudent.errors import ConfigError
+from prudent.nn import optim
 
 OPTIONS = {
     "defaults": {},

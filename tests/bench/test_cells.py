@@ -10,9 +10,12 @@ import pytest
 
 from helpers.runs import columns, tree, write_log
 from helpers.suites import OTHER, TOY, change, run
-from prudent import bench, guard, recorder, runs, train
+from prudent import bench
 from prudent.bench import cells
+from prudent.engine import guard
 from prudent.errors import ConfigError, DataError, Interrupted
+from prudent.runs.folder import read_json
+from prudent.training import recorder, start
 
 pytest_plugins = ["helpers.suite_fixtures"]
 
@@ -50,7 +53,7 @@ def test_a_stopped_cell_goes_on(toy, trained, monkeypatch):
     assert [" ".join(line.split()) for line in plan] == ["log/bc 2 20 partial at step 13", "log/cql 2 20 missing"]
     assert run(suite) == []
     assert trained == [("train", "bc"), ("resume", "bc"), ("train", "cql")]
-    assert runs.read_json(Path("out/log/bc/status.json"))["state"] == "finished"
+    assert read_json(Path("out/log/bc/status.json"))["state"] == "finished"
 
 
 @pytest.mark.usefixtures("quick_report")
@@ -60,7 +63,7 @@ def test_more_steps_take_a_cell_further(toy, trained):
     assert cells.standing(longer.cells[0], Path("out")).state == cells.PARTIAL
     run(longer, only=["bc"])
     assert trained == [("train", "bc"), ("resume", "bc")]
-    assert runs.read_json(Path("out/log/bc/status.json"))["step"] == 30
+    assert read_json(Path("out/log/bc/status.json"))["step"] == 30
     with pytest.raises(ConfigError, match="its steps are 30, the suite has 20"):
         run(change(toy, "steps = 30", "steps = 20"))
 
@@ -200,6 +203,6 @@ def test_a_bug_is_not_swallowed(toy, monkeypatch):
     def wrong(*_):
         raise TypeError("a bug")
 
-    monkeypatch.setattr(train, "train", wrong)
+    monkeypatch.setattr(start, "train", wrong)
     with pytest.raises(TypeError, match="a bug"):
         run(bench.load(str(toy)))

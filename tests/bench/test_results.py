@@ -7,8 +7,9 @@ from PIL import Image
 
 from helpers.runs import columns
 from helpers.suites import sample
-from prudent import bench, runs
+from prudent import bench
 from prudent.bench import results
+from prudent.runs.folder import read_json
 
 pytest_plugins = ["helpers.suite_fixtures"]
 
@@ -19,7 +20,7 @@ def test_the_results_are_those_of_the_runs(one_cell):
     found = json.loads((one_cell / "out" / "results.json").read_text())
     (dataset,) = found["datasets"]
     bc, cql = dataset["algorithms"]
-    evaluation = runs.read_json(one_cell / "out/log/bc/evaluation.json")
+    evaluation = read_json(one_cell / "out/log/bc/evaluation.json")
     assert {key: bc[key] for key in results.FIGURES} == {key: evaluation["overall"][key] for key in results.FIGURES}
     assert bc["seed_returns"] == [evaluation["members"][f"seed={seed}"]["return_mean"] for seed in (0, 1)]
     assert bc["seed_iqm"] == [evaluation["members"][f"seed={seed}"]["iqm"] for seed in (0, 1)]

@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import pytest
-from data_logs import walk
 
+from helpers.data_logs import walk
 from prudent.data import Dataset, audit, describe, describe_dict, load_dataset
 from prudent.data.audit import cautions, not_finite
 from prudent.data.columns import differing_rows
-from prudent.data.portrait import suggest_alpha
+from prudent.data.summary import suggest_alpha
 from prudent.errors import DataError
 
 OPTIONS = ("action_low", "action_high", "discrete", "n_actions", "extra")

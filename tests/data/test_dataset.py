@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from data_logs import complaint, walk
 
+from helpers.data_logs import complaint, walk
 from prudent.data import Dataset, columns
 from prudent.data.dataset import COLUMNS
 

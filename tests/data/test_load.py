@@ -3,8 +3,8 @@ import sys
 
 import numpy as np
 import pytest
-from data_logs import complaint, flat, walk, write_hdf5, write_npz
 
+from helpers.data_logs import complaint, flat, walk, write_hdf5, write_npz
 from prudent.data import load_dataset, scores
 from prudent.errors import DataError
 

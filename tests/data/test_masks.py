@@ -3,8 +3,8 @@
 import h5py
 import numpy as np
 import pytest
-from data_logs import complaint, walk, write_hdf5, write_npz
 
+from helpers.data_logs import complaint, walk, write_hdf5, write_npz
 from prudent.data import Dataset, audit, load_dataset
 
 LENGTHS = (4, 3, 5)

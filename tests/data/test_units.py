@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prudent.ope import known
+from benchmarks import known
 
 LOG = known.tabular(0).log(6, 0)
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from faults.lab import Lab, Outcome, digest_of
-from prudent import checkpoint
 from prudent.errors import PrudentError
+from prudent.runs import checkpoint
 
 FILES = (checkpoint.STATE, checkpoint.DESCRIPTION, checkpoint.MANIFEST)
 

@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from faults.lab import INTERVAL, STEPS, Lab, Outcome
-from prudent import algorithms, checkpoint, runs, train
+from prudent import algorithms
 from prudent.data import load_dataset
+from prudent.engine.members import grid
+from prudent.engine.population import new_population
 from prudent.errors import PrudentError
-from prudent.members import grid
+from prudent.runs import checkpoint
+from prudent.runs.folder import read_json
+from prudent.training.resume import resume
 
 
 @contextmanager
@@ -85,7 +89,7 @@ def two_processes(lab: Lab, count: int) -> Outcome:
 
 def _refused(run: Path) -> str:
     try:
-        train.resume(run)
+        resume(run)
     except PrudentError as error:
         return str(error)
     return "nothing"
@@ -116,7 +120,7 @@ def signals(lab: Lab, count: int) -> Outcome:
             code == 130 or (again and code == -signal.SIGTERM), f"{what}: it ended with {code}: {said[-300:]}"
         )
         if code == 130:
-            status = runs.read_json(run / "status.json")
+            status = read_json(run / "status.json")
             newest = checkpoint.steps(run)[-1][0]
             outcome.expect(status["state"] == "interrupted", f"{what}: status {status}")
             outcome.expect(newest == status["step"], f"{what}: status of step {status['step']}, checkpoint {newest}")
@@ -132,7 +136,7 @@ def cost(lab: Lab, count: int) -> dict[str, dict[str, float]]:
     wide = grid(algorithms.get("cql").Config(), {}, [0, 1, 2, 3])
     populations = {
         "2 members of 8 x 8": checkpoint.load(lab.whole)[0],
-        "4 members of 256 x 256": train.new_population(dataset, "cql", wide, "cpu"),
+        "4 members of 256 x 256": new_population(dataset, "cql", wide, "cpu"),
     }
     found = {}
     for name, population in populations.items():

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from faults.lab import INTERVAL, Lab, Outcome
-from prudent import checkpoint
 from prudent.errors import PrudentError
+from prudent.runs import checkpoint
 
 FURTHEST, JITTER = 30, 0.02
 """A process is killed after up to so many steps and seconds: in a step, in a save, or as it starts."""

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from helpers.runs import metrics_of, write_log
-from prudent import checkpoint, cli, recorder, train
-from prudent.population import Population
+from prudent import cli, report
+from prudent.engine.population import Population
+from prudent.runs import checkpoint
+from prudent.training import recorder
 
 STEPS, INTERVAL = 100, 10
 CHILD_FAILED = 99
@@ -63,7 +65,7 @@ class Lab:
         self.log = write_log(folder / "log.npz")
         self.whole = folder / "whole"
         self.marks = Marks()
-        train.report.write_report = lambda *_: None  # pictures take longer than a tiny run
+        report.write_report = lambda *_: None  # pictures take longer than a tiny run
         code, said = self.wait(self.start(self.whole))
         assert code == 0, said
         self.digest, self.metrics = digest(self.whole), metrics_of(self.whole)

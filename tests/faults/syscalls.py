@@ -15,8 +15,9 @@ from functools import cache
 from pathlib import Path
 
 from faults.lab import CHILD_FAILED, Child, Lab, Outcome, digest, digest_of
-from prudent import checkpoint, files
-from prudent.population import Population
+from prudent import files
+from prudent.engine.population import Population
+from prudent.runs import checkpoint
 
 CALLS = ("mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "rmdir")
 """System calls that change the disk; a file is opened for writing in between, which changes nothing that counts."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prudent import algorithms
-from prudent.rng import MemberRng
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Spec
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from helpers.runs import write_log
-from prudent import report, train
+from prudent import report
 
 
 @pytest.fixture
@@ -23,5 +23,5 @@ def quick_report(monkeypatch):
         (Path(folder) / "report.html").write_text("written")
         return Path(folder) / "report.html"
 
-    monkeypatch.setattr(train.report, "write_report", write)
+    monkeypatch.setattr(report, "write_report", write)
     assert report.write_report is write

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from prudent import algorithms, checkpoint, cli
+from prudent import algorithms, cli
 from prudent.algorithms import cql
-from prudent.loggers import read_metrics
+from prudent.runs import checkpoint
+from prudent.runs.metrics import read_metrics
 
 TINY = {
     name: {"hidden": (8, 8), "batch_size": 16}

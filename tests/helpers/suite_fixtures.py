@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers.patches import replace_everywhere
 from helpers.runs import write_log
 from helpers.suites import TOY, run
-from prudent import bench, train
+from prudent import bench, report
+from prudent.training import resume, start
 
 pytest_plugins = ["helpers.run_fixtures"]
 
@@ -26,15 +28,17 @@ def trained(monkeypatch):
     """Names of the run folders that train and resume are called for."""
     called = []
 
-    def told(name, function, place):
+    def told(module, name, place):
+        function = getattr(module, name)
+
         def call(*arguments, **options):
             called.append((name, Path(arguments[place]).name))
             return function(*arguments, **options)
 
-        monkeypatch.setattr(train, name, call)
+        replace_everywhere(monkeypatch, module, name, call)
 
-    told("train", train.train, 4)
-    told("resume", train.resume, 0)
+    told(start, "train", 4)
+    told(resume, "resume", 0)
     return called
 
 
@@ -46,6 +50,6 @@ def one_cell(tmp_path_factory) -> Path:
     (folder / "toy.toml").write_text(TOY)
     suite = bench.load(str(folder / "toy.toml"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.report, "write_report", lambda *_: None)
+        patch.setattr(report, "write_report", lambda *_: None)
         run(suite, folder / "out", only=["bc"])
     return folder

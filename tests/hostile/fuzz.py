@@ -32,11 +32,11 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
-from prudent import checkpoint
 from prudent.bench import suite
 from prudent.data import load_dataset
 from prudent.data.readers.mapping import read_map
 from prudent.errors import PrudentError
+from prudent.runs import checkpoint
 
 SECONDS, MEMORY = 10, 1 << 30
 _ROUND_SECONDS = 15
@@ -144,9 +144,9 @@ def _checkpoint(folder: Path) -> list[bytes]:
     import torch
 
     from prudent import algorithms
-    from prudent.members import Member
-    from prudent.population import Population
-    from prudent.scaling import Scaling
+    from prudent.engine.members import Member
+    from prudent.engine.population import Population
+    from prudent.engine.scaling import Scaling
     from prudent.types import Spec
 
     spec = Spec(2, 1, False, (-1.0,), (1.0,))

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks import known
 from ope.problems import LINEAR, random_log
 from prudent import DataError
-from prudent.ope import behaviour, known
+from prudent.ope import behaviour
 
 FOLDS = replace(LINEAR, lr=0.02)
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from prudent.ope import calibration, known
+from benchmarks import known
+from prudent.ope import calibration
 
 
 def test_overconfidence_shows():

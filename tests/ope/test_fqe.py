@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import known
 from ope.problems import LINEAR
 from prudent import ConfigError
-from prudent.ope import episodes, fqe, known
+from prudent.ope import episodes, fqe
 from prudent.ope import policy as policies
 
 PROBLEM = known.tabular(3, states=4, actions=2, shift=1.0)

@@ -10,10 +10,10 @@ import prudent
 from ope.problems import random_log
 from prudent import ConfigError, algorithms
 from prudent.data import Dataset
-from prudent.members import grid
+from prudent.engine.members import grid
+from prudent.engine.population import Population
+from prudent.engine.scaling import Scaling
 from prudent.ope import ContinuousPolicy, DiscretePolicy, policy
-from prudent.population import Population
-from prudent.scaling import Scaling
 from prudent.types import Spec
 
 

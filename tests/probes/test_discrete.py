@@ -16,12 +16,14 @@ import pytest
 import torch
 
 from helpers.cases import hyper64
-from prudent import nn, optim
-from prudent.algorithms import _common, discrete_bc, discrete_cql, discrete_iql
+from prudent import nn
+from prudent.algorithms import discrete_bc, discrete_cql, discrete_iql
+from prudent.algorithms.shared.losses import td_loss
 from prudent.data import Dataset
-from prudent.members import grid
-from prudent.population import Population
-from prudent.scaling import Scaling
+from prudent.engine.members import grid
+from prudent.engine.population import Population
+from prudent.engine.scaling import Scaling
+from prudent.nn import optim
 from prudent.types import Batch
 
 STATES, ACTIONS, GAMMA = 4, 3, 0.8
@@ -71,7 +73,7 @@ def squared_loss(networks, batch, hyper):
     """The loss with CQL's squared error in Huber's place."""
     y_PB = discrete_cql.target(networks, batch, hyper).squeeze(-1)
     q_PEBA = discrete_cql.quantiles(networks["critic"], batch.observation).squeeze(-1)
-    td_P, _ = _common.td_loss(nn.value_of(q_PEBA, batch.action.unsqueeze(1)), y_PB)
+    td_P, _ = td_loss(nn.value_of(q_PEBA, batch.action.unsqueeze(1)), y_PB)
     gap_P = discrete_cql.conservative_gap(q_PEBA, batch.action, batch.mask).mean((-2, -1))
     return td_P + hyper.alpha * gap_P, {}
 

@@ -7,9 +7,9 @@ import pytest
 
 from prudent import algorithms, nn
 from prudent.data import Dataset
-from prudent.members import grid
-from prudent.population import Population
-from prudent.scaling import Scaling
+from prudent.engine.members import grid
+from prudent.engine.population import Population
+from prudent.engine.scaling import Scaling
 
 QUICK = {
     "hidden": (32, 32),

@@ -10,9 +10,9 @@ import torch
 
 from prudent.algorithms import cql, sac
 from prudent.data import Dataset
-from prudent.members import grid
-from prudent.population import Population
-from prudent.scaling import Scaling
+from prudent.engine.members import grid
+from prudent.engine.population import Population
+from prudent.engine.scaling import Scaling
 
 SMALL = {
     "hidden": (32, 32),

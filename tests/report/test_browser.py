@@ -7,13 +7,15 @@ import pytest
 from PIL import Image, ImageStat
 
 import prudent
+from benchmarks import known
 from helpers.browser import DESKTOP, PHONE, PROGRAM, Browser
 from prudent import algorithms
-from prudent.members import grid
-from prudent.ope import known
-from prudent.population import Population
+from prudent.engine.members import grid
+from prudent.engine.population import Population
+from prudent.engine.scaling import Scaling
 from prudent.report import write_report
-from prudent.scaling import Scaling
+
+pytest_plugins = ["helpers.report_fixtures"]
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no chromium here (Debian: apt install chromium)")
 

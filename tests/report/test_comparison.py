@@ -1,21 +1,65 @@
-"""The picture of a benchmark."""
+"""Other runs beside a run that no environment compares it with."""
 
-import numpy as np
+import json
 
-from helpers.suites import sample
-from prudent.report import comparison
+import pytest
+
+from prudent.errors import ConfigError, DataError
+from prudent.report import read_others, read_run, unmeasured, write_report
+from prudent.report.comparison import beside_section
 
 
-def test_the_figure_shows_intervals_seeds_and_the_data():
-    figure = comparison.comparison(sample())
-    first, second = figure.axes
-    assert len(second.texts) == len(first.texts) - 1, "a line for data whose mean is not known"
-    assert [label.get_text() for label in first.get_yticklabels()] == ["CQL", "BC"]
-    drawn = [sorted(np.ravel(line.get_xdata())) for line in first.get_lines()]
-    best = sample()["datasets"][0]["algorithms"][0]
-    for expected in (sorted(best["ci95"]), sorted(best["seed_iqm"]), [best["iqm"]], [3.5, 3.5]):
-        assert any(np.allclose(expected, found) for found in drawn if len(found) == len(expected)), expected
-    assert not any(
-        len(set(np.ravel(line.get_xdata()))) == 1 and line.get_linestyle() == "--" for line in second.get_lines()
-    )
-    assert comparison.comparison(sample(datasets=[])) is None
+def write_bare(folder, algorithm="cql", fingerprint="a", spaces=(3, 1, False), **files):
+    folder.mkdir()
+    files = {"config": {"algorithm": algorithm, "dataset": {"name": "log", "fingerprint": fingerprint}}, **files}
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    metrics = {"step": 10, "name": "seed=0", "train/actor_loss": -2.5}
+    (folder / "metrics.jsonl").write_text(json.dumps(metrics) + "\n")
+    saved = folder / "checkpoints" / "step_10"
+    saved.mkdir(parents=True)
+    sizes = dict(zip(("observation_size", "action_size", "discrete"), spaces, strict=True))
+    (saved / "checkpoint.json").write_text(json.dumps({"spec": sizes}))
+    return folder
+
+
+def test_without_an_environment_every_other_run_has_its_line_and_its_last_metrics(tmp_path):
+    run = write_bare(tmp_path / "run")
+    other = write_bare(tmp_path / "bc", "bc", fingerprint="b")
+    page = write_report(run, {"CQL": other}).read_text()
+    assert "CQL is BC on log, which are other data. CQL was not run in an environment" in page
+    assert f"prudent value {run} --compare CQL={other}" in page
+    rows = beside_section(read_run(run), {"CQL": read_run(other)})["table"].rows
+    assert [row["name"] for row in rows] == ["this run", "CQL"]
+    assert [row["cells"][-1] for row in rows] == ["-2.5", "-2.5"], "the last actor loss is missing"
+    assert not beside_section(read_run(run), {}), "a run alone has nothing beside it"
+
+
+def test_what_was_compared_otherwise_needs_no_line(tmp_path):
+    returned = {"deterministic": {"overall": {"return_mean": 1.0}, "members": {}}}
+    ran = read_run(write_bare(tmp_path / "ran", evaluation=returned))
+    bare = read_run(write_bare(tmp_path / "bare"))
+    weighed = read_run(write_bare(tmp_path / "weighed", value={"against": {"X": {}}}))
+    assert unmeasured(ran, {"X": ran}) == []
+    assert unmeasured(weighed, {"X": bare}) == []
+    assert "It was, this run was not run in an environment" in unmeasured(bare, {"X": ran})[0]
+
+
+@pytest.mark.parametrize("spaces", [(4, 1, False), (3, 2, False), (3, 1, True)])
+def test_other_spaces_are_refused(tmp_path, spaces):
+    run, other = write_bare(tmp_path / "run"), write_bare(tmp_path / "other", spaces=spaces)
+    with pytest.raises(ConfigError, match="of another task: "):
+        write_report(run, {"X": other})
+    assert not (run / "report.html").exists()
+
+
+def test_unknown_spaces_are_not_refused(tmp_path):
+    run, other = write_bare(tmp_path / "run"), write_bare(tmp_path / "other", spaces=(4, 1, False))
+    (other / "checkpoints" / "step_10" / "checkpoint.json").write_text("[]")
+    assert list(read_others(read_run(run), {"X": other})) == ["X"]
+
+
+def test_a_tuning_is_no_run_and_its_report_is_named(tmp_path):
+    (tmp_path / "tune.json").write_text("{}")
+    with pytest.raises(DataError, match=f"is a tuning, not a run: its report is {tmp_path / 'report.html'}"):
+        read_run(tmp_path)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prudent.loggers import JsonlLogger
 from prudent.report import figures, style
-from prudent.report.run import read_run
+from prudent.runs.metrics import JsonlLogger
+from prudent.runs.read import read_run
+
+pytest_plugins = ["helpers.report_fixtures"]
 
 
 def minimal_run(folder, names, events, config="{}"):

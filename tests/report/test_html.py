@@ -8,9 +8,12 @@ from importlib.resources import files
 import pytest
 
 from prudent.report import write_report
+from prudent.report.format import interval, number, share
 from prudent.report.html import LARGEST_VIDEO
-from prudent.report.run import read_run
-from prudent.report.verdict import interval, judge, number, share, tables
+from prudent.report.verdict import judge, tables
+from prudent.runs.read import read_run
+
+pytest_plugins = ["helpers.report_fixtures"]
 
 HOSTILE = "<script>document.title='owned'</script>\"'><img src=x onerror=alert(1)>&lt;"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

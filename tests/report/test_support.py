@@ -8,8 +8,10 @@ from PIL import Image
 
 from prudent.report import html
 from prudent.report.figures import write_figures
-from prudent.report.run import read_run
 from prudent.report.support import draw_support, support_of, support_picture
+from prudent.runs.read import read_run
+
+pytest_plugins = ["helpers.report_fixtures"]
 
 
 def figures(**changes):

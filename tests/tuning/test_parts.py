@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks import known
 from prudent.errors import DataError
-from prudent.ope import known
 from prudent.tuning.parts import divide
 
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 import prudent as package
+from benchmarks import known
 from helpers.runs import prudent, tree
-from prudent import TuneResult, checkpoint, ope, tune
+from prudent import TuneResult, ope, tune
 from prudent.errors import ConfigError, Interrupted, PrudentError
-from prudent.ope import known
+from prudent.runs import checkpoint
 from prudent.tuning import candidates, plan, run
 from prudent.tuning.result import order
+from prudent.tuning.stored_values import Scales
 from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING
-from prudent.tuning.worth import Scales
 
 pytest_plugins = ["helpers.run_fixtures"]
 
@@ -46,8 +47,8 @@ def patched():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan.Settings, "ranking", property(lambda self: settings(self, False)))
         patch.setattr(plan.Settings, "final", property(lambda self: settings(self, True)))
-        patch.setattr("prudent.train.report.write_report", lambda folder, _=None: Path(folder) / "report.html")
-        patch.setattr("prudent.train.supported.write", lambda *_: None)
+        patch.setattr("prudent.report.write_report", lambda folder, _=None: Path(folder) / "report.html")
+        patch.setattr("prudent.coverage.support.write", lambda *_: None)
         yield patch
 
 
@@ -129,8 +130,8 @@ def test_the_same_call_does_nothing_again(tuned, log, monkeypatch):
     def forbidden(*_, **__):
         raise AssertionError("done again")
 
-    monkeypatch.setattr(run.train, "train", forbidden)
-    monkeypatch.setattr(run.train, "resume", forbidden)
+    monkeypatch.setattr(run.start, "train", forbidden)
+    monkeypatch.setattr(run, "resume", forbidden)
     monkeypatch.setattr(Scales, "evaluator", property(forbidden))
     assert tune(log, folder, **SMALL).to_json() == result.to_json()
     (folder / "split.json").unlink()
@@ -180,7 +181,7 @@ def test_a_stopped_training_goes_on(log, patched, tmp_path, tuned, monkeypatch):
         raise Interrupted(f"stopped by SIGTERM at step 20; {made}")
 
     with monkeypatch.context() as patch:
-        patch.setattr("prudent.recorder.checkpoint.save", stopped)
+        patch.setattr("prudent.training.recorder.checkpoint.save", stopped)
         with pytest.raises(Interrupted):
             tune(log, tmp_path / "log", **SMALL)
     again = tune(log, tmp_path / "log", **SMALL)
@@ -228,7 +229,7 @@ def test_a_grid_that_diverged_leaves_a_verdict(log, tmp_path, patched, monkeypat
     assert "none of the 1 runs of the grid can be ranked: it diverged" in found.reasons
     assert package.load(found.policy).algorithm == "discrete_bc"
     (tmp_path / "log" / "split.json").unlink()
-    monkeypatch.setattr(run.train, "resume", lambda *_: pytest.fail("it was trained again"))
+    monkeypatch.setattr(run, "resume", lambda *_: pytest.fail("it was trained again"))
     assert tune(log, tmp_path / "log", **asked).to_json() == found.to_json()
 
 
@@ -239,7 +240,7 @@ def test_bc_that_diverged_is_an_error(log, tmp_path, patched, monkeypatch):  # n
 
 
 def test_one_seed_of_bc_may_diverge_and_one_checkpoint_be_damaged(log, tmp_path, patched, monkeypatch):  # noqa: ARG001
-    train = run.train.train
+    train = run.start.train
 
     def broken(data, algorithm, members, options, folder):
         train(data, algorithm, members, options, folder)
@@ -250,7 +251,7 @@ def test_one_seed_of_bc_may_diverge_and_one_checkpoint_be_damaged(log, tmp_path,
             checkpoint.save(folder, population, {}, keep=9)
             (folder / "checkpoints" / "step_20" / "state.safetensors").write_bytes(b"damaged")
 
-    monkeypatch.setattr(run.train, "train", broken)
+    monkeypatch.setattr(run.start, "train", broken)
     found = tune(log, tmp_path / "log", **{**SMALL, "alpha": [1.0], "seeds": [0, 1]})
     lost, kept = found.first.imitators
     assert (lost.step, lost.rank, lost.reason) == (None, None, "it diverged")

@@ -26,7 +26,7 @@ from prudent.errors import ConfigError
 
 def names() -> list[str]:
     """Every algorithm there is: the files of this folder."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg)
 
 
 def get(name: str) -> ModuleType:

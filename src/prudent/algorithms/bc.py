@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from prudent.algorithms import _common
-from prudent.algorithms._common import Networks, State, descend
+from prudent.algorithms.shared.losses import data_log_prob
+from prudent.algorithms.shared.networks import Networks, actor_action, init_actor
+from prudent.algorithms.shared.settings import check_shared
+from prudent.algorithms.shared.updates import State, adam_states, descend
 from prudent.config import check_finite, check_positive, check_within
-from prudent.rng import MemberRng
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 TITLE, POLICY, NEEDS = "BC", "gaussian", ()
@@ -33,7 +35,7 @@ class Config:
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        _common.check_shared(self)
+        check_shared(self)
         check_positive(self, "top_fraction")
         check_within(self, 0, 1, "top_fraction")
         check_finite(self)
@@ -41,8 +43,8 @@ class Config:
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
     """The actor and its optimiser."""
-    networks: Networks = {"actor": _common.init_actor(spec, hyper, rng)}
-    return State(networks, _common.adam_states(networks, ("actor",)))
+    networks: Networks = {"actor": init_actor(spec, hyper, rng)}
+    return State(networks, adam_states(networks, ("actor",)))
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
@@ -51,7 +53,7 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
 
 def actor_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
     """``-log pi(a_data | s)``, (P,)."""
-    loss_P = -_common.data_log_prob(networks, batch).mean(-1)
+    loss_P = -data_log_prob(networks, batch).mean(-1)
     return loss_P, {"actor_loss": loss_P}
 
 
@@ -76,5 +78,5 @@ def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
     return metrics
 
 
-act = _common.actor_action
+act = actor_action
 q_value = None

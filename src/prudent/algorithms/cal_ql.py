@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prudent.algorithms import _common, cql
-from prudent.algorithms._common import Networks, State
+from prudent.algorithms import cql
+from prudent.algorithms.shared.networks import Networks
+from prudent.algorithms.shared.updates import State, actor_critic_step
 from prudent.types import Batch, Hyper, Metrics
 
 TITLE, POLICY, NEEDS = "Cal-QL", "gaussian", ("return_to_go",)
@@ -72,7 +73,7 @@ update_actor, update_target = cql.update_actor, cql.update_target
 
 def update(state: State, batch: Batch, noise: cql.Noise, hyper: Hyper) -> Metrics:
     """One training step: critics, actor with the updated critics, temperature, targets."""
-    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
 act, q_value = cql.act, cql.q_value

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common, _implicit
-from prudent.algorithms._common import Networks, State, descend
+from prudent.algorithms.shared import implicit
+from prudent.algorithms.shared.losses import td_loss
+from prudent.algorithms.shared.networks import Networks, actor_action, q_min
+from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
 from prudent.config import check_choice, check_positive, check_within
 from prudent.errors import ConfigError
-from prudent.rng import MemberRng
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 TITLE, POLICY, NEEDS = "CIQL", "gaussian", ()
@@ -54,8 +56,8 @@ class Config:
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        _implicit.check(self)
-        _implicit.check_expectile(self)
+        implicit.check(self)
+        implicit.check_expectile(self)
         check_positive(self, "n_negatives")
         check_within(self, 0, math.inf, "alpha", "beta")
         check_choice(self, "negatives", NEGATIVES)
@@ -71,7 +73,7 @@ class Noise:
     row: Tensor | None
 
 
-init = _implicit.init
+init = implicit.init
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
@@ -108,33 +110,33 @@ def critic_loss(
 ) -> tuple[Tensor, Metrics]:
     """``sum_e [ mean (Q_e(s, a) - y)^2 + alpha penalty_e ]``, y from V unless it is given; loss (P,), metrics (P,)."""
     if y_PB is None:
-        y_PB = _implicit.target(networks, batch, hyper)
+        y_PB = implicit.target(networks, batch, hyper)
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
-    td_P, metrics = _common.td_loss(q_PEB, y_PB)
+    td_P, metrics = td_loss(q_PEB, y_PB)
     penalty_PE = penalty(networks, batch, noise, q_PEB)
     loss_P = td_P + hyper.alpha * penalty_PE.sum(-1)
     return loss_P, metrics | {"critic_loss": loss_P, "penalty": penalty_PE.mean(-1)}
 
 
-def with_noise(noise: Noise) -> _implicit.CriticLoss:
+def with_noise(noise: Noise) -> implicit.CriticLoss:
     """:func:`critic_loss` with its noise given, as the steps that the implicit algorithms share take it."""
     return lambda networks, batch, hyper, y_PB=None: critic_loss(networks, batch, noise, hyper, y_PB)
 
 
 def value_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
     """Expectile regression of V(s) towards ``min_e Qbar_e(s, a)``; loss (P,) and metrics (P,)."""
-    return _implicit.expectile_value_loss(networks, batch, _implicit.logged_q(networks, batch), hyper)
+    return implicit.expectile_value_loss(networks, batch, implicit.logged_q(networks, batch), hyper)
 
 
 def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
     """``-sum_B w log pi(a|s)``, w the softmax over the batch of ``beta max(advantage, 0)``; loss (P,), metrics (P,)."""
-    positive_PB = _implicit.advantage(networks, batch).clamp(min=0)
-    return _implicit.weighted_cloning(networks, batch, (hyper.beta.unsqueeze(-1) * positive_PB).softmax(-1))
+    positive_PB = implicit.advantage(networks, batch).clamp(min=0)
+    return implicit.weighted_cloning(networks, batch, (hyper.beta.unsqueeze(-1) * positive_PB).softmax(-1))
 
 
 def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step of V, then one of the critics with the updated V."""
-    return _implicit.update_values(state, batch, hyper, value_loss, with_noise(noise))
+    return implicit.update_values(state, batch, hyper, value_loss, with_noise(noise))
 
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:  # noqa: ARG001
@@ -144,12 +146,12 @@ def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metr
 
 def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return _implicit.supervised_step(state, batch, hyper, with_noise(noise))
+    return implicit.supervised_step(state, batch, hyper, with_noise(noise))
 
 
 def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """One training step: V, critics with the updated V, actor, targets."""
-    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
-act, q_value, update_target = _common.actor_action, _common.q_min, _common.update_polyak
+act, q_value, update_target = actor_action, q_min, update_polyak

@@ -14,12 +14,22 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common, _lagrange, _schedule
-from prudent.algorithms._common import Networks, State, descend, update_soft_actor
-from prudent.algorithms._sampled_gradient import sampled_values
+from prudent.algorithms.shared import lagrange, schedule
+from prudent.algorithms.shared.losses import bootstrap, init_temperature, return_to_go, temperature
+from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
+from prudent.algorithms.shared.sampled_gradient import sampled_values
+from prudent.algorithms.shared.settings import check_critic, check_shared
+from prudent.algorithms.shared.updates import (
+    State,
+    actor_critic_step,
+    adam_states,
+    descend,
+    update_polyak,
+    update_soft_actor,
+)
 from prudent.config import check_choice, check_finite, check_positive, check_within
 from prudent.errors import ConfigError
-from prudent.rng import MemberRng
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 TITLE, POLICY, NEEDS = "CQL", "gaussian", ()
@@ -70,8 +80,8 @@ class Config:
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        _common.check_shared(self)
-        _common.check_critic(self)
+        check_shared(self)
+        check_critic(self)
         check_choice(self, "backup", BACKUPS)
         check_choice(self, "gradient", GRADIENTS)
         check_positive(self, "n_actions", "cql_temperature", "temperature", "temperature_lr", "lagrange_lr")
@@ -103,10 +113,10 @@ class Noise:
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
     """Actor, critics and their targets, temperature and the Lagrange multiplier, with their optimisers."""
-    networks = _common.init_actor_critic(spec, hyper, rng)
-    networks["temperature"] = _common.init_temperature(hyper)
+    networks = init_actor_critic(spec, hyper, rng)
+    networks["temperature"] = init_temperature(hyper)
     networks["lagrange"] = {"log": torch.zeros_like(hyper.alpha)}
-    return State(networks, _common.adam_states(networks, ("actor", "critic", "temperature", "lagrange")))
+    return State(networks, adam_states(networks, ("actor", "critic", "temperature", "lagrange")))
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
@@ -145,7 +155,7 @@ def conservative_loss(
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
     gap_PEB, normalized_PEB = conservative_gap(q_PEB, q_PENB, log_density_PNB, hyper)
-    weight_P = _lagrange.penalty_weight(networks, hyper, step)
+    weight_P = lagrange.penalty_weight(networks, hyper, step)
     threshold_P = hyper.target_gap if hyper.lagrange else torch.zeros_like(weight_P)
     penalised_PE = (normalized_PEB if hyper.lagrange else gap_PEB).mean(-1) - threshold_P.unsqueeze(-1)
     loss_P = (td_PE + weight_P.unsqueeze(-1) * penalised_PE).sum(-1)
@@ -177,7 +187,7 @@ def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tens
     action, log_prob = nn.sample_tanh_gaussian(mean, log_std, noise.next_action)
     q = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)  # (P, B), or (P, N, B)
     if hyper.backup == "entropy":
-        value_PB = q - _common.temperature(networks).unsqueeze(-1) * log_prob
+        value_PB = q - temperature(networks).unsqueeze(-1) * log_prob
     elif hyper.backup == "max":
         value_PB = q.amax(1)
     elif hyper.backup == "soft":
@@ -185,7 +195,7 @@ def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tens
         value_PB = t_P1 * (torch.logsumexp(q / t_P1.unsqueeze(-1) - log_prob, dim=1) - math.log(hyper.n_actions))
     else:
         value_PB = q
-    return _common.bootstrap(batch, value_PB, hyper)
+    return bootstrap(batch, value_PB, hyper)
 
 
 def propose(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> tuple[Tensor, Tensor]:
@@ -244,7 +254,7 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper, loss: 
         state, "critic", lambda nets: chosen(nets, batch, noise, hyper, state.step, None), hyper.critic_lr, hyper
     )
     if hyper.lagrange:
-        metrics |= _lagrange.update_multiplier(state, metrics["cql_gap_normalized"], hyper)
+        metrics |= lagrange.update_multiplier(state, metrics["cql_gap_normalized"], hyper)
     return metrics
 
 
@@ -252,7 +262,7 @@ def update_supervised(
     state: State, batch: Batch, noise: Noise, hyper: Hyper, loss: CriticLoss | None = None
 ) -> Metrics:
     """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    y_PB = _common.return_to_go(batch)
+    y_PB = return_to_go(batch)
     chosen = loss or critic_loss
     metrics = descend(state, "critic", lambda nets: chosen(nets, batch, noise, hyper, 0, y_PB), hyper.critic_lr, hyper)
     return metrics | update_soft_actor(state, batch, noise.actor, hyper, clone=True)
@@ -260,12 +270,12 @@ def update_supervised(
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step of the actor (cloning the data during the warm-up), then of the temperature."""
-    return update_soft_actor(state, batch, noise.actor, hyper, clone=_schedule.clones(hyper, state.step))
+    return update_soft_actor(state, batch, noise.actor, hyper, clone=schedule.clones(hyper, state.step))
 
 
 def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """One training step: critics, actor with the updated critics, temperature, targets."""
-    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
 def ordered(proposals: tuple[str, ...]) -> list[str]:
@@ -274,4 +284,4 @@ def ordered(proposals: tuple[str, ...]) -> list[str]:
 
 
 Q_METRICS = {"uniform": "q_random", "policy": "q_policy", "next_policy": "q_next_policy"}
-act, q_value, update_target = _common.actor_action, _common.q_min, _common.update_polyak
+act, q_value, update_target = actor_action, q_min, update_polyak

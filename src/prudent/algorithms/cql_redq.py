@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common, _lagrange, _schedule, cql
-from prudent.algorithms._common import Networks, State, update_soft_actor
+from prudent.algorithms import cql
+from prudent.algorithms.shared import lagrange, schedule
+from prudent.algorithms.shared.networks import Networks
+from prudent.algorithms.shared.updates import State, actor_critic_step, update_soft_actor
 from prudent.errors import ConfigError
-from prudent.rng import MemberRng
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
 
 TITLE, POLICY, NEEDS = "CQL-REDQ", "gaussian", ()
@@ -74,7 +76,7 @@ def critic_loss(
     q_PeNB, log_density_PNB = cql.propose(penalised, batch, own_noise, hyper)
     q_PeB = subset({"q": q_PEB}, noise.penalty_subset)["q"]
     gap_PeB, normalized_PeB = cql.conservative_gap(q_PeB, q_PeNB, log_density_PNB, hyper)
-    weight_P = _lagrange.penalty_weight(networks, hyper, step)
+    weight_P = lagrange.penalty_weight(networks, hyper, step)
     penalised_P = normalized_PeB.mean((-2, -1)) - hyper.target_gap if hyper.lagrange else gap_PeB.mean((-2, -1))
     loss_P = td_PE.mean(-1) + weight_P * penalised_P
     metrics = {
@@ -112,7 +114,7 @@ def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) ->
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step of the actor along the mean of the critics (cloning the data during the warm-up), then the temperature."""
-    clone = _schedule.clones(hyper, state.step)
+    clone = schedule.clones(hyper, state.step)
     return update_soft_actor(state, batch, noise.actor, hyper, clone=clone, value=q_mean)
 
 
@@ -121,7 +123,7 @@ update_target = cql.update_target
 
 def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """One training step: critics, actor with the updated critics, temperature, targets."""
-    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
 act, q_value = cql.act, cql.q_value

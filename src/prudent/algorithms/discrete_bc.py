@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common, bc
-from prudent.algorithms._common import Networks, State, descend
-from prudent.rng import MemberRng
+from prudent.algorithms import bc
+from prudent.algorithms.shared.networks import Networks, categorical_action, init_discrete_actor
+from prudent.algorithms.shared.updates import State, adam_states, descend
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 TITLE, POLICY, NEEDS = "Discrete BC", "categorical", ()
@@ -25,8 +26,8 @@ class Config(bc.Config):
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
     """The actor and its optimiser."""
-    networks: Networks = {"actor": _common.init_discrete_actor(spec, hyper, rng)}
-    return State(networks, _common.adam_states(networks, ("actor",)))
+    networks: Networks = {"actor": init_discrete_actor(spec, hyper, rng)}
+    return State(networks, adam_states(networks, ("actor",)))
 
 
 def actor_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
@@ -49,4 +50,4 @@ def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
 
 
 draw, update_critic, update_target = bc.draw, bc.update_critic, bc.update_target
-act, q_value = _common.categorical_action, None
+act, q_value = categorical_action, None

@@ -14,11 +14,14 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common, _schedule
-from prudent.algorithms._common import Networks, State, descend, update_polyak
+from prudent.algorithms.shared import schedule
+from prudent.algorithms.shared.losses import bootstrap, return_to_go
+from prudent.algorithms.shared.networks import Networks, copy, init_discrete_critic
+from prudent.algorithms.shared.settings import check_critic, check_shared
+from prudent.algorithms.shared.updates import State, adam_states, descend, update_polyak
 from prudent.config import check_finite, check_positive
 from prudent.errors import ConfigError
-from prudent.rng import MemberRng
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
 
 TITLE, POLICY, NEEDS = "Discrete CQL", "greedy", ()
@@ -47,8 +50,8 @@ class Config:
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        _common.check_shared(self)
-        _common.check_critic(self)
+        check_shared(self)
+        check_critic(self)
         check_positive(self, "n_quantiles", "value_init_steps")
         if self.alpha < 0:
             raise ConfigError(f"alpha must be at least 0, got {self.alpha}")
@@ -57,11 +60,11 @@ class Config:
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
     """Critics, their targets and the critics' optimiser; the policy is greedy and has no network."""
-    critic = _common.init_discrete_critic(spec, hyper, rng, hyper.n_quantiles)
+    critic = init_discrete_critic(spec, hyper, rng, hyper.n_quantiles)
     if hyper.n_quantiles > 1:
         critic["quantile"] = torch.zeros_like(critic["b0"][..., :1]).repeat(1, 1, hyper.n_quantiles)
-    networks: Networks = {"critic": critic, "target_critic": _common.copy(critic)}
-    return State(networks, _common.adam_states(networks, ("critic",)))
+    networks: Networks = {"critic": critic, "target_critic": copy(critic)}
+    return State(networks, adam_states(networks, ("critic",)))
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
@@ -129,7 +132,7 @@ def target(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
     lowest_PB = z_PEBK.mean(-1).argmin(1)
     z_PBK = z_PEBK.gather(1, lowest_PB[:, None, :, None].expand(-1, -1, -1, z_PEBK.shape[-1])).squeeze(1)
     # Quantiles first: the bootstrap broadcasts over what stands left of (P, B).
-    return _common.bootstrap(batch, z_PBK.movedim(-1, 0), hyper).movedim(0, -1)
+    return bootstrap(batch, z_PBK.movedim(-1, 0), hyper).movedim(0, -1)
 
 
 def conservative_gap(q_PEBA: Tensor, action_PB: Tensor, mask_PBA: Tensor | None) -> Tensor:
@@ -193,7 +196,7 @@ def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metr
 
 def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step before training (``value_init``): the critics' loss with the return-to-go for y."""
-    y_PBK = _common.return_to_go(batch).unsqueeze(-1)
+    y_PBK = return_to_go(batch).unsqueeze(-1)
     return descend(state, "critic", lambda networks: critic_loss(networks, batch, hyper, y_PBK), hyper.critic_lr, hyper)
 
 
@@ -205,7 +208,7 @@ def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metri
 def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
     """One training step: critics, then targets by their period."""
     metrics = update_critic(state, batch, noise, hyper)
-    if _schedule.targets_follow(hyper, state.step):
+    if schedule.targets_follow(hyper, state.step):
         update_polyak(state, hyper)
     state.step += 1
     return metrics

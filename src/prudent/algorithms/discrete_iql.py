@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common, _implicit
-from prudent.algorithms._common import Networks, State, descend
+from prudent.algorithms.shared import implicit
+from prudent.algorithms.shared.losses import td_loss
+from prudent.algorithms.shared.networks import Networks, categorical_action, state_value
+from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
 from prudent.config import check_positive
 from prudent.errors import ConfigError
-from prudent.rng import MemberRng
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
 
 TITLE, POLICY, NEEDS = "Discrete IQL", "categorical", ()
@@ -49,14 +51,14 @@ class Config:
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        _implicit.check(self)
-        _implicit.check_expectile(self)
+        implicit.check(self)
+        implicit.check_expectile(self)
         check_positive(self, "max_weight")
         if self.beta < 0:
             raise ConfigError(f"beta must be at least 0, got {self.beta}")
 
 
-init = _implicit.init
+init = implicit.init
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
@@ -83,7 +85,7 @@ def logged_q(networks: Networks, batch: Batch) -> Tensor:
     return q_each(networks["target_critic"], batch.observation, batch.action).amin(1)
 
 
-target = _implicit.target
+target = implicit.target
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
@@ -91,20 +93,20 @@ target = _implicit.target
 
 def value_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
     """Expectile regression of V(s) towards ``min_e Qbar_e(s, a)`` (eq. 5); loss (P,) and metrics (P,)."""
-    return _implicit.expectile_value_loss(networks, batch, logged_q(networks, batch), hyper)
+    return implicit.expectile_value_loss(networks, batch, logged_q(networks, batch), hyper)
 
 
 def critic_loss(networks: Networks, batch: Batch, hyper: Hyper, y_PB: Tensor | None = None) -> tuple[Tensor, Metrics]:
     """``sum_e mean (Q_e(s, a) - y)^2`` (eq. 6), y from :func:`target` unless it is given; loss (P,), metrics (P,)."""
     if y_PB is None:
         y_PB = target(networks, batch, hyper)
-    return _common.td_loss(q_each(networks["critic"], batch.observation, batch.action), y_PB)
+    return td_loss(q_each(networks["critic"], batch.observation, batch.action), y_PB)
 
 
 @torch.no_grad()
 def cloning_weight(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
     """``min(exp(beta (min_e Qbar_e(s, a) - V(s))), max_weight)``, (P, B)."""
-    advantage_PB = logged_q(networks, batch) - _common.state_value(networks, batch.observation)
+    advantage_PB = logged_q(networks, batch) - state_value(networks, batch.observation)
     return (hyper.beta.unsqueeze(-1) * advantage_PB).exp().minimum(hyper.max_weight.unsqueeze(-1))
 
 
@@ -120,7 +122,7 @@ def actor_loss(networks: Networks, batch: Batch, weight_PB: Tensor | float = 1.0
 
 def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step of V, then one of the critics with the updated V."""
-    return _implicit.update_values(state, batch, hyper, value_loss, critic_loss)
+    return implicit.update_values(state, batch, hyper, value_loss, critic_loss)
 
 
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
@@ -131,12 +133,12 @@ def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metri
 
 def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return _implicit.supervised_step(state, batch, hyper, critic_loss, actor_loss)
+    return implicit.supervised_step(state, batch, hyper, critic_loss, actor_loss)
 
 
 def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
     """One training step: V, critics with the updated V, actor, targets."""
-    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
-act, update_target = _common.categorical_action, _common.update_polyak
+act, update_target = categorical_action, update_polyak

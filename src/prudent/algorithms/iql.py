@@ -10,10 +10,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from prudent.algorithms import _common, _implicit
-from prudent.algorithms._common import Networks, State, descend
+from prudent.algorithms.shared import implicit
+from prudent.algorithms.shared.networks import Networks, actor_action, q_min
+from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
 from prudent.config import check_positive, check_within
-from prudent.rng import MemberRng
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 TITLE, POLICY, NEEDS = "IQL", "gaussian", ()
@@ -46,13 +47,13 @@ class Config:
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        _implicit.check(self)
-        _implicit.check_expectile(self)
+        implicit.check(self)
+        implicit.check_expectile(self)
         check_positive(self, "max_weight")
         check_within(self, 0, math.inf, "beta")
 
 
-init = _implicit.init
+init = implicit.init
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
@@ -61,19 +62,19 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
 
 def value_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
     """Expectile regression of V(s) towards ``min_e Qbar_e(s, a)`` (eq. 5); loss (P,) and metrics (P,)."""
-    return _implicit.expectile_value_loss(networks, batch, _implicit.logged_q(networks, batch), hyper)
+    return implicit.expectile_value_loss(networks, batch, implicit.logged_q(networks, batch), hyper)
 
 
 def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
     """``-mean min(exp(beta (min_e Qbar_e(s, a) - V(s))), max_weight) log pi(a|s)`` (eq. 7); loss (P,), metrics (P,)."""
-    scaled_PB = hyper.beta.unsqueeze(-1) * _implicit.advantage(networks, batch)
+    scaled_PB = hyper.beta.unsqueeze(-1) * implicit.advantage(networks, batch)
     weight_PB = scaled_PB.exp().minimum(hyper.max_weight.unsqueeze(-1))
-    return _implicit.weighted_cloning(networks, batch, weight_PB / weight_PB.shape[-1])
+    return implicit.weighted_cloning(networks, batch, weight_PB / weight_PB.shape[-1])
 
 
 def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step of V, then one of the critics with the updated V (eq. 6)."""
-    return _implicit.update_values(state, batch, hyper, value_loss)
+    return implicit.update_values(state, batch, hyper, value_loss)
 
 
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
@@ -83,12 +84,12 @@ def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metri
 
 def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return _implicit.supervised_step(state, batch, hyper)
+    return implicit.supervised_step(state, batch, hyper)
 
 
 def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
     """One training step: V, critics with the updated V, actor, targets."""
-    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
-act, q_value, update_target = _common.actor_action, _common.q_min, _common.update_polyak
+act, q_value, update_target = actor_action, q_min, update_polyak

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common, td3_bc
-from prudent.algorithms._common import Networks, State, descend
+from prudent.algorithms import td3_bc
+from prudent.algorithms.shared.losses import bellman_loss, bootstrap
+from prudent.algorithms.shared.networks import Networks
+from prudent.algorithms.shared.updates import State, actor_critic_step, descend
 from prudent.config import check_finite, check_within
 from prudent.types import Batch, Hyper, Metrics
 
@@ -68,7 +70,7 @@ def critic_loss(
 
     Returns the loss (P,) and metrics (P,).
     """
-    return _common.bellman_loss(target, networks, batch, noise, hyper, y_PB)
+    return bellman_loss(target, networks, batch, noise, hyper, y_PB)
 
 
 @torch.no_grad()
@@ -82,7 +84,7 @@ def target(networks: Networks, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) 
     action = td3_bc.smoothed_action(networks, batch.next_observation, noise, hyper)
     q_PB = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)
     distance_PB = known_distance(action, batch.next_action, batch.next_action_known)
-    return _common.bootstrap(batch, q_PB - hyper.critic_penalty.unsqueeze(-1) * distance_PB, hyper)
+    return bootstrap(batch, q_PB - hyper.critic_penalty.unsqueeze(-1) * distance_PB, hyper)
 
 
 def squared_distance(action: Tensor, data_action: Tensor) -> Tensor:
@@ -123,7 +125,7 @@ def update_actor(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) 
 
 def update(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Metrics:
     """One training step: critics, actor with the updated critics, targets."""
-    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
 # With the return-to-go for y there is no next action and nothing to penalise: the supervised step is TD3+BC's.

@@ -11,10 +11,19 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common
-from prudent.algorithms._common import Networks, State, descend, update_soft_actor
+from prudent.algorithms.shared.losses import bellman_loss, bootstrap, init_temperature, return_to_go, temperature
+from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
+from prudent.algorithms.shared.settings import check_critic, check_shared
+from prudent.algorithms.shared.updates import (
+    State,
+    actor_critic_step,
+    adam_states,
+    descend,
+    update_polyak,
+    update_soft_actor,
+)
 from prudent.config import check_finite, check_positive
-from prudent.rng import MemberRng
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 TITLE, POLICY, NEEDS = "SAC", "gaussian", ()
@@ -47,8 +56,8 @@ class Config:
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        _common.check_shared(self)
-        _common.check_critic(self)
+        check_shared(self)
+        check_critic(self)
         check_positive(self, "temperature", "temperature_lr", "actor_period", "value_init_steps")
         check_finite(self)
 
@@ -63,8 +72,8 @@ class Noise:
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
     """Actor, critics and their targets, temperature, with their optimisers."""
-    networks = _common.init_actor_critic(spec, hyper, rng) | {"temperature": _common.init_temperature(hyper)}
-    return State(networks, _common.adam_states(networks, ("actor", "critic", "temperature")))
+    networks = init_actor_critic(spec, hyper, rng) | {"temperature": init_temperature(hyper)}
+    return State(networks, adam_states(networks, ("actor", "critic", "temperature")))
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
@@ -80,15 +89,15 @@ def critic_loss(
 
     Returns the loss (P,) and metrics (P,).
     """
-    return _common.bellman_loss(target, networks, batch, noise, hyper, y_PB)
+    return bellman_loss(target, networks, batch, noise, hyper, y_PB)
 
 
 @torch.no_grad()
 def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tensor:
     """``r + gamma^dt (1 - terminated) (min_e Qbar_e(s', a') - tau log pi(a'|s'))``, a' ~ pi(.|s') (eq. 3), (P, B)."""
-    action, log_prob_PB = _common.actor_action(networks, batch.next_observation, noise.next_action)
+    action, log_prob_PB = actor_action(networks, batch.next_observation, noise.next_action)
     q_PB = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)
-    return _common.bootstrap(batch, q_PB - _common.temperature(networks).unsqueeze(-1) * log_prob_PB, hyper)
+    return bootstrap(batch, q_PB - temperature(networks).unsqueeze(-1) * log_prob_PB, hyper)
 
 
 def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
@@ -98,7 +107,7 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
 
 def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    y_PB = _common.return_to_go(batch)
+    y_PB = return_to_go(batch)
     metrics = descend(
         state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, y_PB), hyper.critic_lr, hyper
     )
@@ -112,7 +121,7 @@ def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metr
 
 def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """One training step: critics, actor with the updated critics, temperature, targets."""
-    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
-act, q_value, update_target = _common.actor_action, _common.q_min, _common.update_polyak
+act, q_value, update_target = actor_action, q_min, update_polyak

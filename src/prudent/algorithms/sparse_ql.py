@@ -9,10 +9,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from prudent.algorithms import _common, _implicit
-from prudent.algorithms._common import Networks, State, descend
+from prudent.algorithms.shared import implicit
+from prudent.algorithms.shared.networks import Networks, actor_action, q_min, state_value
+from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
 from prudent.config import check_positive
-from prudent.rng import MemberRng
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 TITLE, POLICY, NEEDS = "Sparse QL", "gaussian", ()
@@ -44,11 +45,11 @@ class Config:
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        _implicit.check(self)
+        implicit.check(self)
         check_positive(self, "alpha", "max_weight")
 
 
-init = _implicit.init
+init = implicit.init
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
@@ -57,22 +58,22 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> None:
 
 def value_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
     """``mean (1[z > 0] z^2 + V / alpha)``, ``z = (min_e Qbar_e(s, a) - V(s)) / (2 alpha) + 1``; (P,) and metrics."""
-    v_PB = _common.state_value(networks, batch.observation)
+    v_PB = state_value(networks, batch.observation)
     alpha_P1 = hyper.alpha.unsqueeze(-1)
-    z_PB = (_implicit.logged_q(networks, batch) - v_PB) / (2 * alpha_P1) + 1
+    z_PB = (implicit.logged_q(networks, batch) - v_PB) / (2 * alpha_P1) + 1
     loss_P = (z_PB.clamp(min=0).square() + v_PB / alpha_P1).mean(-1)
     return loss_P, {"value_loss": loss_P, "value": v_PB.mean(-1)}
 
 
 def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
     """``-mean clip(min_e Qbar_e(s, a) - V(s), 0, max_weight) log pi(a|s)``; loss (P,) and metrics (P,)."""
-    weight_PB = _implicit.advantage(networks, batch).clamp(min=0).minimum(hyper.max_weight.unsqueeze(-1))
-    return _implicit.weighted_cloning(networks, batch, weight_PB / weight_PB.shape[-1])
+    weight_PB = implicit.advantage(networks, batch).clamp(min=0).minimum(hyper.max_weight.unsqueeze(-1))
+    return implicit.weighted_cloning(networks, batch, weight_PB / weight_PB.shape[-1])
 
 
 def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step of V, then one of the critics with the updated V."""
-    return _implicit.update_values(state, batch, hyper, value_loss)
+    return implicit.update_values(state, batch, hyper, value_loss)
 
 
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
@@ -82,12 +83,12 @@ def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metri
 
 def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return _implicit.supervised_step(state, batch, hyper)
+    return implicit.supervised_step(state, batch, hyper)
 
 
 def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
     """One training step: V, critics with the updated V, actor, targets."""
-    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
-act, q_value, update_target = _common.actor_action, _common.q_min, _common.update_polyak
+act, q_value, update_target = actor_action, q_min, update_polyak

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms import _common
-from prudent.algorithms._common import Networks, State, descend
+from prudent.algorithms.shared.losses import bellman_loss, bootstrap, return_to_go
+from prudent.algorithms.shared.networks import Networks, copy, init_critic, q_min
+from prudent.algorithms.shared.settings import check_critic, check_shared
+from prudent.algorithms.shared.updates import State, actor_critic_step, adam_states, descend, update_polyak
 from prudent.config import check_finite, check_positive, check_within
-from prudent.rng import MemberRng
+from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
 
 TITLE, POLICY, NEEDS = "TD3+BC", "deterministic", ()
@@ -54,8 +56,8 @@ class Config:
 
 def check_deterministic(config: Any) -> None:
     """Ranges of the settings that every algorithm with this module's actor and critics has."""
-    _common.check_shared(config)
-    _common.check_critic(config)
+    check_shared(config)
+    check_critic(config)
     check_positive(config, "actor_period", "value_init_steps")
     check_within(config, 0, math.inf, "policy_noise", "noise_clip")
 
@@ -71,14 +73,14 @@ def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
     """Actor, critics and the targets of both, with their optimisers."""
     sizes = (spec.observation_size, *hyper.hidden, spec.action_size)
     actor = nn.init_mlp(rng, sizes, orthogonal=hyper.orthogonal_init)
-    critic = _common.init_critic(spec, hyper, rng)
+    critic = init_critic(spec, hyper, rng)
     networks: Networks = {
         "actor": actor,
-        "target_actor": _common.copy(actor),
+        "target_actor": copy(actor),
         "critic": critic,
-        "target_critic": _common.copy(critic),
+        "target_critic": copy(critic),
     }
-    return State(networks, _common.adam_states(networks, ("actor", "critic")))
+    return State(networks, adam_states(networks, ("actor", "critic")))
 
 
 def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
@@ -114,7 +116,7 @@ def critic_loss(
 
     Returns the loss (P,) and metrics (P,).
     """
-    return _common.bellman_loss(target, networks, batch, noise, hyper, y_PB)
+    return bellman_loss(target, networks, batch, noise, hyper, y_PB)
 
 
 @torch.no_grad()
@@ -122,7 +124,7 @@ def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tens
     """``r + gamma^dt (1 - terminated) min_e Qbar_e(s', a')``, a' from :func:`smoothed_action`, (P, B)."""
     action = smoothed_action(networks, batch.next_observation, noise, hyper)
     q_PB = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)
-    return _common.bootstrap(batch, q_PB, hyper)
+    return bootstrap(batch, q_PB, hyper)
 
 
 def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:
@@ -163,7 +165,7 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
 
 def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    y_PB = _common.return_to_go(batch)
+    y_PB = return_to_go(batch)
     metrics = descend(
         state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, y_PB), hyper.critic_lr, hyper
     )
@@ -177,7 +179,7 @@ def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metr
 
 def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """One training step: critics, actor with the updated critics, targets."""
-    return _common.actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
-q_value, update_target = _common.q_min, _common.update_polyak
+q_value, update_target = q_min, update_polyak

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prudent import files, runs
+from prudent import files
 from prudent.bench import results
 from prudent.bench.cells import COMPLETE, FAILED, Datasets, Standing, complete, standing
+from prudent.bench.picture import draw
 from prudent.bench.suite import Cell, Suite, load, parse, shipped
-from prudent.ended import goes_on
 from prudent.errors import ConfigError, Interrupted
-from prudent.report.comparison import draw
-from prudent.tables import text_table
+from prudent.report.terminal import text_table
+from prudent.runs.folder import create, write_json
+from prudent.training.interrupts import goes_on
 
 __all__ = ["Suite", "load", "parse", "plan", "render", "run", "shipped"]
 
@@ -34,7 +35,7 @@ def run(suite: Suite, out: Path, chosen: Sequence[Cell]) -> list[str]:
         own = [cell for cell in left if cell.data.name == data.name]
         if own:
             datasets.check(data, own, out)
-    runs.create(out)
+    create(out)
     for number, cell in enumerate(left, 1):
         seeds = len(cell.members)
         print(f"\n[{number}/{len(left)}] {cell.name}, {seeds} seed{'' if seeds == 1 else 's'} as one population")
@@ -70,8 +71,8 @@ def render(suite: Suite, out: Path, standings: dict[str, Standing] | None = None
         ConfigError: a cell's folder holds something else than the suite asks for.
     """
     found = results.collect(suite, out, standings or _standings(suite, out))
-    runs.create(out)
-    runs.write_json(out / "results.json", found)
+    create(out)
+    write_json(out / "results.json", found)
     files.replace(out / "table.md", results.markdown(found).encode(), durable=False)
     written: list[Any] = [out / "table.md", out / "results.json", draw(found, out / "comparison.png")]
     return f"{results.text(found)}\n\nwritten: {', '.join(str(path) for path in written if path is not None)}"

@@ -5,11 +5,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from prudent import envs, runs, train
 from prudent.algorithms import check_actions
 from prudent.bench.suite import Cell, Data
 from prudent.data import Dataset, load_dataset
+from prudent.environments.make import check_fits
 from prudent.errors import FAILURES, ConfigError, DataError, Interrupted, in_one_line
+from prudent.runs.folder import check_free, members, read_json, read_run
+from prudent.training import start
+from prudent.training.resume import resume
 
 COMPLETE, PARTIAL, FAILED, MISSING = "complete", "partial", "failed", "missing"
 
@@ -43,13 +46,13 @@ def standing(cell: Cell, out: Path) -> Standing:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return Standing(MISSING)
     if not (folder / "config.json").is_file():
-        runs.check_free(folder, "choose another --out or delete it")
-    stored = runs.read_run(folder)
+        check_free(folder, "choose another --out or delete it")
+    stored = read_run(folder)
     difference = _difference(cell, stored)
     if difference:
         raise ConfigError(f"{folder} was trained otherwise: {difference}; choose another --out or delete that folder")
     path = folder / "status.json"
-    status = runs.read_json(path) if path.exists() else {}
+    status = read_json(path) if path.exists() else {}
     state, step = status.get("state"), int(status.get("step", 0))
     if state == "failed":
         return Standing(FAILED, step, str(status.get("message", "")))
@@ -62,16 +65,16 @@ def _difference(cell: Cell, stored: Mapping[str, Any]) -> str:
     if stored["algorithm"] != cell.algorithm:
         return f"its algorithm is {stored['algorithm']}"
     try:
-        members = runs.members(stored)
+        found_members = members(stored)
     except ConfigError as error:
         return str(error)
-    seeds, found = ([m.seed for m in group] for group in (cell.members, members))
+    seeds, found = ([m.seed for m in group] for group in (cell.members, found_members))
     if seeds != found:
         return f"its seeds are {found}, the suite has {seeds}"
     asked = cell.members[0].config
     for f in fields(asked):
         wanted = getattr(asked, f.name)
-        for value in (getattr(member.config, f.name) for member in members):
+        for value in (getattr(member.config, f.name) for member in found_members):
             if value != wanted:
                 return f"its {f.name} is {value}, the suite has {wanted}"
     settings = stored["train"]
@@ -127,9 +130,9 @@ class Datasets:
             raise DataError(f"{error} (dataset {data.name} of the suite; --datasets trains on others alone)") from error
         for cell in cells:
             check_actions(cell.algorithm, dataset.spec.discrete, data.name)
-        envs.check_fits(data.env, dataset.spec)
+        check_fits(data.env, dataset.spec)
         for folder in sorted((out / data.name).glob("*/config.json")):
-            if runs.read_run(folder.parent)["dataset"]["fingerprint"] != dataset.fingerprint:
+            if read_run(folder.parent)["dataset"]["fingerprint"] != dataset.fingerprint:
                 raise ConfigError(
                     f"{folder.parent} was trained on other data than {data.name} holds now: choose another --out or "
                     "delete that folder"
@@ -146,9 +149,9 @@ def complete(cell: Cell, out: Path, datasets: Datasets) -> Standing:
     try:
         dataset = datasets.get(cell.data)
         if before.state == MISSING:
-            train.train(dataset, cell.algorithm, cell.members, options, folder, cell.data.sources)
+            start.train(dataset, cell.algorithm, cell.members, options, folder, cell.data.sources)
         else:
-            train.resume(folder, options.steps, dataset, options.device, options.threads, options.env)
+            resume(folder, options.steps, dataset, options.device, options.threads, options.env)
     except Interrupted:
         raise
     except FAILURES as error:

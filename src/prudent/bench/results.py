@@ -5,20 +5,22 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from prudent import algorithms, envs, runs
+from prudent import algorithms
 from prudent.bench.cells import COMPLETE, MISSING, Standing
 from prudent.bench.suite import Cell, Suite
 from prudent.data import normalized_score
+from prudent.environments.make import uses_bullet, uses_mujoco
 from prudent.errors import PrudentError
-from prudent.loggers import read_metrics
-from prudent.tables import COLUMNS, cell, text_table
+from prudent.report.terminal import COLUMNS, cell, text_table
+from prudent.runs.folder import read_json, read_run
+from prudent.runs.metrics import read_metrics
 
 FIGURES = ("return_mean", "normalized_score", "iqm", "ci95", "predicted_value", "realized_value", "lower_bound_share")
 _HEADS = {key: COLUMNS[key] for key in FIGURES} | {"steps": "steps", "minutes": "minutes", "seeds": "seeds"}
 _LIBRARIES = ("prudent", "torch", "gymnasium", "mujoco", "pybullet")
 _MACHINE = (*_LIBRARIES, "processor", "device", "threads")
 # Installed simulators that a suite does not use are not what it was measured with.
-_SIMULATORS = {"mujoco": envs.uses_mujoco, "pybullet": envs.uses_bullet}
+_SIMULATORS = {"mujoco": uses_mujoco, "pybullet": uses_bullet}
 
 
 def collect(suite: Suite, out: Path, standings: Mapping[str, Standing]) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def collect(suite: Suite, out: Path, standings: Mapping[str, Standing]) -> dict[
             rows.append(_row(one, folder, standings[one.name]))
             if standings[one.name].state == MISSING or not (folder / "config.json").is_file():
                 continue
-            about = runs.read_run(folder)["dataset"]
+            about = read_run(folder)["dataset"]
             mean = about["mean_return"]
             own = {"return_mean": mean, "normalized_score": normalized_score(data.env, mean)}
             own |= {key: about[key] for key in ("transitions", "episodes")}
@@ -51,7 +53,7 @@ def collect(suite: Suite, out: Path, standings: Mapping[str, Standing]) -> dict[
 def _note_machine(machines: dict[str, list[Any]], folder: Path, env: str) -> None:
     """Add what a run was trained with, where that is new: the cells may come from several machines."""
     path = folder / "environment.json"
-    found = runs.read_json(path) if path.exists() else {}
+    found = read_json(path) if path.exists() else {}
     for key in _MACHINE:
         used = key not in _SIMULATORS or _SIMULATORS[key](env)
         if used and key in found and found[key] not in machines.setdefault(key, []):
@@ -74,7 +76,7 @@ def _row(one: Cell, folder: Path, at: Standing) -> dict[str, Any]:
     }
     if at.state != COMPLETE:
         return row
-    found = runs.read_json(folder / "evaluation.json")
+    found = read_json(folder / "evaluation.json")
     try:
         row |= {key: found["overall"][key] for key in FIGURES}
         own = [found["members"][member.name] for member in one.members]

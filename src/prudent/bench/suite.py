@@ -8,12 +8,13 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from prudent import algorithms, envs, files
+from prudent import algorithms, files
 from prudent.config import from_json, read_toml
 from prudent.data import BUILTIN
+from prudent.engine.members import Member, grid, split_settings
+from prudent.engine.options import Options
+from prudent.environments.make import spec_of
 from prudent.errors import ConfigError
-from prudent.loop import Options
-from prudent.members import Member, grid, split_settings
 
 ALL = "all"
 """In place of a list of algorithms: all that are for the environment's kind of actions."""
@@ -121,7 +122,7 @@ def load(name: str) -> Suite:
 
 
 def _shipped_files() -> dict[str, Traversable]:
-    folder = resources.files("prudent") / "suites"
+    folder = resources.files("prudent.bench") / "suites"
     return {
         path.name.removesuffix(".toml"): path
         for path in sorted(folder.iterdir(), key=lambda p: p.name)
@@ -209,7 +210,7 @@ def _algorithms(entry: Mapping[str, Any], env: str, where: str) -> list[str]:
     asked = entry.get("algorithms", ALL)
     if asked == ALL:
         try:
-            discrete = envs.spec_of(env).discrete
+            discrete = spec_of(env).discrete
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
         return [name for name in algorithms.names() if algorithms.is_discrete(name) == discrete]

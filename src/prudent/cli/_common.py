@@ -29,7 +29,7 @@ def check_one_run(path: Path) -> None:
     Raises:
         ConfigError: it does; the line names them.
     """
-    from prudent import groups
+    from prudent.training import groups
 
     if groups.is_in(path):
         raise ConfigError(f"{path} holds a run for each of {' '.join(groups.runs_of(path))}: name one of them")
@@ -80,13 +80,12 @@ def own_dataset(path: Path) -> Any:
     Raises:
         ConfigError, DataError: nothing says what that was, or it is not there any more.
     """
-    from prudent import runs
-    from prudent.train import dataset_of
+    from prudent.runs.folder import dataset_of, folder_of, read_run
 
-    folder = runs.folder_of(path)
+    folder = folder_of(path)
     if folder is None:
         raise ConfigError(f"{path} does not say what it was trained on: name the log with --data")
-    return dataset_of(folder, runs.read_run(folder), None)
+    return dataset_of(folder, read_run(folder), None)
 
 
 def named_runs(words: list[str], verb: str) -> dict[str, Path]:

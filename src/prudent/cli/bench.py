@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
+from prudent.cli.flags import Parser
 from prudent.errors import ConfigError
-from prudent.flags import Parser
 
 FAILED = 1
 """Exit code when every cell was dealt with and some failed."""

@@ -6,7 +6,7 @@ from prudent.cli._common import add_data_flags, data_options
 
 
 def describe(words: list[str]) -> None:
-    from prudent.flags import Parser
+    from prudent.cli.flags import Parser
 
     parser = Parser(prog="prudent data describe", description="What a dataset holds, and what is wrong with it.")
     parser.add_argument("data", nargs="+", help="dataset: file, Minari id, D4RL name or built-in; several are joined")
@@ -30,7 +30,7 @@ def describe(words: list[str]) -> None:
 def import_(words: list[str]) -> None:
     from pathlib import Path
 
-    from prudent.flags import Parser
+    from prudent.cli.flags import Parser
 
     parser = Parser(
         prog="prudent data import",
@@ -57,7 +57,7 @@ def import_(words: list[str]) -> None:
 
 
 def convert(words: list[str]) -> None:
-    from prudent.flags import Parser
+    from prudent.cli.flags import Parser
 
     parser = Parser(
         prog="prudent data convert",
@@ -81,8 +81,8 @@ def convert(words: list[str]) -> None:
 def collect(words: list[str]) -> None:
     from pathlib import Path
 
-    from prudent.apprentice import Learning
-    from prudent.flags import Parser, add_flags, values_of
+    from prudent.cli.flags import Parser, add_flags, values_of
+    from prudent.online.sac_learner import Learning
 
     parser = Parser(
         prog="prudent data collect",
@@ -129,8 +129,8 @@ def collect(words: list[str]) -> None:
 
     import torch
 
-    from prudent import collect as collecting
     from prudent.data import writers
+    from prudent.online import collect as collecting
 
     if given["threads"] < 1:
         parser.error(f"--threads must be 1 or more, got {given['threads']}")

@@ -6,9 +6,9 @@ from prudent.cli._common import add_data_flags, check_folder, data_options, free
 
 
 def finetune(words: list[str]) -> None:
-    from prudent import runs
-    from prudent.finetune import Settings
-    from prudent.flags import Parser, add_flags, values_of
+    from prudent.cli.flags import Parser, add_flags, values_of
+    from prudent.online.finetune import Settings
+    from prudent.runs.folder import check_free
 
     parser = Parser(
         prog="prudent finetune",
@@ -25,11 +25,11 @@ def finetune(words: list[str]) -> None:
     given = vars(parser.parse_strict(words))
     settings = Settings(**values_of(given, Settings))
     if given["out"] is not None:
-        runs.check_free(given["out"], "choose another folder")
+        check_free(given["out"], "choose another folder")
     check_folder(given["run"])
 
-    from prudent import finetune as online
     from prudent.data import load_dataset
+    from prudent.online import finetune as online
 
     options = data_options(given, given["moved"])
     dataset = load_dataset(given["moved"], **options) if given["moved"] else None

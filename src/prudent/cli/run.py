@@ -9,7 +9,7 @@ from prudent.errors import ConfigError
 
 
 def evaluate(words: list[str]) -> None:
-    from prudent.flags import Parser
+    from prudent.cli.flags import Parser
 
     parser = Parser(prog="prudent evaluate", description="Run the policies of a run in their environment.")
     parser.add_argument("run", type=Path, help="run folder, or one checkpoint in it")
@@ -21,12 +21,13 @@ def evaluate(words: list[str]) -> None:
     if found.episodes < 1:
         raise ConfigError(f"evaluate: --episodes must be 1 or more, got {found.episodes}")
 
-    from prudent import checkpoint, runs
-    from prudent.evaluate import evaluate_both
+    from prudent.evaluation.rollouts import evaluate_both
+    from prudent.runs import checkpoint
+    from prudent.runs.folder import environment_of
 
     check_folder(found.run)
     population, _, skipped = checkpoint.load(found.run)
-    env_id = found.env or runs.environment_of(found.run)
+    env_id = found.env or environment_of(found.run)
     for reason in skipped:
         print(f"skipped a checkpoint: {reason}", file=sys.stderr)
     summary = evaluate_both(population, env_id, episodes=found.episodes, seed=found.seed).summary()
@@ -34,14 +35,14 @@ def evaluate(words: list[str]) -> None:
         about = {"env": env_id, "step": population.state.step, "episodes": found.episodes}
         print(json.dumps({**about, **summary}, indent=1, allow_nan=False))
     else:
-        from prudent.tables import evaluation_table
+        from prudent.report.terminal import evaluation_table
 
         print(f"{found.run}, step {population.state.step}: {found.episodes} episodes per member in {env_id}")
         print(evaluation_table(summary))
 
 
 def report(words: list[str]) -> None:
-    from prudent.flags import Parser
+    from prudent.cli.flags import Parser
 
     parser = Parser(prog="prudent report", description="Write a run's pictures and report.html.")
     parser.add_argument("run", type=Path, help="run folder")
@@ -61,13 +62,13 @@ def report(words: list[str]) -> None:
 
 
 def demo(words: list[str]) -> None:
-    from prudent.flags import Parser
+    from prudent.cli.flags import Parser
 
     parser = Parser(prog="prudent demo", description="Train CQL and BC on pendulum-mixed and show what came out.")
     parser.add_argument("--out", type=Path, help="folder for the two runs (default: demo, numbered)")
     parser.add_argument("--steps", type=int, default=None, metavar="N", help="CQL's gradient steps (default: enough)")
     found = parser.parse_strict(words)
 
-    from prudent.demo import demo
+    from prudent.cli.demo import demo
 
     demo(found.out or free_folder("demo"), found.steps)

@@ -9,8 +9,8 @@ from prudent.errors import ConfigError
 
 
 def support(words: list[str]) -> None:
-    from prudent.flags import Parser, add_flags, values_of
-    from prudent.supported import Settings
+    from prudent.cli.flags import Parser, add_flags, values_of
+    from prudent.coverage.support import Settings
 
     parser = Parser(
         prog="prudent support",
@@ -34,9 +34,9 @@ def support(words: list[str]) -> None:
     check_folder(given["run"])
     _check_picture(given["picture"])
 
-    from prudent import checkpoint
+    from prudent.coverage.support import support
     from prudent.data import load_dataset
-    from prudent.supported import support
+    from prudent.runs import checkpoint
 
     population, _, skipped = checkpoint.load(given["run"])
     for reason in skipped:
@@ -53,7 +53,7 @@ def support(words: list[str]) -> None:
         print(json.dumps(figures, indent=1, allow_nan=False))
         return
 
-    from prudent.tables import support_table
+    from prudent.report.terminal import support_table
 
     rows = figures["rows"]
     print(

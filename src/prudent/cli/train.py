@@ -8,7 +8,7 @@ from prudent.errors import ConfigError
 
 
 def train(words: list[str]) -> None:
-    from prudent.flags import Parser
+    from prudent.cli.flags import Parser
 
     first = Parser(prog="prudent train", add_help=False)
     for flag in ("--algo", "--preset", "--resume"):
@@ -21,9 +21,10 @@ def train(words: list[str]) -> None:
 
 
 def _resume(words: list[str]) -> None:
-    from prudent import groups, train
+    from prudent.cli.flags import Parser
     from prudent.data import load_dataset
-    from prudent.flags import Parser
+    from prudent.training import groups
+    from prudent.training.resume import resume
 
     parser = Parser(
         prog="prudent train --resume",
@@ -50,24 +51,28 @@ def _resume(words: list[str]) -> None:
         groups.resume(found.resume, dataset, **changed)
         _finished(groups.runs_of(found.resume).values())
     else:
-        train.resume(found.resume, dataset=dataset, **changed)
+        resume(found.resume, dataset=dataset, **changed)
         _finished([found.resume])
 
 
 def _finished(folders: Iterable[Path]) -> None:
-    from prudent import runs
+    from prudent.runs.folder import read_json
 
     for folder in folders:
         path = folder / "evaluation.json"
-        best = runs.read_json(path).get("best") if path.is_file() else None
+        best = read_json(path).get("best") if path.is_file() else None
         told = f" (best return {best['return']:.4g}, at step {best['step']})" if best else ""
         print(f"finished: {folder / 'report.html'}{told}")
 
 
 def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> None:
-    from prudent import algorithms, groups, loop, members, presets, runs, train
+    from prudent import algorithms, presets
+    from prudent.cli.flags import Parser, add_flags, values_of
     from prudent.data import load_dataset
-    from prudent.flags import Parser, add_flags, values_of
+    from prudent.engine import members
+    from prudent.engine.options import Options
+    from prudent.runs.folder import check_free
+    from prudent.training import groups, start
 
     preset = presets.get(preset_name) if preset_name else None
     name = algorithm or (preset.algorithm if preset else "cql")
@@ -92,7 +97,7 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
     parser.add_argument("--out", type=Path, help="run folder to create (default: runs/DATA-ALGO, numbered)")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run; --steps may take it further")
     add_data_flags(parser)
-    add_flags(parser.add_argument_group("training"), loop.Options)
+    add_flags(parser.add_argument_group("training"), Options)
     settings_group = parser.add_argument_group(
         f"settings of {name} (where the usage shows several values, each is tried)"
     )
@@ -105,9 +110,9 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
     found = members.groups(base, values_of(given, config_type), given["seeds"])
     if preset is not None:
         given.setdefault("eval_episodes", preset.eval_episodes)
-    options = loop.Options(**values_of(given, loop.Options))
+    options = Options(**values_of(given, Options))
     if given["out"] is not None:
-        runs.check_free(given["out"])
+        check_free(given["out"])
     sources = {"source": given["data"], **data_options(given)}
     dataset = load_dataset(**sources)
     out = given["out"] or free_folder(f"runs/{_as_folder_name(f'{dataset.name}-{name}')}")
@@ -115,7 +120,7 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
         groups.start(dataset, name, found, options, out, sources)
         _finished(out / group.name for group in found)
     else:
-        train.train(dataset, name, found[0].members, options, out, sources)
+        start.train(dataset, name, found[0].members, options, out, sources)
         _finished([out])
 
 

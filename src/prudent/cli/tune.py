@@ -13,8 +13,8 @@ def tune(words: list[str]) -> None:
     from dataclasses import fields
 
     from prudent import algorithms
+    from prudent.cli.flags import Parser, add_flags
     from prudent.data import load_dataset
-    from prudent.flags import Parser, add_flags
     from prudent.tuning import ALPHAS, SEEDS, Settings
     from prudent.tuning import tune as choose
     from prudent.tuning.plan import tunable

@@ -10,7 +10,7 @@ from prudent.errors import ConfigError, PrudentError
 
 
 def value(words: list[str]) -> None:
-    from prudent.flags import Parser, add_flags, values_of
+    from prudent.cli.flags import Parser, add_flags, values_of
     from prudent.ope import Settings
 
     parser = Parser(
@@ -47,7 +47,7 @@ def value(words: list[str]) -> None:
     if given["json"]:
         print(json.dumps(figures, indent=1, allow_nan=False))
     else:
-        from prudent.tables import value_table
+        from prudent.report.terminal import value_table
 
         print(value_table(figures))
     written = _written(given["run"], figures, rivals)
@@ -56,9 +56,9 @@ def value(words: list[str]) -> None:
 
 
 def _weigh(given: dict[str, Any], rivals: dict[str, Path], settings: dict[str, Any]) -> dict[str, Any]:
-    from prudent import checkpoint
     from prudent.data import load_dataset
-    from prudent.valued import value
+    from prudent.ope.value import value
+    from prudent.runs import checkpoint
 
     population, _, skipped = checkpoint.load(given["run"])
     others = {name: checkpoint.load(path) for name, path in rivals.items()}
@@ -99,10 +99,10 @@ def _one(population: Any, name: str | None) -> Any:
 
 def _seen(path: Path, dataset: Any) -> Any:
     """What a run learned from, or True where it is all of the dataset; None where it cannot be found again."""
-    from prudent import runs
+    from prudent.runs.folder import folder_of, read_run
 
-    folder = runs.folder_of(path)
-    if folder is not None and runs.read_run(folder)["dataset"]["fingerprint"] == dataset.fingerprint:
+    folder = folder_of(path)
+    if folder is not None and read_run(folder)["dataset"]["fingerprint"] == dataset.fingerprint:
         return True
     try:
         return own_dataset(path)
@@ -116,9 +116,10 @@ def _written(path: Path, figures: dict[str, Any], rivals: dict[str, Path]) -> li
     if not (path / "config.json").is_file():
         return []
 
-    from prudent import report, runs
+    from prudent import report
+    from prudent.runs.folder import write_json
 
-    runs.write_json(path / "value.json", figures)
+    write_json(path / "value.json", figures)
     # Of one checkpoint there is no more to show than its value, which is there already.
     whole = {name: rival for name, rival in rivals.items() if (rival / "config.json").is_file()}
     return [path / "value.json", report.write_report(path, whole or None)]

@@ -1,7 +1,7 @@
 """Logs of decisions: the dataset, its readers, its audit, and datasets made on the spot."""
 
 from prudent.data.audit import Finding, audit
-from prudent.data.builtin import BUILTIN
+from prudent.data.builtin.datasets import BUILTIN
 from prudent.data.convert import convert
 from prudent.data.dataset import Dataset
 from prudent.data.describe import describe, describe_dict

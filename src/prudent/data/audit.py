@@ -8,7 +8,7 @@ import numpy as np
 
 from prudent.data.columns import differing_rows
 from prudent.data.dataset import Dataset
-from prudent.data.shards import is_mapped
+from prudent.data.mapped.folder import is_mapped
 
 SHOWN = 10
 """Row numbers kept per finding; ``count`` tells how many there are."""

@@ -1,7 +1,7 @@
 """Checks of single columns. All raise ``DataError``, one line with dataset, key and reason."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -300,3 +300,7 @@ def whole(column: np.ndarray, key: str, name: str) -> np.ndarray:
     if len(wrong):
         raise DataError(f"{name}: {key} must be whole numbers up to 2^53, row {wrong[0]} is {column[wrong[0]]}")
     return column.astype(np.int64)
+
+
+Dones = Literal["terminated", "truncated"]
+"""What flags mean that cannot tell it: the end of value, or only of the recording."""

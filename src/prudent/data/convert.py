@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prudent.data import names, shards
+from prudent.data import find
 from prudent.data.dataset import Dataset
 from prudent.data.load import Options, Source, check_magic, check_said, is_bare_name, load_dataset, read_from
+from prudent.data.mapped import folder
 from prudent.data.readers import stream
 from prudent.data.readers.stream import Block, Stream
 from prudent.data.writers import HDF5
@@ -35,7 +36,7 @@ def convert(
         DataError: the folder exists or the disk has no room for it, a source cannot be read, or they do not fit each
             other.
     """
-    shards.check_target(Path(out))
+    folder.check_target(Path(out))
     asked = Options(**options)
     check_said(asked)
     sources = [source] if isinstance(source, str | Path) else list(source)
@@ -46,7 +47,7 @@ def convert(
         for one in streams:
             if one.whole:
                 say(f"{one.name} was read into memory as a whole: only HDF5 files are read block by block")
-        writer = stack.enter_context(shards.Writer(out, sum(one.rows for one in streams)))
+        writer = stack.enter_context(folder.Writer(out, sum(one.rows for one in streams)))
         spec: Spec | None = None
         for one in streams:
             for found, block in one.blocks():
@@ -78,7 +79,7 @@ def _merged(spec: Spec, other: Spec, name: str) -> Spec:
 def _streams(source: Source, options: Options, seed: int) -> Iterator[list[Stream]]:
     """The files behind a source, block by block where that is possible."""
     named = is_bare_name(source)
-    files = names.find(str(source)) if named else [Path(source).expanduser()]
+    files = find.find(str(source)) if named else [Path(source).expanduser()]
     if not all(file.is_file() and file.suffix.lower() in HDF5 for file in files):
         yield [stream.of_dataset(load_dataset(source, seed=seed, **vars(options)))]
         return

@@ -7,10 +7,10 @@ from typing import Any
 from prudent.data.audit import Finding, audit
 from prudent.data.columns import counted
 from prudent.data.dataset import Dataset
-from prudent.data.portrait import portrait, suggest_alpha
+from prudent.data.mapped.folder import is_mapped, verify
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.stream import rows_of
-from prudent.data.shards import is_mapped, verify
+from prudent.data.summary import portrait, suggest_alpha
 
 _MANY = 12
 

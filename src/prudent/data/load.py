@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from prudent import files
-from prudent.data import names, shards
-from prudent.data.builtin import BUILTIN
-from prudent.data.columns import Bound
+from prudent.data import find
+from prudent.data.builtin.datasets import BUILTIN
+from prudent.data.columns import Bound, Dones
 from prudent.data.dataset import Dataset
-from prudent.data.readers._episodes import Dones
+from prudent.data.mapped.folder import is_folder_of_columns, is_mapped, read
 from prudent.data.readers.mapping import TableMap
 from prudent.errors import DataError
 
@@ -106,7 +106,7 @@ def load_dataset(
     if len(source) == 0:
         raise DataError("no dataset was named")
     found = [_one(item, options, seed) for item in source]
-    if len(found) > 1 and any(shards.is_mapped(dataset) for dataset in found):
+    if len(found) > 1 and any(is_mapped(dataset) for dataset in found):
         raise DataError("a converted folder is not joined in memory: convert all the sources into one folder")
     return Dataset.join(found)
 
@@ -136,7 +136,7 @@ def _one(source: Source, options: Options, seed: int) -> Dataset:
             return read_file(path, options)
         if (path / "config.json").is_file() or (path / "tune.json").is_file():
             raise DataError(f"{source}: a run, not data; prudent value, support, evaluate and report take runs")
-        return _columns(path, options) if shards.is_folder_of_columns(path) else _minari(path, options)
+        return _columns(path, options) if is_folder_of_columns(path) else _minari(path, options)
     if _extension(path) in _FORMAT:
         raise DataError(f"{source}: no such file")
     if _MINARI_ID.fullmatch(text):
@@ -152,7 +152,7 @@ def read_from(found: Sequence[Path]) -> str:
 
 
 def is_bare_name(source: Source) -> bool:
-    """Whether a source is looked up among the files of :func:`prudent.data.names.folders`."""
+    """Whether a source is looked up among the files of :func:`prudent.data.find.folders`."""
     text, path = str(source), Path(source).expanduser()
     said = text in BUILTIN or text.startswith("minari:") or _extension(path) in _FORMAT
     return isinstance(source, str) and not said and len(path.parts) == 1 and not files.is_there(path)
@@ -160,7 +160,7 @@ def is_bare_name(source: Source) -> bool:
 
 def _named(name: str, options: Options) -> Dataset:
     try:
-        found = names.find(name)
+        found = find.find(name)
     except DataError:
         close = get_close_matches(name, BUILTIN, n=1, cutoff=0.8)
         if close:
@@ -243,7 +243,7 @@ def check_magic(path: Path, kind: str) -> None:
 
 def _columns(folder: Path, options: Options) -> Dataset:
     options.refuse(str(folder), ("dones", "horizon", "discrete", "n_actions"))
-    return shards.read(folder, options.action_low, options.action_high)
+    return read(folder, options.action_low, options.action_high)
 
 
 def _minari(source: Source, options: Options) -> Dataset:

@@ -23,18 +23,18 @@ Where things are:
 - :mod:`~prudent.ope.importance`: weights, effective sample size, per-decision weighted importance sampling (``pdwis``)
 - :mod:`~prudent.ope.doubly_robust`: weighted doubly robust (``wdr``)
 - :mod:`~prudent.ope.interval`: :class:`Estimate` and the three kinds of interval
-- :mod:`~prudent.ope.evaluation`: all of them together; :mod:`~prudent.ope.value`: what comes out, and its text
+- :mod:`~prudent.ope.evaluator`: all of them together; :mod:`~prudent.ope.estimates`: what comes out, and its text
 - :mod:`~prudent.ope.known`: problems with exact values, to hold estimators against
 
 Values are in raw reward units: discounted from the log's start states, truncated episodes going on; ``undiscounted``
 holds sums per episode as recorded. docs/trust.md says what was measured of each.
 """
 
-from prudent.ope.evaluation import Evaluator, evaluate_policy
+from prudent.ope.estimates import OffPolicyValue, Support, support_told
+from prudent.ope.evaluator import Evaluator, evaluate_policy
 from prudent.ope.interval import Estimate, difference
 from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
 from prudent.ope.settings import QUICK, Settings
-from prudent.ope.value import OffPolicyValue, Support, support_told
 
 __all__ = [
     "QUICK",

@@ -16,15 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prudent import nn, optim
+from prudent import nn
 from prudent.data import Dataset
 from prudent.data.columns import counted
+from prudent.engine.scaling import Scaling
 from prudent.errors import DataError
+from prudent.nn import optim
+from prudent.nn.rng import MemberRng
 from prudent.ope.calibration import Calibration, expected_calibration_error, transform_error
 from prudent.ope.policy import ROWS
 from prudent.ope.settings import Settings
-from prudent.rng import MemberRng
-from prudent.scaling import Scaling
 from prudent.types import Params
 
 COLUMNS = ("behavior_log_prob", "behaviour_log_prob")

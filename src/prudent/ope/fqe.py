@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prudent import nn, optim
+from prudent import nn
+from prudent.engine.scaling import Scaling
+from prudent.nn import optim
+from prudent.nn.rng import MemberRng
 from prudent.ope import policy as policies
 from prudent.ope.episodes import Episodes, going_on
 from prudent.ope.policy import ROWS, DiscretePolicy, Policy
 from prudent.ope.settings import Settings
-from prudent.rng import MemberRng
-from prudent.scaling import Scaling
 from prudent.types import Params
 
 

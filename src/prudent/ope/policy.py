@@ -13,8 +13,8 @@ import torch
 
 from prudent import nn
 from prudent.data import Dataset
+from prudent.engine.population import Population
 from prudent.errors import ConfigError
-from prudent.population import Population
 from prudent.types import Spec
 
 ROWS = 8192

@@ -1,148 +1,169 @@
-"""What all estimators say of one policy, how much the log supports it, and both as text."""
+"""What policies are worth, from a log alone, side by side: :func:`value`.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+One :class:`prudent.ope.Evaluator` weighs all of them, the policy, those it is compared with and what made the log, so
+that every difference is paired. What comes out says it in words and in figures, and why where there is no figure.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 
-from prudent.ope import interval
-from prudent.ope.calibration import Calibration
-from prudent.ope.interval import Estimate
+from prudent import ope
+from prudent.data import Dataset
+from prudent.engine.members import settings_of
+from prudent.engine.population import Population
+from prudent.errors import ConfigError
+from prudent.ope import policy as policies
+from prudent.ope.episodes import check_rewards
+from prudent.ope.policy import Policy
+from prudent.ope.result import ValueResult, Weighed
 
-UNSEEN = 0.05
-"""Share of what was not watched from which on a value is not called what the log earned."""
-SETTLED = 0.05
-"""Share of its size by which a fitted value may move in the second half of its fit and count as settled."""
+
+def value(
+    agent: Any,
+    dataset: Dataset,
+    *,
+    compare: Mapping[str, Any] | None = None,
+    member: str | None = None,
+    discount: float | None = None,
+    seen: bool | Dataset | None = None,
+    seed: int = 0,
+    told: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> ValueResult:
+    """What a policy is worth by a log, beside others and beside what made the log.
+
+    Args:
+        agent: a population, an agent that holds one, or a :data:`prudent.ope.Policy`.
+        dataset: episodes in order of time, better those that nobody learned from.
+        compare: agents to hold it against, by name (``{"BC": bc}``).
+        member: the member of ``agent`` to weigh; None takes the first seed of each setting that has not diverged.
+        discount: gamma; None takes that of ``agent``.
+        seen: whether ``agent`` learned from these episodes, or what it learned from, of which none of these should be;
+            None where that is not known. It changes the words, and whether the verdict is firm.
+        seed: equal seeds give equal figures.
+        told: called with a line of text about what is being done.
+        settings: fields of :class:`prudent.ope.Settings`.
+
+    Returns:
+        Every estimate, the differences, and all of it in words.
+
+    Raises:
+        ConfigError: a policy is for other spaces or not fitted, all have diverged, members differ in their discount, or
+            it is 1 where episodes do not terminate; a setting is out of its range.
+        DataError: too few episodes, rows in no order, rewards that are all the same, or logged probabilities that are
+            none.
+    """
+    asked, say = ope.Settings(**settings), told or (lambda _: None)
+    groups = {"": _settings(agent, member)} | {name: _settings(other, None) for name, other in (compare or {}).items()}
+    for name, group in groups.items():
+        policy = policies.of(group[0].policies[0])
+        policies.check(replace(policy, name=f"{name}, {policy.name}") if name else policy, dataset)
+    check_rewards(dataset)
+    gamma = _discount(groups[""]) if discount is None else discount
+    log = ope.Evaluator(dataset, gamma, asked, seed)
+    say(f"{dataset.name}: {len(log.episodes)} episodes, and a model of what made them")
+    wanted = [(name, setting) for name, group in groups.items() for setting in group]
+    found, skipped, began = [], [], time.monotonic()
+    for number, (name, setting) in enumerate(wanted, 1):
+        weighed, lost = _first_sound(log, name, setting)
+        skipped += lost
+        if weighed is not None:
+            found.append(weighed)
+            left = timedelta(seconds=round((time.monotonic() - began) / number * (len(wanted) - number)))
+            say(f"{number}/{len(wanted)}  {weighed.title}: {weighed.found.fqe}  {left} left")
+    if not any(weighed.run == "" for weighed in found):
+        raise ConfigError(f"there is no policy left to weigh: {'; '.join(skipped)}")
+    return ValueResult(
+        dataset.name, dataset.fingerprint, *_seen(dataset, seen), seed, asked, tuple(found), tuple(skipped)
+    )
 
 
-def worth_told(tail_weight: float) -> str:
-    """The verb for the behaviour's value: what of it is fitted behind the end of recordings was not earned."""
-    return "is worth" if tail_weight >= UNSEEN else "earned"
+def _seen(dataset: Dataset, seen: bool | Dataset | None) -> tuple[bool | None, int | None]:
+    """Whether a policy learned from any of these episodes, and from how many; None where that is not known."""
+    if isinstance(seen, Dataset):
+        known = set(_digests(seen))
+        shared = sum(digest in known for digest in _digests(dataset))
+        return shared > 0, shared
+    return seen, None if seen is None else dataset.n_episodes if seen else 0
+
+
+def _digests(dataset: Dataset) -> Iterator[bytes]:
+    """One for each episode: equal where its observations, actions and rewards are, as float32."""
+    for begin, end in pairwise(dataset.episode_bounds):
+        digest = hashlib.sha256()
+        for column in (dataset.observation, dataset.action, dataset.reward):
+            part = np.ascontiguousarray(column[begin:end], dtype=np.float32)
+            digest.update(str(part.shape).encode())
+            digest.update(part.data)
+        yield digest.digest()
 
 
 @dataclass(frozen=True)
-class Support:
-    """How much of the policy the log shows.
+class _Setting:
+    """Policies that differ in their seed alone, of which the first sound one is weighed, and how many there are."""
 
-    Attributes:
-        episodes: in the log.
-        units, by: how many groups they fall into, ``by`` is ``group``, or their number again and ``episode``: what is
-            independent, and drawn for intervals.
-        effective_sample_size: how many units of the policy's own they are worth (see
-            :meth:`prudent.ope.importance.Weights.effective_sample_size`); None for a policy without a density.
-        outside: share of the policy's actions, at the log's states, that the behaviour model holds for rarer than 99 %
-            of the logged ones; 0.01 for the behaviour itself.
+    policies: list[Any]
+    seeds: int
+
+
+def _settings(agent: Any, member: str | None) -> list[_Setting]:
+    first = policies.of(agent)  # says what is wrong with something that is none
+    if isinstance(agent, Policy):
+        return [_Setting([first], 1)]
+    population: Population = getattr(agent, "population", agent)
+    if member is not None and member not in population.names:
+        raise ConfigError(f"there is no member {member}: the members are {', '.join(population.names)}")
+    groups = settings_of(population.names).values()
+    if member is not None:
+        index = population.names.index(member)
+        return [_Setting([population.member(index)], len(group)) for group in groups if index in group]
+    return [_Setting([population.member(i) for i in group], len(group)) for group in groups]
+
+
+def _discount(settings: list[_Setting]) -> float:
+    found = {policies.of(one).discount for setting in settings for one in setting.policies}
+    known = [discount for discount in found if discount is not None]
+    if len(found) > 1 or not known:
+        why = "the members differ in their discount" if len(found) > 1 else "the policy has no discount of its own"
+        raise ConfigError(f"{why}, and values of different ones do not compare: give one")
+    return known[0]
+
+
+def _first_sound(log: ope.Evaluator, run: str, setting: _Setting) -> tuple[Weighed | None, list[str]]:
+    """The first seed of a setting that has not diverged, weighed, and what is to be said of those before it."""
+    lost = []
+    for one in setting.policies:
+        try:
+            found = log.evaluate(one)
+        except ConfigError as error:  # spaces are checked: what is left is divergence
+            lost.append(str(error) if run == "" else f"{run}, {error}")
+            continue
+        algorithm = "" if isinstance(one, Policy) else one.algorithm.TITLE
+        return Weighed(run, algorithm, found, _predicted(one, log), setting.seeds), lost
+    return None, lost
+
+
+def _predicted(one: Any, log: ope.Evaluator) -> np.ndarray | None:
+    """What the critics promise at each start state in raw reward units, (episodes,).
+
+    None without critics, or with such that value another discount or shifted rewards.
     """
-
-    episodes: int
-    units: int
-    by: str
-    effective_sample_size: float | None
-    outside: float
-
-
-def support_told(support: Mapping[str, Any], part: str = "") -> str:
-    """The fields of a :class:`Support` in words; ``part`` says which episodes of a larger log they are."""
-    effective, what = support["effective_sample_size"], f"{part} {support['by']}".strip()
-    told = f"{100 * support['outside']:.1f} % of the actions are rarer in the log than 99 % of the logged ones"
-    if effective is not None:
-        told += (
-            f"; importance weights leave of the {support['units']} {what}s what {effective:.1f} recorded with the "
-            "policy itself would tell"
-        )
-    return told
-
-
-@dataclass(frozen=True, eq=False)
-class OffPolicyValue:
-    """What a policy is worth, from a log alone. Values are raw reward units, from the log's start states.
-
-    Attributes:
-        name: the policy.
-        discount: gamma of the discounted values, per :attr:`clock`.
-        fqe, pdwis, wdr: discounted value of the policy by each estimator.
-        starts: (episodes,) fitted value of each start state, whose mean is that of ``fqe`` where it is supported.
-        halfway: the fitted value as it was at half of the steps.
-        behaviour: discounted value of what made the log, by Monte Carlo.
-        fitted_behaviour: the same, fitted as ``fqe`` is.
-        undiscounted: sum of rewards per episode as recorded (a truncation ends it): ``pdwis`` and ``behaviour``.
-        support, calibration: how much to trust it.
-        behaviour_source: ``logged`` where the log has the probabilities of its actions, else ``fitted``.
-        clock: what the discount is of: ``unit of time`` where the log has dt, else ``step``.
-        tail_weight: mean discount at the end of a recording: how much of the future was not watched.
-        notes: what to know, one line each.
-    """
-
-    name: str
-    discount: float
-    fqe: Estimate
-    pdwis: Estimate
-    wdr: Estimate
-    starts: np.ndarray
-    halfway: float
-    behaviour: Estimate
-    fitted_behaviour: Estimate
-    undiscounted: dict[str, Estimate]
-    support: Support
-    calibration: Calibration
-    behaviour_source: str
-    clock: str
-    tail_weight: float
-    notes: tuple[str, ...] = ()
-
-    @property
-    def drift(self) -> float | None:
-        """How far the fitted value moved in the second half of the fit; None without one."""
-        return None if self.fqe.value is None else self.fqe.value - self.halfway
-
-    @property
-    def moving(self) -> str:
-        """In words that the fitted value still moved by more than its standard error and :data:`SETTLED` of its size.
-
-        Empty where it has settled. The interval knows nothing of that: refits stop as early, as far from where they go.
-        """
-        value, error = self.fqe.value, self.fqe.standard_error
-        if self.drift is None or value is None or error is None or abs(self.drift) <= max(error, SETTLED * abs(value)):
-            return ""
-        return (
-            f"the fitted value still moved from {self.halfway:.4g} to {value:.4g} in the second half of the fit: give "
-            "it more --steps"
-        )
-
-    @property
-    def improvement(self) -> dict[str, Estimate]:
-        """``fqe``, ``pdwis`` and ``wdr`` less the behaviour, paired by episode or resample.
-
-        Fitted values are compared with fitted ones, weighted returns with returns.
-        """
-        pairs = ((self.fqe, self.fitted_behaviour), (self.pdwis, self.behaviour), (self.wdr, self.behaviour))
-        return {own.name: interval.difference(own, other) for own, other in pairs}
-
-    def summary(self) -> dict[str, Any]:
-        """Ready for JSON; None stands for what has no value."""
-        estimates = {e.name: e.summary() for e in (self.fqe, self.pdwis, self.wdr, self.behaviour)}
-        estimates["fitted_behaviour"] = self.fitted_behaviour.summary()
-        return {
-            "policy": self.name,
-            "discount": self.discount,
-            **estimates,
-            "improvement": {name: e.summary() for name, e in self.improvement.items()},
-            "undiscounted": {name: e.summary() for name, e in self.undiscounted.items()},
-            "support": dict(vars(self.support)),
-            "behaviour_model": {"source": self.behaviour_source, **self.calibration.summary()},
-            "clock": self.clock,
-            "drift": self.drift,
-            "tail_weight": self.tail_weight,
-            "notes": list(self.notes),
-        }
-
-    def __str__(self) -> str:
-        effective = self.support.effective_sample_size
-        lines = [f"{self.name}: value at discount {self.discount:g} from the log's start states"]
-        lines += [f"  {e.name:<10} {e}" for e in (self.fqe, self.wdr, self.pdwis, self.behaviour)]
-        lines += [f"  {name:<10} {e} (sum of rewards per episode)" for name, e in self.undiscounted.items()]
-        shown = "no density" if effective is None else f"{effective:.1f}"
-        s = self.support
-        lines += [f"  effective {s.by}s {shown} of {s.units}, {s.outside:.1%} of actions outside"]
-        return "\n".join([*lines, *(f"  note: {note}" for note in (*self.notes, self.moving) if note)])
+    if isinstance(one, Policy) or one.discount[0] != np.float32(log.episodes.discount) or one.reward_shift[0] != 0:
+        return None
+    data, first = log.episodes.dataset, log.episodes.first
+    generator, parts = torch.Generator().manual_seed(log.seed), []
+    for own in policies.slices(len(first)):
+        mask = data.extra["mask"][first[own]][np.newaxis] if "mask" in data.extra else None
+        found = one.predicted_value(data.observation[first[own]][np.newaxis], generator, mask)
+        if found is None:
+            return None
+        parts.append(found[0] / one.reward_scale[0])
+    return np.concatenate(parts)

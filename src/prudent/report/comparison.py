@@ -1,80 +1,113 @@
-"""One picture of a benchmark: a panel per dataset, the algorithms below each other, the best on top."""
+"""Other runs beside a run: whether they can stand there, and what there is of them without an environment."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from prudent.report import style
-from prudent.report.run import as_interval, as_number
+from prudent.errors import ConfigError
+from prudent.report.format import Table, number
+from prudent.runs import checkpoint
+from prudent.runs.read import Run, as_number, mean_of, read_run
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+_METRICS = {
+    "train/q_data": "Q of the data",
+    "train/q_policy": "Q of the policy",
+    "train/cql_gap": "gap",
+    "train/td_error": "TD error",
+    "train/critic_loss": "critic loss",
+    "train/actor_loss": "actor loss",
+}
+_NOTE = (
+    "The last line of metrics of each run, means over its members. They say how training went, not what a policy is "
+    "worth: losses of different algorithms do not compare."
+)
+_SPACES = ("observation_size", "action_size", "discrete")
 
-_COLUMNS = 2
 
+def read_others(run: Run, compare: Mapping[str, Path | str] | None) -> dict[str, Run]:
+    """The runs to show beside ``run``, by name.
 
-def draw(results: Mapping[str, Any], path: Path) -> Path | None:
-    """Draw the results of a suite (:func:`prudent.bench.results.collect`) to a PNG; None where there are none yet."""
-    figure = comparison(results)
-    return None if figure is None else style.save_png(figure, path, dpi=130)
-
-
-def comparison(results: Mapping[str, Any]) -> "Figure | None":
-    """Interquartile mean with its interval, a dot for that of each seed, the data's mean as a line.
-
-    None where nothing was measured.
+    Raises:
+        ConfigError: one has other spaces.
+        DataError: one is no run folder.
     """
-    panels = [(dataset, rows) for dataset in results["datasets"] if (rows := _measured(dataset))]
-    if not panels:
-        return None
-    columns = min(_COLUMNS, len(panels))
-    lines = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-    heights = [max(len(rows) for _, rows in line) + 2.2 for line in lines]
-    figure = style.new_figure(0.6 + 5.2 * columns, 0.36 * sum(heights))
-    grid = figure.add_gridspec(len(lines), columns, height_ratios=heights, wspace=0.34, hspace=0.42)
-    for i, line in enumerate(lines):
-        for j, (dataset, rows) in enumerate(line):
-            _panel(figure.add_subplot(grid[i, j]), dataset, rows)
-    return figure
+    others = {name: read_run(folder) for name, folder in (compare or {}).items()}
+    ours = _spaces(run)
+    for name, other in others.items():
+        theirs = _spaces(other)
+        if ours and theirs and ours != theirs:
+            raise ConfigError(
+                f"{name}={other.folder} is of another task: {_told(theirs)}; {run.folder} has {_told(ours)}: "
+                "only runs with the same spaces compare"
+            )
+    return others
 
 
-def _measured(dataset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [row for row in dataset["algorithms"] if as_number(row["iqm"]) is not None]
+def unmeasured(run: Run, others: Mapping[str, Run]) -> list[str]:
+    """A sentence per run beside this one that returns do not compare it with, and neither does ``value.json``."""
+    against = run.value.get("against")
+    weighed = against if isinstance(against, dict) else {}
+    ran = _was_run(run)
+    told = []
+    for name, other in others.items():
+        if name in weighed or (ran and _was_run(other)):
+            continue
+        who = "It" if _was_run(other) else name
+        what = "was, this run was not run in an environment" if who == "It" else "was not run in an environment"
+        data = str(other.dataset.get("name") or "data without a name")
+        same = other.dataset.get("fingerprint") == run.dataset.get("fingerprint")
+        about = f"{name} is {other.algorithm} on {data}{'' if same else ', which are other data'}. {who} {what}"
+        told.append(f"{about}: compare by prudent value {run.folder} --compare {name}={other.folder}.")
+    return told
 
 
-def _panel(axes: "Axes", dataset: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-
-    style.quiet(axes, style.label_text(dataset["name"]), below=_below(dataset, rows))
-    axes.grid(visible=False, axis="y")
-    axes.grid(axis="x", color=style.GRID, linewidth=0.9)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
-    colour = style.PALETTE[0]
-    for height, row in zip(range(len(rows), 0, -1), rows, strict=True):
-        ends = as_interval(row["ci95"])
-        if ends is not None:
-            axes.plot(ends, (height, height), color=colour, linewidth=7, alpha=0.28, solid_capstyle="butt")
-        seeds = [value for value in row["seed_iqm"] if as_number(value) is not None]
-        axes.plot(seeds, [height] * len(seeds), "o", markersize=4, color=style.INK, alpha=0.55, markeredgewidth=0)
-        axes.plot(row["iqm"], height, "|", markersize=15, markeredgewidth=2.6, color=colour)
-    axes.set_yticks(range(len(rows), 0, -1), [style.label_text(row["title"]) for row in rows])
-    axes.tick_params(axis="y", labelcolor=style.INK)
-    axes.set_ylim(0.05, len(rows) + 0.6)
-    axes.margins(x=0.04)
-    axes.set_xlabel("return per episode", fontsize=10, color=style.QUIET)
-    mean = as_number(dataset["data"]["return_mean"])
-    if mean is not None:
-        axes.axvline(mean, color=style.QUIET, linewidth=1.4, linestyle=(0, (2, 2)), zorder=1.5)
-        low, high = axes.get_xlim()
-        side = -1 if mean > (low + high) / 2 else 1
-        place = {"xytext": (4 * side, 3), "textcoords": "offset points", "ha": "left" if side > 0 else "right"}
-        axes.annotate("mean of the data", (mean, 0.05), **place, va="bottom", fontsize=9, color=style.QUIET)
+def beside_section(run: Run, others: Mapping[str, Run]) -> dict[str, Any]:
+    """The section of the report: its sentences, and the last metrics of this run and the others; empty without any."""
+    if not others:
+        return {}
+    rows = [("this run", run), *others.items()]
+    found = [{metric: _last(one, metric) for metric in _METRICS} for _, one in rows]
+    kept = [metric for metric in _METRICS if any(line[metric] is not None for line in found)]
+    heads = ["algorithm", "data", "step", *(_METRICS[metric] for metric in kept)]
+    lines = [
+        {
+            "name": name,
+            "kind": "overall" if one is run else "other",
+            "cells": [
+                one.algorithm,
+                str(one.dataset.get("name") or "-"),
+                f"{step:,}" if isinstance(step := one.status.get("step"), int) else "-",
+                *(number(line[metric]) for metric in kept),
+            ],
+        }
+        for (name, one), line in zip(rows, found, strict=True)
+    ]
+    return {"told": unmeasured(run, others), "table": Table("Beside other runs", heads, lines, _NOTE, "run")}
 
 
-def _below(dataset: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """``Pendulum-v1, 5k steps: IQM, 95 % interval, seeds``."""
-    steps = sorted({row["steps"] for row in rows})
-    budget = " to ".join(style.steps_text(step) for step in dict.fromkeys((steps[0], steps[-1])))
-    return style.label_text(f"{dataset['env']}, {budget} steps: IQM, 95 % interval, seeds", longest=64)
+def _was_run(run: Run) -> bool:
+    return as_number(run.best()[1].get("return_mean")) is not None
+
+
+def _last(run: Run, metric: str) -> float | None:
+    """Mean over the members at the last step that has one."""
+    members = run.series.get(metric, {})
+    step = max((step for series in members.values() for step in series), default=None)
+    return None if step is None else mean_of([series.get(step) for series in members.values()])
+
+
+def _spaces(run: Run) -> dict[str, Any]:
+    """Sizes of observation and action and the kind of actions, of its newest checkpoint; empty where none says."""
+    for _, folder in reversed(checkpoint.steps(run.folder)):
+        try:
+            spec = json.loads((folder / checkpoint.DESCRIPTION).read_bytes())["spec"]
+            return {name: spec[name] for name in _SPACES}
+        except (OSError, KeyError, TypeError, ValueError, RecursionError):
+            continue  # of what is damaged nothing is known; where its policy is needed, loading it says so
+    return {}
+
+
+def _told(spaces: Mapping[str, Any]) -> str:
+    kind = "discrete actions" if spaces["discrete"] else "action features"
+    return f"{spaces['observation_size']} observation features and {spaces['action_size']} {kind}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prudent.report import style
-from prudent.report.run import Run, as_number
+from prudent.runs.read import Run, as_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ MOST_FEATURES = 24
 
 
 def data_picture(run: Run) -> "Figure | None":
-    """Histograms out of ``dataset.json`` (:func:`prudent.data.portrait.histograms`); None without, or damaged."""
+    """Histograms out of ``dataset.json`` (:func:`prudent.data.summary.histograms`); None without, or damaged."""
     found = run.histograms
     if not all(_is_histogram(found.get(key)) for key in ("returns", "lengths")):
         return None

@@ -1,5 +1,5 @@
 """The pictures of a run: ``curves.png``, everything that moved, ``eval_returns.png``, what came of it, and
-those of :mod:`~prudent.report.promise`, :mod:`~prudent.report.support` and :mod:`~prudent.report.data_picture`.
+those of :mod:`~prudent.report.predictions`, :mod:`~prudent.report.support` and :mod:`~prudent.report.data_picture`.
 
 Lines are means over the seeds of one setting, bands reach from the smallest to the largest seed. Members that
 are no number at a step are left out of the mean there; the report names them.
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prudent.report import style
-from prudent.report.beside import read_others
+from prudent.report.comparison import read_others
 from prudent.report.data_picture import data_picture
-from prudent.report.promise import promises
-from prudent.report.run import Run, read_run
+from prudent.report.predictions import promises
 from prudent.report.support import support_of
+from prudent.runs.read import Run, read_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,14 +7,14 @@ from typing import Any
 
 from prudent.files import replace
 from prudent.report import pages
-from prudent.report.beside import beside_section, read_others
+from prudent.report.comparison import beside_section, read_others
+from prudent.report.curves import readings
 from prudent.report.data_picture import data_words
 from prudent.report.figures import draw_figures
-from prudent.report.promise import starts
-from prudent.report.reading import readings
-from prudent.report.run import Run, latest_videos, read_run
+from prudent.report.predictions import starts
+from prudent.report.value import value_section
 from prudent.report.verdict import judge, tables
-from prudent.report.worth import value_section
+from prudent.runs.read import Run, latest_videos, read_run
 
 MOST_VIDEOS = 6
 LARGEST_VIDEO = 6_000_000

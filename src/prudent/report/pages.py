@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from prudent.report.run import NOTHING
+from prudent.runs.read import NOTHING
 from prudent.version import __version__
 
 

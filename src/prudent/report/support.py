@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prudent.report import style
-from prudent.report.run import Run, as_number
+from prudent.runs.read import Run, as_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def draw_support(figures: Mapping[str, Any], path: Path) -> Path:
-    """Write the picture of what :meth:`prudent.support_result.SupportResult.to_json` holds as PNG; returns its path."""
+    """Write the picture of what ``SupportResult.to_json`` holds as PNG; returns its path."""
     return style.save_png(support_picture(figures), path, dpi=150)
 
 

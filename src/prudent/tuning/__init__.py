@@ -11,10 +11,10 @@ Where things are:
 - :mod:`~prudent.tuning.plan`: what is asked for, and whether the data allow an answer
 - :mod:`~prudent.tuning.parts`: the three parts of the episodes
 - :mod:`~prudent.tuning.curve`: which checkpoint of a run
-- :mod:`~prudent.tuning.worth`: estimates, kept in files
+- :mod:`~prudent.tuning.stored_values`: estimates, kept in files
 - :mod:`~prudent.tuning.verdict`: deploy, keep BC, or neither shown
 - :mod:`~prudent.tuning.result`: :class:`TuneResult`, its table and its file
-- :mod:`~prudent.tuning.picture`: ``tune.png``; :mod:`prudent.report.tuned` writes ``report.html``
+- :mod:`~prudent.tuning.picture`: ``tune.png``; :mod:`prudent.report.tuning` writes ``report.html``
 - :mod:`~prudent.tuning.candidates`: the checkpoint of each run that is weighed
 - :mod:`~prudent.tuning.run`: all of it in order
 

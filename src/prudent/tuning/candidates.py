@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from prudent import checkpoint
 from prudent.data import Dataset
+from prudent.engine.members import Member
+from prudent.engine.population import Population
 from prudent.errors import ConfigError, PrudentError
-from prudent.members import Member
 from prudent.ope import policy as policies
-from prudent.population import Population
+from prudent.runs import checkpoint
 from prudent.tuning import curve
 from prudent.tuning.plan import Plan
 from prudent.tuning.result import Candidate

@@ -1,4 +1,4 @@
-"""Which checkpoint of a run to take, from the curve of its average dataset Q (:mod:`prudent.q_curve`)."""
+"""Which checkpoint of a run to take, from the curve of its average dataset Q (:mod:`prudent.evaluation.q_curve`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from prudent import checkpoint, q_curve
 from prudent.data import Dataset
+from prudent.engine.population import Population
 from prudent.errors import PrudentError
-from prudent.population import Population
+from prudent.evaluation import q_curve
+from prudent.runs import checkpoint
 
 ROWS = 4096
 """Logged decisions whose Q is averaged."""

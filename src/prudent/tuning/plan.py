@@ -7,9 +7,9 @@ from typing import Any
 from prudent import algorithms, ope
 from prudent.config import check_names, check_positive, from_json, member_fields, to_json
 from prudent.data import Dataset
+from prudent.engine.members import Member, grid, split_settings
+from prudent.engine.options import Options
 from prudent.errors import ConfigError
-from prudent.loop import Options
-from prudent.members import Member, grid, split_settings
 from prudent.ope.behaviour import logged_log_prob
 from prudent.ope.episodes import check_rewards, lay_out
 

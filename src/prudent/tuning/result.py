@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from prudent import runs
 from prudent.errors import PrudentError
-from prudent.tables import text_table
+from prudent.report.terminal import text_table
+from prudent.runs.folder import read_json
 
 FILE = "tune.json"
 
@@ -189,7 +189,7 @@ class TuneResult:
             PrudentError: there is none, or the file is damaged.
         """
         folder = Path(folder)
-        content = runs.read_json(folder / FILE)
+        content = read_json(folder / FILE)
         try:
             splits = tuple(Split.from_json(split) for split in content["splits"])
             return cls(folder, content["plan"], splits, content["kept"], content["checked"])

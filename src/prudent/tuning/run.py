@@ -8,20 +8,25 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from prudent import checkpoint, envs, runs, train
 from prudent.data import Dataset
-from prudent.ended import goes_on
+from prudent.engine.members import Member
+from prudent.engine.population import Population
+from prudent.environments.make import check_fits
 from prudent.errors import ConfigError, Interrupted, PrudentError
-from prudent.evaluate import evaluate_both
-from prudent.members import Member
-from prudent.population import Population
+from prudent.evaluation.rollouts import evaluate_both
 from prudent.report import tune_report
+from prudent.runs import checkpoint
+from prudent.runs.folder import check_free, create, locked, read_json, write_json
+from prudent.runs.status import incidents, is_finished
+from prudent.training import start
+from prudent.training.interrupts import goes_on
+from prudent.training.resume import resume
 from prudent.tuning import picture, plan, verdict
 from prudent.tuning.candidates import diverged, from_bc, from_grid
 from prudent.tuning.parts import Parts, divide
 from prudent.tuning.plan import Plan
 from prudent.tuning.result import FILE, Candidate, Split, TuneResult, ranked
-from prudent.tuning.worth import Scales, Worth
+from prudent.tuning.stored_values import Scales, Worth
 
 BC = "BC"
 
@@ -61,18 +66,18 @@ def tune(
     least = 2 * asked.settings.final.folds
     divisions = [divide(dataset, asked.settings.seed, k, least) for k in range(asked.settings.splits)]
     if asked.settings.env is not None:
-        envs.check_fits(asked.settings.env, dataset.spec)
+        check_fits(asked.settings.env, dataset.spec)
     folder = Path(out) if out is not None else Path("tuned") / _folder_name(f"{dataset.name}-{asked.algorithm}")
     described = asked.to_json(dataset)
     _check_folder(folder, described)
-    with goes_on(f"the same command goes on with {folder}"), runs.locked(runs.create(folder)):
-        runs.write_json(folder / "plan.json", described)
+    with goes_on(f"the same command goes on with {folder}"), locked(create(folder)):
+        write_json(folder / "plan.json", described)
         places = [folder if k == 0 else folder / f"split_{k + 1}" for k in range(len(divisions))]
         splits = [_split(asked, parts, place) for parts, place in zip(divisions, places, strict=True)]
         result = TuneResult(folder, described, tuple(splits), _keep(splits[0], folder))
         if asked.settings.env is not None:
             result = replace(result, checked=_checked(result, asked.settings))
-        runs.write_json(folder / FILE, result.to_json())
+        write_json(folder / FILE, result.to_json())
         tune_report(folder, result.to_json(), picture.draw(result, folder / "tune.png"))
     return result
 
@@ -83,9 +88,9 @@ def _folder_name(text: str) -> str:
 
 def _check_folder(folder: Path, described: dict[str, Any]) -> None:
     if not (folder / "plan.json").is_file():
-        runs.check_free(folder, "choose another --out")
+        check_free(folder, "choose another --out")
         return
-    told = plan.difference(described, runs.read_json(folder / "plan.json"))
+    told = plan.difference(described, read_json(folder / "plan.json"))
     if told:
         raise ConfigError(f"{folder} was tuned otherwise: {told}; choose another --out or delete that folder")
 
@@ -98,7 +103,7 @@ def _split(asked: Plan, parts: Parts, folder: Path) -> Split:
     print(parts, flush=True)
     path = folder / "split.json"
     if path.is_file():
-        return Split.from_json(runs.read_json(path))
+        return Split.from_json(read_json(path))
     grid, bc = folder / "grid", folder / "bc"
     trained = _train_grid(grid, parts.train, asked)
     _train(bc, parts.train, asked.imitation, asked.imitators, asked)
@@ -123,7 +128,7 @@ def _split(asked: Plan, parts: Parts, folder: Path) -> Split:
         reasons=judged.reasons,
         final=about,
     )
-    runs.write_json(path, asdict(split))
+    write_json(path, asdict(split))
     return split
 
 
@@ -146,11 +151,9 @@ def _train_grid(folder: Path, data: Dataset, asked: Plan) -> bool:
 def _all_stopped(folder: Path, asked: Plan) -> bool:
     """Whether a run ended because the guard had stopped all of its members."""
     path = folder / "status.json"
-    if not path.is_file() or runs.read_json(path).get("state") != "failed":
+    if not path.is_file() or read_json(path).get("state") != "failed":
         return False
-    stopped = {
-        row.get("member") for row in runs.incidents(folder, asked.settings.steps) if row.get("kind") == "stopped"
-    }
+    stopped = {row.get("member") for row in incidents(folder, asked.settings.steps) if row.get("kind") == "stopped"}
     return stopped >= {m.name for m in asked.members}
 
 
@@ -160,12 +163,12 @@ def _train(folder: Path, data: Dataset, algorithm: str, members: Sequence[Member
     try:
         if not (folder / "config.json").is_file():
             print(f"training {algorithm}: {len(members)} members, {options.steps:,} steps", flush=True)
-            train.train(data, algorithm, members, options, folder)
+            start.train(data, algorithm, members, options, folder)
             return
-        if runs.is_finished(folder):
+        if is_finished(folder):
             return
         print(f"going on with {folder}", flush=True)
-        train.resume(folder, options.steps, data, options.device, options.threads)
+        resume(folder, options.steps, data, options.device, options.threads)
     except Interrupted as error:
         raise Interrupted(f"{folder} {str(error).partition(';')[0]}; the same command goes on") from None
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prudent import ope
 from prudent.ope import Estimate
-from prudent.tuning.worth import Worth
+from prudent.tuning.stored_values import Worth
 
 DEPLOY = "deploy this policy"
 KEEP_BC = "keep BC"

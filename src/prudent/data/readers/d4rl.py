@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import Bound, ask_whether_discrete, declared_discrete, flags, floats, whole
+from prudent.data.columns import Bound, Dones, ask_whether_discrete, declared_discrete, flags, floats, whole
 from prudent.data.dataset import Dataset
+from prudent.data.episodes.ends import COMMON_HORIZON, note_on_equal_lengths, refuse_idle, settle
 from prudent.data.readers import _hdf5, _keys
 from prudent.data.readers._budget import Budget
-from prudent.data.readers._episodes import COMMON_HORIZON, Dones, note_on_equal_lengths, refuse_idle, settle
 from prudent.errors import DataError
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import IO
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import Bound, ask_whether_discrete, declared_discrete, flags
+from prudent.data.columns import Bound, Dones, ask_whether_discrete, declared_discrete, flags
 from prudent.data.dataset import Dataset
+from prudent.data.episodes.ends import note_on_equal_lengths, refuse_idle, settle
 from prudent.data.readers import _keys
 from prudent.data.readers._budget import Budget
-from prudent.data.readers._episodes import Dones, note_on_equal_lengths, refuse_idle, settle
 from prudent.errors import DataError, in_one_line
 
 _HEADER_BYTES = 10_000

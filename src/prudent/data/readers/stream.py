@@ -11,9 +11,9 @@ import numpy as np
 from prudent.data import masks
 from prudent.data.columns import BLOCK, blocks, check_shape
 from prudent.data.dataset import COLUMNS, Dataset
+from prudent.data.episodes.ends import COMMON_HORIZON, Decided, decide
 from prudent.data.readers import _hdf5, d4rl
 from prudent.data.readers._budget import Budget
-from prudent.data.readers._episodes import COMMON_HORIZON, Decided, decide
 from prudent.errors import DataError
 from prudent.types import Spec
 

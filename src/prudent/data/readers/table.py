@@ -10,9 +10,9 @@ import numpy as np
 from prudent.data import columns
 from prudent.data.columns import Bound, ask_whether_discrete, counted, declared_discrete
 from prudent.data.dataset import Dataset
+from prudent.data.episodes.order import Order, arrange
 from prudent.data.readers import _arrow
 from prudent.data.readers._damage import guarded, shown
-from prudent.data.readers._order import Order, arrange
 from prudent.data.readers.mapping import TableMap, read_map
 from prudent.errors import ConfigError, DataError
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from prudent import envs
 from prudent.data.dataset import Dataset
 from prudent.data.readers.minari import ID, datasets_folder
+from prudent.environments.make import make, spaces
 from prudent.errors import DataError
 
 
@@ -51,8 +51,8 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
 
     episodes = [_episode(dataset, index) for index in range(dataset.n_episodes)]
     buffers = [EpisodeBuffer(id=index, **parts) for index, parts in enumerate(episodes)]
-    observation_space, action_space = envs.spaces(dataset.spec)
-    env = None if env_id is None else envs.make(env_id)
+    observation_space, action_space = spaces(dataset.spec)
+    env = None if env_id is None else make(env_id)
     named = env is not None and _can_be_named(env)
     try:
         # Minari warns of everything left out: links and authors are the user's to add.

@@ -1,0 +1,248 @@
+"""Datasets on disk: a folder with one ``.npy`` file per column and an index, read by mapping it into memory.
+
+The folder holds ``observation.npy``, ``action.npy``, ... with the columns of :class:`prudent.data.Dataset` as they are,
+``episode_bounds.npy``, ``episode_returns.npy`` and ``followed.npy``, and ``index.json``: shapes and types of all files,
+spaces, name, notes, fingerprint, and mean and deviation of the observations.
+"""
+
+import json
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import numpy as np
+
+from prudent import files
+from prudent.data.columns import Bound, bounds, check_bounds
+from prudent.data.dataset import COLUMNS, Dataset
+from prudent.data.mapped import index as index_file
+from prudent.data.mapped.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, VERSION
+from prudent.data.readers.stream import Block
+from prudent.data.writers.d4rl import check_target
+from prudent.errors import DataError
+from prudent.files import human
+from prudent.types import Spec
+
+_FIGURE_DTYPES = {"episode_bounds": "<i8", "episode_returns": "<f8", "followed": "|b1"}
+
+# --- writing --------------------------------------------------------------------------------------------------
+
+
+class Writer:
+    """A folder of columns in the making, rows appended block by block; it gets its name when it is whole.
+
+    ``rows`` is how many there will be. Leaving the ``with`` without :meth:`finish` leaves nothing.
+
+    Raises:
+        DataError: the folder exists or cannot be made, or the disk has too little room.
+    """
+
+    def __init__(self, folder: Path | str, rows: int):
+        self.folder, self.rows, self.written = Path(folder), rows, 0
+        check_target(self.folder)
+        files.make_folder(self.folder.absolute().parent)
+        self.aside = self.folder.with_name(f".{self.folder.name}.{uuid.uuid4().hex}.tmp")
+        self.aside.mkdir()
+        self._open: dict[str, BinaryIO] = {}
+        self._described: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._open.values():
+            # Of a full disk, once more: what is thrown away need not be on it.
+            with suppress(OSError):
+                file.close()
+        shutil.rmtree(self.aside, ignore_errors=True)
+
+    def append(self, block: Block) -> None:
+        """Add rows.
+
+        Raises:
+            DataError: the columns are not those of the first block, or the disk does not take them.
+        """
+        described = {key: (column.dtype, column.shape[1:]) for key, column in block.items()}
+        if not self._open:
+            self._begin(described)
+        if described != self._described:
+            keys = sorted(described | self._described)
+            different = [key for key in keys if described.get(key) != self._described.get(key)]
+            raise DataError(f"{self.folder.name}: {', '.join(different)}: not the same in all of the sources")
+        with _writing(self.folder):
+            for key, column in block.items():
+                self._open[key].write(np.ascontiguousarray(column).data)
+        self.written += len(block["reward"])
+
+    def _begin(self, described: dict[str, tuple[np.dtype, tuple[int, ...]]]) -> None:
+        needed = self.rows * sum(dtype.itemsize * math.prod(shape) for dtype, shape in described.values())
+        free = shutil.disk_usage(self.aside).free
+        if needed > free:
+            raise DataError(f"{self.folder}: it takes {human(needed)} and the disk has {human(free)} free")
+        self._described = described
+        for key, (dtype, shape) in described.items():
+            if not KEY.fullmatch(key) or not NUMBER.fullmatch(dtype.str):
+                raise DataError(
+                    f"{self.folder.name}: {key} ({dtype}) cannot be a column of numbers in a file of that name"
+                )
+            file = self._open[key] = (self.aside / f"{key}.npy").open("wb")
+            _write_header(file, dtype, (self.rows, *shape))
+
+    def finish(self, spec: Spec, name: str, notes: Sequence[str] = ()) -> Dataset:
+        """Work out the figures in passes over the files, give the folder its name, and read it."""
+        if self.written != self.rows:
+            raise ValueError(f"{self.written} rows were written, {self.rows} announced")
+        with _writing(self.folder):
+            self._complete(spec, name, notes)
+        return read(self.folder)
+
+    def _complete(self, spec: Spec, name: str, notes: Sequence[str]) -> None:
+        for file in self._open.values():
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        mapped = {key: _map(self.aside / f"{key}.npy", *described) for key, described in self._sized().items()}
+        extra = {key: column for key, column in mapped.items() if key not in COLUMNS}
+        columns = {key: mapped[key] for key in COLUMNS}
+        dataset = Dataset(**columns, spec=spec, name=name, notes=tuple(notes), extra=extra)
+        for key in FIGURES:
+            _write_array(self.aside / f"{key}.npy", getattr(dataset, key))
+        mean, std = dataset.observation_moments
+        index = {
+            "format": "prudent columns",
+            "version": VERSION,
+            "name": name,
+            "rows": self.rows,
+            "episodes": dataset.n_episodes,
+            "spec": asdict(spec),
+            "notes": list(notes),
+            "columns": {key: {"dtype": t.str, "shape": list(shape)} for key, (t, shape) in self._sized().items()},
+            "fingerprint": dataset.fingerprint,
+            "observation_mean": mean.tolist(),
+            "observation_std": std.tolist(),
+        }
+        files.write(self.aside / INDEX, (json.dumps(index, indent=1) + "\n").encode())
+        files.sync_folder(self.aside)
+        check_target(self.folder)
+        os.rename(self.aside, self.folder)
+        files.sync_folder(self.folder.absolute().parent)
+
+    def _sized(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+        return {key: (dtype, (self.rows, *shape)) for key, (dtype, shape) in self._described.items()}
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written: {files.told(error)}") from error
+
+
+def _write_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, described)
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+# --- reading --------------------------------------------------------------------------------------------------
+
+
+def is_folder_of_columns(path: Path) -> bool:
+    """Whether a folder is one of these."""
+    return (path / INDEX).is_file()
+
+
+def read(path: Path | str, action_low: Bound | None = None, action_high: Bound | None = None) -> Dataset:
+    """The dataset in a folder; its columns are mapped (:class:`numpy.memmap`), and read where they are used.
+
+    Values were checked when the folder was written. Sizes are checked here; whether content and fingerprint still
+    agree is what :func:`verify` tells, which has to read everything. Bounds replace those of the folder.
+
+    Raises:
+        DataError: index or files are missing, damaged, or do not fit each other.
+    """
+    path = Path(path)
+    index = index_file.read(path)
+    described = {key: (found["dtype"], found["shape"]) for key, found in index["columns"].items()}
+    columns = {key: _map(path / f"{key}.npy", *described[key]) for key in described}
+    rows, episodes = index["rows"], index["episodes"]
+    lengths = {"episode_bounds": episodes + 1, "episode_returns": episodes, "followed": rows}
+    figures = {key: _map(path / f"{key}.npy", np.dtype(_FIGURE_DTYPES[key]), (lengths[key],)) for key in FIGURES}
+    cuts = figures["episode_bounds"]
+    if cuts[0] != 0 or cuts[-1] != rows or (np.diff(cuts) <= 0).any():
+        raise DataError(f"{path}: episode_bounds.npy does not divide {rows} rows into {episodes} episodes")
+    spec = index["spec"]
+    if action_low is not None or action_high is not None:
+        changed = {"action_low": action_low, "action_high": action_high}
+        found = {
+            k: bounds(bound, columns["action"], k, index["name"]) for k, bound in changed.items() if bound is not None
+        }
+        spec = Spec(**{**asdict(spec), **found})
+        check_bounds(columns["action"], spec, index["name"])
+    return Dataset(
+        **{key: columns[key] for key in COLUMNS},
+        spec=spec,
+        name=index["name"],
+        notes=tuple(index["notes"]),
+        extra={key: column for key, column in columns.items() if key not in COLUMNS},
+    ).knowing(
+        **{key: np.array(figures[key]) for key in PER_EPISODE},
+        followed=figures["followed"],
+        observation_moments=(np.array(index["observation_mean"]), np.array(index["observation_std"])),
+        fingerprint=index["fingerprint"],
+    )
+
+
+def verify(dataset: Dataset) -> None:
+    """Read all rows and compare them with the fingerprint of the index.
+
+    Raises:
+        DataError: they have changed since the folder was written.
+    """
+    told = dataset.fingerprint
+    if dataset.knowing().fingerprint != told:
+        raise DataError(f"{dataset.name}: its files have changed since they were written: convert the source again")
+
+
+def is_mapped(dataset: Dataset) -> bool:
+    """Whether a dataset's rows are on disk."""
+    return isinstance(dataset.observation, np.memmap)
+
+
+def _map(path: Path, dtype: np.dtype, shape: Sequence[int]) -> np.memmap:
+    """The array in an ``.npy`` file, mapped for reading.
+
+    Raises:
+        DataError: it is not there, a link, not of this type and shape, or its size is another than that takes.
+    """
+    if path.is_symlink():
+        raise DataError(f"{path} is a link, which is never followed")
+    try:
+        with path.open("rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError("not version 1.0 of the format")
+            found_shape, fortran, found_dtype = np.lib.format.read_array_header_1_0(file)
+            start = file.tell()
+        size = path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not an .npy file that can be read ({error})") from error
+    if fortran or found_shape != tuple(shape) or found_dtype != dtype:
+        raise DataError(f"{path} holds {found_dtype} of shape {found_shape}, the index says {dtype} of {tuple(shape)}")
+    if size != start + math.prod(shape) * dtype.itemsize:
+        raise DataError(f"{path} is cut short or has grown: {size} bytes do not hold shape {tuple(shape)}")
+    return np.memmap(path, dtype, "r", start, tuple(shape))

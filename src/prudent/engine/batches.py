@@ -1,0 +1,249 @@
+"""A dataset, on the device where it fits, from which every member draws its own batches."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prudent.data import Dataset
+from prudent.data.mapped.folder import is_mapped
+from prudent.data.mapped.rows import READERS, RowFile, is_plain
+from prudent.engine.prefetch import Prefetcher
+from prudent.engine.scaling import Scaling
+from prudent.files import human
+from prudent.nn.rng import MemberRng
+from prudent.types import Batch, Hyper
+
+_SHARE = 0.8
+"""Of the free memory of a GPU that a dataset may take."""
+
+Column = Tensor | RowFile
+"""What rows are taken from."""
+
+
+class Source(Protocol):
+    """What a population can learn from."""
+
+    def sample(self, rng: MemberRng, batch_size: int) -> Batch:
+        """A batch (P, B, ...) in the networks' units, drawn with ``rng``."""
+        ...
+
+
+class TrainingData:
+    """A dataset in the networks' units; every member draws rows of its own, with replacement.
+
+    ``needs`` names the optional columns to prepare: ``return_to_go``, ``next_action``. Its columns lie on the device,
+    unless they are too large for it, or mapped from files and the device is the CPU: then they stay where they are, in
+    the units of the log, and the rows of the next batch are fetched while a step is computed (``on_device`` is False).
+    The batches are the same.
+    """
+
+    def __init__(self, dataset: Dataset, scaling: Scaling, hyper: Hyper, device: torch.device, needs: Sequence[str]):
+        self.pools = best_rows(dataset, hyper)
+        if needs or self.pools:
+            dataset.check_order()
+        self.device, self.rows = device, len(dataset)
+        self.scaling = scaling.to(device)
+        columns = _columns(dataset)
+        self.on_device = _fits(columns, device, is_mapped(dataset))
+        self.mapped = is_mapped(dataset) and not self.on_device
+        readers = ThreadPoolExecutor(READERS, "read")
+
+        def put(column: np.ndarray) -> Tensor:
+            return as_tensor(column).to(device) if self.on_device else as_tensor(column)
+
+        def place(column: np.ndarray, scale: Callable[[Tensor], Tensor] | None = None) -> Column:
+            if self.on_device:
+                return put(column) if scale is None else scale(put(column))
+            # A part of a mapping, as someone may hand over, is read through it.
+            return RowFile(column, readers) if is_plain(column) else put(column)
+
+        self.pools = [pool.to(device) for pool in self.pools]
+        observations, actions = self.scaling.observation, self.scaling.action
+        units = {"observation": observations, "next_observation": observations, "action": actions}
+        placed = {name: place(column, units.get(name)) for name, column in columns.items()}
+        self.observation, self.next_observation = placed["observation"], placed["next_observation"]
+        self.action, self.reward, self.terminated = placed["action"], placed["reward"], placed["terminated"]
+        self.dt, self.mask, self.next_mask = placed.get("dt"), placed.get("mask"), placed.get("next_mask")
+        reward_P = torch.stack([hyper.reward_scale, hyper.reward_shift])
+        self.reward_scale_P1, self.reward_shift_P1 = reward_P.unsqueeze(-1)
+        self.return_to_go_PR: Tensor | None = None
+        if "return_to_go" in needs:
+            found = returns_to_go(dataset, hyper)
+            # Members that agree share one column.
+            alone = all(column is found[0] for column in found)
+            placed_PR = [put(column) for column in (found[:1] if alone else found)]
+            self.return_to_go_PR = placed_PR[0].expand(len(found), -1) if alone else torch.stack(placed_PR)
+        self.goes_on = place(dataset.followed) if "next_action" in needs else None
+        self._side = torch.cuda.Stream(device) if device.type == "cuda" and not self.on_device else None
+        self._prefetcher = None if self.on_device else Prefetcher(self._draw_aside, self._fetch)
+
+    def sample(self, rng: MemberRng, batch_size: int) -> Batch:
+        """A batch (P, B, ...)."""
+        if self._prefetcher is None:
+            return self._gather(self._draw(rng, batch_size))
+        batch = self._prefetcher.next(rng, batch_size)
+        if self._side is not None:
+            here = torch.cuda.current_stream(self.device)
+            here.wait_stream(self._side)
+            batch.map(lambda tensor: tensor.record_stream(here))
+        return batch
+
+    def forget_returns(self) -> None:
+        """Give up the returns-to-go: no batch from the next one on has them."""
+        if self._prefetcher is not None:
+            self._prefetcher.drain()
+        self.return_to_go_PR = None
+
+    def memory(self) -> str:
+        """Where the columns lie, and how large they are, for people."""
+        columns = (self.observation, self.next_observation, self.action, self.reward, self.terminated)
+        others = (self.dt, self.mask, self.next_mask, self.return_to_go_PR, self.goes_on)
+        size = human(sum(_size(c) for c in (*columns, *others) if c is not None))
+        if self.mapped:
+            return f"data {size}, mapped from files and read as needed"
+        if not self.on_device:
+            return f"data {size}, too large for {self.device}: kept in main memory, batches fetched ahead"
+        return f"data {size} on {self.device}"
+
+    def _draw(self, rng: MemberRng, batch_size: int) -> Tensor:
+        """Numbers of rows (P, B)."""
+        if not self.pools:
+            return rng.integers(self.rows, batch_size)
+        drawn_PB = rng.integers([len(pool) for pool in self.pools], batch_size)
+        return torch.stack([pool.rows(drawn) for pool, drawn in zip(self.pools, drawn_PB, strict=True)])
+
+    def _gather(self, rows_PB: Tensor) -> Batch:
+        """The rows' columns as they are stored, rewards transformed."""
+        to_go_PR = self.return_to_go_PR
+        return Batch(
+            observation=self.observation[rows_PB],
+            action=self.action[rows_PB],
+            reward=self._reward(self.reward[rows_PB]) if self.on_device else self.reward[rows_PB],
+            next_observation=self.next_observation[rows_PB],
+            terminated=self.terminated[rows_PB],
+            dt=None if self.dt is None else self.dt[rows_PB],
+            mask=None if self.mask is None else self.mask[rows_PB],
+            next_mask=None if self.next_mask is None else self.next_mask[rows_PB],
+            return_to_go=None if to_go_PR is None else to_go_PR.gather(1, rows_PB),
+            next_action=None if self.goes_on is None else self.action[(rows_PB + 1).clamp(max=self.rows - 1)],
+            next_action_known=None if self.goes_on is None else self.goes_on[rows_PB],
+        )
+
+    def _reward(self, reward_PB: Tensor) -> Tensor:
+        return reward_PB * self.reward_scale_P1 + self.reward_shift_P1
+
+    # --- columns that stay where they are -------------------------------------------------------------------------
+
+    def _draw_aside(self, rng: MemberRng, batch_size: int) -> Tensor:
+        # On a stream of its own, so that waiting for the numbers is not waiting for the step under way.
+        with self._aside():
+            return self._draw(rng, batch_size)
+
+    def _aside(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._side is None else torch.cuda.stream(self._side)
+
+    def _fetch(self, rows_PB: Tensor) -> Batch:
+        """The rows' columns on the device, in the networks' units."""
+        with self._aside():
+            # Once, on the stream that drew them: the readers' threads have no stream but the default one.
+            rows_PB = rows_PB.cpu()
+            found = self._gather(rows_PB)
+            if self._side is not None:
+                found = found.map(lambda tensor: tensor.pin_memory().to(self.device, non_blocking=True))
+            return replace(
+                found,
+                observation=self.scaling.observation(found.observation),
+                next_observation=self.scaling.observation(found.next_observation),
+                action=self.scaling.action(found.action),
+                next_action=None if found.next_action is None else self.scaling.action(found.next_action),
+                reward=self._reward(found.reward),
+            )
+
+
+class Pool:
+    """The rows of some episodes, numbered from 0 in their order."""
+
+    def __init__(self, starts: Tensor, lengths: Tensor):
+        self.starts, self.ends = starts, lengths.cumsum(0)  # (episodes,): first rows; numbers behind the last ones
+        self.size = int(self.ends[-1])
+
+    def __len__(self) -> int:
+        return self.size
+
+    def to(self, device: torch.device) -> "Pool":
+        """The same on another device."""
+        return Pool(self.starts.to(device), torch.diff(self.ends, prepend=self.ends.new_zeros(1)).to(device))
+
+    def rows(self, numbers: Tensor) -> Tensor:
+        """The rows (B,) that have these numbers (B,)."""
+        episode = torch.searchsorted(self.ends, numbers, right=True)
+        return self.starts[episode] + numbers - (self.ends[episode - 1] * (episode > 0))
+
+
+def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
+    """What every batch has, and where the dataset has them, lengths of steps and masks."""
+    names = ("observation", "next_observation", "action", "reward", "terminated")
+    found = {name: getattr(dataset, name) for name in names}
+    if "dt" in dataset.extra:
+        found["dt"] = dataset.extra["dt"].astype(np.float32, copy=False)
+    if dataset.spec.discrete and "mask" in dataset.extra:
+        found |= {name: dataset.extra[name] for name in ("mask", "next_mask")}
+    return found
+
+
+def _fits(columns: Mapping[str, np.ndarray], device: torch.device, mapped: bool) -> bool:
+    """Whether columns can lie on a device, with room for the rest of the training."""
+    if device.type == "cuda":
+        # While they are scaled, the largest is there three times.
+        needed = sum(c.nbytes for c in columns.values()) + 2 * max(c.nbytes for c in columns.values())
+        return needed < _SHARE * torch.cuda.mem_get_info(device)[0]
+    return not (mapped and device.type == "cpu")
+
+
+def as_tensor(column: np.ndarray) -> Tensor:
+    """A tensor on a column's memory, also where that may only be read."""
+    with warnings.catch_warnings():
+        # Nothing here writes to it.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(column))
+
+
+def _size(column: Column) -> int:
+    """Bytes; rows that several members share count once."""
+    return column.untyped_storage().nbytes() if isinstance(column, Tensor) else column.nbytes
+
+
+def best_rows(dataset: Dataset, hyper: Hyper) -> list[Pool]:
+    """Each member's rows of the best episodes by return, as many as make ``top_fraction`` of all rows.
+
+    Nothing where no member has that setting below 1: then every row may be drawn.
+    """
+    fractions = [getattr(config, "top_fraction", 1.0) for config in hyper.members]
+    if min(fractions) >= 1:
+        return []
+    order = np.argsort(-dataset.episode_returns, kind="stable")
+    reached = np.cumsum(dataset.episode_lengths[order])
+    pools = []
+    for fraction in fractions:
+        # The fewest episodes that hold the fraction, against rounding: 0.1 of 30 rows is 3, not 4.
+        count = int(np.searchsorted(reached, fraction * len(dataset) * (1 - 1e-9))) + 1
+        chosen = np.sort(order[:count])
+        starts, lengths = dataset.episode_bounds[:-1][chosen], dataset.episode_lengths[chosen]
+        pools.append(Pool(torch.from_numpy(starts), torch.from_numpy(lengths)))
+    return pools
+
+
+def returns_to_go(dataset: Dataset, hyper: Hyper) -> list[np.ndarray]:
+    """Each member's return-to-go (rows,), computed once per distinct discount and reward transform."""
+    found: dict[tuple[Any, ...], np.ndarray] = {}
+    settings = [(c.discount, c.reward_scale, c.reward_shift) for c in hyper.members]
+    for discount, scale, shift in dict.fromkeys(settings):
+        found[discount, scale, shift] = dataset.returns_to_go(discount, dataset.reward * scale + shift)
+    return [found[key] for key in settings]

@@ -1,0 +1,43 @@
+"""How to train, apart from the algorithm's own settings."""
+
+from dataclasses import dataclass
+
+from prudent.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train, apart from the algorithm's own settings."""
+
+    steps: int = 100_000  # gradient steps in all
+    env: str | None = None  # Gymnasium id to evaluate in; none evaluates nowhere
+    log_every: int = 1_000  # steps between lines of metrics
+    eval_every: int = 5_000  # steps between evaluations
+    eval_episodes: int = 10  # episodes per evaluation and member
+    checkpoint_every: int = 5_000  # steps between checkpoints; the best evaluation so far saves one too
+    keep: int = 3  # newest checkpoints to keep; the one with the best evaluation stays too
+    max_minutes: float | None = None  # save and stop after this time, to be resumed; none never stops
+    divergence_factor: float | None = 100.0  # |Q| beyond this times r_max / (1 - discount) has diverged; none: NaN only
+    rollbacks: int = 0  # how often a diverged member is set back and goes on with half the step size, before it stops
+    video: bool = False  # record a GIF of the first member at each evaluation
+    device: str = "auto"  # auto, cpu, cuda or mps
+    threads: int | None = None  # CPU threads; none leaves it to PyTorch
+    tf32: bool = True  # let CUDA round the factors of float32 products to 10 bits (TF32), several times as fast
+
+    def __post_init__(self):
+        for name in ("steps", "log_every", "eval_every", "eval_episodes", "checkpoint_every", "keep", "threads"):
+            value = getattr(self, name)
+            if name == "threads" and value is None:
+                continue
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} must be a whole number, 1 or more, got {value!r}")
+        if not isinstance(self.rollbacks, int) or self.rollbacks < 0:
+            raise ConfigError(f"rollbacks must be a whole number, 0 or more, got {self.rollbacks!r}")
+        if self.divergence_factor is not None and not self.divergence_factor > 0:
+            raise ConfigError(f"divergence_factor must be above 0, got {self.divergence_factor:g}")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise ConfigError(f"max_minutes must be above 0, got {self.max_minutes:g}")
+        if not isinstance(self.tf32, bool):
+            raise ConfigError(f"tf32 must be True or False, got {self.tf32!r}")
+        if self.video and self.env is None:
+            raise ConfigError("video needs an environment to film: give env")

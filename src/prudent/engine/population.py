@@ -1,0 +1,335 @@
+"""Seeds x hyperparameters as one program: members, their data, their state.
+
+A :class:`Population` is an algorithm, its members' settings, their stacked state and the scaling of the data; it
+takes and gives observations and actions in the units of the log.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prudent import algorithms
+from prudent.algorithms.shared.networks import Networks
+from prudent.algorithms.shared.updates import State, initialise_values
+from prudent.data import Dataset
+from prudent.engine.batches import Source, TrainingData
+from prudent.engine.members import Member
+from prudent.engine.scaling import Scaling
+from prudent.errors import ConfigError, DataError
+from prudent.nn.optim import count_device
+from prudent.nn.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Spec, flatten, unflatten
+
+VALUE_SAMPLES = 10
+"""Actions drawn from the policy for the expectation in a predicted value."""
+
+
+class Population:
+    """Members of one algorithm, trained together; acts and predicts in the units of the log."""
+
+    def __init__(
+        self,
+        algorithm: str,
+        members: Sequence[Member],
+        spec: Spec,
+        scaling: Scaling,
+        device: torch.device | str = "cpu",
+    ):
+        algorithms.check_actions(algorithm, spec.discrete, "the dataset")
+        self.algorithm_name = algorithm
+        self.algorithm = algorithms.get(algorithm)
+        self.members = tuple(members)
+        self.spec = spec
+        self.device = torch.device(device)
+        self.scaling = scaling.to(self.device)
+        self.hyper = Hyper([m.config for m in members], self.device)
+        self.rngs = {stream: MemberRng([m.seed for m in members], stream, device) for stream in ("sample", "noise")}
+        with torch.no_grad():
+            init_rng = MemberRng([m.seed for m in members], "init", device)
+            self.state: State = self.algorithm.init(spec, self.hyper, init_rng)
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    def prepare(self, dataset: Dataset) -> tuple[TrainingData, Metrics]:
+        """The dataset as training data and, before the first step, the critics' first values (``value_init``)."""
+        start_values = self.state.step == 0 and getattr(self.hyper, "value_init", "zero") != "zero"
+        needs = {*self.algorithm.NEEDS, *(("return_to_go",) if start_values else ())}
+        data = TrainingData(dataset, self.scaling, self.hyper, self.device, sorted(needs))
+        if not start_values:
+            return data, {}
+        assert data.return_to_go_PR is not None
+        # Member by member: a reduction over (P, rows) at once would round differently for another P.
+        mean_return_P = torch.stack([member.mean() for member in data.return_to_go_PR]).to(self.device)
+        metrics = initialise_values(self.state, mean_return_P, self._supervised_steps(data), self.hyper)
+        if "return_to_go" not in self.algorithm.NEEDS:
+            data.forget_returns()
+        return data, metrics
+
+    def _supervised_steps(self, data: Source) -> Iterator[Callable[[], Metrics]]:
+        while True:
+            batch = data.sample(self.rngs["sample"], self.hyper.batch_size)
+            yield lambda b=batch: self.update(b, "update_supervised")
+
+    def step(self, data: Source) -> Metrics:
+        """One training step on a batch of the members' own."""
+        return self.update(data.sample(self.rngs["sample"], self.hyper.batch_size))
+
+    def update(self, batch: Batch, part: str = "update") -> Metrics:
+        """One step, or a part of it, on a batch (P, B, ...) in the networks' units.
+
+        ``part`` names the algorithm's function: ``update``, ``update_critic``, ``update_actor``, ``update_supervised``.
+        """
+        noise = self.algorithm.draw(self.spec, self.hyper, self.rngs["noise"])
+        return getattr(self.algorithm, part)(self.state, batch, noise, self.hyper)
+
+    def network_batch(self, batch: Batch) -> Batch:
+        """A batch (B, ...) in the log's units as one (P, B, ...) in the networks' units, the same for every member.
+
+        Raises:
+            DataError: its rows are not ``batch_size`` or its shapes do not fit.
+        """
+        if len(batch.reward) != self.hyper.batch_size:
+            raise DataError(
+                f"the batch has {len(batch.reward)} rows, the agent's batch_size is {self.hyper.batch_size}"
+            )
+        self._check_needs(batch)
+        rows, features = self.hyper.batch_size, (self.hyper.batch_size, self.spec.observation_size)
+        actions = (rows,) if self.spec.discrete else (rows, self.spec.action_size)
+        wanted = {"observation": features, "next_observation": features, "action": actions}
+        if batch.mask is not None or batch.next_mask is not None:
+            wanted |= dict.fromkeys(("mask", "next_mask"), (rows, self.spec.action_size))
+        if "next_action" in self.algorithm.NEEDS:
+            wanted |= {"next_action": actions, "next_action_known": (rows,)}
+        for name, shape in wanted.items():
+            found = None if getattr(batch, name) is None else tuple(getattr(batch, name).shape)
+            if found != shape:
+                raise DataError(f"the batch's {name} has shape {found}, expected {shape}")
+        placed = batch.map(lambda t: t.to(self.device))
+        scaled = replace(
+            placed,
+            observation=self.scaling.observation(placed.observation),
+            next_observation=self.scaling.observation(placed.next_observation),
+            action=self.scaling.action(placed.action),
+            next_action=None if placed.next_action is None else self.scaling.action(placed.next_action),
+        )
+        stacked = scaled.map(lambda t: t.unsqueeze(0).expand(self.size, *t.shape))
+        scale_P1, shift_P1 = self.hyper.reward_scale.unsqueeze(-1), self.hyper.reward_shift.unsqueeze(-1)
+        to_go = None if stacked.return_to_go is None else stacked.return_to_go * scale_P1
+        return replace(stacked, reward=stacked.reward * scale_P1 + shift_P1, return_to_go=to_go)
+
+    def _check_needs(self, batch: Batch) -> None:
+        together = ("next_action_known",) if "next_action" in self.algorithm.NEEDS else ()
+        missing = [name for name in (*self.algorithm.NEEDS, *together) if getattr(batch, name) is None]
+        if missing:
+            hint = "; take it from Dataset.batches(..., discount=...)" if missing == ["return_to_go"] else ""
+            raise DataError(f"the batch has no {missing[0]}, which {self.algorithm_name} learns from{hint}")
+        if "return_to_go" in self.algorithm.NEEDS and self.hyper.reward_shift.any():
+            raise ConfigError("returns-to-go of a batch cannot be shifted: train with fit, or leave reward_shift at 0")
+
+    # --- acting ---------------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """P."""
+        return len(self.members)
+
+    @property
+    def names(self) -> list[str]:
+        """The members' names."""
+        return [m.name for m in self.members]
+
+    @property
+    def discount(self) -> np.ndarray:
+        """(P,) gamma."""
+        return self.hyper.discount.cpu().numpy()
+
+    @property
+    def reward_scale(self) -> np.ndarray:
+        """(P,) factor by which rewards were multiplied before learning."""
+        return self.hyper.reward_scale.cpu().numpy()
+
+    @property
+    def reward_shift(self) -> np.ndarray:
+        """(P,) number that was then added."""
+        return self.hyper.reward_shift.cpu().numpy()
+
+    @torch.no_grad()
+    def act_with_log_prob(
+        self,
+        observation: np.ndarray,
+        deterministic: bool = True,
+        generator: torch.Generator | None = None,
+        member: int | None = None,
+        mask: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Actions (P, B, A) in the units of the log, and their log-densities (P, B) in those units.
+
+        ``observation`` (P, B, S); with ``member`` only that one acts, and P is 1. Every member samples with the same
+        noise, so that members are compared on equal luck and a member acts alone as it does in company. Discrete
+        actions are (P, B) int64 with log-probabilities; ``mask`` (P, B, A) bool says which are allowed. A policy that
+        takes one action per state takes it with log-probability 0; a member that has diverged takes NaN, or -1 of
+        discrete actions.
+        """
+        scaled = self._scaled(observation)
+        noise = None if deterministic else self._noise(scaled.shape[1], len(scaled), generator)
+        action, log_prob = self._act(self._networks(member), scaled, noise, mask)
+        if self.spec.discrete:
+            action = torch.where(log_prob.isnan(), -1, action)
+        if self.algorithm.POLICY == "gaussian":
+            log_prob = log_prob - self.scaling.action_half_range.log().sum()
+        return self.scaling.unscale_action(action).cpu().numpy(), log_prob.cpu().numpy()
+
+    def act(
+        self,
+        observation: np.ndarray,
+        deterministic: bool = True,
+        generator: torch.Generator | None = None,
+        mask: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The actions of :meth:`act_with_log_prob`."""
+        return self.act_with_log_prob(observation, deterministic, generator, mask=mask)[0]
+
+    def _noise(self, rows: int, members: int, generator: torch.Generator | None) -> Tensor:
+        """What :func:`act` of the algorithm samples with, (members, rows, A), the same for every member."""
+        draw = torch.rand if self.spec.discrete else torch.randn
+        noise = draw((rows, self.spec.action_size), generator=generator)
+        return noise.to(self.device).expand(members, *noise.shape)
+
+    def _act(
+        self, networks: Networks, scaled: Tensor, noise: Tensor | None, mask: np.ndarray | None
+    ) -> tuple[Tensor, Tensor]:
+        if not self.spec.discrete:
+            return self.algorithm.act(networks, scaled, noise)
+        allowed = None if mask is None else torch.from_numpy(np.array(mask, dtype=bool)).to(self.device)
+        return self.algorithm.act(networks, scaled, noise, allowed)
+
+    @torch.no_grad()
+    def q_value(self, observation: np.ndarray, action: np.ndarray, member: int | None = None) -> np.ndarray:
+        """Smallest Q of the ensemble for (P, B, S) and (P, B, A) in the units of the log, (P, B).
+
+        Discrete actions are (P, B).
+
+        With ``member`` only that one is asked, and P is 1.
+
+        Raises:
+            ConfigError: the algorithm has no critic.
+        """
+        if self.algorithm.q_value is None:
+            raise ConfigError(f"{self.algorithm_name} has no critic, so there are no Q-values")
+        numbers = torch.from_numpy(np.array(action, dtype=np.int64)).to(self.device) if self.spec.discrete else None
+        action_t = self.scaling.action(self._tensor(action)) if numbers is None else numbers
+        return self.algorithm.q_value(self._networks(member), self._scaled(observation), action_t).cpu().numpy()
+
+    @torch.no_grad()
+    def predicted_value(
+        self, observation: np.ndarray, generator: torch.Generator | None = None, mask: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """``E_{a ~ pi} min_e Q_e(s, a)`` for (P, B, S), estimated from draws, (P, B); None without a critic.
+
+        In units of the discounted sum of transformed rewards. ``mask`` (P, B, A) as in :meth:`act`.
+        """
+        if self.algorithm.q_value is None:
+            return None
+        scaled = self._scaled(observation).repeat_interleave(VALUE_SAMPLES, dim=1)
+        noise = self._noise(scaled.shape[1], self.size, generator)
+        repeated = None if mask is None else np.repeat(mask, VALUE_SAMPLES, axis=1)
+        action, _ = self._act(self.state.networks, scaled, noise, repeated)
+        q = self.algorithm.q_value(self.state.networks, scaled, action)
+        return q.unflatten(1, (-1, VALUE_SAMPLES)).mean(-1).cpu().numpy()
+
+    def _networks(self, member: int | None) -> Networks:
+        networks = self.state.networks
+        if member is None:
+            return networks
+        return {name: {key: t[member : member + 1] for key, t in own.items()} for name, own in networks.items()}
+
+    def _scaled(self, observation: np.ndarray) -> Tensor:
+        if observation.shape[-1] != self.spec.observation_size:
+            raise DataError(
+                f"observations of shape {observation.shape}, expected {self.spec.observation_size} features"
+            )
+        return self.scaling.observation(self._tensor(observation))
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        # A copy: PyTorch warns of arrays that may not be written to, though nothing here would.
+        return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)
+
+    # --- pieces and storage ---------------------------------------------------------------------------------------
+
+    def member(self, index: int) -> "Population":
+        """A population of one: member ``index``, with its share of the state."""
+        solo = Population(self.algorithm_name, [self.members[index]], self.spec, self.scaling, self.device)
+        own = {name: _own_share(t, index) for name, t in self.tensors().items()}
+        solo.restore(own, self.state.step)
+        return solo
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that training changes, by dotted name: networks, optimisers, generators."""
+        tree = {
+            "networks": self.state.networks,
+            "optimizers": self.state.optimizers,
+            "rng": {stream: rng.state() for stream, rng in self.rngs.items()},
+        }
+        return flatten(tree)
+
+    def restore(self, tensors: dict[str, Tensor], step: int) -> None:
+        """Go back to what :meth:`tensors` returned.
+
+        A generator's state belongs to its kind of device. On another one the members draw on from generators derived
+        anew from seed and step: as good, but not the numbers that the first device would have drawn.
+
+        Raises:
+            ConfigError: names, shapes or types are not those of this population, or a generator cannot stand there.
+        """
+        own = self.tensors()
+        elsewhere = any(own[n].shape != t.shape for n, t in tensors.items() if n in own and n.startswith("rng."))
+        for name in own.keys() | tensors.keys():
+            if elsewhere and name.startswith("rng."):
+                continue
+            kinds = [(found[name].shape, found[name].dtype) for found in (own, tensors) if name in found]
+            if len(kinds) < 2 or kinds[0] != kinds[1]:
+                raise ConfigError(f"the stored state does not fit these settings: {name}")
+        # In this population's own order: a file may come back sorted by name.
+        tree = unflatten({n: self._place(n, tensors[n]) for n in own if not (elsewhere and n.startswith("rng."))})
+        self.state = State(tree["networks"], tree["optimizers"], step)
+        for stream, rng in self.rngs.items():
+            if elsewhere:
+                self.rngs[stream] = MemberRng([m.seed for m in self.members], f"{stream}@{step}", self.device)
+            else:
+                try:
+                    rng.restore(tree["rng"][stream])
+                except (RuntimeError, TypeError) as error:
+                    raise ConfigError(f"the stored state of the generators of {stream} is none") from error
+
+    def renew_generators(self, states: Mapping[str, Tensor]) -> None:
+        """Put new generators in the place of the old ones, where those stood by ``states``, (P, bytes) by stream."""
+        for stream, state in states.items():
+            self.rngs[stream] = MemberRng([m.seed for m in self.members], stream, self.device)
+            self.rngs[stream].restore(state)
+
+    def _place(self, name: str, tensor: Tensor) -> Tensor:
+        """A tensor of the state where it belongs: generators on the CPU, the rest on the device."""
+        if name.startswith("rng."):
+            return tensor.clone()
+        return tensor.clone().to(count_device(self.device) if name.endswith(".count") else self.device)
+
+
+def _own_share(tensor: Tensor, index: int) -> Tensor:
+    """One member's rows of a stacked tensor; Adam's step count is shared."""
+    return tensor if tensor.dim() == 0 else tensor[index : index + 1]
+
+
+def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], device: Any) -> Population:
+    """An untrained population with the dataset's scaling.
+
+    Raises:
+        ConfigError: the algorithm is not for these actions.
+        DataError: actions lie outside -1 to 1 and no bounds are declared.
+    """
+    algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
+    scaling = Scaling.fit(dataset, members[0].config.normalize_observations)
+    return Population(algorithm, members, dataset.spec, scaling, device)

@@ -1,0 +1,130 @@
+"""Networks as pure functions over stacked parameters.
+
+A network is a dictionary ``w0, b0, w1, b1, ...``: weights (..., in, out), biases (..., out), where ``...`` is (P,) for
+an actor and (P, E) for an ensemble of critics. With layer normalisation each hidden layer also has ``scale`` and
+``shift`` (..., out). Hidden activations are ReLU.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from prudent.nn import cpu
+from prudent.nn.rng import MemberRng
+from prudent.types import Params
+
+
+def init_mlp(
+    rng: MemberRng,
+    sizes: Sequence[int],
+    ensemble: int | None = None,
+    *,
+    layer_norm: bool = False,
+    orthogonal: bool = False,
+) -> Params:
+    """Fresh parameters for layers of the given sizes.
+
+    Weights and biases are uniform on +-1/sqrt(in), PyTorch's default for linear layers; ``orthogonal`` draws orthogonal
+    weights and zero biases instead.
+    """
+    lead = () if ensemble is None else (ensemble,)
+    params: Params = {}
+    for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+        if orthogonal:
+            weight = rng.normal(*lead, max(n_in, n_out), min(n_in, n_out))
+            q, r = torch.linalg.qr(weight)
+            q = q * torch.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(-2)
+            params[f"w{i}"] = (q if n_in >= n_out else q.mT).contiguous()
+            params[f"b{i}"] = torch.zeros_like(params[f"w{i}"][..., 0, :])
+        else:
+            bound = 1 / math.sqrt(n_in)
+            params[f"w{i}"] = rng.uniform(-bound, bound, *lead, n_in, n_out)
+            params[f"b{i}"] = rng.uniform(-bound, bound, *lead, n_out)
+        if layer_norm and i < len(sizes) - 2:
+            params[f"scale{i}"] = torch.ones_like(params[f"b{i}"])
+            params[f"shift{i}"] = torch.zeros_like(params[f"b{i}"])
+    return params
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``x @ weight + bias`` for M stacked matrices: x (M, rows, in), weight (M, in, out), bias (M, out)."""
+    if len(weight) == 1 and 1 in weight.shape[1:] and x.device.type == "cpu":
+        # A single product with a vector runs through another routine whose last bits differ from those of a batched
+        # one; multiplying a pair and keeping half lets a member alone equal itself in a population, bit for bit.
+        # With the bias inside the product as below: added afterwards, it would round differently.
+        pair, matrix = x.expand(2, -1, -1), weight.expand(2, -1, -1)
+        y = torch.bmm(pair, matrix) if bias is None else torch.baddbmm(bias.expand(2, -1).unsqueeze(1), pair, matrix)
+        return y[:1]
+    return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
+
+
+def mlp(params: Params, x: Tensor) -> Tensor:
+    """x (..., rows, in) -> (..., rows, out)."""
+    return cpu.mlp(params, x) if cpu.covers(params, x.shape[-2]) else plain_mlp(params, x)
+
+
+def plain_mlp(params: Params, x: Tensor) -> Tensor:
+    """What :func:`mlp` computes, in so many words."""
+    lead, own = params["w0"].shape[:-2], _in_a_row(params)
+    product = linear(_in_each(x, lead), own["w0"], own["b0"])
+    return _from_first_layer(own, product).unflatten(0, lead)
+
+
+def _in_a_row(params: Params) -> Params:
+    """A stack's M networks along one axis. Hidden layers keep it: a rectifier in place on a view, which unflattening
+    returns, would have autograd copy whole layers."""
+    last = params["w0"].dim() - 3
+    return {name: value.flatten(0, last) for name, value in params.items() if cpu.LAYER.fullmatch(name)}
+
+
+def _in_each(x: Tensor, lead: torch.Size) -> Tensor:
+    """x (..., rows, in) for each network of a stack (lead), as (M, rows, in)."""
+    return x.expand(*lead, *x.shape[-2:]).flatten(0, -3)
+
+
+def _from_first_layer(own: Params, product: Tensor) -> Tensor:
+    """The rest of M networks, (M, rows, out), given the first layer's product (M, ..., width), which it overwrites."""
+    i = 0
+    while f"w{i + 1}" in own:
+        if f"scale{i}" in own:
+            product = functional.layer_norm(product, product.shape[-1:])
+            scale, shift = (_beside(own[f"{name}{i}"], product) for name in ("scale", "shift"))
+            product = torch.addcmul(shift, product, scale)
+        # In place: nothing needs the value before the activation, and a fresh buffer costs more than the maximum.
+        hidden = product.relu_().flatten(1, -2)
+        i += 1
+        product = linear(hidden, own[f"w{i}"], own[f"b{i}"])
+    return product.flatten(1, -2)
+
+
+def _beside(value: Tensor, product: Tensor) -> Tensor:
+    """(M, width) as (M, 1, ..., width), to broadcast against ``product``."""
+    return value.reshape(len(value), *[1] * (product.dim() - 2), -1)
+
+
+def critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
+    """Q-values of every critic in the ensemble.
+
+    ``observation`` (P, B, S). With ``action`` (P, B, A) the result is (P, E, B); with ``action`` (P, N, B, A), N
+    actions per state, it is (P, E, N, B); with (P, E, N, B, A) each critic has actions of its own.
+    """
+    covered = cpu.covers(params, math.prod(action.shape[-3:-1] if action.dim() > 3 else action.shape[-2:-1]))
+    return (cpu.critic if covered else plain_critic)(params, observation, action)
+
+
+def plain_critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
+    """What :func:`critic` computes, in so many words; the state's half of the first layer once per state."""
+    lead, own, state_size = params["w0"].shape[:-2], _in_a_row(params), observation.shape[-1]
+    of_state, of_action = own["w0"][:, :state_size], own["w0"][:, state_size:]
+    from_state_MBH = linear(_in_each(observation.unsqueeze(1), lead), of_state, own["b0"])
+    rows = action.flatten(2, 3) if action.dim() == 5 else action.flatten(1, -2).unsqueeze(1)
+    from_action = linear(_in_each(rows, lead), of_action, None)
+    if action.dim() == 3:
+        return _from_first_layer(own, from_state_MBH + from_action).squeeze(-1).unflatten(0, lead)
+    n = action.shape[-3]
+    product_MNBH = from_action.unflatten(1, (n, -1)) + from_state_MBH.unsqueeze(1)
+    return _from_first_layer(own, product_MNBH).squeeze(-1).unflatten(1, (n, -1)).unflatten(0, lead)

@@ -1,0 +1,72 @@
+"""Who acts online: uniformly random actions, or a population that explores."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from prudent.engine.population import Population
+from prudent.errors import ConfigError, PrudentError
+from prudent.nn.rng import MemberRng
+from prudent.types import Spec
+
+
+class Uniform:
+    """Actions drawn uniformly within the bounds, or among those allowed.
+
+    Raises:
+        ConfigError: continuous actions without bounds.
+    """
+
+    def __init__(self, spec: Spec, seeds: Sequence[int]):
+        if not spec.discrete and spec.action_low is None:
+            raise ConfigError("actions have no finite bounds here, so nothing can be drawn uniformly between them")
+        self.spec, self.rng = spec, MemberRng(seeds, "uniform")
+
+    def __call__(self, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:  # noqa: ARG002 - it does not look
+        """See :class:`Actor`."""
+        draw = self.rng.uniform(0.0, 1.0, self.spec.action_size).numpy()
+        if self.spec.discrete:
+            return np.where(True if mask is None else mask[:, : self.spec.action_size], draw, -1.0).argmax(axis=1)
+        low, high = np.array(self.spec.action_low), np.array(self.spec.action_high)
+        return (low + draw * (high - low)).astype(np.float32)
+
+
+class Explorer:
+    """A population that acts to learn or to be recorded; every member samples with noise of its own.
+
+    ``spread`` is exploration on top of the policy's own: the standard deviation of Gaussian noise as a share of half
+    the action range, or for discrete actions the probability of a uniform one. ``deterministic`` takes the policy's
+    mode instead of sampling, before that. ``seeds``, one per member, are those of the noise.
+    """
+
+    def __init__(self, population: Population, seeds: Sequence[int], spread: float = 0.0, deterministic: bool = False):
+        self.population, self.spread = population, spread
+        self.samples = population.algorithm.POLICY in ("gaussian", "categorical") and not deterministic
+        self.rng = MemberRng(seeds, "explore", population.device)
+
+    @torch.no_grad()
+    def __call__(self, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        """See :class:`Actor`."""
+        population = self.population
+        discrete, size = population.spec.discrete, population.spec.action_size
+        scaled = population.scaling.observation(torch.from_numpy(observation).to(population.device)).unsqueeze(1)
+        networks, act = population.state.networks, population.algorithm.act
+        noise = None
+        if self.samples:
+            noise = self.rng.uniform(0.0, 1.0, 1, size) if discrete else self.rng.normal(1, size)
+        if not discrete:
+            action = act(networks, scaled, noise)[0].squeeze(1)
+            if self.spread:
+                action = (action + self.spread * self.rng.normal(size)).clamp(-1.0, 1.0)
+            # A diverged member must not stop the others: its NaN becomes the middle of the range.
+            return population.scaling.unscale_action(action.nan_to_num(0.0)).cpu().numpy()
+        allowed = None if mask is None else torch.from_numpy(mask[:, :size]).to(population.device)
+        if allowed is not None and not allowed.any(1).all():
+            raise PrudentError(f"the environment allows none of the {size} actions that the policy knows")
+        action = act(networks, scaled, noise, None if allowed is None else allowed.unsqueeze(1))[0].squeeze(1)
+        if self.spread:
+            draw = self.rng.uniform(0.0, 1.0, size + 1)
+            other = draw[:, 1:] if allowed is None else draw[:, 1:].masked_fill(~allowed, -1.0)
+            action = torch.where(draw[:, 0] < self.spread, other.argmax(1), action)
+        return action.cpu().numpy()

@@ -1,0 +1,198 @@
+"""A finished run goes on in its environment: batches half from its dataset, half from what its members see now.
+
+The protocol of Cal-QL (Nakamoto et al. 2023, arXiv 2303.05479), for every algorithm that learns from rewards.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prudent.coverage import support
+from prudent.data import Dataset
+from prudent.data.summary import histograms
+from prudent.engine.batches import Source
+from prudent.engine.loop import memory_line
+from prudent.engine.options import Options
+from prudent.engine.population import Population
+from prudent.engine.process import prepare_process
+from prudent.environments.make import check_fits
+from prudent.errors import ConfigError
+from prudent.nn.rng import MemberRng
+from prudent.online.explorers import Explorer
+from prudent.online.interaction import Interaction
+from prudent.online.replay_buffer import ReplayBuffer
+from prudent.runs import checkpoint
+from prudent.runs.folder import check_free, create, dataset_of, describe, environment_of, locked, read_run, write_json
+from prudent.runs.machine import environment
+from prudent.runs.status import check_ended
+from prudent.training.recorder import Recorder
+from prudent.training.session import record
+from prudent.types import Batch, Totals
+
+SPREAD = 0.1
+"""Exploration of policies that take one action per state: see :class:`prudent.online.explorers.Explorer`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to go on online. Steps are those of a member's environment."""
+
+    steps: int = 100_000  # environment steps of each member
+    env: str | None = None  # Gymnasium id; none is the environment of the run
+    mix: float = 0.5  # share of each batch that is drawn from the dataset
+    updates_per_step: int = 1  # gradient steps per environment step
+    start_after: int | None = None  # environment steps before the first gradient step; none is a tenth, at most 1000
+    noise: float | None = (
+        None  # exploration on top of the policy; none is 0.1 for those of one action per state, else 0
+    )
+    log_every: int = 1_000  # steps between lines of metrics
+    eval_every: int = 5_000  # steps between evaluations
+    eval_episodes: int = 10  # episodes per evaluation and member
+    checkpoint_every: int = 5_000  # steps between checkpoints; the best evaluation so far saves one too
+    keep: int = 3  # newest checkpoints to keep; the one with the best evaluation stays too
+    max_minutes: float | None = None  # save and stop after this time; none never stops
+    divergence_factor: float | None = 100.0  # |Q| beyond this times r_max / (1 - discount) has diverged; none: NaN only
+    rollbacks: int = 0  # how often a diverged member is set back and goes on with half the step size, before it stops
+    video: bool = False  # record a GIF of the first member at each evaluation
+    device: str = "auto"  # auto, cpu, cuda or mps
+    threads: int | None = None  # CPU threads; none leaves it to PyTorch
+    tf32: bool = True  # let CUDA round the factors of float32 products to 10 bits (TF32), several times as fast
+
+    def __post_init__(self):
+        if self.steps < 2:
+            raise ConfigError(f"finetune: steps must be 2 or more, as exploring comes first, got {self.steps}")
+        if self.updates_per_step < 1:
+            raise ConfigError(f"finetune: updates_per_step must be 1 or more, got {self.updates_per_step}")
+        if not 0 <= self.mix <= 1:
+            raise ConfigError(f"finetune: mix must lie within [0, 1], got {self.mix:g}")
+        if self.noise is not None and not 0 <= self.noise <= 1:
+            raise ConfigError(f"finetune: noise must lie within [0, 1], got {self.noise:g}")
+        if not 1 <= self.waits < self.steps:
+            raise ConfigError(f"finetune: start_after must lie between 1 and {self.steps - 1}, got {self.waits}")
+
+    @property
+    def waits(self) -> int:
+        """Environment steps before the first gradient step."""
+        return min(1_000, max(1, self.steps // 10)) if self.start_after is None else self.start_after
+
+    def options(self, start: int, env: str) -> Options:
+        """The same for the recorder, which counts gradient steps on from ``start``."""
+        shared = {f.name: getattr(self, f.name) for f in fields(Options) if f.name != "env"}
+        for name in ("log_every", "eval_every", "checkpoint_every"):
+            shared[name] *= self.updates_per_step
+        shared["steps"] = start + (self.steps - self.waits) * self.updates_per_step
+        return Options(**shared, env=env)
+
+
+class Mixture:
+    """Batches whose first rows come from a dataset and the others from a buffer.
+
+    A member that has nothing in the buffer yet to draw from goes on with rows of the dataset alone.
+    """
+
+    def __init__(self, offline: Source, buffer: ReplayBuffer, share: float):
+        self.offline, self.buffer, self.share = offline, buffer, share
+
+    def sample(self, rng: MemberRng, batch_size: int) -> Batch:
+        """A batch (P, B, ...)."""
+        old = self.offline.sample(rng, batch_size)
+        kept = round(self.share * batch_size)
+        if kept == batch_size:
+            return old
+        new = self.buffer.sample(rng, batch_size - kept)
+        ready_P = torch.from_numpy(self.buffer.ready > 0).to(old.reward.device)
+        merged = {f.name: _merge(getattr(old, f.name), getattr(new, f.name), kept, ready_P) for f in fields(Batch)}
+        return replace(old, **merged)
+
+
+def _merge(old: Tensor | None, new: Tensor | None, kept: int, ready_P: Tensor) -> Tensor | None:
+    """(P, B, ...) of ``kept`` old rows and the new ones, all old for members that are not ready."""
+    if old is None and new is None:
+        return None
+    # Only masks may stand on one side alone: the other side allows everything.
+    if old is None:
+        assert new is not None
+        old = torch.ones((len(new), kept + new.shape[1], *new.shape[2:]), dtype=new.dtype, device=new.device)
+    if new is None:
+        new = torch.ones_like(old[:, kept:])
+    ready = ready_P.reshape(-1, *(1,) * (new.ndim - 1))
+    return torch.cat([old[:, :kept], torch.where(ready, new, old[:, kept:])], dim=1)
+
+
+def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Dataset | None = None) -> Population:
+    """Go on with all members of the run in ``run`` and leave a complete run folder of its own at ``out``.
+
+    Without ``dataset`` the run's is found again where it was. The step counts gradient steps on from the run's; the
+    first evaluation is of the policies as they came. A run that a signal stops has saved its policy.
+
+    Raises:
+        ConfigError: the folder is taken, the algorithm learns nothing from rewards, or environment, data and run do
+            not fit each other, or the run has not ended.
+        PrudentError: ``run`` is no run folder.
+        Interrupted: a signal stopped it, after saving.
+    """
+    run, folder = Path(run), Path(out)
+    check_free(folder, f"choose another folder; {folder} is not overwritten")
+    stored = read_run(run)
+    check_ended(run)
+    population, _, skipped = checkpoint.load(run, str(prepare_process(settings.options(0, ""))))
+    for reason in skipped:
+        print(f"skipped a checkpoint: {reason}")
+    if population.algorithm.q_value is None:
+        name = population.algorithm_name
+        raise ConfigError(f"finetune: {name} learns nothing from rewards, so it would stay as it is: fine-tune another")
+    env = settings.env or environment_of(run)
+    check_fits(env, population.spec, "the policy")
+    data = dataset_of(run, stored, dataset)
+    if "dt" in data.extra:
+        raise ConfigError(f"finetune: {data.name} has steps of different length (dt), those online have one")
+    options = settings.options(population.state.step, env)
+    with locked(create(folder)):
+        check_free(folder, f"choose another folder; {folder} is not overwritten")
+        began = {"run": str(run.resolve()), "step": population.state.step}
+        kept = {"sources": stored["train"].get("sources")}
+        described = describe(population, data, asdict(options) | kept)
+        write_json(folder / "config.json", {**described, "finetuned_from": began, "online": _online(settings)})
+        write_json(folder / "environment.json", environment(population.device, data))
+        write_json(folder / "dataset.json", histograms(data))
+
+        def learn(recorder: Recorder) -> None:
+            _learn(population, data, settings, env, recorder)
+
+        advice = f"start anew with: prudent finetune {run}"
+        return record(population, data, options, folder, learn, advice)
+
+
+def _online(settings: Settings) -> Mapping[str, Any]:
+    """The settings that the recorder's options do not have."""
+    shared = {f.name for f in fields(Options)} - {"steps"}
+    return {name: value for name, value in asdict(settings).items() if name not in shared}
+
+
+def _learn(population: Population, dataset: Dataset, settings: Settings, env: str, recorder: Recorder) -> None:
+    """The online loop: a step of every member in its environment, then the gradient steps."""
+    offline, _ = population.prepare(dataset)
+    recorder.say(memory_line(population, offline))
+    buffer = ReplayBuffer(population, settings.steps)
+    mixture = Mixture(offline, buffer, settings.mix)
+    seeds = [member.seed for member in population.members]
+    explores = population.algorithm.POLICY in ("deterministic", "greedy")
+    spread = settings.noise if settings.noise is not None else SPREAD if explores else 0.0
+    explorer = Explorer(population, seeds, spread)
+    # The policies as they came: where the curve begins, and what is left if learning online harms them.
+    recorder.evaluate(population.state.step, env)
+    recorder.save()
+    recorder.began({})
+    with Interaction(env, seeds) as interaction:
+        for step in range(1, settings.steps + 1):
+            buffer.add(interaction.step(explorer))
+            recorder.heed_requests(population.state.step)
+            if step > settings.waits:
+                for _ in range(settings.updates_per_step):
+                    metrics = population.step(mixture)
+                    recorder.stepped(population.state.step, Totals.of(metrics))
+    recorder.attempt("support failed", lambda: support.write(recorder.folder, population, dataset))

@@ -1,0 +1,126 @@
+"""The online half: members that explore environments of their own, and the buffer that remembers what they saw."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prudent.data import Dataset
+from prudent.engine.population import Population
+from prudent.nn.rng import MemberRng
+from prudent.online.interaction import Transition
+from prudent.types import Batch
+
+
+class ReplayBuffer:
+    """The last ``capacity`` transitions of P members; :meth:`sample` draws as :class:`TrainingData` does.
+
+    Tensors are (P, capacity, ...) on the population's device, in the networks' units; rewards are transformed when
+    they are drawn. Where the algorithm learns from returns-to-go a row can be drawn once its episode has ended.
+    """
+
+    def __init__(self, population: Population, capacity: int):
+        spec, device = population.spec, population.device
+        shape = (population.size, capacity)
+
+        def empty(*more: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros((*shape, *more), dtype=dtype, device=device)
+
+        self.population, self.capacity = population, capacity
+        self.observation, self.next_observation = (empty(spec.observation_size) for _ in range(2))
+        self.action = empty(dtype=torch.int64) if spec.discrete else empty(spec.action_size)
+        self.reward, self.terminated, self.ended = empty(), empty(dtype=torch.bool), empty(dtype=torch.bool)
+        self.mask: Tensor | None = None
+        self.next_mask: Tensor | None = None
+        needs = population.algorithm.NEEDS
+        self.return_to_go = empty() if "return_to_go" in needs else None
+        self.with_next_action = "next_action" in needs
+        self.position, self.filled = 0, 0
+        self.open = np.zeros(population.size, dtype=np.int64)  # rows of the episode that has not ended yet
+        self._members = torch.arange(population.size, device=device).unsqueeze(1)
+
+    @property
+    def ready(self) -> np.ndarray:
+        """(P,) int64: how many rows each member can draw from."""
+        held_back = self.open if self.return_to_go is not None else np.zeros_like(self.open)
+        return np.maximum(self.filled - held_back, 0)
+
+    def add(self, step: Transition) -> None:
+        """Remember a transition of every member, forgetting the oldest when the buffer is full."""
+        at, scaling, device = self.position, self.population.scaling, self.population.device
+
+        def place(values: np.ndarray) -> Tensor:
+            return torch.from_numpy(values).to(device)
+
+        ended = step.terminated | step.truncated
+        self.observation[:, at] = scaling.observation(place(step.observation))
+        self.next_observation[:, at] = scaling.observation(place(step.next_observation))
+        self.action[:, at] = scaling.action(place(step.action))
+        self.reward[:, at], self.terminated[:, at] = place(step.reward), place(step.terminated)
+        self.ended[:, at] = place(ended)
+        if step.mask is not None and step.next_mask is not None:
+            self._add_masks(at, place(step.mask), place(step.next_mask))
+        self.position = (at + 1) % self.capacity
+        self.filled = min(self.filled + 1, self.capacity)
+        self.open = np.minimum(self.open + 1, self.capacity)
+        for member in np.flatnonzero(ended):
+            if self.return_to_go is not None:
+                self._settle(int(member), bool(step.terminated[member]))
+            self.open[member] = 0
+
+    def _add_masks(self, at: int, mask: Tensor, next_mask: Tensor) -> None:
+        size = self.population.spec.action_size
+        if self.mask is None or self.next_mask is None:
+            allowed = torch.ones((*self.reward.shape, size), dtype=torch.bool, device=self.reward.device)
+            self.mask, self.next_mask = allowed, allowed.clone()
+        known = next_mask[:, :size]
+        # Where only actions unknown to the policy are left, as behind an end, none of its own counts as forbidden.
+        self.mask[:, at], self.next_mask[:, at] = mask[:, :size], known | ~known.any(1, keepdim=True)
+
+    def _settle(self, member: int, terminated: bool) -> None:
+        """Work out the returns-to-go of the episode that has just ended."""
+        assert self.return_to_go is not None
+        config, length = self.population.members[member].config, int(self.open[member])
+        rows = torch.arange(self.position - length, self.position, device=self.reward.device) % self.capacity
+        last = np.arange(length) == length - 1
+        reward = self.reward[member, rows].cpu().numpy().astype(np.float64)
+        # As the dataset has it, so that both halves of a batch mean the same by a truncation.
+        episode = Dataset(
+            observation=np.zeros((length, 1), np.float32),
+            action=np.zeros(length, np.int64),
+            reward=reward,
+            next_observation=np.zeros((length, 1), np.float32),
+            terminated=last & terminated,
+            truncated=last & (not terminated),
+            spec=self.population.spec,
+        )
+        found = episode.returns_to_go(config.discount, reward * config.reward_scale + config.reward_shift)
+        self.return_to_go[member, rows] = torch.from_numpy(found).to(self.reward.device)
+
+    def sample(self, rng: MemberRng, batch_size: int) -> Batch:
+        """A batch (P, B, ...); members that have nothing to draw from yet get rows of zeros."""
+        hyper = self.population.hyper
+        ready = np.maximum(self.ready, 1).tolist()
+        index_PB = rng.integers(ready if len(set(ready)) > 1 else ready[0], batch_size)
+        rows_PB = (index_PB + (self.position - self.filled)) % self.capacity
+        at = (self._members, rows_PB)
+        scale_P1, shift_P1 = hyper.reward_scale.unsqueeze(-1), hyper.reward_shift.unsqueeze(-1)
+        return Batch(
+            observation=self.observation[at],
+            action=self.action[at],
+            reward=self.reward[at] * scale_P1 + shift_P1,
+            next_observation=self.next_observation[at],
+            terminated=self.terminated[at],
+            mask=None if self.mask is None else self.mask[at],
+            next_mask=None if self.next_mask is None else self.next_mask[at],
+            return_to_go=None if self.return_to_go is None else self.return_to_go[at],
+            **(self._next_action(rows_PB) if self.with_next_action else {}),
+        )
+
+    def _next_action(self, rows_PB: Tensor) -> dict[str, Any]:
+        following = (rows_PB + 1) % self.capacity
+        # What follows the newest row is not known yet: in the ring that place holds the oldest.
+        newest = rows_PB == (self.position - 1) % self.capacity
+        known = ~self.ended[self._members, rows_PB] & ~newest
+        return {"next_action": self.action[self._members, following], "next_action_known": known}

@@ -1,0 +1,46 @@
+"""Figures and tables as a report shows them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from prudent.runs.read import NOTHING, as_interval, as_number
+
+
+@dataclass(frozen=True)
+class Table:
+    """A summary table; every row has a ``name``, a ``kind`` (overall, other, group, member) and ``cells``.
+
+    ``first`` is the head of the column of names.
+    """
+
+    heading: str
+    heads: list[str]
+    rows: list[dict[str, Any]]
+    note: str
+    first: str = "member"
+
+
+def number(value: Any) -> str:
+    """A figure with the digits that mean something: ``3,671.6``, ``-151.7``, ``0.0123``; a dash for none."""
+    figure = as_number(value)
+    if figure is None:
+        return NOTHING
+    if figure == 0 or abs(figure) >= 10:
+        text = f"{figure:,.1f}"
+    elif abs(figure) >= 1e-3:
+        text = f"{figure:.3g}"
+    else:
+        text = f"{figure:.2e}"
+    return text if abs(figure) < 1e9 else f"{figure:.3e}"
+
+
+def share(value: Any) -> str:
+    """A share as a percentage. Rounded down: 99.6 % of the states is not all of them."""
+    figure = as_number(value)
+    return NOTHING if figure is None else f"{int(100 * figure + 1e-9)} %"
+
+
+def interval(value: Any) -> str:
+    """``-164.0 to -138.0``, or a dash."""
+    ends = as_interval(value)
+    return NOTHING if ends is None else f"{number(ends[0])} to {number(ends[1])}"

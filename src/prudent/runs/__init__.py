@@ -1,0 +1,9 @@
+"""A run folder on disk. Nothing here trains.
+
+- ``folder``: making a run folder, and what its ``config.json`` says
+- ``status``: ``status.json``: how it stands
+- ``machine``: ``environment.json``: on what it was made
+- ``checkpoint``: saving and loading a population
+- ``metrics``: writing and reading ``metrics.jsonl`` and TensorBoard files
+- ``read``: everything a finished folder holds, for reports
+"""

@@ -1,0 +1,217 @@
+"""Atomic, verified, complete: a checkpoint is either whole and checked, or it does not exist.
+
+A checkpoint is a folder ``checkpoints/step_N/`` with ``state.safetensors`` (every tensor), ``checkpoint.json`` (what
+they mean) and ``manifest.json`` (SHA-256 of both). It is written aside, flushed to disk and renamed; a reader takes the
+newest one whose manifest verifies, because safetensors loads a flipped bit in silence.
+"""
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Collection
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from prudent import algorithms, files
+from prudent.config import from_json, to_json
+from prudent.engine.members import Member
+from prudent.engine.population import Population
+from prudent.engine.scaling import Scaling
+from prudent.errors import PrudentError
+from prudent.types import Spec
+from prudent.version import __version__
+
+STATE, DESCRIPTION, MANIFEST = "state.safetensors", "checkpoint.json", "manifest.json"
+REPLACED = ".replaced"
+
+
+def save(
+    run: Path, population: Population, extra: dict[str, Tensor], keep: int, keep_also: Collection[int] = ()
+) -> Path:
+    """Write ``run/checkpoints/step_N`` for the population as it stands.
+
+    ``extra`` are further tensors to restore with it. Afterwards only the ``keep`` newest checkpoints stay, and those of
+    the steps in ``keep_also``. Returns the folder.
+    """
+    step = population.state.step
+    tensors = {f"population.{name}": t for name, t in population.tensors().items()}
+    tensors |= {f"scaling.{name}": t for name, t in vars(population.scaling).items()}
+    tensors |= {f"extra.{name}": t for name, t in extra.items()}
+    description = {
+        "prudent": __version__,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "step": step,
+        "algorithm": population.algorithm_name,
+        "members": [{"name": m.name, "seed": m.seed, "config": to_json(m.config)} for m in population.members],
+        "spec": vars(population.spec),
+    }
+    contents = {
+        STATE: save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()}),
+        DESCRIPTION: json.dumps(description, indent=1).encode(),
+    }
+    manifest = {
+        "step": step,
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+    }
+    contents[MANIFEST] = json.dumps(manifest, indent=1).encode()
+    folder = run / "checkpoints" / f"step_{step}"
+    _commit(folder, contents)
+    _prune(run, keep, {step, *keep_also})
+    return folder
+
+
+def save_only(path: Path, population: Population) -> Path:
+    """:func:`save`, and no other checkpoint beside it, not even a later one."""
+    others = [folder for _, folder in steps(path)]
+    saved = save(path, population, {}, keep=len(others) + 1)
+    for folder in others:
+        if folder != saved:
+            shutil.rmtree(folder)
+    return saved
+
+
+def _commit(folder: Path, contents: dict[str, bytes]) -> None:
+    aside = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        files.make_folder(folder.parent)
+        aside.mkdir()
+        for name, content in contents.items():
+            files.write(aside / name, content)
+        files.sync_folder(aside)
+    except OSError:
+        # A full disk is not left fuller.
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    # A folder cannot be replaced in one rename. In between, the old one is still found under its second name.
+    replaced = folder.with_name(folder.name + REPLACED)
+    if folder.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+        folder.rename(replaced)
+    aside.rename(folder)
+    files.sync_folder(folder.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _prune(run: Path, keep: int, protected: set[int]) -> None:
+    """Only after a commit: what is removed here is never the only one."""
+    for step, folder in steps(run)[:-keep]:
+        if step not in protected:
+            shutil.rmtree(folder)
+    for leftover in (run / "checkpoints").glob(".step_*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def steps(run: Path) -> list[tuple[int, Path]]:
+    """The checkpoints of a run as (step, folder), oldest first; unfinished ones do not count."""
+    found = []
+    for folder in (run / "checkpoints").glob("step_*"):
+        number = folder.name.removeprefix("step_").removesuffix(REPLACED)
+        if folder.is_dir() and number.isdecimal():
+            found.append((int(number), not folder.name.endswith(REPLACED), folder))
+    return [(step, folder) for step, _, folder in sorted(found)]
+
+
+def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the description of one checkpoint, verified.
+
+    Raises:
+        PrudentError: a file is missing, or is not the one that was written.
+    """
+    try:
+        for name in (MANIFEST, STATE, DESCRIPTION):
+            # A link to a device would be read without end.
+            if (folder / name).exists() and not (folder / name).is_file():
+                raise PrudentError(f"{folder / name}: no regular file")
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        contents = {name: (folder / name).read_bytes() for name in (STATE, DESCRIPTION)}
+        for name, content in contents.items():
+            if hashlib.sha256(content).hexdigest() != manifest["sha256"][name]:
+                raise PrudentError(f"{folder / name}: the content is not what was saved (checksum)")
+        return load_tensors(contents[STATE]), json.loads(contents[DESCRIPTION])
+    except PrudentError:
+        raise
+    except PermissionError as error:
+        raise PrudentError(f"{folder}: cannot be read ({error.strerror})") from error
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
+        raise PrudentError(f"{folder}: not a complete checkpoint ({type(error).__name__})") from error
+
+
+def newest(path: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[str]]:
+    """The newest checkpoint under ``path`` (a run folder, or a checkpoint itself) that verifies, with what :func:`read`
+    read, and why newer ones do not.
+
+    Raises:
+        PrudentError: there is none.
+    """
+    if (path / MANIFEST).exists():
+        return path, *read(path), []
+    skipped: list[str] = []
+    for _, folder in reversed(steps(path)):
+        try:
+            return folder, *read(folder), skipped
+        except PrudentError as error:
+            skipped.append(str(error))
+    detail = f" ({'; '.join(skipped)})" if skipped else ""
+    raise PrudentError(f"{path}: no checkpoint here to load{detail}")
+
+
+def load(path: Path | str, device: str = "cpu") -> tuple[Population, dict[str, Tensor], list[str]]:
+    """The population of a run folder or a checkpoint, the extra tensors saved with it, and what was skipped and why.
+
+    Raises:
+        PrudentError: there is no checkpoint that verifies, or it does not describe a population.
+    """
+    folder, tensors, description, skipped = newest(Path(path))
+    try:
+        config_type = algorithms.get(description["algorithm"]).Config
+        members = [Member(m["name"], m["seed"], from_json(config_type, m["config"])) for m in description["members"]]
+        spec = from_json(Spec, description["spec"])
+        _check_sizes(members, spec, sum(t.numel() for t in tensors.values()))
+        scaling = Scaling(**_part(tensors, "scaling."))
+        population = Population(description["algorithm"], members, spec, scaling, device)
+        population.restore(_part(tensors, "population."), _step(description))
+    except PrudentError as error:
+        raise PrudentError(f"{folder}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise PrudentError(f"{folder}: the description does not fit this version of prudent ({error})") from error
+    return population, _part(tensors, "extra."), skipped
+
+
+def _check_sizes(members: list[Member], spec: Spec, stored: int) -> None:
+    """Refuse networks that are larger than all that is stored, before they are made.
+
+    Raises:
+        PrudentError: they are.
+    """
+    config: Any = members[0].config
+    inputs, hidden = spec.observation_size, config.hidden
+    outputs = spec.action_size * getattr(config, "n_quantiles", 1)
+    if min(inputs, outputs) < 1:
+        raise PrudentError(f"observations of {inputs} and actions of {spec.action_size} features cannot be")
+    critics = getattr(config, "n_critics", 1) * len(members)
+    if hasattr(config, "n_critics") and not spec.discrete:
+        inputs += spec.action_size
+    inner = [critics * a * b for a, b in pairwise((inputs, *hidden))]
+    if max(*inner, len(members) * hidden[-1] * outputs) > stored:
+        raise PrudentError(f"networks of {hidden} are declared, but only {stored} numbers are stored")
+
+
+def _step(description: dict[str, Any]) -> int:
+    step = description["step"]
+    if type(step) is not int or step < 0:
+        raise PrudentError(f"step cannot be {step!r}")
+    return step
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,10 @@
+"""One training from start to end, in a run folder.
+
+- ``start``: a new run
+- ``resume``: going on with one
+- ``session``: logs, status and report around a training
+- ``recorder``: what is written while it trains
+- ``progress``: what is shown while it trains
+- ``interrupts``: signals, and a Ctrl-C that says how to go on
+- ``groups``: several runs for members that cannot train together
+"""

@@ -1,0 +1,142 @@
+"""How far a run is, on the screen: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, TextIO
+
+from prudent.runs.metrics import plain
+
+KEY_METRICS = (
+    "train/critic_loss",
+    "train/actor_loss",
+    "train/cql_gap",
+    "eval/return",
+    "eval/normalized_score",
+)
+"""What a progress line has room for."""
+
+
+class Progress:
+    """How far the run is, how fast, and how long it still takes.
+
+    On a terminal a bar that moves with :meth:`update`; elsewhere (a file, a pipe, CI) one plain line per
+    :meth:`log`. Rate and milliseconds are of the stretch since the last event; the time left is reckoned from
+    the whole run so far, evaluation included.
+
+    ``total`` and ``start`` are steps (``start`` > 0 for a resumed run), ``stream`` defaults to stdout,
+    ``clock`` gives seconds.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        start: int = 0,
+        stream: TextIO | None = None,
+        keys: Sequence[str] = KEY_METRICS,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.total, self.start, self.keys = total, start, tuple(keys)
+        self._stream, self._clock = stream or sys.stdout, clock
+        self._began = self._shown = clock()
+        self._last = (start, self._began)
+        self._pace, self._left, self._figures = "", "?", {}
+        self._bar = _rich_bar(self._stream, total, start) if self._stream.isatty() else None
+
+    def update(self, step: int) -> None:
+        """Move the bar; cheap enough for every step (it redraws ten times a second at most)."""
+        if self._bar is not None and (now := self._clock()) - self._shown >= 0.1:
+            self._shown = now
+            self._measure(step, now)
+            self._draw(step)
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Show the key metrics of an event, as means over members."""
+        now = self._clock()
+        moved = self._measure(step, now)
+        if "time/steps_per_second" in metrics:
+            # Evaluations left out, as in the file.
+            self._pace = _pace(metrics["time/steps_per_second"])
+        elif metrics and all(name.startswith("eval/") for name in metrics):
+            moved = False
+        self._last = (step, now)
+        means = {key: _mean(metrics.get(key)) for key in self.keys}
+        shown = {key.split("/")[-1]: f"{mean:.4g}" for key, mean in means.items() if mean is not None}
+        self._figures |= shown
+        if self._bar is not None:
+            self._draw(step)
+            return
+        parts = [f"step {step:>{len(str(self.total))}}/{self.total}"]
+        parts += [self._pace, f"ETA {self._left}"] if moved else []
+        parts += [f"{name} {figure}" for name, figure in shown.items()]
+        print("  ".join(parts), file=self._stream, flush=True)
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar where there is one."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _measure(self, step: int, now: float) -> bool:
+        """Bring pace and time left up to date; False when no step was made since the last event."""
+        steps, seconds = step - self._last[0], max(now - self._last[1], 1e-9)
+        if steps <= 0:
+            return False
+        self._pace = _pace(steps / seconds)
+        self._left = _clock_face((self.total - step) * (now - self._began) / (step - self.start))
+        return True
+
+    def _draw(self, step: int) -> None:
+        assert self._bar is not None
+        figures = "  ".join(f"{name} {figure}" for name, figure in self._figures.items())
+        task = self._bar.task_ids[0]
+        self._bar.update(task, completed=step, pace=self._pace, left=self._left, figures=figures)
+
+
+def _rich_bar(stream: TextIO, total: int, start: int):
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        MofNCompleteColumn(),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[pace]}"),
+        TextColumn("ETA {task.fields[left]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
+    )
+    bar = Bar(*columns, console=Console(file=stream), refresh_per_second=10)
+    bar.add_task("", total=total, completed=start, pace="", left="?", figures="")
+    bar.start()
+    return bar
+
+
+def _mean(value: Any) -> float | None:
+    """Mean over members; None where nothing was measured, NaN where something was no number."""
+    figures = plain(value)
+    column = figures if isinstance(figures, (list, tuple)) else [figures]
+    known = [figure for figure in column if figure is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _pace(steps_per_second: float) -> str:
+    return f"{steps_per_second:.4g} steps/s  {1000 / steps_per_second:.3g} ms/step"
+
+
+def _clock_face(seconds: float) -> str:
+    """``1:02:03``, or ``2:03`` under an hour."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,43 @@
+"""The demo, shortened: two runs, a table, a report."""
+
+import pytest
+
+from helpers.runs import prudent, write_log
+from prudent.cli import demo
+from prudent.data import load_dataset
+from prudent.runs.folder import read_json, read_run
+from prudent.training import recorder
+
+pytest_plugins = ["helpers.run_fixtures"]
+
+
+@pytest.fixture
+def short(tmp_path, monkeypatch):
+    """The demo on a tiny log, without pictures."""
+    log = write_log(tmp_path / "log.npz")
+    monkeypatch.setattr(demo, "load_dataset", lambda _name: load_dataset(log))
+    monkeypatch.setattr(recorder.video, "why_not", lambda _env: "not in a test")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("short", "quick_report")
+def test_two_runs_and_a_table(tmp_path, capsys):
+    assert prudent("demo", "--steps", 2) == 0
+    out = capsys.readouterr().out
+    table = out[out.index("policy ") :].splitlines()
+    assert [line.split()[0] for line in table[2:5]] == ["the", "BC", "CQL"]
+    assert "look at demo/cql/report.html" in out
+    for name in ("bc", "cql"):
+        assert read_json(tmp_path / "demo" / name / "status.json")["state"] == "finished"
+        assert len(read_run(tmp_path / "demo" / name)["members"]) == 3
+    assert (tmp_path / "demo" / "cql" / "report.html").exists()
+
+
+@pytest.mark.usefixtures("short")
+def test_a_second_demo_does_not_disturb_the_first(tmp_path, monkeypatch):
+    (tmp_path / "demo").mkdir()
+    asked = []
+    monkeypatch.setattr(demo, "demo", lambda out, steps: asked.append((str(out), steps)))
+    assert prudent("demo") == 0
+    assert prudent("demo", "--out", "mine", "--steps", 7) == 0
+    assert asked == [("demo-2", None), ("mine", 7)]

@@ -1,0 +1,217 @@
+import json
+
+import gymnasium
+import h5py
+import numpy as np
+import pytest
+
+from helpers.data_logs import complaint
+from prudent.data import load_dataset
+
+minari = pytest.importorskip("minari")
+# Minari's collector (not its reader) needs JAX: pip install "minari[create]".
+pytest.importorskip("jax")
+
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Minari's own, about what the tests leave out
+
+
+class Counter(gymnasium.Env):
+    """Observation (episode, step): a row says where it belongs. Even episodes end at 4, odd ones go on."""
+
+    observation_space = gymnasium.spaces.Box(-1e6, 1e6, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
+    episode = -1
+
+    def reset(self, *, seed=None, options=None):  # noqa: ARG002 - Gymnasium's signature
+        super().reset(seed=seed)
+        self.episode += 1
+        self.step_count = 0
+        return self._look(), {}
+
+    def step(self, action):
+        self.step_count += 1
+        done = self.episode % 2 == 0 and self.step_count == 4
+        reward = 10 * self.episode + self.step_count + 0.1 * float(np.ravel(action)[0])
+        return self._look(), reward, done, False, {}
+
+    def _look(self):
+        return np.array([self.episode, self.step_count], dtype=np.float32)
+
+
+class Choices(Counter):
+    action_space = gymnasium.spaces.Discrete(5, start=2)
+
+
+class Nested(Counter):
+    observation_space = gymnasium.spaces.Dict({"a": Counter.observation_space})
+
+    def _look(self):
+        return {"a": super()._look()}
+
+
+def collect(env_class, episodes=4, identifier="test/counter-v0", **options):
+    """A dataset of ``episodes`` episodes made with Minari's own collector; returns the actions taken."""
+    collector = minari.DataCollector(gymnasium.wrappers.TimeLimit(env_class(), 6), record_infos=False, **options)
+    taken = []
+    for episode in range(episodes):
+        collector.reset()
+        ended = False
+        while not ended:
+            action = collector.action_space.start if env_class is Choices else np.zeros(1, np.float32)
+            action = action + len(taken) % 3 if env_class is Choices else np.array([episode / 10], np.float32)
+            taken.append(np.ravel(action)[0])
+            _, _, terminated, truncated, _ = collector.step(action)
+            ended = terminated or truncated
+    collector.create_dataset(
+        dataset_id=identifier,
+        algorithm_name="test",
+        author="the tests",
+        author_email="tests@example.org",
+        code_permalink="https://example.org",
+        description="made by the tests",
+    )
+    collector.close()
+    return np.array(taken)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    return tmp_path / "minari" / "test" / "counter-v0"
+
+
+@pytest.mark.parametrize("data_format", ["hdf5", "arrow"])
+def test_every_row_is_the_episodes_own(folder, data_format):
+    taken = collect(Counter, data_format=data_format)
+    dataset = load_dataset("minari:test/counter-v0")
+    assert dataset.episode_lengths.tolist() == [4, 6, 4, 6]
+    episode = np.repeat(np.arange(4), [4, 6, 4, 6])
+    step = np.concatenate([np.arange(n) for n in (4, 6, 4, 6)])
+    np.testing.assert_array_equal(dataset.observation, np.column_stack([episode, step]))
+    np.testing.assert_array_equal(dataset.next_observation, np.column_stack([episode, step + 1]))
+    np.testing.assert_allclose(dataset.action[:, 0], taken)
+    np.testing.assert_allclose(dataset.reward, 10 * episode + step + 1 + 0.1 * taken, rtol=1e-6)
+    assert np.flatnonzero(dataset.terminated).tolist() == [3, 13]
+    assert np.flatnonzero(dataset.truncated).tolist() == [9, 19]
+    assert dataset.spec.action_low == (-2,)
+    assert dataset.spec.action_high == (2,)
+    for source in ("test/counter-v0", folder, folder / "data", str(folder)):
+        assert load_dataset(source).fingerprint == dataset.fingerprint
+
+
+@pytest.mark.usefixtures("folder")
+def test_discrete_actions_are_counted_from_zero_and_as_declared():
+    taken = collect(Choices)
+    dataset = load_dataset("minari:test/counter-v0")
+    assert dataset.spec.discrete
+    assert dataset.spec.action_size == 5
+    np.testing.assert_array_equal(dataset.action, taken - 2)
+
+
+def test_recorded_masks_belong_to_the_observations(folder):
+    """T + 1 masks per episode; behind a termination nothing is forbidden."""
+    collect(Choices)
+    main, masks = folder / "data" / "main_data.hdf5", []
+    with h5py.File(main, "a") as file:
+        for episode, steps in enumerate((4, 6, 4, 6)):
+            mask = np.ones((steps + 1, 5), np.int8)
+            mask[np.arange(steps + 1), 3 + np.arange(steps + 1) % 2] = 0
+            masks.append(mask.astype(bool))
+            file[f"episode_{episode}"].require_group("infos")["action_mask"] = mask
+    dataset = load_dataset(folder)
+    np.testing.assert_array_equal(dataset.extra["mask"], np.concatenate([mask[:-1] for mask in masks]))
+    following = np.concatenate([mask[1:] for mask in masks])
+    following[[3, 13]] = True
+    np.testing.assert_array_equal(dataset.extra["next_mask"], following)
+    with h5py.File(main, "a") as file:
+        del file["episode_2/infos/action_mask"]
+    assert "infos/action_mask is in 3 of 4 episodes" in complaint(load_dataset, folder)
+    with h5py.File(main, "a") as file:
+        file["episode_2/infos/action_mask"] = masks[2][:-1].astype(np.int8)
+    assert "episode 2 has 4 masks for 4 rewards, expected 5" in complaint(load_dataset, folder)
+
+
+@pytest.mark.usefixtures("folder")
+def test_nested_observations_are_refused():
+    collect(Nested)
+    line = complaint(load_dataset, "minari:test/counter-v0")
+    assert "test/counter-v0: observation_space is a Dict, only Box can be read" in line
+
+
+def test_a_missing_dataset_says_where_and_how(folder):
+    line = complaint(load_dataset, "minari:mujoco/hopper/medium-v0")
+    assert "minari download mujoco/hopper/medium-v0" in line
+    assert str(folder.parent.parent) in line
+    assert "not a Minari id" in complaint(load_dataset, "minari:../../etc/passwd")
+
+
+def edit_metadata(folder, **changes):
+    path = folder / "data" / "metadata.json"
+    metadata = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in metadata.items() if value is not None}))
+
+
+def test_no_environment_is_made_from_the_file(folder, monkeypatch):
+    collect(Counter)
+
+    def never(*_args, **_kwargs):
+        raise AssertionError("an environment was made")
+
+    monkeypatch.setattr(gymnasium, "make", never)
+    evil = {
+        "id": "Evil-v0",
+        "entry_point": "os:system",
+        "kwargs": {"command": "true"},
+        "additional_wrappers": [],
+    }
+    edit_metadata(folder, env_spec=json.dumps(evil))
+    assert len(load_dataset(folder)) == 20
+    edit_metadata(folder, action_space=None)
+    assert "metadata.json declares no action_space" in complaint(load_dataset, folder)
+
+
+def test_a_space_that_would_fill_the_memory(folder):
+    collect(Counter)
+    box = {"type": "Box", "dtype": "float32", "shape": [10**12], "low": -1, "high": 1}
+    edit_metadata(folder, observation_space=json.dumps(box))
+    assert "observation_space has shape" in complaint(load_dataset, folder)
+
+
+@pytest.mark.parametrize("key", ["rewards", "infos"])
+def test_links_and_bombs_inside_episodes(folder, tmp_path, key):
+    collect(Counter)
+    main = folder / "data" / "main_data.hdf5"
+    with h5py.File(main, "a") as file:
+        if key in file["episode_1"]:
+            del file["episode_1"][key]
+        file["episode_1"][key] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "/x")
+    line = complaint(load_dataset, folder)
+    assert f"episode_1/{key} is an external link" in line
+    with h5py.File(main, "a") as file:
+        del file["episode_1"][key]
+        file["episode_1"].create_dataset(key, (10**11,), "f4", chunks=(1000,))
+    assert f"episode_1/{key} declares 372.5 GiB" in complaint(load_dataset, folder)
+
+
+def test_lost_and_damaged_files(folder):
+    collect(Counter)
+    main = folder / "data" / "main_data.hdf5"
+    content = main.read_bytes()
+    main.write_bytes(content[: len(content) // 2])
+    assert "damaged" in complaint(load_dataset, folder)
+    main.unlink()
+    assert "no main_data.hdf5" in complaint(load_dataset, folder)
+    (folder / "data" / "metadata.json").write_text("{")
+    assert "metadata.json cannot be read" in complaint(load_dataset, folder)
+    (folder / "data" / "metadata.json").unlink()
+    assert "not of a Minari dataset" in complaint(load_dataset, folder)
+
+
+def test_wrong_lengths_name_the_episode(folder):
+    collect(Counter)
+    with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+        short = file["episode_2/observations"][:-1]
+        del file["episode_2/observations"]
+        file["episode_2/observations"] = short
+    assert "episode 2 has 4 observations for 4 rewards, expected 5" in complaint(load_dataset, folder)

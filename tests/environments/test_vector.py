@@ -1,0 +1,120 @@
+"""Many environments stepped together: ends, seeds, masks and trouble."""
+
+import numpy as np
+import pytest
+
+from prudent.environments import vector
+from prudent.errors import PrudentError
+
+TOY = "prudent/Toy-v0"
+
+
+def test_episodes_end_apart_and_stay_ended():
+    with vector.Environments(TOY, 3) as several:
+        start = several.reset([1, 2, 1])
+        np.testing.assert_array_equal(start[0], start[2])
+        assert start[0, 0] != start[1, 0]
+        action = np.array([[0.0], [-0.5], [0.0]])
+        total = np.zeros(3)
+        for step in range(1, 21):
+            observation, reward, terminated, truncated = several.step(action)
+            total += reward
+            if not several.active[1]:
+                assert observation[1, 1] in (4, 7)
+                assert reward[1] == 0 or terminated[1]
+            assert truncated.tolist() == [step == 20, False, step == 20]
+        assert total.tolist() == [20.0, 0.5 * observation[1, 1], 20.0]
+        assert not several.active.any()
+        several.reset([1, 2, 3])
+        assert several.active.all()
+
+
+def test_actions_are_clipped_to_the_bounds():
+    with vector.Environments(TOY, 1) as one:
+        one.reset([0])
+        _, reward, _, _ = one.step(np.array([[1.0 + 1e-7]]))
+        assert reward[0] == 2.0
+        _, reward, _, _ = one.step(np.array([[50.0]]))
+        assert reward[0] == 2.0
+
+
+def test_results_are_copies():
+    with vector.Environments(TOY, 1) as one:
+        first = one.reset([0])
+        kept = first.copy()
+        one.step(np.array([[0.0]]))
+        np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("trouble", ["Raise", "Reward", "Observation"])
+def test_trouble_names_the_environment_and_the_step(trouble):
+    with vector.Environments(f"prudent/Toy{trouble}-v0", 2) as several:
+        several.reset([0, 1])
+        several.step(np.zeros((2, 1)))
+        several.step(np.zeros((2, 1)))
+        with pytest.raises(PrudentError, match=f"'prudent/Toy{trouble}-v0' at step 3") as caught:
+            several.step(np.zeros((2, 1)))
+        assert "\n" not in str(caught.value)
+
+
+def test_one_environment_is_restarted_and_the_others_go_on():
+    with vector.Environments(TOY, 2) as several:
+        several.reset([1, 2])
+        action = np.array([[-0.5], [0.0]])
+        while several.active[0]:
+            several.step(action)
+        time = several.step(action)[0][1, 1]
+        fresh = several.restart(0, 7)
+        assert fresh[1] == 0
+        assert several.active.all()
+        observation, reward, _, _ = several.step(action)
+        assert observation[:, 1].tolist() == [1, time + 1]
+        assert reward.tolist() == [0.5, 1.0]
+        np.testing.assert_array_equal(several.restart(1, 7), fresh)  # the seed decides, not what went before
+
+
+def test_the_mask_belongs_to_the_observation():
+    with vector.Environments("prudent/Gates-v0", 3) as gates:
+        assert gates.mask is None
+        observation = gates.reset([0, 1, 2])
+        for _ in range(6):
+            expected = np.arange(3) != observation[:, :1]
+            np.testing.assert_array_equal(gates.mask, expected)
+            assert gates.mask.dtype == bool
+            observation, _, terminated, truncated = gates.step(np.where(observation[:, 0] == 1, 2, 1))
+        assert truncated.all()
+        np.testing.assert_array_equal(
+            gates.mask, np.arange(3) != observation[:, :1]
+        )  # value goes on behind a time limit
+        gates.reset([0, 1, 2])
+        _, _, terminated, _ = gates.step(np.array([0, 0, 0]))
+        assert terminated.all()
+        assert gates.mask.all()  # nothing is left to be chosen: nothing is forbidden
+        first = gates.restart(1, 5)
+        np.testing.assert_array_equal(gates.mask[1], np.arange(3) != first[0])
+
+
+def test_environments_without_masks_have_none():
+    for env_id in (TOY, "CartPole-v1"):
+        with vector.Environments(env_id, 2) as several:
+            several.reset([0, 1])
+            assert several.mask is None
+
+
+@pytest.mark.parametrize(
+    ("env_id", "says"),
+    [
+        ("prudent/GatesShut-v0", "at step 2 gave an action_mask that forbids every action, yet"),
+        ("prudent/GatesWide-v0", "at reset gave an action_mask of shape (4,), expected (3,)"),
+    ],
+)
+def test_masks_that_make_no_sense(env_id, says):
+    def walk(gates):
+        observation = gates.reset([0])
+        for _ in range(3):
+            observation, *_ = gates.step(np.where(observation[:, 0] == 1, 2, 1))
+
+    with vector.Environments(env_id, 1) as gates, pytest.raises(PrudentError) as caught:
+        walk(gates)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,69 @@
+"""SAC from scratch: it learns, it stops at its level, and it says what it reached where it does not."""
+
+import math
+
+import pytest
+import torch
+
+from helpers.learners import FAST, QUICK
+from helpers.toys import TOY_SPEC
+from prudent.errors import ConfigError, PrudentError
+from prudent.online.sac_learner import Apprentice, Learning, identity
+
+TOY = "prudent/Toy-v0"
+
+
+def test_it_learns_the_toy():
+    """Going forward earns 2 a step for 20 steps, going back ends the task: a random policy earns about 6."""
+    apprentice = Apprentice(TOY, Learning(sac_steps=1500, **QUICK, **FAST), seed=2, deterministic=True)
+    before = apprentice.evaluate()
+    assert before < 10
+    assert apprentice.reach(34.0) >= 34.0
+    assert apprentice.steps % 100 == 0
+    stopped = apprentice.steps
+    assert apprentice.reach(20.0) >= 34.0, "a lower level has been reached already"
+    assert apprentice.steps == stopped
+
+
+def test_it_sees_everything_and_learns_only_after_the_start():
+    seen = []
+    apprentice = Apprentice(TOY, Learning(sac_steps=60, **QUICK), seed=0, watch=seen.append)
+    for _ in range(50):
+        apprentice.step()
+    assert apprentice.population.state.step == 0
+    for _ in range(10):
+        apprentice.step()
+    assert apprentice.population.state.step == 10
+    assert len(seen) == 60
+
+
+def test_the_same_seed_learns_the_same():
+    states = []
+    for seed in (1, 1, 2):
+        apprentice = Apprentice(TOY, Learning(sac_steps=70, **QUICK), seed)
+        for _ in range(70):
+            apprentice.step()
+        states.append(apprentice.population.state.networks["actor"]["w0"])
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+def test_a_level_out_of_reach_is_said():
+    apprentice = Apprentice(TOY, Learning(sac_steps=60, **QUICK), seed=0)
+    with pytest.raises(PrudentError, match=r"in 60 steps, the level asked for needs 1000: give more --sac-steps"):
+        apprentice.reach(1000.0)
+    assert math.isfinite(apprentice.best)
+
+
+def test_where_it_cannot_learn():
+    with pytest.raises(ConfigError, match=r"sac is for continuous actions, prudent/Gates-v0 has discrete ones"):
+        Apprentice("prudent/Gates-v0", Learning(), seed=0)
+    for wrong in ({"sac_steps": 0}, {"actor_lr": -1.0}, {"discount": 1.0}, {"hidden": ()}):
+        with pytest.raises(ConfigError):
+            Learning(**wrong)
+
+
+def test_units_are_the_environments():
+    scaling = identity(TOY_SPEC)
+    torch.testing.assert_close(scaling.observation(torch.tensor([3.0, -4.0])), torch.tensor([3.0, -4.0]))
+    torch.testing.assert_close(scaling.unscale_action(torch.tensor([0.5])), torch.tensor([0.5]))

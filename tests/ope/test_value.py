@@ -1,0 +1,226 @@
+"""What a policy is worth by a log, beside others: which members are weighed, what is compared, and in which words."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import prudent
+from benchmarks import known
+from prudent import algorithms, ope
+from prudent.data import Dataset
+from prudent.engine.members import grid
+from prudent.engine.population import Population
+from prudent.engine.scaling import Scaling
+from prudent.errors import ConfigError, DataError
+from prudent.ope.result import ValueResult
+from prudent.report.value import value_tables
+
+QUICK = {"members": 2, "folds": 2, "n_bootstrap": 0, "steps": 20, "behaviour_steps": 20, "hidden": (8,), "lr": 0.02}
+LEARNED = {"members": 2, "folds": 2, "n_bootstrap": 6, "steps": 400, "behaviour_steps": 200, "hidden": (), "lr": 0.03}
+TABULAR, QUADRATIC = known.tabular(0, shift=1.0), known.quadratic(0)
+LOG, CURVED = TABULAR.log(200, 0), QUADRATIC.log(20, 0)
+
+
+def population(algorithm: str, data: Dataset, seeds=(0, 1), **lists) -> Population:
+    config = algorithms.get(algorithm).Config(hidden=(8,))
+    return Population(algorithm, grid(config, lists, seeds), data.spec, Scaling.fit(data, True))
+
+
+@pytest.fixture(scope="module")
+def settled():
+    """A fit at its end, of a policy beside another."""
+    rivals = {"old": TABULAR.behaviour}
+    return prudent.value(TABULAR.target, LOG, compare=rivals, seen=False, polyak=0.2, batch_size=128, **LEARNED)
+
+
+def test_a_better_policy_is_shown_to_be_better_than_the_log_and_than_its_rival(settled):
+    found = settled
+    assert {name: pair["fqe"].sign for name, pair in found.differences.items()} == {"behaviour": 1, "old": 1}
+    assert found.best.found.fqe.value == pytest.approx(TABULAR.target_value, rel=0.2)
+    assert "over what made the log, fitted likewise: +" in found.reasons[1]
+    assert found.reasons[1].endswith("shown to be better.")
+    assert len(found.cautions) == 1
+    assert found.cautions[0].startswith("What follows the end of a recording counts 37 % on average, and is fitted")
+    assert found.firm
+    again = found.to_json()
+    assert json.loads(json.dumps(again, allow_nan=False)) == json.loads(json.dumps(again))
+    assert again["against"]["old"]["fqe"]["sign"] == 1
+
+
+def test_what_is_fitted_behind_recordings_is_not_called_earned(settled):
+    found = settled
+
+    def with_tail(share):
+        weighed = replace(found.best, found=replace(found.best.found, tail_weight=share))
+        return replace(found, policies=(weighed,))
+
+    for share, told, cautious, firm in ((0.0, "earned", 0, 1), (0.04, "earned", 0, 1), (0.3, "is worth", 1, 1)):
+        changed = with_tail(share)
+        assert f"; what made the log {told} " in changed.reasons[0], share
+        assert sum("the end of a recording" in text for text in changed.cautions) == cautious, share
+        assert sum("the end of a recording" in text for text in changed.cautions + changed.reading) == (share > 0)
+        assert changed.firm == firm, share
+        assert f"(of the behaviour: what it {told} by" in value_tables(changed.to_json())[0].note, share
+    assert not with_tail(0.6).firm, "more of it is fitted than was seen"
+
+
+def test_a_fit_that_does_not_give_what_the_log_earned_is_told(settled):
+    found = settled
+    assert found.firm
+    fitted = found.best.found.fitted_behaviour
+    off = replace(fitted, value=fitted.value + 9, replicates=fitted.replicates + 9)
+    weighed = replace(found.best, found=replace(found.best.found, fitted_behaviour=off))
+    doubtful = replace(found, policies=(weighed,))
+    assert not doubtful.firm
+    apart = ope.difference(off, found.best.found.behaviour)
+    (told,) = (text for text in doubtful.cautions if text.startswith("The fit is off: "))
+    low, high = apart.interval
+    assert f"puts what made the log {apart.value:.4g} (95 % interval {low:.4g} to {high:.4g}) above what" in told
+    low = replace(fitted, value=fitted.value - 9, replicates=fitted.replicates - 9)
+    weighed = replace(found.best, found=replace(found.best.found, fitted_behaviour=low))
+    (told,) = (text for text in replace(found, policies=(weighed,)).cautions if text.startswith("The fit is off: "))
+    ends = sorted(-end for end in ope.difference(low, found.best.found.behaviour).interval)
+    assert f"(95 % interval {ends[0]:.4g} to {ends[1]:.4g}) below what" in told
+    moved = replace(found.best.found, halfway=found.best.found.fqe.value - 9)
+    unfinished = replace(found, policies=(replace(found.best, found=moved),))
+    assert not unfinished.firm
+    assert any(text.startswith("The fitted value still moved from ") for text in unfinished.cautions)
+    narrow = prudent.value(TABULAR.target, LOG, seen=False, **{**LEARNED, "steps": 50, "n_bootstrap": 0})
+    assert not narrow.firm
+    assert any("too narrow to promise with" in text for text in narrow.cautions)
+    chosen = replace(found, policies=(*found.policies, *found.policies))
+    assert not chosen.firm, "the highest of several is partly luck"
+    assert any("highest of 2 by this very estimate" in text for text in chosen.cautions)
+
+
+def test_the_first_seed_of_every_setting_and_its_promise():
+    agent, bc = population("cql", CURVED, alpha=[1.0, 5.0]), population("bc", CURVED)
+    lines = []
+    found = prudent.value(agent, CURVED, compare={"BC": bc}, seen=True, told=lines.append, max_outside=1.0, **QUICK)
+    assert [w.title for w in found.policies] == ["alpha=1,seed=0", "alpha=5,seed=0", "BC, seed=0"]
+    assert [w.predicted is None for w in found.policies] == [False, False, True], "BC promises nothing"
+    assert found.best in found.policies[:2]
+    assert len(lines) == 4
+    assert lines[-1].endswith("0:00:00 left")
+    assert "learned from these very episodes" in found.cautions[0]
+    assert "highest of 2 by this very estimate" in found.cautions[1]
+    row = found.to_json()["policies"][0]
+    assert (row["algorithm"], row["setting"], row["run"]) == ("CQL", "alpha=1", "")
+    assert len(row["starts"]["predicted"]) == len(row["starts"]["fitted"]) == 20
+    first = CURVED.observation[CURVED.episode_bounds[:-1]][np.newaxis]
+    whole = agent.member(0).predicted_value(first, torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(found.policies[0].predicted, whole[0], rtol=1e-6)
+
+
+def test_promises_are_in_raw_rewards_or_not_told():
+    agent = Population(
+        "cql",
+        grid(algorithms.get("cql").Config(hidden=(8,)), {"reward_scale": [1.0, 10.0], "reward_shift": [0.0, 1.0]}, [0]),
+        CURVED.spec,
+        Scaling.fit(CURVED, True),
+    )
+    found = prudent.value(agent, CURVED, max_outside=1.0, **QUICK)
+    plain, shifted, scaled, _ = (weighed.predicted for weighed in found.policies)
+    assert shifted is None
+    np.testing.assert_allclose(scaled, plain / 10, rtol=1e-4)
+    assert prudent.value(agent, CURVED, member=agent.names[0], discount=0.5, **QUICK).policies[0].predicted is None
+
+
+def test_one_member_by_name():
+    agent = population("cql", CURVED)
+    found = prudent.value(agent, CURVED, member="seed=1", max_outside=1.0, **QUICK)
+    assert [weighed.title for weighed in found.policies] == ["seed=1"]
+    assert any("one of 2 seeds" in text for text in found.cautions)
+    assert any("If the policy learned from these" in text for text in found.cautions)
+
+
+def test_a_seed_that_has_diverged_gives_its_place_to_the_next():
+    agent = population("cql", CURVED)
+    for weight in agent.state.networks["actor"].values():
+        weight[0] = np.nan
+    found = prudent.value(agent, CURVED, max_outside=1.0, **QUICK)
+    assert found.best.title == "seed=1"
+    assert "seed=0" in found.skipped[0]
+    assert any("it has diverged" in text for text in found.reading)
+    for weight in agent.state.networks["actor"].values():
+        weight[:] = np.nan
+    with pytest.raises(ConfigError, match=r"no policy left to weigh: .*it has diverged"):
+        prudent.value(agent, CURVED, **QUICK)
+
+
+def test_what_the_data_do_not_support_has_a_reason_and_no_number():
+    found = prudent.value(population("cql", CURVED), CURVED, max_outside=0.0, **QUICK)
+    told = found.to_json()
+    assert told["policies"][0]["fqe"]["value"] is None
+    assert told["policies"][0]["starts"] == {}
+    assert told["against"]["behaviour"]["fqe"]["sign"] is None
+    assert found.reasons[0].startswith("The data do not support a value of seed=0: ")
+    assert found.best.bound_share is None
+
+
+def test_actions_to_choose_from_and_the_log_s_own_probabilities():
+    logged = LOG.extra["behavior_log_prob"]
+    found = prudent.value(TABULAR.target, LOG, max_outside=1.0, **QUICK)
+    assert any("are the log's own" in text for text in found.reading)
+    bare = replace(LOG, extra={})
+    found = prudent.value(TABULAR.target, bare, max_outside=1.0, **QUICK)
+    assert any("its probabilities are off by" in text for text in found.reading)
+    assert np.isfinite(logged).all()
+    assert isinstance(found, ValueResult)
+    assert "is worth" in str(found)
+
+
+def test_the_discount_is_of_what_time_is_counted_in(settled):
+    assert "discounted by 0.9 a step; " in settled.reasons[0]
+    timed = replace(LOG, extra={**LOG.extra, "dt": np.full(len(LOG), 0.5)})
+    found = prudent.value(TABULAR.target, timed, max_outside=1.0, **QUICK)
+    assert "discounted by 0.9 a unit of time; " in found.reasons[0]
+    assert "discounted by 0.9 a unit of time, " in value_tables(found.to_json())[0].note
+
+
+@pytest.mark.parametrize(
+    ("above", "told"),
+    [
+        (200, "every start state"),
+        (199, "99 % of the start states"),
+        (1, "1 % of the start states"),
+        (0, "no start state"),
+    ],
+)
+def test_how_often_critics_promise_too_much(settled, above, told):
+    fitted = settled.best.found.starts
+    best = replace(settled.best, predicted=fitted + np.where(np.arange(len(fitted)) < above, 1, -1))
+    text = "\n".join(replace(settled, policies=(best,)).reading)
+    assert f"The critics of {best.title} promise more than the fitted value at {told}." in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "complaint"),
+    [
+        ({"reward": np.zeros(len(LOG), np.float32)}, {}, "every reward is 0, so no policy"),
+        ({"extra": {"behavior_log_prob": np.full(len(LOG), -np.inf)}}, {}, "probability zero"),
+        ({"extra": {"behavior_log_prob": np.full(len(LOG), 0.5)}}, {}, "probability above one"),
+        ({"truncated": np.zeros(len(LOG), bool)}, {}, "truncation flags are missing"),
+        ({}, {"discount": 1.0}, "give a discount below 1"),
+        ({}, {"member": "seed=9"}, "no member seed=9"),
+        ({}, {"compare": {"BC": population("bc", CURVED)}}, "BC, seed=0 is a policy for other spaces"),
+    ],
+)
+def test_what_cannot_be_weighed_is_refused(changes, given, complaint):
+    with pytest.raises((ConfigError, DataError), match=complaint):
+        prudent.value(population("discrete_bc", LOG), replace(LOG, **changes), **given, **QUICK)
+
+
+def test_members_of_different_discount_need_one():
+    agent = population("cql", CURVED, seeds=(0,), discount=[0.9, 0.99])
+    with pytest.raises(ConfigError, match="differ in their discount"):
+        prudent.value(agent, CURVED, **QUICK)
+    assert len(prudent.value(agent, CURVED, discount=0.9, max_outside=1.0, **QUICK).policies) == 2
+    function = ope.DiscretePolicy(LOG.spec, TABULAR.target.probability)
+    with pytest.raises(ConfigError, match="no discount of its own"):
+        prudent.value(function, LOG, **QUICK)
+    with pytest.raises(DataError, match="1 episode"):
+        prudent.value(TABULAR.target, LOG.episodes([0]), **QUICK)
