@@ -107,7 +107,7 @@ def fit(data: Dataset, seed: int) -> tuple[Population, Population]:
 
 def value_of(problem: known.Known, population: Population, member: int, by: float) -> float:
     """True value of a member."""
-    own = policy.of(population, member)
+    own = policy.as_policy(population, member)
     assert problem.exact is not None
     assert isinstance(own, ope.DiscretePolicy)
     return problem.exact(own) - by * LENGTH
@@ -192,7 +192,7 @@ def _led_astray(population: Population, spare: int, rng: np.random.Generator) ->
     states = np.eye(population.spec.observation_size, dtype=np.float32)
     found = []
     for p in range(0, population.size, len(SEEDS)):
-        own = policy.of(population, p)
+        own = policy.as_policy(population, p)
         assert isinstance(own, ope.DiscretePolicy)
         found.append(own.probability(states, None))
     for share in SHARES:

@@ -93,4 +93,4 @@ def test_any_dataclass_of_settings_will_do():
 )
 def test_what_differs_between_spaces_is_said_in_words(changes, said):
     one = Spec(3, 2, False, (-1.0, -2.0), (1.0, 2.0))
-    assert one.against(replace(one, **changes)) == said
+    assert one.difference_from(replace(one, **changes)) == said

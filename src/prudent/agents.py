@@ -323,7 +323,7 @@ def load(path: Path | str, device: str = "auto") -> Agent:
     Raises:
         PrudentError: there is nothing that verifies.
     """
-    population, _, _ = checkpoint.load(path, str(choose_device(device)))
+    population, _ = checkpoint.load(path, str(choose_device(device)))
     agent = AGENTS[population.algorithm_name]()
     configs = [m.config for m in population.members]
     for f in fields(configs[0]):

@@ -100,6 +100,14 @@ def check_within(config: Any, low: float, high: float, *names: str) -> None:
             raise ConfigError(f"{name} must lie within [{low:g}, {high:g}], got {value}")
 
 
+def check_whole(config: Any, least: int, *names: str) -> None:
+    """Raise ConfigError for any named field that is no whole number of ``least`` or more (None is allowed)."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise ConfigError(f"{name} must be a whole number, {least} or more, got {value!r}")
+
+
 def check_choice(config: Any, name: str, choices: Sequence[str]) -> None:
     """Raise ConfigError where a named field is none of the choices."""
     if getattr(config, name) not in choices:

@@ -22,9 +22,10 @@ FAILURES = (PrudentError, OSError, MemoryError, RuntimeError)
 accelerator's memory is full."""
 
 
-def in_one_line(error: BaseException) -> str:
-    """What an exception says, without line breaks; its kind where it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+def in_one_line(error: BaseException, with_kind: bool = False) -> str:
+    """What an exception says, without line breaks; its kind where it says nothing, or ``with_kind`` before the text."""
+    text, kind = " ".join(str(error).split()), type(error).__name__
+    return f"{kind}: {text}" if text and with_kind else text or kind
 
 
 class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error

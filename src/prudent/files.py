@@ -44,7 +44,7 @@ def _named(error: OSError, path: Path) -> OSError:
     return error if error.filename else OSError(error.errno, error.strerror or str(error), str(path))
 
 
-def told(error: OSError) -> str:
+def error_text(error: OSError) -> str:
     """``runs/first/status.json: No space left on device``."""
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
 
@@ -85,10 +85,15 @@ def clear_leftovers(folder: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def human(count: float) -> str:
-    """A number of bytes for people: ``human(2048) == "2.0 KiB"``."""
+def human_bytes(count: float) -> str:
+    """A number of bytes for people: ``human_bytes(2048) == "2.0 KiB"``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
+
+
+def folder_name(text: str) -> str:
+    """Any text as the name of a folder: letters, digits and ``-_+.`` stay, the rest becomes ``-``."""
+    return "".join(c if c.isalnum() or c in "-_+." else "-" for c in text)[:100]

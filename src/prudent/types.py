@@ -67,7 +67,7 @@ class Spec:
     action_low: tuple[float, ...] | None = None
     action_high: tuple[float, ...] | None = None
 
-    def against(self, other: "Spec") -> str:
+    def difference_from(self, other: "Spec") -> str:
         """What ``other`` has that is not as here, in words; empty where they are the same."""
         kinds = ("continuous actions", "discrete actions")
         if other.observation_size != self.observation_size:

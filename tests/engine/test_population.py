@@ -544,7 +544,7 @@ def test_next_actions_come_from_the_same_episode():
     source = training(data, rebrac.Config(), rebrac.Config(), needs=rebrac.NEEDS, normalize=False)
     assert_next_actions_follow(source.sample(MemberRng([0, 1], "sample"), 1000), data)
     assert_next_actions_follow(next(data.batches(1000)), data)
-    source.goes_on = torch.ones_like(source.goes_on)
+    source.advice_on_interrupt = torch.ones_like(source.advice_on_interrupt)
     with pytest.raises(AssertionError, match="across an episode's end"):
         assert_next_actions_follow(source.sample(MemberRng([0, 1], "sample"), 1000), data)
 

@@ -96,7 +96,7 @@ def test_a_minari_dataset(tmp_path, monkeypatch):
 
 
 def test_a_member_of_a_run(run):
-    population, _, _ = checkpoint.load(run)
+    population, _ = checkpoint.load(run)
     for member, index in (("seed=1", 1), ("0", 0)):
         plan = Plan(PENDULUM, (str(run),), steps=30, member=member, deterministic=True)
         found, made = collect(plan, "mode")
@@ -208,7 +208,7 @@ def test_levels_act_with_noise_of_their_own(monkeypatch):
         return target
 
     monkeypatch.setattr(collecting, "roll_out", draw)
-    monkeypatch.setattr(collecting.Apprentice, "reach", reach)
+    monkeypatch.setattr(collecting.SacLearner, "reach", reach)
     collect(Plan(TOY, ("sac",), steps=10, level="medium-expert", reference=(6.0, 34.0), learning=_learning()), "both")
     assert len(noise) == 2
     assert noise[0] != noise[1], "both halves act with the same noise"
@@ -224,9 +224,9 @@ def test_medium_replay_is_all_that_was_seen():
 
 
 def _learning():
-    from prudent.online.sac_learner import Learning
+    from prudent.online.sac_learner import SacSettings
 
-    return Learning(sac_steps=1500, **QUICK, **FAST)
+    return SacSettings(sac_steps=1500, **QUICK, **FAST)
 
 
 def test_a_mixture_has_its_shares(run):
@@ -309,6 +309,6 @@ def test_an_interruption_leaves_no_half_file(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(collecting.Recording, "dataset", stop)
+    monkeypatch.setattr(collecting.TransitionLog, "dataset", stop)
     assert prudent("data", "collect", "--env", TOY, "--steps", 5, "--out", tmp_path / "toy.hdf5") == 130
     assert tree(tmp_path) == {}

@@ -150,7 +150,7 @@ def test_the_start_is_the_policy_of_the_run(run, tmp_path):
     first = [row["eval/return"] for row in read_metrics(out / "metrics.jsonl") if row["step"] == 4]
     from prudent.evaluation.rollouts import evaluate
 
-    population, _, _ = checkpoint.load(run)
+    population, _ = checkpoint.load(run)
     expected = evaluate(population, ENV, episodes=2).returns.mean(axis=1)
     np.testing.assert_allclose(first, expected, rtol=1e-6)
 

@@ -8,14 +8,14 @@ import torch
 from helpers.learners import FAST, QUICK
 from helpers.toys import TOY_SPEC
 from prudent.errors import ConfigError, PrudentError
-from prudent.online.sac_learner import Apprentice, Learning, identity
+from prudent.online.sac_learner import SacLearner, SacSettings, identity
 
 TOY = "prudent/Toy-v0"
 
 
 def test_it_learns_the_toy():
     """Going forward earns 2 a step for 20 steps, going back ends the task: a random policy earns about 6."""
-    apprentice = Apprentice(TOY, Learning(sac_steps=1500, **QUICK, **FAST), seed=2, deterministic=True)
+    apprentice = SacLearner(TOY, SacSettings(sac_steps=1500, **QUICK, **FAST), seed=2, deterministic=True)
     before = apprentice.evaluate()
     assert before < 10
     assert apprentice.reach(34.0) >= 34.0
@@ -27,7 +27,7 @@ def test_it_learns_the_toy():
 
 def test_it_sees_everything_and_learns_only_after_the_start():
     seen = []
-    apprentice = Apprentice(TOY, Learning(sac_steps=60, **QUICK), seed=0, watch=seen.append)
+    apprentice = SacLearner(TOY, SacSettings(sac_steps=60, **QUICK), seed=0, watch=seen.append)
     for _ in range(50):
         apprentice.step()
     assert apprentice.population.state.step == 0
@@ -40,7 +40,7 @@ def test_it_sees_everything_and_learns_only_after_the_start():
 def test_the_same_seed_learns_the_same():
     states = []
     for seed in (1, 1, 2):
-        apprentice = Apprentice(TOY, Learning(sac_steps=70, **QUICK), seed)
+        apprentice = SacLearner(TOY, SacSettings(sac_steps=70, **QUICK), seed)
         for _ in range(70):
             apprentice.step()
         states.append(apprentice.population.state.networks["actor"]["w0"])
@@ -49,7 +49,7 @@ def test_the_same_seed_learns_the_same():
 
 
 def test_a_level_out_of_reach_is_said():
-    apprentice = Apprentice(TOY, Learning(sac_steps=60, **QUICK), seed=0)
+    apprentice = SacLearner(TOY, SacSettings(sac_steps=60, **QUICK), seed=0)
     with pytest.raises(PrudentError, match=r"in 60 steps, the level asked for needs 1000: give more --sac-steps"):
         apprentice.reach(1000.0)
     assert math.isfinite(apprentice.best)
@@ -57,10 +57,10 @@ def test_a_level_out_of_reach_is_said():
 
 def test_where_it_cannot_learn():
     with pytest.raises(ConfigError, match=r"sac is for continuous actions, prudent/Gates-v0 has discrete ones"):
-        Apprentice("prudent/Gates-v0", Learning(), seed=0)
+        SacLearner("prudent/Gates-v0", SacSettings(), seed=0)
     for wrong in ({"sac_steps": 0}, {"actor_lr": -1.0}, {"discount": 1.0}, {"hidden": ()}):
         with pytest.raises(ConfigError):
-            Learning(**wrong)
+            SacSettings(**wrong)
 
 
 def test_units_are_the_environments():

@@ -40,7 +40,7 @@ def case(seed):
 def agrees_with_the_loop():
     for seed in range(4):
         log, log_ratio, q, value, ends = case(seed)
-        found, influence = doubly_robust.wdr(importance.of(log, log_ratio), q, value, ends)
+        found, influence = doubly_robust.wdr(importance.weights_of(log, log_ratio), q, value, ends)
         assert found == pytest.approx(loop_wdr(log, log_ratio, q, value, ends), abs=1e-10), "WDR is not the paper's"
         assert influence.mean() == pytest.approx(found, abs=1e-10)
 
@@ -65,7 +65,7 @@ def test_mistakes_are_noticed(monkeypatch, name, mistaken):
 
 def test_without_values_it_is_pdwis():
     log, log_ratio, *_ = case(1)
-    weights, nothing = importance.of(log, log_ratio), np.zeros(len(log.dataset))
+    weights, nothing = importance.weights_of(log, log_ratio), np.zeros(len(log.dataset))
     ends = np.zeros(len(log))
     assert doubly_robust.wdr(weights, nothing, nothing, ends)[0] == pytest.approx(importance.pdwis(weights, ends)[0])
 
@@ -76,7 +76,7 @@ def test_values_without_error_need_no_weights():
     following = np.append(value[1:], 0.0)
     following[log.last] = np.where(log.cut, ends, 0.0)
     q = log.dataset.reward + 0.9 * following
-    found, influence = doubly_robust.wdr(importance.of(log, log_ratio), q, value, ends)
+    found, influence = doubly_robust.wdr(importance.weights_of(log, log_ratio), q, value, ends)
     assert found == pytest.approx(value[log.first].mean())
     np.testing.assert_allclose(influence, value[log.first], atol=1e-10)
 
@@ -85,8 +85,8 @@ def test_a_resample_is_the_log_with_its_episodes_repeated():
     log, log_ratio, q, value, ends = case(0)
     chosen = np.array([0, 0, 1, 3, 5, 5, 5, 7])
     rows = np.concatenate([np.arange(*log.dataset.episode_bounds[e : e + 2]) for e in chosen])
-    repeated = importance.of(episodes.lay_out(log.dataset.episodes(chosen), 0.9), log_ratio[rows])
+    repeated = importance.weights_of(episodes.lay_out(log.dataset.episodes(chosen), 0.9), log_ratio[rows])
     expected, _ = doubly_robust.wdr(repeated, q[rows], value[rows], ends[chosen])
     counts = np.bincount(chosen, minlength=len(log))
-    found, _ = doubly_robust.wdr(importance.of(log, log_ratio), q, value, ends, counts)
+    found, _ = doubly_robust.wdr(importance.weights_of(log, log_ratio), q, value, ends, counts)
     assert found == pytest.approx(expected, abs=1e-10)

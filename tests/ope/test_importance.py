@@ -35,7 +35,7 @@ def case(seed=0, **options):
 def agrees_with_the_loop():
     for seed in range(3):
         log, log_ratio, ends = case(seed, with_dt=seed == 1)
-        value, influence = importance.pdwis(importance.of(log, log_ratio), ends)
+        value, influence = importance.pdwis(importance.weights_of(log, log_ratio), ends)
         assert value == pytest.approx(loop_pdwis(log, log_ratio, ends), abs=1e-10), "PDWIS is not its definition"
         assert influence.mean() == pytest.approx(value, abs=1e-10), "the influences do not average to the value"
 
@@ -55,7 +55,7 @@ def test_constant_rewards_are_worth_their_sum_whatever_the_weights():
 
 def test_the_behaviour_itself_is_worth_its_monte_carlo_value():
     log, _, ends = case(2)
-    weights = importance.of(log, np.zeros(len(log.dataset)))
+    weights = importance.weights_of(log, np.zeros(len(log.dataset)))
     returns = importance.monte_carlo(log, ends)
     value, influence = importance.pdwis(weights, ends)
     assert value == pytest.approx(returns.mean())
@@ -69,20 +69,22 @@ def test_a_resample_is_the_log_with_its_episodes_repeated():
     counts = np.bincount(chosen, minlength=len(log))
     repeated = episodes.lay_out(log.dataset.episodes(chosen), 0.9)
     rows = np.concatenate([np.arange(*log.dataset.episode_bounds[e : e + 2]) for e in chosen])
-    expected, _ = importance.pdwis(importance.of(repeated, log_ratio[rows]), ends[chosen])
-    found, _ = importance.pdwis(importance.of(log, log_ratio), ends, counts)
+    expected, _ = importance.pdwis(importance.weights_of(repeated, log_ratio[rows]), ends[chosen])
+    found, _ = importance.pdwis(importance.weights_of(log, log_ratio), ends, counts)
     assert found == pytest.approx(expected, abs=1e-10)
 
 
 def test_impossible_histories_leave_nothing_effective():
     log, log_ratio, _ = case(4)
     log_ratio[log.step == 1] = -np.inf
-    weights = importance.of(log, log_ratio)
+    weights = importance.weights_of(log, log_ratio)
     assert np.isfinite(importance.normalized(weights.log_rho)).all()
     one = np.zeros(len(log.dataset))
     one[log.dataset.episode_of_row > 0] = -np.inf
-    assert importance.of(log, one).effective_sample_size() == pytest.approx(1), "one episode carries all the weight"
-    assert importance.of(log, np.full(len(one), -np.inf)).effective_sample_size() == 0
+    assert importance.weights_of(log, one).effective_sample_size() == pytest.approx(1), (
+        "one episode carries all the weight"
+    )
+    assert importance.weights_of(log, np.full(len(one), -np.inf)).effective_sample_size() == 0
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def population(algorithm, data, members=2):
 def test_densities_are_those_of_the_samples(algorithm):
     data = continuous_log()
     trained = population(algorithm, data)
-    found = policy.of(trained, member=1)
+    found = policy.as_policy(trained, member=1)
     observation = np.repeat(data.observation[:1], 4000, axis=0)
     generator = torch.Generator().manual_seed(0)
     action, log_prob = trained.act_with_log_prob(observation[None], False, generator, member=1)
@@ -54,7 +54,7 @@ def test_densities_are_those_of_the_samples(algorithm):
 @pytest.mark.parametrize("algorithm", ["td3_bc", "rebrac"])
 def test_one_action_per_state_has_no_density(algorithm):
     data = continuous_log()
-    found = policy.of(population(algorithm, data))
+    found = policy.as_policy(population(algorithm, data))
     assert found.log_prob is None
     assert policy.log_probs(found, data) is None
     drawn = policy.draws(found, data.observation, 3, 0)
@@ -65,7 +65,7 @@ def test_one_action_per_state_has_no_density(algorithm):
 def test_probabilities_are_the_frequencies_of_the_actions(algorithm):
     data = random_log(actions=3)
     trained = population(algorithm, data)
-    found = policy.of(trained, member=1)
+    found = policy.as_policy(trained, member=1)
     mask = np.ones((len(data), 3), bool)
     mask[:, 0] = False
     probability = policy.probabilities(found, data.observation, mask)
@@ -82,7 +82,7 @@ def test_probabilities_are_the_frequencies_of_the_actions(algorithm):
 
 def test_draws_are_of_each_row_and_repeatable():
     data = continuous_log()
-    found = policy.of(population("bc", data))
+    found = policy.as_policy(population("bc", data))
     drawn = policy.draws(found, data.observation, 5, 0)
     assert drawn.shape == (40, 5, 2)
     np.testing.assert_array_equal(drawn, policy.draws(found, data.observation, 5, 0))
@@ -92,9 +92,9 @@ def test_draws_are_of_each_row_and_repeatable():
 def test_an_agent_is_its_population():
     agent = prudent.BC(hidden=(8,))
     with pytest.raises(ConfigError, match="not been fitted"):
-        policy.of(agent)
+        policy.as_policy(agent)
     agent.fit(continuous_log(), steps=1)
-    assert policy.of(agent).discount == pytest.approx(0.99)
+    assert policy.as_policy(agent).discount == pytest.approx(0.99)
 
 
 @pytest.mark.parametrize(
@@ -127,19 +127,19 @@ def test_what_has_diverged_is_refused():
     for tensor in broken.state.networks["actor"].values():
         tensor.fill_(np.nan)
     with pytest.raises(ConfigError, match="diverged"):
-        policy.draws(policy.of(broken), data.observation, 2, 0)
+        policy.draws(policy.as_policy(broken), data.observation, 2, 0)
     discrete = random_log()
     for algorithm, network in (("discrete_cql", "critic"), ("discrete_bc", "actor")):
         broken = population(algorithm, discrete)
         for tensor in broken.state.networks[network].values():
             tensor.fill_(np.nan)
         with pytest.raises(ConfigError, match="diverged"):
-            policy.probabilities(policy.of(broken), discrete.observation, None)
+            policy.probabilities(policy.as_policy(broken), discrete.observation, None)
 
 
 @pytest.mark.parametrize(("agent", "message"), [("cql", "got str"), (3, "got int")])
 def test_what_does_not_act_is_refused(agent, message):
     with pytest.raises(ConfigError, match=message):
-        policy.of(agent)
+        policy.as_policy(agent)
     with pytest.raises(ConfigError, match="member must lie within 0 to 1"):
-        policy.of(population("bc", continuous_log()), member=2)
+        policy.as_policy(population("bc", continuous_log()), member=2)

@@ -59,7 +59,8 @@ def copy(population):
 
 def test_everything_comes_back(run, trained):
     first, _ = trained
-    population, extra, skipped = checkpoint.load(run / "checkpoints" / "step_3")
+    skipped: list[str] = []
+    population, extra = checkpoint.load(run / "checkpoints" / "step_3", say=skipped.append)
     assert (population.state.step, extra["extra"].item(), skipped) == (3, 3.0, [])
     assert population.members == first.members
     assert population.spec == first.spec
@@ -99,7 +100,8 @@ def test_a_damaged_file_is_noticed_and_the_checkpoint_before_is_used(run, name, 
         path.unlink()
     else:
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    population, extra, skipped = checkpoint.load(run)
+    skipped: list[str] = []
+    population, extra = checkpoint.load(run, say=skipped.append)
     assert (population.state.step, extra["extra"].item()) == (3, 3.0)
     assert len(skipped) == 1
     assert "step_5" in skipped[0]

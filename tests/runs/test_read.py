@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from prudent.errors import DataError
+from prudent.errors import DataError, PrudentError
 from prudent.report.verdict import judge
 from prudent.runs.metrics import JsonlLogger
 from prudent.runs.read import latest_videos, read_run
@@ -34,7 +34,7 @@ def test_only_the_config_is_needed(tmp_path):
 def test_a_damaged_file_is_named(make_run, content):
     folder = make_run()
     (folder / "evaluation.json").write_text(content)
-    with pytest.raises(DataError, match=r"evaluation\.json"):
+    with pytest.raises(PrudentError, match=r"evaluation\.json"):
         read_run(folder)
 
 

@@ -5,7 +5,7 @@ import pytest
 from prudent.errors import ConfigError
 from prudent.runs.folder import write_json
 from prudent.runs.status import check_ended, write_status
-from prudent.training.interrupts import goes_on
+from prudent.training.interrupts import advice_on_interrupt
 
 
 @pytest.mark.parametrize("state", ["interrupted", "failed"])
@@ -32,5 +32,5 @@ def test_a_run_that_still_trains_is_refused(tmp_path):
 
 
 def test_ctrl_c_says_how_to_go_on():
-    with pytest.raises(KeyboardInterrupt, match=r"^interrupted; do this$"), goes_on("do this"):
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted; do this$"), advice_on_interrupt("do this"):
         raise KeyboardInterrupt

@@ -35,7 +35,7 @@ def test_imitation_takes_over_what_is_shared(log):
         (None, {"hiden": 3}, "did you mean hidden"),
         (None, {"critic_lr": [0.1, 0.2]}, "critic_lr takes one value here"),
         (None, {"discount": 1.0}, r"discount must lie within \[0, 1\)"),
-        (None, {"steps": 0}, "steps must be above 0"),
+        (None, {"steps": 0}, "steps must be a whole number, 1 or more"),
         (None, {"resamples": 0}, "resamples must be 2 or more, got 0"),
         (None, {"resamples": 1}, "resamples must be 2 or more, got 1"),
         (None, {"seed": -1}, "seed must be a whole number"),

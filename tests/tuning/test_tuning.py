@@ -317,7 +317,7 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
         ({"algo": "discrete_iql"}, "has no alpha"),
         ({"algo": "cql"}, "continuous actions"),
         ({"env": "CartPole-v1"}, "CartPole-v1"),
-        ({"splits": 0}, "splits must be above 0"),
+        ({"splits": 0}, "splits must be a whole number, 1 or more"),
         ({"resamples": 0}, "resamples must be 2 or more"),
     ],
 )

@@ -12,7 +12,7 @@ from prudent.bench.suite import Cell, Suite, load, parse, shipped
 from prudent.errors import ConfigError, Interrupted
 from prudent.report.terminal import text_table
 from prudent.runs.folder import create, write_json
-from prudent.training.interrupts import goes_on
+from prudent.training.interrupts import advice_on_interrupt
 
 __all__ = ["Suite", "load", "parse", "plan", "render", "run", "shipped"]
 
@@ -40,7 +40,7 @@ def run(suite: Suite, out: Path, chosen: Sequence[Cell]) -> list[str]:
         seeds = len(cell.members)
         print(f"\n[{number}/{len(left)}] {cell.name}, {seeds} seed{'' if seeds == 1 else 's'} as one population")
         try:
-            with goes_on(f"{cell.name} is not done; the same command goes on"):
+            with advice_on_interrupt(f"{cell.name} is not done; the same command goes on"):
                 standings[cell.name] = complete(cell, out, datasets)
         except Interrupted as error:
             told = str(error).partition(";")[0]

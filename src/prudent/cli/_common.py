@@ -1,9 +1,15 @@
 """What several verbs share: the flags that tell about files of data, and folders not taken yet."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from prudent.errors import ConfigError
+
+
+def to_stderr(line: str) -> None:
+    """What is not a result goes to standard error."""
+    print(line, file=sys.stderr)
 
 
 def free_folder(stem: str) -> Path:

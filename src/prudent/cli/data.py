@@ -82,7 +82,7 @@ def collect(words: list[str]) -> None:
     from pathlib import Path
 
     from prudent.cli.flags import Parser, add_flags, values_of
-    from prudent.online.sac_learner import Learning
+    from prudent.online.sac_learner import SacSettings
 
     parser = Parser(
         prog="prudent data collect",
@@ -124,7 +124,7 @@ def collect(words: list[str]) -> None:
         metavar=("RANDOM", "EXPERT"),
         help="returns that levels are reckoned from (default: those of D4RL, where there are any)",
     )
-    add_flags(group, Learning)
+    add_flags(group, SacSettings)
     given = vars(parser.parse_strict(words))
 
     import torch
@@ -134,7 +134,7 @@ def collect(words: list[str]) -> None:
 
     if given["threads"] < 1:
         parser.error(f"--threads must be 1 or more, got {given['threads']}")
-    learning = values_of(given, Learning)
+    learning = values_of(given, SacSettings)
     told = [*learning, *(name for name in ("level", "reference") if given[name] is not None)]
     if told and "sac" not in given["policy"]:
         parser.error(f"--{told[0].replace('_', '-')} is for the policy sac")
@@ -144,7 +144,7 @@ def collect(words: list[str]) -> None:
     for name, value in (("policies", given["policy"]), ("shares", given["shares"]), ("reference", given["reference"])):
         own[name] = None if value is None else tuple(value)
     writers.check_target(given["out"])
-    plan = collecting.Plan(**own, learning=Learning(**learning))
+    plan = collecting.Plan(**own, learning=SacSettings(**learning))
     torch.set_num_threads(given["threads"])
     dataset, about = collecting.collect(plan, Path(given["out"]).stem.removeprefix(writers.MINARI))
     writers.write(dataset, given["out"], about, plan.env)

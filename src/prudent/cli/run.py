@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from prudent.cli._common import check_folder, check_one_run, free_folder, named_runs
+from prudent.cli._common import check_folder, check_one_run, free_folder, named_runs, to_stderr
 from prudent.errors import ConfigError
 
 
@@ -26,10 +26,8 @@ def evaluate(words: list[str]) -> None:
     from prudent.runs.folder import environment_of
 
     check_folder(found.run)
-    population, _, skipped = checkpoint.load(found.run)
+    population, _ = checkpoint.load(found.run, say=to_stderr)
     env_id = found.env or environment_of(found.run)
-    for reason in skipped:
-        print(f"skipped a checkpoint: {reason}", file=sys.stderr)
     summary = evaluate_both(population, env_id, episodes=found.episodes, seed=found.seed).summary()
     if found.json:
         about = {"env": env_id, "step": population.state.step, "episodes": found.episodes}

@@ -1,10 +1,9 @@
 """``prudent support``: which decisions of a run's policies lie outside the data."""
 
 import json
-import sys
 from pathlib import Path
 
-from prudent.cli._common import add_data_flags, check_folder, data_options, own_dataset
+from prudent.cli._common import add_data_flags, check_folder, data_options, own_dataset, to_stderr
 from prudent.errors import ConfigError
 
 
@@ -38,9 +37,7 @@ def support(words: list[str]) -> None:
     from prudent.data import load_dataset
     from prudent.runs import checkpoint
 
-    population, _, skipped = checkpoint.load(given["run"])
-    for reason in skipped:
-        print(f"skipped a checkpoint: {reason}", file=sys.stderr)
+    population, _ = checkpoint.load(given["run"], say=to_stderr)
     options = data_options(given, given["logged"] or given["at"])
     dataset = load_dataset(given["logged"], **options) if given["logged"] else own_dataset(given["run"])
     at = load_dataset(given["at"], **options) if given["at"] else None

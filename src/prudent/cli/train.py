@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prudent.cli._common import add_data_flags, data_options, free_folder
 from prudent.errors import ConfigError
+from prudent.files import folder_name
 
 
 def train(words: list[str]) -> None:
@@ -115,7 +116,7 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
         check_free(given["out"])
     sources = {"source": given["data"], **data_options(given)}
     dataset = load_dataset(**sources)
-    out = given["out"] or free_folder(f"runs/{_as_folder_name(f'{dataset.name}-{name}')}")
+    out = given["out"] or free_folder(f"runs/{folder_name(f'{dataset.name}-{name}')}")
     if len(found) > 1:
         groups.start(dataset, name, found, options, out, sources)
         _finished(out / group.name for group in found)
@@ -133,7 +134,3 @@ def _foreign(flag: str, algorithm: str) -> str:
     setting = flag.removeprefix("--").replace("-", "_")
     having = [one for one in algorithms.names() if setting in {f.name for f in fields(algorithms.get(one).Config)}]
     return f"{algorithm} has no {setting}, which is a setting of {', '.join(having)}" if having else ""
-
-
-def _as_folder_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_+." else "-" for c in text)[:100]

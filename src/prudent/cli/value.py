@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from prudent.cli._common import add_data_flags, check_folder, data_options, named_runs, own_dataset
+from prudent.cli._common import add_data_flags, check_folder, data_options, named_runs, own_dataset, to_stderr
 from prudent.errors import ConfigError, PrudentError
 
 
@@ -60,16 +60,14 @@ def _weigh(given: dict[str, Any], rivals: dict[str, Path], settings: dict[str, A
     from prudent.ope.value import value
     from prudent.runs import checkpoint
 
-    population, _, skipped = checkpoint.load(given["run"])
-    others = {name: checkpoint.load(path) for name, path in rivals.items()}
-    for reason in [*skipped, *(reason for _, _, lost in others.values() for reason in lost)]:
-        print(f"skipped a checkpoint: {reason}", file=sys.stderr)
+    population, _ = checkpoint.load(given["run"], say=to_stderr)
+    others = {name: checkpoint.load(path, say=to_stderr)[0] for name, path in rivals.items()}
     options = data_options(given, given["logged"])
     dataset = load_dataset(given["logged"], **options) if given["logged"] else own_dataset(given["run"])
     found = value(
         population,
         dataset,
-        compare={name: _one(loaded[0], _best(rivals[name])) for name, loaded in others.items()},
+        compare={name: _one(loaded, _best(rivals[name])) for name, loaded in others.items()},
         member=given["member"] or _best(given["run"]),
         discount=given["discount"],
         seen=_seen(given["run"], dataset),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from prudent.config import check_whole
 from prudent.coverage.actions import action_table, diverged
 from prudent.coverage.neighbours import Neighbourhood
 from prudent.coverage.result import STRICT, Measure, SupportResult
@@ -47,13 +48,10 @@ class Settings:
     seed: int = 0  # of the division into folds, of the sample of rows and of sampled actions
 
     def __post_init__(self):
-        for name in ("neighbours", "decisions", "reference"):
-            if isinstance(value := getattr(self, name), bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} must be a whole number, 1 or more, got {value!r}")
+        check_whole(self, 1, "neighbours", "decisions", "reference")
+        check_whole(self, 0, "seed")
         if not 0.5 <= self.level < STRICT:
             raise ConfigError(f"level must lie within [0.5, {STRICT:g}), got {self.level:g}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ConfigError(f"seed must be a whole number, 0 or more, got {self.seed!r}")
 
 
 def support(agent: Any, dataset: Dataset, *, at: Dataset | None = None, **settings: Any) -> SupportResult:
@@ -118,7 +116,7 @@ def write(folder: Path, population: Population, dataset: Dataset) -> None:
 
 def _check(agent: Any, dataset: Dataset) -> tuple[str, ...]:
     """The policies' names, once they fit the dataset."""
-    policies.check(policies.of(agent), dataset)
+    policies.check(policies.as_policy(agent), dataset)
     return (agent.name,) if isinstance(agent, Policy) else tuple(getattr(agent, "population", agent).names)
 
 

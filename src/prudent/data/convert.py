@@ -71,7 +71,7 @@ def _merged(spec: Spec, other: Spec, name: str) -> Spec:
     if spec.discrete and other.discrete:
         spec, other = replace(spec, action_size=most), replace(other, action_size=most)
     if spec != other:
-        raise DataError(f"{name} does not fit what comes before it: it has {spec.against(other)}")
+        raise DataError(f"{name} does not fit what comes before it: it has {spec.difference_from(other)}")
     return spec
 
 

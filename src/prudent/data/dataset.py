@@ -307,7 +307,7 @@ class Dataset:
         for other in datasets[1:]:
             same = replace(other.spec, action_size=most) if other.spec.discrete else other.spec
             if same != spec:
-                raise DataError(f"{other.name} does not fit {first.name}: it has {spec.against(same)}")
+                raise DataError(f"{other.name} does not fit {first.name}: it has {spec.difference_from(same)}")
         if len(datasets) == 1:
             return first if name is None else first.relabelled(name=name)
         extras, filled = masks.join([(d.name, len(d), d.extra) for d in datasets], spec.action_size)

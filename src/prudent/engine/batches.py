@@ -16,7 +16,7 @@ from prudent.data.mapped.folder import is_mapped
 from prudent.data.mapped.rows import READERS, RowFile, is_plain
 from prudent.engine.prefetch import Prefetcher
 from prudent.engine.scaling import Scaling
-from prudent.files import human
+from prudent.files import human_bytes
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper
 
@@ -80,7 +80,7 @@ class TrainingData:
             alone = all(column is found[0] for column in found)
             placed_PR = [put(column) for column in (found[:1] if alone else found)]
             self.return_to_go_PR = placed_PR[0].expand(len(found), -1) if alone else torch.stack(placed_PR)
-        self.goes_on = place(dataset.followed) if "next_action" in needs else None
+        self.advice_on_interrupt = place(dataset.followed) if "next_action" in needs else None
         self._side = torch.cuda.Stream(device) if device.type == "cuda" and not self.on_device else None
         self._prefetcher = None if self.on_device else Prefetcher(self._draw_aside, self._fetch)
 
@@ -104,8 +104,8 @@ class TrainingData:
     def memory(self) -> str:
         """Where the columns lie, and how large they are, for people."""
         columns = (self.observation, self.next_observation, self.action, self.reward, self.terminated)
-        others = (self.dt, self.mask, self.next_mask, self.return_to_go_PR, self.goes_on)
-        size = human(sum(_size(c) for c in (*columns, *others) if c is not None))
+        others = (self.dt, self.mask, self.next_mask, self.return_to_go_PR, self.advice_on_interrupt)
+        size = human_bytes(sum(_size(c) for c in (*columns, *others) if c is not None))
         if self.mapped:
             return f"data {size}, mapped from files and read as needed"
         if not self.on_device:
@@ -132,8 +132,10 @@ class TrainingData:
             mask=None if self.mask is None else self.mask[rows_PB],
             next_mask=None if self.next_mask is None else self.next_mask[rows_PB],
             return_to_go=None if to_go_PR is None else to_go_PR.gather(1, rows_PB),
-            next_action=None if self.goes_on is None else self.action[(rows_PB + 1).clamp(max=self.rows - 1)],
-            next_action_known=None if self.goes_on is None else self.goes_on[rows_PB],
+            next_action=None
+            if self.advice_on_interrupt is None
+            else self.action[(rows_PB + 1).clamp(max=self.rows - 1)],
+            next_action_known=None if self.advice_on_interrupt is None else self.advice_on_interrupt[rows_PB],
         )
 
     def _reward(self, reward_PB: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ Work = tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedSteps:
     """A run of steps as a CUDA graph, and where it leaves the sums of their metrics."""
 
     graph: torch.cuda.CUDAGraph
@@ -60,7 +60,7 @@ class Steps:
     def __init__(self, population: Population, data: TrainingData, say: Callable[[str], object]):
         self.population, self.data, self.say = population, data, say
         self.records = population.device.type == "cuda" and data.on_device and not _failed
-        self._recorded: dict[Work, Recording] = {}
+        self._recorded: dict[Work, RecordedSteps] = {}
         self._seen: deque[Work] = deque(maxlen=REMEMBERED)
 
     def take(self, most: int) -> Totals:
@@ -87,7 +87,7 @@ class Steps:
             totals.add(Totals.of(self.population.step(self.data)))
         return totals
 
-    def _record(self, count: int) -> Recording | None:
+    def _record(self, count: int) -> RecordedSteps | None:
         """The next ``count`` steps, not taken yet, or None where they cannot be recorded."""
         population, state = self.population, self.population.state
         device, step = population.device, state.step
@@ -117,4 +117,4 @@ class Steps:
             finally:
                 # Nothing has been computed yet, but Python has counted.
                 state.step = step
-        return Recording(graph, totals.sums, totals.counts)
+        return RecordedSteps(graph, totals.sums, totals.counts)

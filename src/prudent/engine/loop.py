@@ -9,7 +9,7 @@ from prudent.data import Dataset
 from prudent.engine.batches import TrainingData
 from prudent.engine.cuda_graphs import Steps
 from prudent.engine.population import Population
-from prudent.files import human
+from prudent.files import human_bytes
 from prudent.types import Metrics, Totals
 
 
@@ -37,7 +37,7 @@ class Observer:
 def memory_line(population: Population, data: TrainingData) -> str:
     """What lies where and takes how much memory, one line."""
     networks = sum(tensor.nbytes for tensor in population.tensors().values())
-    return f"memory: {data.memory()}; networks and optimisers {human(networks)} on {population.device}"
+    return f"memory: {data.memory()}; networks and optimisers {human_bytes(networks)} on {population.device}"
 
 
 def fit(population: Population, dataset: Dataset, steps: int, observer: Observer) -> None:

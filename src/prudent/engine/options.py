@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from prudent.config import check_whole
 from prudent.errors import ConfigError
 
 
@@ -25,14 +26,8 @@ class Options:
     tf32: bool = True  # let CUDA round the factors of float32 products to 10 bits (TF32), several times as fast
 
     def __post_init__(self):
-        for name in ("steps", "log_every", "eval_every", "eval_episodes", "checkpoint_every", "keep", "threads"):
-            value = getattr(self, name)
-            if name == "threads" and value is None:
-                continue
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} must be a whole number, 1 or more, got {value!r}")
-        if not isinstance(self.rollbacks, int) or self.rollbacks < 0:
-            raise ConfigError(f"rollbacks must be a whole number, 0 or more, got {self.rollbacks!r}")
+        check_whole(self, 1, "steps", "log_every", "eval_every", "eval_episodes", "checkpoint_every", "keep", "threads")
+        check_whole(self, 0, "rollbacks")
         if self.divergence_factor is not None and not self.divergence_factor > 0:
             raise ConfigError(f"divergence_factor must be above 0, got {self.divergence_factor:g}")
         if self.max_minutes is not None and not self.max_minutes > 0:

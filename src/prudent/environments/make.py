@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prudent.environments import simulators
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, in_one_line
 
 if TYPE_CHECKING:
     import gymnasium
@@ -49,11 +49,13 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
         # Gymnasium's checker only warns, once per environment; NaN and exceptions stop an evaluation anyway.
         return gymnasium.make(env_id, render_mode=render_mode, disable_env_checker=True)
     except gymnasium.error.UnregisteredEnv as error:
-        raise ConfigError(f"environment {env_id!r} is not known to Gymnasium: {one_line(error)}") from error
+        raise ConfigError(
+            f"environment {env_id!r} is not known to Gymnasium: {in_one_line(error, with_kind=True)}"
+        ) from error
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise ConfigError(f"environment {env_id!r} cannot be made: {_missing(error)}") from error
     except Exception as error:
-        raise ConfigError(f"environment {env_id!r} cannot be made: {one_line(error)}") from error
+        raise ConfigError(f"environment {env_id!r} cannot be made: {in_one_line(error, with_kind=True)}") from error
 
 
 def _make_bullet(env_id: str, render_mode: str | None) -> gymnasium.Env:
@@ -70,14 +72,8 @@ def _make_bullet(env_id: str, render_mode: str | None) -> gymnasium.Env:
     return env
 
 
-def one_line(error: BaseException) -> str:
-    """What an exception says, without line breaks."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def _missing(error: BaseException) -> str:
-    text = one_line(error)
+    text = in_one_line(error, with_kind=True)
     for package, extra in _EXTRAS.items():
         # Old MuJoCo environments (v2, v3) moved to another project: that message says more than ours.
         if package in text.lower() and "gymnasium-robotics" not in text:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from prudent.environments.make import make, one_line, spec_from
-from prudent.errors import PrudentError
+from prudent.environments.make import make, spec_from
+from prudent.errors import PrudentError, in_one_line
 
 
 class Environments:
@@ -88,7 +88,9 @@ class Environments:
         try:
             self._observation[index], info = self.envs[index].reset(seed=int(seed))
         except Exception as error:
-            raise PrudentError(f"environment {self.env_id!r} at reset failed: {one_line(error)}") from error
+            raise PrudentError(
+                f"environment {self.env_id!r} at reset failed: {in_one_line(error, with_kind=True)}"
+            ) from error
         if not np.isfinite(self._observation[index]).all():
             raise PrudentError(f"environment {self.env_id!r} at reset gave an observation with NaN or infinity")
         self.active[index] = True
@@ -117,7 +119,7 @@ class Environments:
                 result: Any = self.envs[index].step(action[index])
                 self._observation[index], reward[index], terminated[index], truncated[index], info = result
             except Exception as error:
-                raise PrudentError(f"{self._now()} failed: {one_line(error)}") from error
+                raise PrudentError(f"{self._now()} failed: {in_one_line(error, with_kind=True)}") from error
             self._take_mask(int(index), info, over=bool(terminated[index] or truncated[index]))
         self._check(self._observation, "observation")
         self._check(reward, "reward")

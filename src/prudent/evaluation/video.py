@@ -18,8 +18,8 @@ import numpy as np
 
 from prudent import files
 from prudent.environments import vector
-from prudent.environments.make import one_line, uses_mujoco
-from prudent.errors import PrudentError
+from prudent.environments.make import uses_mujoco
+from prudent.errors import PrudentError, in_one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,7 +66,7 @@ def record(
         frames, rate = _frames(population, env_id, member, seed, deterministic, max_steps, fps, size)
         return _write(frames, rate, Path(path))
     except Exception as error:  # noqa: BLE001 - drivers raise anything, and training must go on
-        text = str(error) if isinstance(error, PrudentError) else one_line(error)
+        text = str(error) if isinstance(error, PrudentError) else in_one_line(error, with_kind=True)
         logging.getLogger("prudent").warning("no picture of %s: %s", env_id, text)
         return None
 

@@ -21,15 +21,20 @@ def prefers_onednn() -> bool:
     """Whether this machine has oneDNN and a processor that MKL is slow on."""
     if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():
         return False
-    return hasattr(torch.ops.mkldnn, "_linear_pointwise") and "AuthenticAMD" in _processor()
+    return hasattr(torch.ops.mkldnn, "_linear_pointwise") and "AuthenticAMD" in processor()[0]
 
 
-def _processor() -> str:
-    """The processor's description by the operating system, with its maker's name."""
+def processor() -> tuple[str, str]:
+    """The processor's maker and its model, as the operating system names them."""
+    fields: dict[str, str] = {}
     try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")[:2000]
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            fields.setdefault(name.strip(), value.strip())
     except OSError:
-        return platform.processor()
+        fields = {}
+    model = platform.processor()
+    return fields.get("vendor_id", model), fields.get("model name", model or platform.machine())
 
 
 def _by_onednn(left: Tensor, right: Tensor) -> bool:

@@ -16,7 +16,7 @@ from prudent.environments.make import check_fits, spec_of, versions
 from prudent.errors import ConfigError, PrudentError
 from prudent.online.explorers import Explorer, Uniform
 from prudent.online.interaction import Actor, Interaction, Transition
-from prudent.online.sac_learner import Apprentice, Learning, check_continuous
+from prudent.online.sac_learner import SacLearner, SacSettings, check_continuous
 from prudent.runs import checkpoint
 from prudent.runs.folder import read_json
 from prudent.runs.status import check_ended
@@ -49,7 +49,7 @@ class Plan:
     noise: float = 0.0
     member: str | None = None
     seed: int = 0
-    learning: Learning = field(default_factory=Learning)
+    learning: SacSettings = field(default_factory=SacSettings)
 
     def __post_init__(self):
         if not self.policies:
@@ -127,7 +127,7 @@ def level_shares(level: str) -> tuple[float, ...]:
     return (share,)
 
 
-class Recording:
+class TransitionLog:
     """Transitions of one environment, in order, with room for ``capacity`` of them."""
 
     def __init__(self, spec: Spec, capacity: int):
@@ -205,7 +205,7 @@ def collect(plan: Plan, name: str) -> tuple[Dataset, dict[str, Any]]:
 def roll_out(env_id: str, actor: Actor, seed: int, steps: int, name: str) -> Dataset:
     """``steps`` transitions of one policy, episode after episode, the last one cut where the steps end."""
     with Interaction(env_id, [seed]) as interaction, Progress(steps) as progress:
-        recording = Recording(interaction.spec, steps)
+        recording = TransitionLog(interaction.spec, steps)
         for step in range(1, steps + 1):
             recording.add(interaction.step(actor))
             progress.update(step)
@@ -217,10 +217,10 @@ def roll_out(env_id: str, actor: Actor, seed: int, steps: int, name: str) -> Dat
 def _from_sac(plan: Plan, seed: int, steps: int) -> list[tuple[Dataset, dict[str, Any]]]:
     """SAC taken from target to target, recorded at each; or all that it saw on its way."""
     targets = plan.targets()
-    replay = Recording(spec_of(plan.env), plan.learning.sac_steps) if plan.level == REPLAY else None
+    replay = TransitionLog(spec_of(plan.env), plan.learning.sac_steps) if plan.level == REPLAY else None
     watch = None if replay is None else replay.add
     found = []
-    with closing(Apprentice(plan.env, plan.learning, seed, plan.deterministic, watch)) as apprentice:
+    with closing(SacLearner(plan.env, plan.learning, seed, plan.deterministic, watch)) as apprentice:
         bounds = np.rint(np.linspace(0, steps, len(targets) + 1)).astype(int)
         for target, share in zip(targets, np.diff(bounds).tolist(), strict=True):
             reached = apprentice.reach(target)
@@ -247,9 +247,7 @@ def _load(policy: str, plan: Plan) -> tuple[Population, dict[str, Any]]:
     if not path.is_dir():
         raise ConfigError(f"collect: no policy is called {policy!r}: random, sac, or a run folder")
     check_ended(path)
-    population, _, skipped = checkpoint.load(path)
-    for reason in skipped:
-        print(f"skipped a checkpoint: {reason}")
+    population, _ = checkpoint.load(path, say=print)
     check_fits(plan.env, population.spec, f"the policy of {policy}")
     index = _member(path, population, plan.member)
     about = {

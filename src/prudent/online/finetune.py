@@ -139,9 +139,7 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
     check_free(folder, f"choose another folder; {folder} is not overwritten")
     stored = read_run(run)
     check_ended(run)
-    population, _, skipped = checkpoint.load(run, str(prepare_process(settings.options(0, ""))))
-    for reason in skipped:
-        print(f"skipped a checkpoint: {reason}")
+    population, _ = checkpoint.load(run, str(prepare_process(settings.options(0, ""))), print)
     if population.algorithm.q_value is None:
         name = population.algorithm_name
         raise ConfigError(f"finetune: {name} learns nothing from rewards, so it would stay as it is: fine-tune another")

@@ -22,7 +22,7 @@ from prudent.types import Spec
 
 
 @dataclass(frozen=True)
-class Learning:
+class SacSettings:
     """How SAC learns online; one gradient step per environment step."""
 
     sac_steps: int = 1_000_000  # environment steps at most
@@ -49,7 +49,7 @@ class Learning:
         return sac.Config(normalize_observations=False, **{name: getattr(self, name) for name in shared})
 
 
-class Apprentice:
+class SacLearner:
     """One SAC learner and its environment.
 
     ``watch`` is told of every transition. ``deterministic`` evaluates the policy's mode instead of its samples.
@@ -61,7 +61,7 @@ class Apprentice:
     def __init__(
         self,
         env_id: str,
-        learning: Learning,
+        learning: SacSettings,
         seed: int,
         deterministic: bool = False,
         watch: Callable[[Transition], None] | None = None,

@@ -95,7 +95,7 @@ class Evaluator:
         Raises:
             ConfigError: it is for other spaces, or has diverged.
         """
-        policy = policies.of(agent, member)
+        policy = policies.as_policy(agent, member)
         log, s = self.episodes, self.settings
         policies.check(policy, log.dataset)
         problem = fqe.decisions(log, policy, s, self.seed)
@@ -139,7 +139,7 @@ class Evaluator:
         if log_prob is None:
             return None, "it takes one action per state, which has no density to compare with the behaviour's"
         sure = bool(np.isin(log_prob, (0.0, -np.inf)).all())
-        weights = importance.of(self.episodes, log_prob - self.behaviour.log_prob, sure)
+        weights = importance.weights_of(self.episodes, log_prob - self.behaviour.log_prob, sure)
         return weights, self._left(outside)
 
     def _too_few(self, effective: float, what: str) -> str:
@@ -313,7 +313,7 @@ def evaluate_policy(
             where episodes do not terminate.
         DataError: too few episodes, rows in no order, or logged probabilities that are none.
     """
-    policy = policies.of(agent, member)
+    policy = policies.as_policy(agent, member)
     gamma = policy.discount if discount is None else discount
     if gamma is None:
         raise ConfigError(f"{policy.name} has no discount of its own: give one")

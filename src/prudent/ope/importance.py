@@ -45,7 +45,7 @@ class Weights:
         return float(running_T[counts].sum() / (running_T[counts] / kish_T[counts]).sum())
 
 
-def of(episodes: Episodes, log_ratio: np.ndarray, all_or_nothing: bool = False) -> Weights:
+def weights_of(episodes: Episodes, log_ratio: np.ndarray, all_or_nothing: bool = False) -> Weights:
     """The weights of histories out of the log-ratio (rows,) of each action."""
     return Weights(episodes, history(episodes.pad(log_ratio)), all_or_nothing)
 

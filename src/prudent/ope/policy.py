@@ -49,7 +49,7 @@ class ContinuousPolicy:
 Policy = DiscretePolicy | ContinuousPolicy
 
 
-def of(agent: Any, member: int = 0) -> Policy:
+def as_policy(agent: Any, member: int = 0) -> Policy:
     """The policy of one member of a population, or of an agent that holds one; a policy is returned as it is.
 
     A policy that samples is taken as it samples, since that is what was trained and what its values speak of.

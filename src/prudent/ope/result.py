@@ -20,7 +20,7 @@ MOSTLY_FITTED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Weighed:
+class PolicyValue:
     """One policy and what it is worth.
 
     Attributes:
@@ -84,11 +84,11 @@ class ValueResult:
     shared: int | None
     seed: int
     settings: ope.Settings
-    policies: tuple[Weighed, ...]
+    policies: tuple[PolicyValue, ...]
     skipped: tuple[str, ...]
 
     @cached_property
-    def best(self) -> Weighed:
+    def best(self) -> PolicyValue:
         """Of the policies that all is about, the one with the highest lower end of its fitted value."""
         own = [weighed for weighed in self.policies if not weighed.run]
         return max(own, key=lambda w: -np.inf if w.found.fqe.interval is None else w.found.fqe.interval[0])
@@ -103,7 +103,7 @@ class ValueResult:
             gains[self._rival(other)] = pair
         return gains
 
-    def _rival(self, other: Weighed) -> str:
+    def _rival(self, other: PolicyValue) -> str:
         """``BC``, or with its member where several of that run were weighed."""
         return other.run if sum(w.run == other.run for w in self.policies) == 1 else other.title
 
@@ -285,7 +285,7 @@ def _beyond(found: OffPolicyValue) -> str:
     )
 
 
-def _bound(best: Weighed) -> str:
+def _bound(best: PolicyValue) -> str:
     kept = best.bound_share
     if kept is None:
         return ""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from prudent.config import check_finite, check_positive, check_within
+from prudent.config import check_finite, check_positive, check_whole, check_within
 from prudent.errors import ConfigError
 
 
@@ -25,24 +25,12 @@ class Settings:
     max_outside: float = 0.1  # share of the policy's actions outside the data beyond which fitted values do so too
 
     def __post_init__(self):
-        for name in (
-            "members",
-            "folds",
-            "n_bootstrap",
-            "steps",
-            "batch_size",
-            "draws",
-            "behaviour_steps",
-            "components",
-        ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ConfigError(f"{name} must be a whole number, got {value!r}")
-        check_positive(self, "members", "steps", "batch_size", "lr", "draws", "behaviour_steps", "components")
+        check_whole(self, 1, "members", "steps", "batch_size", "draws", "behaviour_steps", "components")
+        check_whole(self, 2, "folds")
+        check_whole(self, 0, "n_bootstrap")
+        check_positive(self, "lr")
         check_within(self, 0, 1, "polyak", "max_outside")
         check_finite(self)
-        if self.folds < 2:
-            raise ConfigError(f"folds must be 2 or more, got {self.folds}")
         if self.n_bootstrap < 0 or self.n_bootstrap == 1:
             raise ConfigError(f"n_bootstrap must be 0 or 2 and more, got {self.n_bootstrap}")
         if self.hidden and min(self.hidden) < 1:

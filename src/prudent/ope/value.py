@@ -23,7 +23,7 @@ from prudent.errors import ConfigError
 from prudent.ope import policy as policies
 from prudent.ope.episodes import check_rewards
 from prudent.ope.policy import Policy
-from prudent.ope.result import ValueResult, Weighed
+from prudent.ope.result import PolicyValue, ValueResult
 
 
 def value(
@@ -64,7 +64,7 @@ def value(
     asked, say = ope.Settings(**settings), told or (lambda _: None)
     groups = {"": _settings(agent, member)} | {name: _settings(other, None) for name, other in (compare or {}).items()}
     for name, group in groups.items():
-        policy = policies.of(group[0].policies[0])
+        policy = policies.as_policy(group[0].policies[0])
         policies.check(replace(policy, name=f"{name}, {policy.name}") if name else policy, dataset)
     check_rewards(dataset)
     gamma = _discount(groups[""]) if discount is None else discount
@@ -115,7 +115,7 @@ class _Setting:
 
 
 def _settings(agent: Any, member: str | None) -> list[_Setting]:
-    first = policies.of(agent)  # says what is wrong with something that is none
+    first = policies.as_policy(agent)  # says what is wrong with something that is none
     if isinstance(agent, Policy):
         return [_Setting([first], 1)]
     population: Population = getattr(agent, "population", agent)
@@ -129,7 +129,7 @@ def _settings(agent: Any, member: str | None) -> list[_Setting]:
 
 
 def _discount(settings: list[_Setting]) -> float:
-    found = {policies.of(one).discount for setting in settings for one in setting.policies}
+    found = {policies.as_policy(one).discount for setting in settings for one in setting.policies}
     known = [discount for discount in found if discount is not None]
     if len(found) > 1 or not known:
         why = "the members differ in their discount" if len(found) > 1 else "the policy has no discount of its own"
@@ -137,7 +137,7 @@ def _discount(settings: list[_Setting]) -> float:
     return known[0]
 
 
-def _first_sound(log: ope.Evaluator, run: str, setting: _Setting) -> tuple[Weighed | None, list[str]]:
+def _first_sound(log: ope.Evaluator, run: str, setting: _Setting) -> tuple[PolicyValue | None, list[str]]:
     """The first seed of a setting that has not diverged, weighed, and what is to be said of those before it."""
     lost = []
     for one in setting.policies:
@@ -147,7 +147,7 @@ def _first_sound(log: ope.Evaluator, run: str, setting: _Setting) -> tuple[Weigh
             lost.append(str(error) if run == "" else f"{run}, {error}")
             continue
         algorithm = "" if isinstance(one, Policy) else one.algorithm.TITLE
-        return Weighed(run, algorithm, found, _predicted(one, log), setting.seeds), lost
+        return PolicyValue(run, algorithm, found, _predicted(one, log), setting.seeds), lost
     return None, lost
 
 

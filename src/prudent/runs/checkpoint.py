@@ -9,7 +9,7 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -165,8 +165,12 @@ def newest(path: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[st
     raise PrudentError(f"{path}: no checkpoint here to load{detail}")
 
 
-def load(path: Path | str, device: str = "cpu") -> tuple[Population, dict[str, Tensor], list[str]]:
-    """The population of a run folder or a checkpoint, the extra tensors saved with it, and what was skipped and why.
+def load(
+    path: Path | str, device: str = "cpu", say: Callable[[str], None] | None = None
+) -> tuple[Population, dict[str, Tensor]]:
+    """The population of a run folder or a checkpoint, and the extra tensors saved with it.
+
+    ``say`` is called with a line for each newer checkpoint that does not verify and was skipped.
 
     Raises:
         PrudentError: there is no checkpoint that verifies, or it does not describe a population.
@@ -184,7 +188,10 @@ def load(path: Path | str, device: str = "cpu") -> tuple[Population, dict[str, T
         raise PrudentError(f"{folder}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise PrudentError(f"{folder}: the description does not fit this version of prudent ({error})") from error
-    return population, _part(tensors, "extra."), skipped
+    if say is not None:
+        for reason in skipped:
+            say(f"skipped a checkpoint: {reason}")
+    return population, _part(tensors, "extra.")
 
 
 def _check_sizes(members: list[Member], spec: Spec, stored: int) -> None:

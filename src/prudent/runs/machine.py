@@ -9,6 +9,7 @@ import torch
 
 from prudent.data import Dataset
 from prudent.environments.make import versions
+from prudent.nn.products import processor
 from prudent.runs.folder import read_json
 from prudent.version import __version__
 
@@ -36,19 +37,10 @@ def _machine(device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         **versions(),
         "system": f"{platform.system()} {platform.release()}",
-        "processor": _processor(),
+        "processor": processor()[1],
         "device": str(device),
         "threads": torch.get_num_threads(),
     }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _commit() -> str | None:

@@ -97,7 +97,7 @@ def rows(metrics: Mapping[str, Any], count: int) -> list[dict[str, float]]:
     for name, value in metrics.items():
         if name in _RESERVED:
             raise ValueError(f"a metric cannot be called {name!r}")
-        figures = plain(value)
+        figures = to_plain(value)
         column = list(figures) if isinstance(figures, (list, tuple)) else [figures] * count
         if len(column) != count:
             raise ValueError(f"metric {name!r} has {len(column)} figures for {count} members")
@@ -288,7 +288,7 @@ class Loggers(Logger):
     def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
         """Hand the event to each; see :class:`Logger`."""
         # Fetched from the device once, not once per logger.
-        fetched = {name: plain(value) for name, value in metrics.items()}
+        fetched = {name: to_plain(value) for name, value in metrics.items()}
         self._each(lambda logger: logger.log(step, fetched, members))
 
     def sync(self) -> None:
@@ -320,6 +320,6 @@ def available_loggers(folder: Path | str, names: Sequence[str], resume_at: int |
     return Loggers(loggers)
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Tensors and arrays as lists (or one number), on any device and without importing torch here."""
     return value.tolist() if hasattr(value, "tolist") else value

@@ -1,6 +1,5 @@
 """A run folder as the report sees it: settings, state, and every metric as a series per member."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 from prudent import algorithms
 from prudent.engine.members import ALL_SEEDS, settings_of
 from prudent.errors import DataError
+from prudent.runs.folder import read_json
 from prudent.runs.metrics import read_metrics
 
 Series = dict[int, float]
@@ -221,15 +221,7 @@ def read_run(folder: Path | str) -> Run:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} does not hold a JSON object")
-    return content
+    return read_json(path) if path.is_file() else {}
 
 
 def as_number(value: Any) -> float | None:

@@ -21,7 +21,7 @@ from prudent.engine.process import choose_device
 from prudent.errors import FAILURES, Interrupted, PrudentError, in_one_line
 from prudent.runs.folder import check_free, check_writable, dataset_of, read_json, read_run, write_json
 from prudent.runs.status import is_finished
-from prudent.training.interrupts import goes_on, stop_requests
+from prudent.training.interrupts import advice_on_interrupt, stop_requests
 from prudent.training.resume import resume as resume_one
 from prudent.training.start import RESUMES, begin
 
@@ -46,7 +46,7 @@ def start(
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     with stop_requests():
         try:
-            with goes_on(f"nothing has trained yet, {folder} is not there: start anew"):
+            with advice_on_interrupt(f"nothing has trained yet, {folder} is not there: start anew"):
                 told = [begin(dataset, algorithm, one.members, options, aside / one.name, sources) for one in groups]
                 write_json(aside / INDEX, {"groups": [group.name for group in groups]})
                 if folder.exists():

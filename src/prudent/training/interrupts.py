@@ -7,7 +7,7 @@ from typing import Any
 
 
 @contextmanager
-def goes_on(advice: str) -> Iterator[None]:
+def advice_on_interrupt(advice: str) -> Iterator[None]:
     """A Ctrl-C that ends what is done in here at once, without anything more being saved, says ``advice``."""
     try:
         yield

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TextIO
 
-from prudent.runs.metrics import plain
+from prudent.runs.metrics import to_plain
 
 KEY_METRICS = (
     "train/critic_loss",
@@ -125,7 +125,7 @@ def _rich_bar(stream: TextIO, total: int, start: int):
 
 def _mean(value: Any) -> float | None:
     """Mean over members; None where nothing was measured, NaN where something was no number."""
-    figures = plain(value)
+    figures = to_plain(value)
     column = figures if isinstance(figures, (list, tuple)) else [figures]
     known = [figure for figure in column if figure is not None]
     return sum(known) / len(known) if known else None

@@ -17,8 +17,7 @@ from prudent.engine.loop import Observer
 from prudent.engine.members import settings_of
 from prudent.engine.options import Options
 from prudent.engine.population import Population
-from prudent.environments.make import one_line
-from prudent.errors import Interrupted, PrudentError
+from prudent.errors import Interrupted, PrudentError, in_one_line
 from prudent.evaluation import result, rollouts, video
 from prudent.runs import checkpoint
 from prudent.runs.folder import write_json
@@ -158,18 +157,18 @@ class Recorder(Observer):
         try:
             self.log.log(step, metrics, members)
         except OSError as error:
-            self.happened(Incident(step, "metrics wait", files.told(error)))
+            self.happened(Incident(step, "metrics wait", files.error_text(error)))
 
     def attempt(self, kind: str, do: Callable[[], T]) -> T | None:
         """What ``do`` returns, or None and an incident of this kind: for what training can do without."""
         try:
             return do()
         except OSError as error:
-            why = files.told(error)
+            why = files.error_text(error)
         except PrudentError as error:
             why = str(error)
         except Exception as error:  # noqa: BLE001 - environments raise anything
-            why = one_line(error)
+            why = in_one_line(error, with_kind=True)
         self.happened(Incident(self.population.state.step, kind, why))
         return None
 
@@ -252,7 +251,7 @@ class Recorder(Observer):
         except OSError as error:
             if must:
                 raise
-            self.happened(Incident(self.population.state.step, "save failed", files.told(error)))
+            self.happened(Incident(self.population.state.step, "save failed", files.error_text(error)))
         self.status("running")
 
     def _kept(self) -> set[int]:
@@ -283,7 +282,7 @@ class Recorder(Observer):
             write_status(self.folder, state, step, self.options.steps, message, self.incidents)
         except OSError as error:
             # Told once for each reason: it is tried again with every line of metrics.
-            if (told := files.told(error)) not in self.told:
+            if (told := files.error_text(error)) not in self.told:
                 self.told.add(told)
                 self.progress.say(f"{told}; training goes on")
 

@@ -15,7 +15,7 @@ from prudent.runs import checkpoint
 from prudent.runs.folder import check_writable, dataset_of, locked, members, read_run, registered, write_json
 from prudent.runs.machine import differences
 from prudent.runs.status import is_finished, write_status
-from prudent.training.interrupts import goes_on
+from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.start import RESUMES, _run, _with_bounds
 
 
@@ -55,9 +55,7 @@ def resume(
         files.clear_leftovers(folder)
         population, extra, start = None, {}, None
         if checkpoint.steps(folder):
-            population, extra, skipped = checkpoint.load(folder, str(chosen))
-            for reason in skipped:
-                print(f"skipped a checkpoint: {reason}")
+            population, extra = checkpoint.load(folder, str(chosen), print)
             start = population.state.step
             if start >= options.steps:
                 told = f"at step {start}, {options.steps} were asked for; --steps takes it further"
@@ -78,7 +76,7 @@ def resume(
         for difference in differences(folder, chosen):
             print(f"{difference}: the last digits may differ from an uninterrupted run")
         advice = advice or RESUMES.format(folder)
-        with goes_on(advice):
+        with advice_on_interrupt(advice):
             return _run(population, dataset, options, folder, advice, extra, -1 if start is None else start)
 
 

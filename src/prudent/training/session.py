@@ -60,7 +60,7 @@ def record(
     try:
         report.write_report(folder)
     except OSError as error:
-        told = f"its report is not ({files.told(error)}); once that is mended: prudent report {folder}"
+        told = f"its report is not ({files.error_text(error)}); once that is mended: prudent report {folder}"
         raise PrudentError(f"{folder} is finished and saved, {told}") from error
     return population
 
@@ -78,7 +78,9 @@ def _learned_or_stopped(learn: Callable[[Recorder], None], recorder: Recorder, a
             recorder.save(must=True)
             return f"{error}; its policy is saved; {advice}"
     except OSError as error:
-        raise PrudentError(f"the last steps are not saved: {files.told(error)}; mend that and {advice}") from error
+        raise PrudentError(
+            f"the last steps are not saved: {files.error_text(error)}; mend that and {advice}"
+        ) from error
     return ""
 
 

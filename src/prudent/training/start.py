@@ -23,8 +23,8 @@ from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits, spec_of
 from prudent.runs.folder import check_free, create, describe, locked, write_json
 from prudent.runs.machine import environment
-from prudent.runs.metrics import plain
-from prudent.training.interrupts import goes_on
+from prudent.runs.metrics import to_plain
+from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.recorder import Recorder
 from prudent.training.session import record
 
@@ -92,7 +92,7 @@ def _begun(
         problems = [str(finding) for finding in cautions(dataset)]
         settings = asdict(options) | {"sources": _findable(sources) if sources else None}
         write_json(folder / "config.json", describe(population, dataset, settings, problems))
-        with goes_on(RESUMES.format(folder)):
+        with advice_on_interrupt(RESUMES.format(folder)):
             write_json(folder / "environment.json", environment(device, dataset))
             write_json(folder / "dataset.json", histograms(dataset))
             yield population, dataset, [f"{dataset.name}: {told}" for told in (*dataset.notes, *problems)]
@@ -121,7 +121,7 @@ def _findable(sources: Mapping[str, Any]) -> dict[str, Any]:
 
     given = sources["source"]
     several = [given] if isinstance(given, str | Path) else given
-    found = {name: plain(v) for name, v in sources.items()} | {"source": [findable(one) for one in several]}
+    found = {name: to_plain(v) for name, v in sources.items()} | {"source": [findable(one) for one in several]}
     if sources.get("mapping") is not None:
         found["mapping"] = {key: v for key, v in to_json(read_map(sources["mapping"])).items() if v not in (None, [])}
     return found

@@ -54,7 +54,7 @@ def from_bc(asked: Plan, run: Path, data: Dataset) -> list[Candidate]:
     rows: list[tuple[int, list[float]]] = []
     for step, place in checkpoint.steps(run):
         try:
-            population, _, _ = checkpoint.load(place)
+            population, _ = checkpoint.load(place)
         except PrudentError:
             continue
         rows.append((step, [_likelihood(population, p, data) for p in range(population.size)]))
@@ -77,7 +77,7 @@ def from_bc(asked: Plan, run: Path, data: Dataset) -> list[Candidate]:
 def _likelihood(population: Population, member: int, data: Dataset) -> float:
     """Mean log-probability of the logged actions; NaN of a member that has diverged."""
     try:
-        log_prob = policies.log_probs(policies.of(population, member), data)
+        log_prob = policies.log_probs(policies.as_policy(population, member), data)
     except ConfigError:  # it gives no probabilities
         return math.nan
     assert log_prob is not None

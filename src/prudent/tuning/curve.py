@@ -77,7 +77,7 @@ def read(run: Path, dataset: Dataset, seed: int) -> Curves:
     steps, q, last = [], [], None
     for step, folder in checkpoint.steps(run):
         try:
-            population, _, _ = checkpoint.load(folder)
+            population, _ = checkpoint.load(folder)
         except PrudentError:
             continue
         observation = np.broadcast_to(dataset.observation[rows], (population.size, *dataset.observation[rows].shape))

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from prudent import algorithms, ope
-from prudent.config import check_names, check_positive, from_json, member_fields, to_json
+from prudent.config import check_names, check_whole, from_json, member_fields, to_json
 from prudent.data import Dataset
 from prudent.engine.members import Member, grid, split_settings
 from prudent.engine.options import Options
@@ -41,13 +41,8 @@ class Settings:
     tf32: bool = True  # let CUDA round the factors of float32 products to 10 bits (TF32), several times as fast
 
     def __post_init__(self):
-        for name in ("steps", "splits", "checkpoints", "rank_steps", "final_steps", "eval_episodes"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ConfigError(f"{name} must be a whole number, got {value!r}")
-            check_positive(self, name)
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ConfigError(f"seed must be a whole number, 0 or more, got {self.seed!r}")
+        check_whole(self, 1, "steps", "splits", "checkpoints", "rank_steps", "final_steps", "eval_episodes")
+        check_whole(self, 0, "seed")
         if isinstance(self.resamples, bool) or not isinstance(self.resamples, int) or self.resamples < 2:
             raise ConfigError(
                 f"resamples must be 2 or more, got {self.resamples!r}: the verdict rests on its intervals"

@@ -14,12 +14,13 @@ from prudent.engine.population import Population
 from prudent.environments.make import check_fits
 from prudent.errors import ConfigError, Interrupted, PrudentError
 from prudent.evaluation.rollouts import evaluate_both
+from prudent.files import folder_name
 from prudent.report import tune_report
 from prudent.runs import checkpoint
 from prudent.runs.folder import check_free, create, locked, read_json, write_json
 from prudent.runs.status import incidents, is_finished
 from prudent.training import start
-from prudent.training.interrupts import goes_on
+from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.resume import resume
 from prudent.tuning import picture, plan, verdict
 from prudent.tuning.candidates import diverged, from_bc, from_grid
@@ -67,10 +68,10 @@ def tune(
     divisions = [divide(dataset, asked.settings.seed, k, least) for k in range(asked.settings.splits)]
     if asked.settings.env is not None:
         check_fits(asked.settings.env, dataset.spec)
-    folder = Path(out) if out is not None else Path("tuned") / _folder_name(f"{dataset.name}-{asked.algorithm}")
+    folder = Path(out) if out is not None else Path("tuned") / folder_name(f"{dataset.name}-{asked.algorithm}")
     described = asked.to_json(dataset)
     _check_folder(folder, described)
-    with goes_on(f"the same command goes on with {folder}"), locked(create(folder)):
+    with advice_on_interrupt(f"the same command goes on with {folder}"), locked(create(folder)):
         write_json(folder / "plan.json", described)
         places = [folder if k == 0 else folder / f"split_{k + 1}" for k in range(len(divisions))]
         splits = [_split(asked, parts, place) for parts, place in zip(divisions, places, strict=True)]
@@ -80,10 +81,6 @@ def tune(
         write_json(folder / FILE, result.to_json())
         tune_report(folder, result.to_json(), picture.draw(result, folder / "tune.png"))
     return result
-
-
-def _folder_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_+." else "-" for c in text)[:100]
 
 
 def _check_folder(folder: Path, described: dict[str, Any]) -> None:

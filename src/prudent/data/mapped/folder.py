@@ -26,7 +26,7 @@ from prudent.data.mapped.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, 
 from prudent.data.readers.stream import Block
 from prudent.data.writers.d4rl import check_target
 from prudent.errors import DataError
-from prudent.files import human
+from prudent.files import human_bytes
 from prudent.types import Spec
 
 _FIGURE_DTYPES = {"episode_bounds": "<i8", "episode_returns": "<f8", "followed": "|b1"}
@@ -84,7 +84,7 @@ class Writer:
         needed = self.rows * sum(dtype.itemsize * math.prod(shape) for dtype, shape in described.values())
         free = shutil.disk_usage(self.aside).free
         if needed > free:
-            raise DataError(f"{self.folder}: it takes {human(needed)} and the disk has {human(free)} free")
+            raise DataError(f"{self.folder}: it takes {human_bytes(needed)} and the disk has {human_bytes(free)} free")
         self._described = described
         for key, (dtype, shape) in described.items():
             if not KEY.fullmatch(key) or not NUMBER.fullmatch(dtype.str):
@@ -142,7 +142,7 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"{folder} cannot be written: {files.told(error)}") from error
+        raise DataError(f"{folder} cannot be written: {files.error_text(error)}") from error
 
 
 def _write_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> None:

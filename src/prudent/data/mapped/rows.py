@@ -105,7 +105,7 @@ class RowFile:
                 try:
                     count = os.preadv(self.descriptor, [piece], offset)
                 except OSError as error:
-                    raise DataError(f"{self.path} cannot be read: {files.told(error)}") from error
+                    raise DataError(f"{self.path} cannot be read: {files.error_text(error)}") from error
                 if count == 0:
                     raise self._cut_short()
                 piece, offset = piece[count:], offset + count

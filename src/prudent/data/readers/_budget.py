@@ -3,7 +3,7 @@
 import os
 
 from prudent.errors import DataError
-from prudent.files import human
+from prudent.files import human_bytes
 
 DEFAULT_BYTES = 4 << 30
 """Declared bytes that one file may ask for, unless ``PRUDENT_MAX_BYTES`` says otherwise."""
@@ -35,13 +35,15 @@ class Budget:
             DataError: the array cannot be in the file, or the file asks for more than the limit in total.
         """
         if declared > FLOOR_BYTES and declared > MAX_RATIO * stored:
-            raise DataError(f"{name}: {key} declares {human(declared)} but the file stores only {human(stored)} of it")
+            raise DataError(
+                f"{name}: {key} declares {human_bytes(declared)} but the file stores only {human_bytes(stored)} of it"
+            )
         self.spent += max(declared, taken)
         self.stored += stored
         if self.spent > self.limit:
             raise DataError(
-                f"{name}: {key} brings the file to {human(self.spent)} in memory, above the limit of "
-                f"{human(self.limit)}; set PRUDENT_MAX_BYTES to allow more"
+                f"{name}: {key} brings the file to {human_bytes(self.spent)} in memory, above the limit of "
+                f"{human_bytes(self.limit)}; set PRUDENT_MAX_BYTES to allow more"
             )
 
     def settle(self, name: str) -> None:
@@ -60,7 +62,8 @@ class Budget:
         """
         if not self.asked and declared > SUSPICIOUS_BYTES and declared > SUSPICIOUS_RATIO * stored:
             raise DataError(
-                f"{name}: the file's {human(stored)} declare {human(declared)}, out of all proportion for a log; "
+                f"{name}: the file's {human_bytes(stored)} declare {human_bytes(declared)}, "
+                "out of all proportion for a log; "
                 "if it is sound all the same, set PRUDENT_MAX_BYTES to what it may take"
             )
 
