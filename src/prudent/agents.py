@@ -122,7 +122,7 @@ class Agent:
             raise ConfigError("device is a setting of the agent: give it to the constructor")
         chosen = Options(steps=steps, device=self.device, **options)
         if out is not None:
-            self.population = start.train(dataset, self.algorithm, self._members(), chosen, out)
+            self.population = start.train(start.Request(dataset, self.algorithm, self._members(), chosen, Path(out)))
             return self
         if others := options.keys() - {"threads", "tf32"}:
             raise ConfigError(f"{', '.join(sorted(others))}: only with out, the folder to write to")

@@ -14,6 +14,7 @@ from prudent import bench
 from prudent.bench import cells
 from prudent.engine import guard
 from prudent.errors import ConfigError, DataError, Interrupted
+from prudent.evaluation import video
 from prudent.runs.folder import read_json
 from prudent.training import recorder, start
 
@@ -185,7 +186,7 @@ def test_a_diverged_cell_is_told_and_tried_again(toy, trained, monkeypatch):
         return check(self, {name: [float("nan")] * 2 for name in means} if self.options.video else means)
 
     monkeypatch.setattr(guard.Guard, "check", diverge)
-    monkeypatch.setattr(recorder.video, "why_not", lambda _env: "not in a test")
+    monkeypatch.setattr(video, "why_not", lambda _env: "not in a test")
     broken = [replace(c, options=replace(c.options, video=c.algorithm == "bc")) for c in suite.cells]
     suite = replace(suite, cells=tuple(broken))
     assert run(suite) == ["log/bc"]

@@ -39,10 +39,8 @@ def asked(monkeypatch):
     """What the command line asks of :func:`prudent.training.start.train`, which does not run."""
     found = types.SimpleNamespace()
 
-    def record(dataset, algorithm, members, options, out, sources):
-        vars(found).update(
-            dataset=dataset, algorithm=algorithm, members=members, options=options, out=out, sources=sources
-        )
+    def record(request):
+        vars(found).update(vars(request))
 
     monkeypatch.setattr(start, "train", record)
     return found
@@ -165,7 +163,7 @@ def test_lists_make_one_population(log, asked, tmp_path):
         f"alpha={a},actor_lr={lr},seed={s}" for a in (1, 5) for lr in ("0.0001", "0.0003") for s in (3, 1)
     ]
     assert {(m.config.hidden, m.config.batch_size) for m in asked.members} == {((64, 64), 32)}
-    assert asked.out == tmp_path / "r"
+    assert asked.folder == tmp_path / "r"
 
 
 def test_a_preset_is_the_base_of_what_is_typed(log, asked):
@@ -195,10 +193,10 @@ def test_data_flags(tmp_path, asked):
 def test_without_out_runs_are_numbered(log, asked, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert prudent("train", log, "--algo", "bc") == 0
-    assert str(asked.out) == "runs/log.npz-bc"
-    asked.out.mkdir(parents=True)
+    assert str(asked.folder) == "runs/log.npz-bc"
+    asked.folder.mkdir(parents=True)
     assert prudent("train", log, "--algo", "bc") == 0
-    assert str(asked.out) == "runs/log.npz-bc-2"
+    assert str(asked.folder) == "runs/log.npz-bc-2"
 
 
 def test_problems_of_the_data_are_said_before_training_and_in_the_report(tmp_path, capsys):

@@ -5,8 +5,8 @@ import pytest
 from helpers.runs import prudent, write_log
 from prudent.cli import demo
 from prudent.data import load_dataset
+from prudent.evaluation import video
 from prudent.runs.folder import read_json, read_run
-from prudent.training import recorder
 
 pytest_plugins = ["helpers.run_fixtures"]
 
@@ -16,7 +16,7 @@ def short(tmp_path, monkeypatch):
     """The demo on a tiny log, without pictures."""
     log = write_log(tmp_path / "log.npz")
     monkeypatch.setattr(demo, "load_dataset", lambda _name: load_dataset(log))
-    monkeypatch.setattr(recorder.video, "why_not", lambda _env: "not in a test")
+    monkeypatch.setattr(video, "why_not", lambda _env: "not in a test")
     monkeypatch.chdir(tmp_path)
 
 

@@ -57,7 +57,7 @@ def same(one, other):
 
 def run(dataset, out, steps=60, keep=3, rollbacks=0, **varied):
     options = Options(steps=steps, log_every=10, checkpoint_every=10, keep=keep, rollbacks=rollbacks, threads=1)
-    return start.train(dataset, "cql", members(**varied), options, out)
+    return start.train(start.Request(dataset, "cql", members(**varied), options, out))
 
 
 # --- who has diverged -------------------------------------------------------------------------------------------------

@@ -28,17 +28,18 @@ def trained(monkeypatch):
     """Names of the run folders that train and resume are called for."""
     called = []
 
-    def told(module, name, place):
+    def watch(module, name):
         function = getattr(module, name)
 
-        def call(*arguments, **options):
-            called.append((name, Path(arguments[place]).name))
-            return function(*arguments, **options)
+        def call(first, *arguments):
+            folder = first.folder if isinstance(first, start.Request) else Path(first)
+            called.append((name, folder.name))
+            return function(first, *arguments)
 
         replace_everywhere(monkeypatch, module, name, call)
 
-    told(start, "train", 4)
-    told(resume, "resume", 0)
+    watch(start, "train")
+    watch(resume, "resume")
     return called
 
 

@@ -297,7 +297,7 @@ def test_a_run_that_still_trains_is_refused(run, tmp_path, capsys):
 
 
 def test_cloning_has_nothing_to_learn_online(tmp_path):
-    with pytest.raises(ConfigError, match="bc learns nothing from rewards"):
+    with pytest.raises(ConfigError, match="bc does not learn from rewards"):
         finetune.finetune(trained(tmp_path, "bc"), Settings(steps=10), tmp_path / "on")
     assert not (tmp_path / "on").exists()
 

@@ -12,7 +12,7 @@ from prudent.engine.members import grid
 from prudent.engine.options import Options
 from prudent.engine.population import new_population
 from prudent.errors import ConfigError, PrudentError
-from prudent.runs import folder
+from prudent.runs import begin, folder
 from prudent.training import start
 from prudent.training.resume import resume
 
@@ -87,7 +87,7 @@ def test_members_come_back_from_config_json(tmp_path, algorithm):
     members = grid(config, {"discount": [0.9, 0.95]}, [3, 4])
     dataset = load_dataset(write_log(tmp_path / "log.npz", **task_of(algorithm)[1]))
     population = new_population(dataset, algorithm, members, "cpu")
-    described = folder.describe(population, dataset, {"env": None})
+    described = begin.describe(population, dataset, {"env": None})
     assert folder.members(json.loads(json.dumps(described, allow_nan=False))) == members
 
 
@@ -161,9 +161,9 @@ def test_one_process_at_a_time(tmp_path):
 def test_settings_read_back_are_those_written(log, tmp_path, quick_report):  # noqa: ARG001
     options = Options(steps=2, log_every=1, checkpoint_every=1, keep=7, threads=1)
     config = algorithms.get("bc").Config(**TINY["bc"])
-    start.train(
-        load_dataset(log), "bc", grid(config, {}, [0]), options, tmp_path / "run", {"source": log, "horizon": 50}
-    )
+    sources = {"source": log, "horizon": 50}
+    members = grid(config, {}, [0])
+    start.train(start.Request(load_dataset(log), "bc", members, options, tmp_path / "run", sources))
     stored = folder.read_run(tmp_path / "run")["train"]
     assert stored.pop("sources") == {"source": [str(log)], "horizon": 50}
     assert Options(**stored) == options

@@ -12,7 +12,7 @@ from prudent import algorithms
 from prudent.engine import members as grids
 from prudent.errors import ConfigError
 from prudent.runs import checkpoint
-from prudent.training import groups, start
+from prudent.training import groups, session
 from prudent.training.recorder import Recorder
 
 pytest_plugins = ["helpers.run_fixtures"]
@@ -148,7 +148,7 @@ def test_what_was_stopped_goes_on_whichever_group_was_under_way(begin, monkeypat
 
 @pytest.mark.usefixtures("quick_report")
 def test_a_group_that_fails_leaves_the_others_to_train(begin, monkeypatch, capsys):
-    original = groups.resume_one
+    original = groups.resume_run
 
     def failing(folder, *words, **named):
         if folder.name == NAMES[0]:
@@ -158,7 +158,7 @@ def test_a_group_that_fails_leaves_the_others_to_train(begin, monkeypatch, capsy
     for error in (ConfigError("it has diverged"), RuntimeError("out of\nmemory"), MemoryError()):
         told = " ".join(str(error).split()) or "MemoryError"
         with monkeypatch.context() as patch:
-            patch.setattr(groups, "resume_one", failing)
+            patch.setattr(groups, "resume_run", failing)
             code, out = begin(out=type(error).__name__)
         assert code != 0, told
         errors = capsys.readouterr().err.splitlines()
@@ -175,7 +175,7 @@ def test_the_time_limit_is_for_all_groups(begin, monkeypatch, capsys):
     clock = iter(range(0, 6000, 60))
     monkeypatch.setattr(groups.time, "monotonic", lambda: float(next(clock)))
     given = []
-    monkeypatch.setattr(groups, "resume_one", lambda *_, max_minutes, **__: given.append(max_minutes))
+    monkeypatch.setattr(groups, "resume_run", lambda *_, max_minutes, **__: given.append(max_minutes))
     code, out = begin("--max-minutes", 1.5)
     assert (code, given) == (130, [0.5])
     said = f"stopped before this group after the minutes of max_minutes; go on with: prudent train --resume {out}"
@@ -187,10 +187,10 @@ def test_the_time_limit_is_for_all_groups(begin, monkeypatch, capsys):
 def test_the_folder_is_there_with_all_of_its_groups_or_not_at_all(begin, monkeypatch, tmp_path, capsys):
     begun = groups.begin
 
-    def failing(*words):
-        if words[4].name == NAMES[1]:
+    def failing(request):
+        if request.folder.name == NAMES[1]:
             raise error
-        return begun(*words)
+        return begun(request)
 
     before = tree(tmp_path)
     for error, code in ((ConfigError("no"), 2), (KeyboardInterrupt(), 130)):
@@ -235,7 +235,7 @@ def test_the_folder_is_refused_where_one_run_is_wanted(begin, capsys):
 @pytest.mark.parametrize("when", ["begin", "support"])
 def test_a_signal_that_no_training_is_there_to_heed_stops_before_the_next_group(begin, monkeypatch, capsys, when):
     """While folders are made, and behind a group's last step."""
-    signalled, module = [], {"begin": groups, "support": start.support}[when]
+    signalled, module = [], {"begin": groups, "support": session.support}[when]
     name = {"begin": "begin", "support": "write"}[when]
     real = getattr(module, name)
 

@@ -9,6 +9,7 @@ import torch
 from helpers.toys import FIGURES, Constants
 from prudent.engine.options import Options
 from prudent.training import recorder
+from prudent.training.best_evaluation import BestEvaluation
 
 TOY = "prudent/Toy-v0"
 GRID = ["alpha=1,seed=0", "alpha=1,seed=1", "alpha=5,seed=0", "alpha=5,seed=1"]
@@ -54,7 +55,7 @@ def test_the_best_step_is_that_of_the_best_setting(monkeypatch, tmp_path):
         (True, {"step": 30, "return": 10.5, "setting": "alpha=1"}),
         (False, {"step": 30, "return": 10.5, "setting": "alpha=1"}),
     ]
-    assert one.best == (10.5, 30, 0)
+    assert one.best.tensor().tolist() == [10.5, 30, 0]
 
 
 def test_a_diverged_member_does_not_stop_the_best_from_moving(monkeypatch, tmp_path):
@@ -72,11 +73,11 @@ def test_a_diverged_member_does_not_stop_the_best_from_moving(monkeypatch, tmp_p
 def test_the_best_of_a_single_setting_and_after_resuming(monkeypatch, tmp_path):
     found, one = record(monkeypatch, tmp_path, ["seed=0", "seed=1"], [[1, 3]])
     assert found == [(True, {"step": 10, "return": 2.0, "setting": "all seeds"})]
-    one.best = None
+    one.best = BestEvaluation(["seed=0", "seed=1"])
     one.restore({"best": torch.tensor([7.0, 40.0, 0.0])})
-    assert one.best_so_far() == {"step": 40, "return": 7.0, "setting": "all seeds"}
+    assert one.best.to_json() == {"step": 40, "return": 7.0, "setting": "all seeds"}
     one.restore({"best": torch.tensor([8.0, 50.0])})  # a checkpoint from before settings
-    assert one.best == (8.0, 50, 0)
+    assert one.best.tensor().tolist() == [8.0, 50, 0]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from prudent.engine.options import Options
 from prudent.engine.population import Population
 from prudent.engine.process import choose_device
 from prudent.errors import ConfigError, DataError, PrudentError
+from prudent.evaluation import video
 from prudent.runs import checkpoint, folder
 from prudent.runs.folder import locked, read_json, write_json
 from prudent.runs.metrics import METRIC_NAMES, JsonlLogger, read_metrics
@@ -48,7 +49,9 @@ def members(algorithm="cql", seeds=(0, 1), varied=None, **settings):
 def start(log, out, steps, algorithm="cql", **options):
     sources = {"source": str(log)}
     chosen = Options(steps=steps, **{**EVERY, **options})
-    return train.train(load_dataset(**sources), algorithm, members(algorithm), chosen, out, sources)
+    return train.train(
+        train.Request(load_dataset(**sources), algorithm, members(algorithm), chosen, Path(out), sources)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -433,7 +436,7 @@ def test_every_metric_is_documented(tmp_path, algorithm):
     env, columns = task_of(algorithm)
     options = Options(steps=2, env=env, eval_episodes=1, log_every=1, threads=1)
     data = load_dataset(write_log(tmp_path / "log.npz", **columns))
-    train.train(data, algorithm, members(algorithm, **settings), options, tmp_path / "run")
+    train.train(train.Request(data, algorithm, members(algorithm, **settings), options, tmp_path / "run"))
     names = {key for row in read_metrics(tmp_path / "run" / "metrics.jsonl") for key in row if "/" in key}
     assert {name.replace("init/", "train/") for name in names} <= set(METRIC_NAMES)
     loss = "train/critic_loss" if algorithms.get(algorithm).POLICY == "greedy" else "train/actor_loss"
@@ -469,13 +472,15 @@ def test_a_failure_is_told_and_never_hidden_by_another(log, tmp_path, monkeypatc
 def test_a_diverged_member_is_named_and_a_run_of_only_such_stops(log, tmp_path, capsys):
     sources, options = {"source": str(log)}, Options(steps=40, log_every=10, threads=1)
     some = members(varied={"critic_lr": [1e-3, 1e30]}, seeds=[0])
-    train.train(load_dataset(**sources), "cql", some, options, tmp_path / "some", sources)
+    train.train(train.Request(load_dataset(**sources), "cql", some, options, tmp_path / "some", sources))
     out = capsys.readouterr().out
     assert out.count("stopped at step") == 1
     assert "critic_lr=1e+30,seed=0: stopped at step 0: its weights are no numbers" in out
     assert "nan" not in out.split("stopped at step")[1].partition("\n")[2], "the mean is of the members that train"
     with pytest.raises(PrudentError, match="every member has diverged by step"):
-        train.train(load_dataset(**sources), "cql", members(critic_lr=1e30), options, tmp_path / "all", sources)
+        train.train(
+            train.Request(load_dataset(**sources), "cql", members(critic_lr=1e30), options, tmp_path / "all", sources)
+        )
     assert read_json(tmp_path / "all" / "status.json")["state"] == "failed"
 
 
@@ -513,7 +518,7 @@ def test_a_run_finds_its_data_from_another_folder(log, tmp_path, monkeypatch):
 
 def test_data_from_memory_have_to_be_handed_over_again(log, tmp_path):
     dataset = load_dataset(log)
-    train.train(dataset, "bc", members("bc"), Options(steps=5, threads=1), tmp_path / "run")
+    train.train(train.Request(dataset, "bc", members("bc"), Options(steps=5, threads=1), tmp_path / "run"))
     with pytest.raises(ConfigError, match="lived in memory"):
         resume(tmp_path / "run", steps=10)
     assert resume(tmp_path / "run", steps=10, dataset=dataset).state.step == 10
@@ -553,13 +558,13 @@ def test_another_machine_is_mentioned(log, tmp_path, capsys):
 
 
 def test_no_picture_is_one_line_and_no_failure(log, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(recorder.video, "why_not", lambda _env: "this machine has no eyes")
+    monkeypatch.setattr(video, "why_not", lambda _env: "this machine has no eyes")
     options = {"env": "Pendulum-v1", "eval_every": 5, "eval_episodes": 1, "video": True}
     start(log, tmp_path / "blind", 10, "bc", **options)
     assert capsys.readouterr().out.count("no picture: this machine has no eyes") == 1
-    monkeypatch.setattr(recorder.video, "why_not", lambda _env: None)
+    monkeypatch.setattr(video, "why_not", lambda _env: None)
     tried = []
-    monkeypatch.setattr(recorder.video, "record", lambda *words: tried.append(words))
+    monkeypatch.setattr(video, "record", lambda *words: tried.append(words))
     start(log, tmp_path / "broken", 10, "bc", **options)
     assert len(tried) == 1
     for name in ("blind", "broken"):
@@ -628,7 +633,7 @@ def test_options_are_checked(bad):
 def test_paths_are_accepted_as_strings(log, tmp_path):
     out = str(tmp_path / "run")
     dataset = load_dataset(log)
-    train.train(dataset, "bc", members("bc"), Options(steps=2, threads=1), out, {"source": [Path(log)]})
+    train.train(train.Request(dataset, "bc", members("bc"), Options(steps=2, threads=1), out, {"source": [Path(log)]}))
     assert read_json(Path(out) / "config.json")["train"]["sources"] == {"source": [str(log)]}
     assert resume(out, steps=4).state.step == 4
 
@@ -643,7 +648,7 @@ def test_a_run_on_a_table_resumes_from_any_folder(tmp_path, monkeypatch):
     for kind, mapping in kinds.items():
         monkeypatch.chdir(tmp_path)
         sources, options = {"source": "log.csv", "mapping": mapping}, Options(steps=2, threads=1)
-        train.train(load_dataset(**sources), "bc", members("bc"), options, tmp_path / kind, sources)
+        train.train(train.Request(load_dataset(**sources), "bc", members("bc"), options, tmp_path / kind, sources))
         assert read_json(tmp_path / kind / "config.json")["train"]["sources"]["mapping"] == said
         monkeypatch.chdir(tmp_path / "elsewhere")
         assert resume(tmp_path / kind, steps=4).state.step == 4, f"mapping given as {kind}"

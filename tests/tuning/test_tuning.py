@@ -242,9 +242,10 @@ def test_bc_that_diverged_is_an_error(log, tmp_path, patched, monkeypatch):  # n
 def test_one_seed_of_bc_may_diverge_and_one_checkpoint_be_damaged(log, tmp_path, patched, monkeypatch):  # noqa: ARG001
     train = run.start.train
 
-    def broken(data, algorithm, members, options, folder):
-        train(data, algorithm, members, options, folder)
-        if algorithm == "discrete_bc":
+    def broken(request):
+        train(request)
+        if request.algorithm == "discrete_bc":
+            folder = request.folder
             population = checkpoint.load(folder)[0]
             for t in population.state.networks["actor"].values():
                 t[0].fill_(np.nan)

@@ -149,7 +149,7 @@ def complete(cell: Cell, out: Path, datasets: Datasets) -> Standing:
     try:
         dataset = datasets.get(cell.data)
         if before.state == MISSING:
-            start.train(dataset, cell.algorithm, cell.members, options, folder, cell.data.sources)
+            start.train(start.Request(dataset, cell.algorithm, cell.members, options, folder, cell.data.sources))
         else:
             resume(folder, options.steps, dataset, options.device, options.threads, options.env)
     except Interrupted:

@@ -45,7 +45,9 @@ def demo(out: Path, steps: int | None = None) -> None:
     for name, config in (("bc", BC), ("cql", CQL)):
         title = algorithms.get(name).TITLE
         print(f"\n{title}, {len(SEEDS)} seeds as one population")
-        start.train(dataset, name, members.grid(config, {}, SEEDS), options, out / name, {"source": DATA})
+        start.train(
+            start.Request(dataset, name, members.grid(config, {}, SEEDS), options, out / name, {"source": DATA})
+        )
         overall = read_json(out / name / "evaluation.json")["overall"]
         rows.append([title, *(cell(key, overall[key]) for key in SHOWN)])
     path = report.write_report(out / "cql", {"BC": out / "bc"})

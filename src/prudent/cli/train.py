@@ -121,7 +121,7 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
         groups.start(dataset, name, found, options, out, sources)
         _finished(out / group.name for group in found)
     else:
-        start.train(dataset, name, found[0].members, options, out, sources)
+        start.train(start.Request(dataset, name, found[0].members, options, out, sources))
         _finished([out])
 
 

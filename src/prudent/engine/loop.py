@@ -19,7 +19,7 @@ class Observer:
     def __init__(self) -> None:
         self.totals = Totals()
 
-    def say(self, told: str) -> None:
+    def say(self, message: str) -> None:
         """Something for people: what lies where and takes how much memory, and how steps are taken."""
 
     def began(self, metrics: Metrics) -> None:

@@ -1,6 +1,6 @@
-"""A finished run goes on in its environment: batches half from its dataset, half from what its members see now.
+"""A finished run goes on in its environment. Half of each batch comes from its dataset, half from new transitions.
 
-The protocol of Cal-QL (Nakamoto et al. 2023, arXiv 2303.05479), for every algorithm that learns from rewards.
+This is the protocol of Cal-QL (Nakamoto et al. 2023, arXiv 2303.05479), for every algorithm that learns from rewards.
 """
 
 from collections.abc import Mapping
@@ -11,9 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prudent.coverage import support
 from prudent.data import Dataset
-from prudent.data.summary import histograms
 from prudent.engine.batches import Source
 from prudent.engine.loop import memory_line
 from prudent.engine.options import Options
@@ -26,11 +24,11 @@ from prudent.online.explorers import Explorer
 from prudent.online.interaction import Interaction
 from prudent.online.replay_buffer import ReplayBuffer
 from prudent.runs import checkpoint
-from prudent.runs.folder import check_free, create, dataset_of, describe, environment_of, locked, read_run, write_json
-from prudent.runs.machine import environment
+from prudent.runs.begin import begin_run
+from prudent.runs.folder import check_free, create, dataset_of, environment_of, locked, read_run
 from prudent.runs.status import check_ended
 from prudent.training.recorder import Recorder
-from prudent.training.session import record
+from prudent.training.session import session
 from prudent.types import Batch, Totals
 
 SPREAD = 0.1
@@ -124,25 +122,32 @@ def _merge(old: Tensor | None, new: Tensor | None, kept: int, ready_P: Tensor) -
 
 
 def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Dataset | None = None) -> Population:
-    """Go on with all members of the run in ``run`` and leave a complete run folder of its own at ``out``.
+    """Go on with all members of ``run`` in their environment, and leave a complete run folder at ``out``.
 
-    Without ``dataset`` the run's is found again where it was. The step counts gradient steps on from the run's; the
-    first evaluation is of the policies as they came. A run that a signal stops has saved its policy.
+    Steps are counted on from those of the run. The first evaluation is of the policies as they came. If a signal stops
+    the run, its policy is saved.
+
+    Args:
+        run: a finished run folder.
+        settings: how to go on.
+        out: the run folder to create.
+        dataset: what the run was trained on; None loads it again from where it was.
 
     Raises:
-        ConfigError: the folder is taken, the algorithm learns nothing from rewards, or environment, data and run do
-            not fit each other, or the run has not ended.
+        ConfigError: the folder is taken, the algorithm does not learn from rewards, environment, data and run do not
+            fit each other, or the run has not ended.
         PrudentError: ``run`` is no run folder.
         Interrupted: a signal stopped it, after saving.
     """
     run, folder = Path(run), Path(out)
-    check_free(folder, f"choose another folder; {folder} is not overwritten")
+    taken = f"choose another folder; {folder} is not overwritten"
+    check_free(folder, taken)
     stored = read_run(run)
     check_ended(run)
     population, _ = checkpoint.load(run, str(prepare_process(settings.options(0, ""))), print)
     if population.algorithm.q_value is None:
         name = population.algorithm_name
-        raise ConfigError(f"finetune: {name} learns nothing from rewards, so it would stay as it is: fine-tune another")
+        raise ConfigError(f"finetune: {name} does not learn from rewards, so it would not change: fine-tune another")
     env = settings.env or environment_of(run)
     check_fits(env, population.spec, "the policy")
     data = dataset_of(run, stored, dataset)
@@ -150,38 +155,33 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
         raise ConfigError(f"finetune: {data.name} has steps of different length (dt), those online have one")
     options = settings.options(population.state.step, env)
     with locked(create(folder)):
-        check_free(folder, f"choose another folder; {folder} is not overwritten")
-        began = {"run": str(run.resolve()), "step": population.state.step}
-        kept = {"sources": stored["train"].get("sources")}
-        described = describe(population, data, asdict(options) | kept)
-        write_json(folder / "config.json", {**described, "finetuned_from": began, "online": _online(settings)})
-        write_json(folder / "environment.json", environment(population.device, data))
-        write_json(folder / "dataset.json", histograms(data))
-
-        def learn(recorder: Recorder) -> None:
+        check_free(folder, taken)
+        sources = {"sources": stored["train"].get("sources")}
+        origin = {"run": str(run.resolve()), "step": population.state.step}
+        online = _online_settings(settings)
+        begin_run(folder, population, data, asdict(options) | sources, finetuned_from=origin, online=online)
+        with session(population, data, options, folder, f"start anew with: prudent finetune {run}") as recorder:
             _learn(population, data, settings, env, recorder)
-
-        advice = f"start anew with: prudent finetune {run}"
-        return record(population, data, options, folder, learn, advice)
+        return population
 
 
-def _online(settings: Settings) -> Mapping[str, Any]:
+def _online_settings(settings: Settings) -> Mapping[str, Any]:
     """The settings that the recorder's options do not have."""
     shared = {f.name for f in fields(Options)} - {"steps"}
     return {name: value for name, value in asdict(settings).items() if name not in shared}
 
 
 def _learn(population: Population, dataset: Dataset, settings: Settings, env: str, recorder: Recorder) -> None:
-    """The online loop: a step of every member in its environment, then the gradient steps."""
+    """The online loop: each member makes a step in its environment, then the gradient steps follow."""
     offline, _ = population.prepare(dataset)
     recorder.say(memory_line(population, offline))
     buffer = ReplayBuffer(population, settings.steps)
     mixture = Mixture(offline, buffer, settings.mix)
     seeds = [member.seed for member in population.members]
-    explores = population.algorithm.POLICY in ("deterministic", "greedy")
-    spread = settings.noise if settings.noise is not None else SPREAD if explores else 0.0
+    needs_noise = population.algorithm.POLICY in ("deterministic", "greedy")
+    spread = settings.noise if settings.noise is not None else SPREAD if needs_noise else 0.0
     explorer = Explorer(population, seeds, spread)
-    # The policies as they came: where the curve begins, and what is left if learning online harms them.
+    # The policies as they came: the curve begins here, and this checkpoint is left if learning online harms them.
     recorder.evaluate(population.state.step, env)
     recorder.save()
     recorder.began({})
@@ -193,4 +193,3 @@ def _learn(population: Population, dataset: Dataset, settings: Settings, env: st
                 for _ in range(settings.updates_per_step):
                     metrics = population.step(mixture)
                     recorder.stepped(population.state.step, Totals.of(metrics))
-    recorder.attempt("support failed", lambda: support.write(recorder.folder, population, dataset))

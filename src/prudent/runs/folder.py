@@ -2,16 +2,15 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from prudent import algorithms, files
-from prudent.config import from_json, to_json
+from prudent.config import from_json
 from prudent.data import Dataset, load_dataset
 from prudent.engine.members import Member
-from prudent.engine.population import Population
 from prudent.errors import ConfigError, DataError, PrudentError
 
 
@@ -151,34 +150,6 @@ def environment_of(path: Path) -> str:
     if env is None:
         raise PrudentError(f"{folder} was trained without an environment: name one with --env")
     return registered(env)
-
-
-def describe(
-    population: Population, dataset: Dataset, settings: Mapping[str, Any], problems: Sequence[str] = ()
-) -> dict[str, Any]:
-    """``config.json``: the algorithm, every setting, the members, the dataset and its ``problems``, how training was
-    asked for."""
-    configs = [to_json(m.config) for m in population.members]
-    shared = {key: value for key, value in configs[0].items() if all(c[key] == value for c in configs)}
-    return {
-        "algorithm": population.algorithm_name,
-        "config": {key: shared.get(key, [c[key] for c in configs]) for key in configs[0]},
-        "members": [
-            {"name": m.name, "seed": m.seed, **{k: c[k] for k in c if k not in shared}}
-            for m, c in zip(population.members, configs, strict=True)
-        ],
-        "train": dict(settings),
-        "env": settings.get("env"),
-        "dataset": {
-            "name": dataset.name,
-            "transitions": len(dataset),
-            "episodes": dataset.n_episodes,
-            "mean_return": float(dataset.episode_returns.mean()),
-            "fingerprint": dataset.fingerprint,
-            "notes": list(dataset.notes),
-            "problems": list(problems),
-        },
-    }
 
 
 def check_writable(folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Members that cannot train together: a folder with a run for each group of them, trained one after the other.
+"""Members that cannot train together: a folder with one run for each group, trained one after the other.
 
-Every run in it is one like any other; ``groups.json`` has their names in order. All are created before the first
-trains, so that what was stopped goes on, whichever was under way.
+Each run is like any other; ``groups.json`` lists their names in order. All of them are created before the first one
+trains, so that a stopped training can go on, whichever group it was in.
 """
 
 import os
@@ -22,8 +22,8 @@ from prudent.errors import FAILURES, Interrupted, PrudentError, in_one_line
 from prudent.runs.folder import check_free, check_writable, dataset_of, read_json, read_run, write_json
 from prudent.runs.status import is_finished
 from prudent.training.interrupts import advice_on_interrupt, stop_requests
-from prudent.training.resume import resume as resume_one
-from prudent.training.start import RESUMES, begin
+from prudent.training.resume import resume as resume_run
+from prudent.training.start import RESUME_ADVICE, Request, begin
 
 INDEX = "groups.json"
 
@@ -33,30 +33,33 @@ def start(
     algorithm: str,
     groups: Sequence[Group],
     options: Options,
-    out: Path | str,
+    folder: Path,
     sources: Mapping[str, Any] | None = None,
 ) -> None:
-    """Train every group in a run folder of its name at ``out``.
+    """Train every group in a run folder of its name below ``folder``.
 
-    Arguments and errors are those of :func:`prudent.training.start.train`.
+    Arguments are those of :class:`~prudent.training.start.Request`, errors those of
+    :func:`~prudent.training.start.train`.
     """
-    folder = Path(out)
     check_free(folder)
-    # Aside, so that the folder is there with all of its groups or not at all.
+    # The runs are written aside first, so that the folder has all of its groups or does not exist.
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     with stop_requests():
         try:
             with advice_on_interrupt(f"nothing has trained yet, {folder} is not there: start anew"):
-                told = [begin(dataset, algorithm, one.members, options, aside / one.name, sources) for one in groups]
+                remarks: tuple[str, ...] = ()
+                for group in groups:
+                    with begin(Request(dataset, algorithm, group.members, options, aside / group.name, sources)) as run:
+                        remarks = run.remarks
                 write_json(aside / INDEX, {"groups": [group.name for group in groups]})
                 if folder.exists():
-                    folder.rmdir()  # an empty one, which may be named
+                    folder.rmdir()  # check_free allows an empty folder
                 aside.rename(folder)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
-        for line in told[0]:
-            print(line)
+        for remark in remarks:
+            print(remark)
         resume(folder, dataset=dataset)
 
 
@@ -69,13 +72,16 @@ def runs_of(folder: Path) -> dict[str, Path]:
     """The run folders of the groups, by name.
 
     Raises:
-        PrudentError: what says so is damaged.
+        PrudentError: ``groups.json`` is damaged.
     """
-    found = read_json(folder / INDEX).get("groups")
-    names = found if isinstance(found, list) else []
-    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+    names = read_json(folder / INDEX).get("groups")
+    if not isinstance(names, list) or not names or not all(_is_plain_name(name) for name in names):
         raise PrudentError(f"{folder / INDEX} is damaged: no list of groups")
     return {name: folder / name for name in names}
+
+
+def _is_plain_name(name: Any) -> bool:
+    return isinstance(name, str) and Path(name).name == name
 
 
 def resume(
@@ -83,44 +89,46 @@ def resume(
     dataset: Dataset | None = None,
     steps: int | None = None,
     max_minutes: float | None = None,
-    **changed: Any,
+    **changes: Any,
 ) -> None:
-    """Go on with each group as :func:`prudent.training.resume.resume` does, then show all of them in each one's report.
+    """Resume each group as :func:`prudent.training.resume.resume` does, then show all groups in each one's report.
 
-    A group that fails leaves the others to train. ``max_minutes``, or those the groups began with, are for all of them.
+    A group that fails does not stop the others. ``max_minutes``, or the limit the groups began with, is for all groups
+    together.
 
     Raises:
-        Interrupted: a signal or the time limit stopped one, after saving.
-        PrudentError: a run is not there or may not be written to, its data are not there, or some failed; what each
-            failed of has been said.
+        Interrupted: a signal or the time limit stopped a group, after saving.
+        PrudentError: a run is missing or read-only, the data are missing, or groups failed. Each failure has been
+            printed.
     """
-    of, began = runs_of(folder), time.monotonic()
-    advice, failed = RESUMES.format(folder), []
-    stored = {name: read_run(run) for name, run in of.items()}
-    going = [name for name, run in of.items() if steps is not None or not is_finished(run)]
-    for name in going:
-        check_writable(of[name])
-        dataset = dataset_of(of[name], stored[name], dataset)
-    if changed.get("device") is not None:
-        choose_device(changed["device"])
+    runs, started_at = runs_of(folder), time.monotonic()
+    advice = RESUME_ADVICE.format(folder)
+    configs = {name: read_run(run) for name, run in runs.items()}
+    unfinished = [name for name, run in runs.items() if steps is not None or not is_finished(run)]
+    for name in unfinished:
+        check_writable(runs[name])
+        dataset = dataset_of(runs[name], configs[name], dataset)
+    if changes.get("device") is not None:
+        choose_device(changes["device"])
+    failed: list[str] = []
     with stop_requests() as requests:
-        for name, run in of.items():
+        for name, run in runs.items():
             print(f"group {name}")
-            limit = stored[name]["train"].get("max_minutes") if max_minutes is None else max_minutes
-            # A group that is finished only says so.
-            left = None if limit is None or name not in going else limit - (time.monotonic() - began) / 60
+            limit = configs[name]["train"].get("max_minutes") if max_minutes is None else max_minutes
+            # The limit does not matter for a finished group, which only says that it is finished.
+            left = None if limit is None or name not in unfinished else limit - (time.monotonic() - started_at) / 60
             if requests or (left is not None and left <= 0):
-                why = f"by {signal.Signals(requests[0]).name}" if requests else "after the minutes of max_minutes"
-                raise Interrupted(f"stopped before this group {why}; {advice}")
+                reason = f"by {signal.Signals(requests[0]).name}" if requests else "after the minutes of max_minutes"
+                raise Interrupted(f"stopped before this group {reason}; {advice}")
             try:
-                resume_one(run, steps, dataset, max_minutes=left, advice=advice, **changed)
+                resume_run(run, steps, dataset, max_minutes=left, advice=advice, **changes)
             except Interrupted:
                 raise
             except FAILURES as error:
                 failed.append(name)
                 print(f"group {name} failed: {in_one_line(error)}", file=sys.stderr)
-    whole = {name: run for name, run in of.items() if name not in failed}
-    for name, run in whole.items():
-        report.write_report(run, {other: path for other, path in whole.items() if other != name})
+    trained = {name: run for name, run in runs.items() if name not in failed}
+    for name, run in trained.items():
+        report.write_report(run, {other: path for other, path in trained.items() if other != name})
     if failed:
-        raise PrudentError(f"{len(failed)} of {len(of)} groups failed, as said above: {', '.join(failed)}")
+        raise PrudentError(f"{len(failed)} of {len(runs)} groups failed, as said above: {', '.join(failed)}")

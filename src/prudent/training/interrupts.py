@@ -1,36 +1,34 @@
-"""How a run ended, for what is made of it: one that still trains, or was killed, is not there to build on yet."""
+"""Signals that stop a training, and advice for a user who presses Ctrl-C."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+"""Ctrl-C, and what schedulers send before they take a machine away. Windows has no SIGUSR1."""
+
+_active: list[list[int]] = []
+"""The list that currently collects requests; empty outside of :func:`stop_requests`."""
+
 
 @contextmanager
 def advice_on_interrupt(advice: str) -> Iterator[None]:
-    """A Ctrl-C that ends what is done in here at once, without anything more being saved, says ``advice``."""
+    """A Ctrl-C inside the block ends at once, saves nothing and prints ``advice``."""
     try:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {advice}") from None
 
 
-STOPPED_BY = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-"""Ctrl-C, and what schedulers send before they take a machine away (SIGUSR1 by arrangement; Windows has none)."""
-
-
-_collecting: list[list[int]] = []
-"""The list of the requests that are being collected, if any are."""
-
-
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """Collects the first of the signals in :data:`STOPPED_BY`; a second one acts as it always did: at once.
+    """A list that receives the number of the first stop signal. A second signal acts at once, as usual.
 
-    Within another of these it is the other one's list, so that no request is forgotten between two trainings.
+    Nested blocks share the outer list, so that a signal between two trainings is not lost.
     """
-    if _collecting:
-        yield _collecting[-1]
+    if _active:
+        yield _active[-1]
         return
     received: list[int] = []
     previous: dict[int, Any] = {}
@@ -44,14 +42,14 @@ def stop_requests() -> Iterator[list[int]]:
         restore()
 
     try:
-        for number in STOPPED_BY:
+        for number in STOP_SIGNALS:
             previous[number] = signal.signal(number, handle)
     except ValueError:
-        # Only the main thread may set handlers; a run in another thread is stopped by its owner.
+        # Only the main thread may set handlers. A run in another thread is stopped by whoever started the thread.
         previous.clear()
-    _collecting.append(received)
+    _active.append(received)
     try:
         yield received
     finally:
-        _collecting.clear()
+        _active.clear()
         restore()

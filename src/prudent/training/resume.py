@@ -1,11 +1,17 @@
 """Going on with a run in its folder."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from prudent import files, report
 from prudent.config import from_json
 from prudent.data import Dataset
+from prudent.engine.loop import fit
 from prudent.engine.options import Options
 from prudent.engine.population import Population, new_population
 from prudent.engine.process import prepare_process
@@ -16,7 +22,8 @@ from prudent.runs.folder import check_writable, dataset_of, locked, members, rea
 from prudent.runs.machine import differences
 from prudent.runs.status import is_finished, write_status
 from prudent.training.interrupts import advice_on_interrupt
-from prudent.training.start import RESUMES, _run, _with_bounds
+from prudent.training.session import session
+from prudent.training.start import RESUME_ADVICE, with_environment_bounds
 
 
 def resume(
@@ -31,59 +38,93 @@ def resume(
 ) -> Population:
     """Go on with the run in ``folder`` from its newest checkpoint that verifies, up to ``steps`` in all.
 
-    A run without a checkpoint starts with its first step; one that has nothing left to do says so. Without ``dataset``
-    it is found again where it was; ``device``, ``threads``, ``env`` and ``max_minutes`` replace those that the run
-    began with. ``advice`` tells who stops it how to go on.
+    A run without a checkpoint starts at its first step. A run that has made all of its steps says so.
+
+    Args:
+        folder: the run folder.
+        steps: gradient steps in all; None for those the run began with.
+        dataset: what the run was trained on; None loads it again from where it was.
+        device, threads, env, max_minutes: replace the run's own options.
+        advice: tells a user who stops the run how to go on.
 
     Raises:
         PrudentError: the folder holds no run, no checkpoint verifies, or the dataset is not the one it was trained on.
         Interrupted: a signal or the time limit stopped the run, after saving.
     """
     folder = Path(folder)
-    stored = read_run(folder)
-    if "finetuned_from" in stored:
-        begun = stored["finetuned_from"]["run"]
-        raise ConfigError(f"{folder} was fine-tuned online and cannot be resumed; anew: prudent finetune {begun}")
-    settings = dict(stored["train"])
-    sources = settings.pop("sources", None)
-    changed = {"steps": steps, "device": device, "threads": threads, "env": env, "max_minutes": max_minutes}
-    asked = from_json(Options, settings)
-    options = replace(asked, **{name: v for name, v in changed.items() if v is not None})
-    chosen = prepare_process(options)
+    stored = _read_resumable(folder)
+    original = from_json(Options, {name: value for name, value in stored["train"].items() if name != "sources"})
+    changes = {"steps": steps, "device": device, "threads": threads, "env": env, "max_minutes": max_minutes}
+    options = replace(original, **{name: value for name, value in changes.items() if value is not None})
+    torch_device = prepare_process(options)
     check_writable(folder)
     with locked(folder):
         files.clear_leftovers(folder)
-        population, extra, start = None, {}, None
-        if checkpoint.steps(folder):
-            population, extra = checkpoint.load(folder, str(chosen), print)
-            start = population.state.step
-            if start >= options.steps:
-                told = f"at step {start}, {options.steps} were asked for; --steps takes it further"
-                print(f"{folder} has nothing left to do: it is {told}")
-                if start >= asked.steps:
-                    _make_sure_finished(folder, start)
-                return population
+        saved = _newest_checkpoint(folder, torch_device)
+        if saved.population is not None and saved.step >= options.steps:
+            _end_again(folder, saved.step, options.steps, original.steps)
+            return saved.population
         dataset = dataset_of(folder, stored, dataset)
         if options.env is not None:
             check_fits(options.env if env else registered(options.env), dataset.spec)
-        if population is None:
-            if (folder / "status.json").exists():
-                print("no checkpoint was saved before this run ended: it starts over")
-            fresh = dataset if options.env is None else _with_bounds(dataset, options.env)
-            population = new_population(fresh, stored["algorithm"], members(stored), chosen)
-        train_settings = {**settings, "steps": options.steps, "sources": sources}
-        write_json(folder / "config.json", {**stored, "train": train_settings})
-        for difference in differences(folder, chosen):
+        population = saved.population or _start_over(folder, stored, dataset, options, torch_device)
+        write_json(folder / "config.json", {**stored, "train": {**stored["train"], "steps": options.steps}})
+        for difference in differences(folder, torch_device):
             print(f"{difference}: the last digits may differ from an uninterrupted run")
-        advice = advice or RESUMES.format(folder)
+        advice = advice or RESUME_ADVICE.format(folder)
         with advice_on_interrupt(advice):
-            return _run(population, dataset, options, folder, advice, extra, -1 if start is None else start)
+            with session(population, dataset, options, folder, advice, saved.extra, saved.step) as recorder:
+                fit(population, dataset, options.steps, recorder)
+            return population
 
 
-def _make_sure_finished(folder: Path, step: int) -> None:
-    """Bring a run that was killed between its last checkpoint and its report to its end."""
+@dataclass(frozen=True)
+class _Saved:
+    """What the newest checkpoint holds; without a checkpoint no population, and step -1."""
+
+    population: Population | None = None
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+    step: int = -1
+
+
+def _read_resumable(folder: Path) -> dict[str, Any]:
+    """``config.json`` of a run that can be resumed.
+
+    Raises:
+        PrudentError: the folder holds no run, or one that was fine-tuned online.
+    """
+    stored = read_run(folder)
+    if "finetuned_from" in stored:
+        offline = stored["finetuned_from"]["run"]
+        raise ConfigError(f"{folder} was fine-tuned online and cannot be resumed; anew: prudent finetune {offline}")
+    return stored
+
+
+def _newest_checkpoint(folder: Path, device: torch.device) -> _Saved:
+    if not checkpoint.steps(folder):
+        return _Saved()
+    population, extra = checkpoint.load(folder, str(device), print)
+    return _Saved(population, extra, population.state.step)
+
+
+def _end_again(folder: Path, step: int, steps: int, original_steps: int) -> None:
+    """Say that nothing is left to do, and write the status and the report that a killed run may lack."""
+    print(f"{folder} has nothing left to do: it is at step {step}, {steps} were asked for; --steps takes it further")
+    if step < original_steps:
+        return
     if not is_finished(folder):
         write_status(folder, "finished", step, step)
     elif (folder / "report.html").exists():
         return
     report.write_report(folder)
+
+
+def _start_over(
+    folder: Path, stored: Mapping[str, Any], dataset: Dataset, options: Options, device: torch.device
+) -> Population:
+    """The untrained population of a run that was stopped before its first checkpoint."""
+    if (folder / "status.json").exists():
+        print("no checkpoint was saved before this run ended: it starts over")
+    if options.env is not None:
+        dataset = with_environment_bounds(dataset, options.env)
+    return new_population(dataset, stored["algorithm"], members(stored), device)

@@ -1,12 +1,13 @@
-"""Everything around a training: logs, status, report, and a policy saved where it is stopped."""
+"""Everything around a training: logs, status, report, and a checkpoint when it is stopped."""
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from torch import Tensor
 
 from prudent import files, report
+from prudent.coverage import support
 from prudent.data import Dataset
 from prudent.engine.guard import Guard, largest_value
 from prudent.engine.options import Options
@@ -18,25 +19,38 @@ from prudent.training.progress import Progress
 from prudent.training.recorder import Recorder
 
 
-def record(
+@contextmanager
+def session(
     population: Population,
     dataset: Dataset,
     options: Options,
     folder: Path,
-    learn: Callable[[Recorder], None],
     advice: str,
     extra: Mapping[str, Tensor] | None = None,
     resume_at: int | None = None,
-) -> Population:
-    """``learn`` with everything around it: logs, status, report, and a policy saved where it is stopped.
+) -> Iterator[Recorder]:
+    """Train inside the ``with`` block and tell the recorder of each step::
 
-    The rewards of ``dataset`` say which values are possible. ``advice`` tells the user who stopped it how to go on,
-    ``extra`` is what an earlier recorder saved, ``resume_at`` the step after which earlier metrics are cut.
+        with session(population, dataset, options, folder, advice) as recorder:
+            fit(population, dataset, options.steps, recorder)
+
+    At the end of the block the run folder gets ``support.json``, its final status and its report. If a signal or the
+    time limit stops the training, a checkpoint is saved first.
+
+    Args:
+        population: what trains.
+        dataset: what it learns from. Its rewards say which values are possible.
+        options: how to train.
+        folder: the run folder.
+        advice: tells a user who stopped the run how to go on.
+        extra: tensors that an earlier recorder saved in the checkpoint.
+        resume_at: metrics of later steps are cut from the files. None for a new run.
 
     Raises:
-        Interrupted: a signal or the time limit stopped it, after saving.
+        Interrupted: a signal or the time limit stopped the run, after saving.
         PrudentError: every member has diverged, or the last checkpoint or the report cannot be written.
     """
+    stopped = ""
     with ExitStack() as stack:
         requests = stack.enter_context(stop_requests())
         log = stack.enter_context(available_loggers(folder, population.names, resume_at))
@@ -46,9 +60,16 @@ def record(
         recorder.restore(extra or {})
         recorder.status("running")
         try:
-            stopped = _learned_or_stopped(learn, recorder, advice)
+            with _disk_errors_named(advice):
+                try:
+                    yield recorder
+                    # An attempt: the run is saved, so it must not end as a failed one if this goes wrong.
+                    recorder.attempt("support failed", lambda: support.write(folder, population, dataset))
+                except Interrupted as error:
+                    recorder.save(must=True)
+                    stopped = f"{error}; its policy is saved; {advice}"
         except Exception as error:
-            # A full disk, say: nothing that fails here may hide why the run ended.
+            # Nothing that fails here, on a full disk for example, may hide why the run ended.
             with suppress(Exception):
                 recorder.status("failed", f"{type(error).__name__}: {error}")
             _report_if_possible(folder)
@@ -60,28 +81,21 @@ def record(
     try:
         report.write_report(folder)
     except OSError as error:
-        told = f"its report is not ({files.error_text(error)}); once that is mended: prudent report {folder}"
-        raise PrudentError(f"{folder} is finished and saved, {told}") from error
-    return population
-
-
-def _learned_or_stopped(learn: Callable[[Recorder], None], recorder: Recorder, advice: str) -> str:
-    """Nothing, or what to tell of a run that was stopped and has been saved.
-
-    Raises:
-        PrudentError: the last checkpoint cannot be written.
-    """
-    try:
-        try:
-            learn(recorder)
-        except Interrupted as error:
-            recorder.save(must=True)
-            return f"{error}; its policy is saved; {advice}"
-    except OSError as error:
+        reason = files.error_text(error)
         raise PrudentError(
-            f"the last steps are not saved: {files.error_text(error)}; mend that and {advice}"
+            f"{folder} is finished and saved, its report is not ({reason}); "
+            f"once that is mended: prudent report {folder}"
         ) from error
-    return ""
+
+
+@contextmanager
+def _disk_errors_named(advice: str) -> Iterator[None]:
+    """Turn a disk error into one line that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        reason = files.error_text(error)
+        raise PrudentError(f"the last steps are not saved: {reason}; mend that and {advice}") from error
 
 
 def _report_if_possible(folder: Path) -> None:

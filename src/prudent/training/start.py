@@ -1,146 +1,134 @@
-"""Runs in a folder: :func:`train` starts one, :func:`resume` goes on with one."""
+"""A new run: :func:`train` checks everything, begins a run folder and trains in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from prudent.config import to_json
-from prudent.coverage import support
 from prudent.data import BUILTIN, Dataset
 from prudent.data.audit import cautions
 from prudent.data.columns import check_bounds
 from prudent.data.readers.mapping import read_map
-from prudent.data.summary import histograms
 from prudent.engine.loop import fit
 from prudent.engine.members import Member
 from prudent.engine.options import Options
 from prudent.engine.population import Population, new_population
 from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits, spec_of
-from prudent.runs.folder import check_free, create, describe, locked, write_json
-from prudent.runs.machine import environment
+from prudent.runs.begin import begin_run
+from prudent.runs.folder import check_free, create, locked
 from prudent.runs.metrics import to_plain
 from prudent.training.interrupts import advice_on_interrupt
-from prudent.training.recorder import Recorder
-from prudent.training.session import record
+from prudent.training.session import session
 
-RESUMES = "go on with: prudent train --resume {}"
+RESUME_ADVICE = "go on with: prudent train --resume {}"
 
 
-def train(
-    dataset: Dataset,
-    algorithm: str,
-    members: Sequence[Member],
-    options: Options,
-    out: Path | str,
-    sources: Mapping[str, Any] | None = None,
-) -> Population:
-    """Train a population and leave a complete run folder at ``out``.
+@dataclass(frozen=True)
+class Request:
+    """What to train, on what, and where to.
 
-    ``sources`` are the arguments with which :func:`prudent.data.load_dataset` finds the dataset again; :func:`resume`
-    needs them unless it is handed the dataset. Nothing is written before everything has been checked.
+    Attributes:
+        dataset: the log to learn from.
+        algorithm: a name from :mod:`prudent.algorithms`.
+        members: who trains together.
+        options: how to train.
+        folder: the run folder to create, a path or its text.
+        sources: the arguments with which :func:`prudent.data.load_dataset` finds the dataset again. A resumed run
+            needs them, unless it is handed the dataset. None for a dataset that lives in memory only.
+    """
+
+    dataset: Dataset
+    algorithm: str
+    members: Sequence[Member]
+    options: Options
+    folder: Path
+    sources: Mapping[str, Any] | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "folder", Path(self.folder))
+
+
+@dataclass(frozen=True)
+class BegunRun:
+    """A run whose folder is written and that has not trained yet."""
+
+    population: Population
+    dataset: Dataset  # with the environment's action bounds, where the log declares none
+    remarks: tuple[str, ...]  # what the user should know about the data, one line each
+
+
+def train(request: Request) -> Population:
+    """Train a population and leave a complete run folder. Nothing is written before everything has been checked.
 
     Raises:
         ConfigError: the folder is taken, or data, settings and environment do not fit each other.
         Interrupted: a signal or the time limit stopped the run, after saving.
     """
-    folder = Path(out)
-    with _begun(dataset, algorithm, members, options, folder, sources) as (population, dataset, told):
-        for line in told:
-            print(line)
-        return _run(population, dataset, options, folder, RESUMES.format(folder))
-
-
-def begin(
-    dataset: Dataset,
-    algorithm: str,
-    members: Sequence[Member],
-    options: Options,
-    out: Path | str,
-    sources: Mapping[str, Any] | None = None,
-) -> list[str]:
-    """What :func:`train` does before its first step, and no more: :func:`resume` takes it from there.
-
-    Returns what there is to say of the data.
-    """
-    with _begun(dataset, algorithm, members, options, Path(out), sources) as (_, _, told):
-        return told
+    with begin(request) as run:
+        for remark in run.remarks:
+            print(remark)
+        advice = RESUME_ADVICE.format(request.folder)
+        with session(run.population, run.dataset, request.options, request.folder, advice) as recorder:
+            fit(run.population, run.dataset, request.options.steps, recorder)
+        return run.population
 
 
 @contextmanager
-def _begun(
-    dataset: Dataset,
-    algorithm: str,
-    members: Sequence[Member],
-    options: Options,
-    folder: Path,
-    sources: Mapping[str, Any] | None,
-) -> Iterator[tuple[Population, Dataset, list[str]]]:
-    """A run folder with all but its training, locked; what is to be trained on what, and what to say of that."""
+def begin(request: Request) -> Iterator[BegunRun]:
+    """Check a request and write its run folder, without training. The folder stays locked inside the ``with`` block.
+
+    :func:`prudent.training.resume.resume` can train such a run.
+
+    Raises:
+        ConfigError: as :func:`train`.
+    """
+    folder, options, dataset = request.folder, request.options, request.dataset
     check_free(folder)
     device = prepare_process(options)
     if options.env is not None:
         check_fits(options.env, dataset.spec)
-        dataset = _with_bounds(dataset, options.env)
-    population = new_population(dataset, algorithm, members, device)
+        dataset = with_environment_bounds(dataset, options.env)
+    population = new_population(dataset, request.algorithm, request.members, device)
     with locked(create(folder)):
+        # Again: another process may have taken the folder before it was locked.
         check_free(folder)
         problems = [str(finding) for finding in cautions(dataset)]
-        settings = asdict(options) | {"sources": _findable(sources) if sources else None}
-        write_json(folder / "config.json", describe(population, dataset, settings, problems))
-        with advice_on_interrupt(RESUMES.format(folder)):
-            write_json(folder / "environment.json", environment(device, dataset))
-            write_json(folder / "dataset.json", histograms(dataset))
-            yield population, dataset, [f"{dataset.name}: {told}" for told in (*dataset.notes, *problems)]
+        settings = asdict(options) | {"sources": _absolute(request.sources) if request.sources else None}
+        with advice_on_interrupt(RESUME_ADVICE.format(folder)):
+            begin_run(folder, population, dataset, settings, problems)
+            remarks = tuple(f"{dataset.name}: {text}" for text in (*dataset.notes, *problems))
+            yield BegunRun(population, dataset, remarks)
 
 
-def _with_bounds(dataset: Dataset, env_id: str) -> Dataset:
-    """The dataset with the environment's action bounds where it declares none itself.
+def with_environment_bounds(dataset: Dataset, env_id: str) -> Dataset:
+    """The dataset with the environment's action bounds, if it declares none itself.
 
     Raises:
         DataError: an action lies outside them.
     """
     if dataset.spec.action_low is not None or dataset.spec.discrete:
         return dataset
-    found = spec_of(env_id)
-    spec = replace(dataset.spec, action_low=found.action_low, action_high=found.action_high)
+    env_spec = spec_of(env_id)
+    spec = replace(dataset.spec, action_low=env_spec.action_low, action_high=env_spec.action_high)
     check_bounds(dataset.action, spec, dataset.name)
     return dataset.relabelled(spec=spec)
 
 
-def _findable(sources: Mapping[str, Any]) -> dict[str, Any]:
-    """``sources`` as JSON, files by their full path, a mapping by what it says: a resume finds them from anywhere."""
+def _absolute(sources: Mapping[str, Any]) -> dict[str, Any]:
+    """``sources`` as JSON with full paths and the mapping's content, so that a resume works from any folder."""
 
-    def findable(source: str | Path) -> str:
+    def absolute(source: str | Path) -> str:
         path, text = Path(source).expanduser(), str(source)
         return str(path.resolve()) if text not in BUILTIN and path.exists() else text
 
-    given = sources["source"]
-    several = [given] if isinstance(given, str | Path) else given
-    found = {name: to_plain(v) for name, v in sources.items()} | {"source": [findable(one) for one in several]}
+    source = sources["source"]
+    all_sources = [source] if isinstance(source, str | Path) else source
+    stored = {name: to_plain(value) for name, value in sources.items()}
+    stored["source"] = [absolute(source) for source in all_sources]
     if sources.get("mapping") is not None:
-        found["mapping"] = {key: v for key, v in to_json(read_map(sources["mapping"])).items() if v not in (None, [])}
-    return found
-
-
-def _run(
-    population: Population,
-    dataset: Dataset,
-    options: Options,
-    folder: Path,
-    advice: str,
-    extra: Mapping[str, Tensor] | None = None,
-    resume_at: int | None = None,
-) -> Population:
-    """Learn from the dataset; ``resume_at`` is the step after which earlier metrics are cut."""
-
-    def learn(recorder: Recorder) -> None:
-        fit(population, dataset, options.steps, recorder)
-        # The run is saved: it must not end as a failed one because of this.
-        recorder.attempt("support failed", lambda: support.write(folder, population, dataset))
-
-    return record(population, dataset, options, folder, learn, advice, extra, resume_at)
+        roles = to_json(read_map(sources["mapping"]))
+        stored["mapping"] = {role: value for role, value in roles.items() if value not in (None, [])}
+    return stored

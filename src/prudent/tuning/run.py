@@ -160,7 +160,7 @@ def _train(folder: Path, data: Dataset, algorithm: str, members: Sequence[Member
     try:
         if not (folder / "config.json").is_file():
             print(f"training {algorithm}: {len(members)} members, {options.steps:,} steps", flush=True)
-            start.train(data, algorithm, members, options, folder)
+            start.train(start.Request(data, algorithm, members, options, folder))
             return
         if is_finished(folder):
             return
