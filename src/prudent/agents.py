@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from prudent import algorithms, presets
 from prudent.config import check_names, from_json, to_json
 from prudent.data import Dataset
 from prudent.engine import loop
+from prudent.engine.inputs import action_numbers, feature_rows, mask_rows
 from prudent.engine.members import Member, grid, split_settings
 from prudent.engine.options import Options
 from prudent.engine.population import Population, new_population
@@ -30,16 +30,16 @@ from prudent.types import Batch
 
 
 class Agent:
-    """A population of one algorithm. Abstract: use ``prudent.CQL``, ``prudent.IQL`` and so on, one per algorithm.
+    """A population of one algorithm. Use ``prudent.CQL``, ``prudent.IQL`` and so on, one class per algorithm.
 
     Args:
         seeds: one member per seed.
-        preset: a name from :mod:`prudent.presets` whose settings are the defaults.
+        preset: a name from :mod:`prudent.presets`; its settings replace the defaults.
         device: auto, cpu, cuda or mps.
-        settings: fields of the algorithm's ``Config`` by name; a list for a ``float`` field makes a member of each
-            value (times the seeds).
+        settings: fields of the algorithm's ``Config`` by name. A list for a ``float`` field makes one member per value
+            and seed.
 
-    Every method that acts takes ``member``, the index of the member that does; ``names`` says which is which.
+    Every method that acts takes ``member``, the index of the member that acts; ``names`` lists the members.
 
     Raises:
         ConfigError: a setting does not exist or is out of its range.
@@ -65,7 +65,7 @@ class Agent:
         return {"seeds": self.seeds, "preset": self.preset, "device": self.device, **values, **self.settings}
 
     def set_params(self, **params: Any) -> Self:
-        """Change constructor arguments; a fitted population is forgotten.
+        """Change constructor arguments. What was trained is dropped.
 
         Raises:
             ConfigError: a setting does not exist or is out of its range.
@@ -87,18 +87,18 @@ class Agent:
     def _base(self) -> Any:
         if self.preset is None:
             return algorithms.get(self.algorithm).Config()
-        found = presets.get(self.preset)
-        if found.algorithm != self.algorithm:
-            raise ConfigError(f"preset {self.preset} is for {found.algorithm}, not for {self.algorithm}")
-        return found.config
+        preset = presets.get(self.preset)
+        if preset.algorithm != self.algorithm:
+            raise ConfigError(f"preset {self.preset} is for {preset.algorithm}, not for {self.algorithm}")
+        return preset.config
 
     def _members(self) -> list[Member]:
         base = self._base()
-        # In the order of the fields: members do not depend on the order in which settings were named.
+        # Sorted by field, so that the order of keyword arguments does not matter.
         ordered = {f.name: self.settings[f.name] for f in fields(base) if f.name in self.settings}
         try:
             members = grid(*split_settings(base, ordered), [index(seed) for seed in self.seeds])
-            # What cannot be written down and read again has the wrong type: 16.0 rows, "yes" for a flag.
+            # Through JSON and back: this finds values of the wrong type, such as 16.0 rows or "yes" for a flag.
             return [replace(m, config=from_json(type(base), to_json(m.config))) for m in members]
         except TypeError as error:
             raise ConfigError(f"a setting of {type(self).__name__} has a value of the wrong type: {error}") from error
@@ -134,8 +134,8 @@ class Agent:
     def update(self, batch: Batch) -> dict[str, np.ndarray]:
         """One training step on a batch from :meth:`prudent.data.Dataset.batches`; metrics by name, each (P,).
 
-        The first call makes the population from the dataset the batch came from, with the first values that
-        ``value_init`` asks for. Batches have ``batch_size`` rows, and every member gets the same ones.
+        The first call makes the population from the dataset that the batch came from, and initialises values as
+        ``value_init`` says. Batches have ``batch_size`` rows; every member gets the same rows.
 
         Raises:
             PrudentError: the batch has another size or other shapes, or does not say which dataset it came from.
@@ -145,8 +145,9 @@ class Agent:
     def update_critic(self, batch: Batch) -> dict[str, np.ndarray]:
         """Only the critics' part of a step.
 
-        :meth:`update_critic`, :meth:`update_actor` and :meth:`update_target` in this order on one batch are exactly
-        one :meth:`update` (with ``actor_period`` and ``target_period`` at 1; here the caller decides how often).
+        :meth:`update_critic`, :meth:`update_actor` and :meth:`update_target`, called in this order on one batch, equal
+        one :meth:`update` with ``actor_period`` and ``target_period`` at 1. Here the caller decides how often
+        each runs.
         """
         return self._update(batch, "update_critic")
 
@@ -155,7 +156,7 @@ class Agent:
         return self._update(batch, "update_actor")
 
     def update_target(self) -> None:
-        """Only the target networks' part of a step; it counts the step, as the last of the three parts."""
+        """Only the target networks' part of a step. As the last of the three parts it counts the step."""
         population = self._fitted()
         population.algorithm.update_target(population.state, population.hyper)
         population.state.step += 1
@@ -172,7 +173,7 @@ class Agent:
             self.population = population
         population = self.population
         scaled = population.network_batch(batch)
-        # One draw per step, as in update: the actor's part takes what the critics' part left of it.
+        # One draw per step, as in update: the actor uses the draw that the critics used.
         if part != "update_actor" or not self._noise:
             self._noise = [population.algorithm.draw(population.spec, population.hyper, population.rngs["noise"])]
         noise = self._noise[0]
@@ -189,9 +190,9 @@ class Agent:
         return self.population.names if self.population else [m.name for m in self._members()]
 
     def predict(self, observation: np.ndarray, member: int = 0, mask: np.ndarray | None = None) -> np.ndarray:
-        """The deterministic action for one observation (S,) -> (A,) or several (B, S) -> (B, A), in the log's units.
+        """The deterministic action: one observation (S,) -> (A,), several (B, S) -> (B, A), in the log's units.
 
-        Discrete actions are numbers, () and (B,); ``mask`` (A,) or (B, A) bool says which are allowed.
+        Discrete actions are numbers, () and (B,). ``mask`` (A,) or (B, A) bool says which are allowed.
 
         Raises:
             PrudentError: nothing was trained or loaded, or shapes do not fit.
@@ -208,51 +209,54 @@ class Agent:
     ) -> tuple[np.ndarray, np.ndarray]:
         """An action and its log-density in the log's units: (S,) -> (A,) and (), (B, S) -> (B, A) and (B,).
 
-        Discrete actions are numbers, () and (B,), with log-probabilities; ``mask`` (A,) or (B, A) bool says which are
+        Discrete actions are numbers, () and (B,), with log-probabilities. ``mask`` (A,) or (B, A) bool says which are
         allowed. ``generator`` makes a sampled action reproducible.
 
         Raises:
             PrudentError: nothing was trained or loaded, or shapes do not fit.
         """
-        rows, single = self._rows(observation, "observation_size", "observation")
-        allowed = None if mask is None else self._mask(mask, len(rows))
-        found = self._fitted().act_with_log_prob(rows[None], deterministic, generator, self._index(member), allowed)
-        action, log_prob = found[0][0], found[1][0]
+        population = self._fitted()
+        rows, single = feature_rows(observation, population.spec.observation_size, "observation")
+        allowed = None if mask is None else mask_rows(mask, len(rows), population.spec)[None]
+        action_1B, log_prob_1B = population.act_with_log_prob(
+            rows[None], deterministic, generator, self._index(member), allowed
+        )
+        action, log_prob = action_1B[0], log_prob_1B[0]
         return (action[0], log_prob[0]) if single else (action, log_prob)
 
     def q_value(self, observation: np.ndarray, action: np.ndarray, member: int = 0) -> np.ndarray:
         """The smallest Q of the critics, (S,) and (A,) -> (), (B, S) and (B, A) -> (B,); discrete actions () and (B,).
 
-        In units of the discounted sum of rewards (transformed, if the settings transform them).
+        The unit is the discounted sum of rewards, transformed if the settings transform them.
 
         Raises:
             PrudentError: nothing was trained or loaded, shapes do not fit, or there is no critic.
         """
-        observations, single = self._rows(observation, "observation_size", "observation")
-        if self._fitted().spec.discrete:
-            actions = self._numbers(action)
+        spec = self._fitted().spec
+        observations, single = feature_rows(observation, spec.observation_size, "observation")
+        if spec.discrete:
+            actions = action_numbers(action, spec)
         else:
-            actions, _ = self._rows(action, "action_size", "action")
+            actions, _ = feature_rows(action, spec.action_size, "action")
         if len(actions) != len(observations):
             raise PrudentError(f"{len(observations)} observations and {len(actions)} actions: give as many of each")
         q = self._fitted().q_value(observations[None], actions[None], self._index(member))[0]
         return q[0] if single else q
 
     def evaluate(self, env: str, episodes: int = 10, seed: int = 0) -> dict[str, Any]:
-        """Run the policies in a Gymnasium environment; the keys of ``prudent evaluate --json``."""
+        """Run the policies in a Gymnasium environment; the result has the keys of ``prudent evaluate --json``."""
         return evaluate_both(self._fitted(), env, episodes=episodes, seed=seed).summary()
 
     def save(self, path: Path | str) -> Path:
-        """Write a checkpoint under ``path`` (``path/checkpoints/step_N``) that :func:`load` reads, in place of an
-        earlier one.
+        """Write a checkpoint to ``path/checkpoints/step_N`` for :func:`load`. It replaces an earlier one.
 
         Raises:
-            PrudentError: nothing was trained or loaded, or ``path`` is a run folder, whose checkpoints are its own.
+            PrudentError: nothing was trained or loaded, or ``path`` is the folder of a run.
         """
-        place, population = Path(path), self._fitted()
-        if (place / "config.json").exists():
-            raise ConfigError(f"{place} is the folder of a run, which keeps its own checkpoints: choose another")
-        return checkpoint.save_only(place, population)
+        folder, population = Path(path), self._fitted()
+        if (folder / "config.json").exists():
+            raise ConfigError(f"{folder} is the folder of a run, which keeps its own checkpoints: choose another")
+        return checkpoint.save_only(folder, population)
 
     def _fitted(self) -> Population:
         if self.population is None:
@@ -263,36 +267,6 @@ class Agent:
         if not 0 <= member < self._fitted().size:
             raise PrudentError(f"member {member} does not exist: there are {self._fitted().size}, counted from 0")
         return member
-
-    def _numbers(self, action: Any) -> np.ndarray:
-        numbers = np.atleast_1d(np.asarray(action.cpu() if isinstance(action, Tensor) else action))
-        size = self._fitted().spec.action_size
-        if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or not ((numbers >= 0) & (numbers < size)).all():
-            raise PrudentError(f"actions must be whole numbers from 0 to {size - 1}, of shape () or (rows,)")
-        return numbers.astype(np.int64)
-
-    def _mask(self, mask: Any, rows: int) -> np.ndarray:
-        spec = self._fitted().spec
-        allowed = np.atleast_2d(np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)).astype(bool)
-        if not spec.discrete or allowed.shape != (rows, spec.action_size):
-            wanted = f"({rows}, {spec.action_size})" if spec.discrete else "none: actions are continuous"
-            raise PrudentError(f"mask has shape {allowed.shape}, expected {wanted}")
-        forbidden = np.flatnonzero(~allowed.any(axis=1))
-        if len(forbidden):
-            raise PrudentError(f"the mask of row {forbidden[0]} forbids every action")
-        return allowed[None]
-
-    def _rows(self, values: Any, size_name: str, what: str) -> tuple[np.ndarray, bool]:
-        array = np.asarray(values.cpu() if isinstance(values, Tensor) else values, dtype=np.float32)
-        size = getattr(self._fitted().spec, size_name)
-        if array.ndim not in (1, 2) or array.shape[-1] != size:
-            raise PrudentError(f"{what} has shape {array.shape}, expected ({size},) or (rows, {size})")
-        rows = np.atleast_2d(array)
-        broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-        if len(broken):
-            where = "" if array.ndim == 1 else f" in {len(broken)} of {len(rows)} rows, the first is row {broken[0]}"
-            raise PrudentError(f"{what} is NaN or infinite{where}: a policy has no answer to that")
-        return rows, array.ndim == 1
 
 
 def _agent_type(name: str) -> type[Agent]:

@@ -1,4 +1,4 @@
-"""Datasets made by running policies: a random one, those of a finished run, or SAC trained to a stated level."""
+"""Datasets made by running policies: a random policy, a finished run, or SAC trained to a given level."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -25,7 +25,7 @@ from prudent.types import Spec
 from prudent.version import __version__
 
 LEVELS = {"medium": (1 / 3,), "expert": (1.0,), "medium-expert": (1 / 3, 1.0)}
-"""Shares of the way from a random policy's return to an expert's, reached one after the other."""
+"""Levels as shares of the way from a random policy's return to an expert's. Several are reached one after the other."""
 REPLAY = "medium-replay"
 
 
@@ -33,10 +33,18 @@ REPLAY = "medium-replay"
 class Plan:
     """What to collect.
 
-    ``policies`` are ``random``, ``sac`` or run folders, ``shares`` how much of the ``steps`` each gives (equal ones
-    where there are none). ``level`` is one of :data:`LEVELS`, ``medium-replay`` or a share as text; ``reference`` the
-    returns (random, expert) that it is reckoned from, where there are no published ones. ``noise`` is exploration on
-    top of the policies', see :class:`prudent.online.explorers.Explorer`.
+    Attributes:
+        env: Gymnasium id.
+        policies: ``random``, ``sac`` or run folders.
+        shares: of the ``steps``, one per policy; None gives each the same.
+        steps: transitions in all.
+        level: of SAC: one of :data:`LEVELS`, ``medium-replay`` or a share as text.
+        reference: the returns (random, expert) that levels refer to; None takes published ones.
+        deterministic: take the policies' modes.
+        noise: exploration on top of the policies, see :class:`prudent.online.explorers.Explorer`.
+        member: the member of a run that acts, by name or number; None takes the best one.
+        seed: equal seeds give equal datasets.
+        learning: how SAC learns.
     """
 
     env: str
@@ -79,7 +87,7 @@ class Plan:
             raise ConfigError(f"collect: steps must be one or more for each policy, got {self.steps}")
 
     def _check_idle(self) -> None:
-        """Refuse what would change nothing."""
+        """Refuse settings that would have no effect."""
         if set(self.policies) == {"random"} and (self.noise or self.deterministic):
             raise ConfigError("collect: noise and deterministic are for runs and sac, a random policy has neither")
         if self.level == REPLAY and (self.noise or self.deterministic):
@@ -96,22 +104,22 @@ class Plan:
         """The returns that SAC has to reach, one after the other.
 
         Raises:
-            ConfigError: the level is none, or nothing says what an expert earns.
+            ConfigError: there is no such level, or no reference returns are known.
         """
-        known = reference(self.env) if self.reference is None else self.reference
-        if known is None:
+        returns = reference(self.env) if self.reference is None else self.reference
+        if returns is None:
             raise ConfigError(f"collect: no reference returns are known for {self.env}: give --reference RANDOM EXPERT")
-        low, high = known
+        low, high = returns
         if not low < high:
             raise ConfigError(f"collect: the expert's return must be above the random one, got {low:g} and {high:g}")
         return [low + share * (high - low) for share in level_shares(self.level)]
 
 
 def level_shares(level: str) -> tuple[float, ...]:
-    """What a level asks for, as shares of the way from random to expert.
+    """The shares of the way from random to expert that a level stands for.
 
     Raises:
-        ConfigError: it is none of the names and no number above 0.
+        ConfigError: it is no name of a level and no number above 0.
     """
     if level == REPLAY:
         return LEVELS["medium"]
@@ -144,7 +152,7 @@ class TransitionLog:
         self.masks: dict[str, np.ndarray] = {}
 
     def add(self, step: Transition) -> None:
-        """Remember the transition of the first member."""
+        """Store the transition of the first member."""
         for name, column in self.table.items():
             column[self.rows] = getattr(step, name)[0]
         if step.mask is not None and step.next_mask is not None:
@@ -155,7 +163,7 @@ class TransitionLog:
         self.rows += 1
 
     def dataset(self, name: str) -> Dataset:
-        """What was recorded so far; an episode that still runs is truncated."""
+        """The transitions so far. An episode that still runs counts as truncated."""
         spec = self.spec
         table: dict[str, Any] = {key: column[: self.rows] for key, column in self.table.items()}
         return Dataset.from_columns(
@@ -170,7 +178,7 @@ class TransitionLog:
 
 
 def collect(plan: Plan, name: str) -> tuple[Dataset, dict[str, Any]]:
-    """The dataset and how it was made, as names and JSON values. The same plan gives the same dataset.
+    """The dataset, and how it was made as JSON values. The same plan gives the same dataset.
 
     Raises:
         ConfigError: environment, policies and plan do not fit each other.
@@ -180,22 +188,22 @@ def collect(plan: Plan, name: str) -> tuple[Dataset, dict[str, Any]]:
     if "sac" in plan.policies:
         check_continuous(plan.env, spec)
         plan.targets()
-    finished = {policy: _load(policy, plan) for policy in plan.policies if policy not in ("random", "sac")}
+    loaded = {policy: _load(policy, plan) for policy in plan.policies if policy not in ("random", "sac")}
     bounds = np.rint(np.cumsum([0.0, *plan.parts]) * (plan.steps or 0)).astype(int)
     parts: list[Dataset] = []
     made: list[dict[str, Any]] = []
     for index, (policy, steps) in enumerate(zip(plan.policies, np.diff(bounds).tolist(), strict=True)):
-        # Seeds of their own: two policies of a mixture begin in different states.
+        # Each policy has its own seed, so that two of them begin in different states.
         seed = int(np.random.SeedSequence([plan.seed, index]).generate_state(1)[0])
         if policy == "sac":
-            found = _from_sac(plan, seed, steps)
+            recorded = _from_sac(plan, seed, steps)
         elif policy == "random":
-            found = [(roll_out(plan.env, Uniform(spec, [seed]), seed, steps, "random"), {"policy": "random"})]
+            recorded = [(roll_out(plan.env, Uniform(spec, [seed]), seed, steps, "random"), {"policy": "random"})]
         else:
-            population, about = finished[policy]
+            population, about = loaded[policy]
             actor = Explorer(population, [seed], plan.noise, plan.deterministic)
-            found = [(roll_out(plan.env, actor, seed, steps, policy), about)]
-        for part, about in found:
+            recorded = [(roll_out(plan.env, actor, seed, steps, policy), about)]
+        for part, about in recorded:
             parts.append(part)
             made.append({**about, "steps": len(part), "mean_return": _mean_return(part)})
     dataset = Dataset.join(parts, name=name) if len(parts) > 1 else parts[0]
@@ -203,7 +211,7 @@ def collect(plan: Plan, name: str) -> tuple[Dataset, dict[str, Any]]:
 
 
 def roll_out(env_id: str, actor: Actor, seed: int, steps: int, name: str) -> Dataset:
-    """``steps`` transitions of one policy, episode after episode, the last one cut where the steps end."""
+    """``steps`` transitions of one policy, episode after episode. The last episode is cut."""
     with Interaction(env_id, [seed]) as interaction, Progress(steps) as progress:
         recording = TransitionLog(interaction.spec, steps)
         for step in range(1, steps + 1):
@@ -215,34 +223,34 @@ def roll_out(env_id: str, actor: Actor, seed: int, steps: int, name: str) -> Dat
 
 
 def _from_sac(plan: Plan, seed: int, steps: int) -> list[tuple[Dataset, dict[str, Any]]]:
-    """SAC taken from target to target, recorded at each; or all that it saw on its way."""
+    """Transitions of SAC at each of its targets; for ``medium-replay`` all transitions of its training."""
     targets = plan.targets()
     replay = TransitionLog(spec_of(plan.env), plan.learning.sac_steps) if plan.level == REPLAY else None
     watch = None if replay is None else replay.add
-    found = []
-    with closing(SacLearner(plan.env, plan.learning, seed, plan.deterministic, watch)) as apprentice:
+    recorded = []
+    with closing(SacLearner(plan.env, plan.learning, seed, plan.deterministic, watch)) as learner:
         bounds = np.rint(np.linspace(0, steps, len(targets) + 1)).astype(int)
         for target, share in zip(targets, np.diff(bounds).tolist(), strict=True):
-            reached = apprentice.reach(target)
+            reached = learner.reach(target)
             about = {
                 "policy": "sac",
                 "level": plan.level,
                 "return_asked": target,
                 "return_reached": reached,
-                "trained_steps": apprentice.steps,
+                "trained_steps": learner.steps,
                 "learning": asdict(plan.learning),
             }
             if replay is not None:
                 return [(replay.dataset("sac"), about)]
-            # Start states and noise that neither training nor another level has had.
-            own = seed + 1 + len(found)
-            actor = Explorer(apprentice.population, [own], plan.noise, plan.deterministic)
-            found.append((roll_out(plan.env, actor, own, share, "sac"), about))
-    return found
+            # A new seed: neither the training nor another level had these start states and this noise.
+            fresh_seed = seed + 1 + len(recorded)
+            actor = Explorer(learner.population, [fresh_seed], plan.noise, plan.deterministic)
+            recorded.append((roll_out(plan.env, actor, fresh_seed, share, "sac"), about))
+    return recorded
 
 
 def _load(policy: str, plan: Plan) -> tuple[Population, dict[str, Any]]:
-    """A member of a finished run, and what it is."""
+    """A member of a finished run as a population of one, and its description."""
     path = Path(policy)
     if not path.is_dir():
         raise ConfigError(f"collect: no policy is called {policy!r}: random, sac, or a run folder")
@@ -259,14 +267,14 @@ def _load(policy: str, plan: Plan) -> tuple[Population, dict[str, Any]]:
     return population.member(index), about
 
 
-def _member(path: Path, population: Population, asked: str | None) -> int:
-    """The member asked for, by name or number, or the one with the best evaluation."""
-    if asked is not None:
+def _member(path: Path, population: Population, wanted: str | None) -> int:
+    """The index of the member ``wanted``, by name or number; without one, the member with the best evaluation."""
+    if wanted is not None:
         numbers = [str(index) for index in range(population.size)]
-        for known in (population.names, numbers):
-            if asked in known:
-                return known.index(asked)
-        raise ConfigError(f"collect: {path} has no member {asked!r}: {', '.join(population.names)}")
+        for labels in (population.names, numbers):
+            if wanted in labels:
+                return labels.index(wanted)
+        raise ConfigError(f"collect: {path} has no member {wanted!r}: {', '.join(population.names)}")
     folder = next((f for f in (path, path.parent.parent) if (f / "evaluation.json").is_file()), None)
     if folder is None:
         if population.size > 1:
@@ -282,13 +290,13 @@ def _member(path: Path, population: Population, asked: str | None) -> int:
 
 
 def _mean_return(part: Dataset) -> float:
-    """Of the episodes that were not cut by the end of the steps, if there are any."""
-    whole = part.episode_returns[:-1] if part.truncated[-1] and part.n_episodes > 1 else part.episode_returns
-    return float(whole.mean())
+    """The mean return without the last episode, which may be cut by the end of the steps."""
+    complete = part.episode_returns[:-1] if part.truncated[-1] and part.n_episodes > 1 else part.episode_returns
+    return float(complete.mean())
 
 
 def _about(plan: Plan, dataset: Dataset, made: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    known = reference(plan.env) if plan.reference is None else plan.reference
+    returns = reference(plan.env) if plan.reference is None else plan.reference
     return {
         "made_by": "prudent data collect",
         "env": plan.env,
@@ -297,7 +305,7 @@ def _about(plan: Plan, dataset: Dataset, made: Sequence[dict[str, Any]]) -> dict
         "seed": plan.seed,
         "deterministic": plan.deterministic,
         "noise": plan.noise,
-        "reference": None if known is None else list(known),
+        "reference": None if returns is None else list(returns),
         "fingerprint": dataset.fingerprint,
         "versions": {"prudent": __version__, "torch": torch.__version__, **versions()},
     }

@@ -1,4 +1,4 @@
-"""Who acts online: uniformly random actions, or a population that explores."""
+"""Actors for online interaction: uniformly random actions, or a population with exploration noise."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from prudent.types import Spec
 
 
 class Uniform:
-    """Actions drawn uniformly within the bounds, or among those allowed.
+    """Actions drawn uniformly, within the bounds or among the allowed ones.
 
     Raises:
         ConfigError: continuous actions without bounds.
@@ -20,10 +20,10 @@ class Uniform:
 
     def __init__(self, spec: Spec, seeds: Sequence[int]):
         if not spec.discrete and spec.action_low is None:
-            raise ConfigError("actions have no finite bounds here, so nothing can be drawn uniformly between them")
+            raise ConfigError("the actions have no finite bounds, so no uniform action can be drawn")
         self.spec, self.rng = spec, MemberRng(seeds, "uniform")
 
-    def __call__(self, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:  # noqa: ARG002 - it does not look
+    def __call__(self, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:  # noqa: ARG002 - of the protocol
         """See :class:`Actor`."""
         draw = self.rng.uniform(0.0, 1.0, self.spec.action_size).numpy()
         if self.spec.discrete:
@@ -33,11 +33,14 @@ class Uniform:
 
 
 class Explorer:
-    """A population that acts to learn or to be recorded; every member samples with noise of its own.
+    """A population that acts with exploration; each member has its own noise.
 
-    ``spread`` is exploration on top of the policy's own: the standard deviation of Gaussian noise as a share of half
-    the action range, or for discrete actions the probability of a uniform one. ``deterministic`` takes the policy's
-    mode instead of sampling, before that. ``seeds``, one per member, are those of the noise.
+    Args:
+        population: the policies.
+        seeds: of the noise, one per member.
+        spread: additional exploration. For continuous actions the standard deviation of Gaussian noise, as a share of
+            half the action range. For discrete actions the probability of a uniformly random one.
+        deterministic: take the policy's mode instead of a sample, before ``spread``.
     """
 
     def __init__(self, population: Population, seeds: Sequence[int], spread: float = 0.0, deterministic: bool = False):

@@ -32,21 +32,19 @@ from prudent.training.session import session
 from prudent.types import Batch, Totals
 
 SPREAD = 0.1
-"""Exploration of policies that take one action per state: see :class:`prudent.online.explorers.Explorer`."""
+"""Default exploration of deterministic policies; see :class:`prudent.online.explorers.Explorer`."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to go on online. Steps are those of a member's environment."""
+    """How to learn online. Steps are environment steps of a member."""
 
     steps: int = 100_000  # environment steps of each member
     env: str | None = None  # Gymnasium id; none is the environment of the run
     mix: float = 0.5  # share of each batch that is drawn from the dataset
     updates_per_step: int = 1  # gradient steps per environment step
     start_after: int | None = None  # environment steps before the first gradient step; none is a tenth, at most 1000
-    noise: float | None = (
-        None  # exploration on top of the policy; none is 0.1 for those of one action per state, else 0
-    )
+    noise: float | None = None  # exploration on top of the policy; none is 0.1 for deterministic ones, else 0
     log_every: int = 1_000  # steps between lines of metrics
     eval_every: int = 5_000  # steps between evaluations
     eval_episodes: int = 10  # episodes per evaluation and member
@@ -78,7 +76,7 @@ class Settings:
         return min(1_000, max(1, self.steps // 10)) if self.start_after is None else self.start_after
 
     def options(self, start: int, env: str) -> Options:
-        """The same for the recorder, which counts gradient steps on from ``start``."""
+        """The same as options of the recorder, which counts gradient steps from ``start`` on."""
         shared = {f.name: getattr(self, f.name) for f in fields(Options) if f.name != "env"}
         for name in ("log_every", "eval_every", "checkpoint_every"):
             shared[name] *= self.updates_per_step
@@ -89,7 +87,7 @@ class Settings:
 class Mixture:
     """Batches whose first rows come from a dataset and the others from a buffer.
 
-    A member that has nothing in the buffer yet to draw from goes on with rows of the dataset alone.
+    A member without rows in the buffer gets rows of the dataset only.
     """
 
     def __init__(self, offline: Source, buffer: ReplayBuffer, share: float):
@@ -98,27 +96,27 @@ class Mixture:
     def sample(self, rng: MemberRng, batch_size: int) -> Batch:
         """A batch (P, B, ...)."""
         old = self.offline.sample(rng, batch_size)
-        kept = round(self.share * batch_size)
-        if kept == batch_size:
+        n_old = round(self.share * batch_size)
+        if n_old == batch_size:
             return old
-        new = self.buffer.sample(rng, batch_size - kept)
+        new = self.buffer.sample(rng, batch_size - n_old)
         ready_P = torch.from_numpy(self.buffer.ready > 0).to(old.reward.device)
-        merged = {f.name: _merge(getattr(old, f.name), getattr(new, f.name), kept, ready_P) for f in fields(Batch)}
+        merged = {f.name: _merge(getattr(old, f.name), getattr(new, f.name), n_old, ready_P) for f in fields(Batch)}
         return replace(old, **merged)
 
 
-def _merge(old: Tensor | None, new: Tensor | None, kept: int, ready_P: Tensor) -> Tensor | None:
-    """(P, B, ...) of ``kept`` old rows and the new ones, all old for members that are not ready."""
+def _merge(old: Tensor | None, new: Tensor | None, n_old: int, ready_P: Tensor) -> Tensor | None:
+    """(P, B, ...): ``n_old`` old rows, then the new ones. Members that are not ready get old rows only."""
     if old is None and new is None:
         return None
-    # Only masks may stand on one side alone: the other side allows everything.
+    # Only masks may be missing on one side. That side allows every action.
     if old is None:
         assert new is not None
-        old = torch.ones((len(new), kept + new.shape[1], *new.shape[2:]), dtype=new.dtype, device=new.device)
+        old = torch.ones((len(new), n_old + new.shape[1], *new.shape[2:]), dtype=new.dtype, device=new.device)
     if new is None:
-        new = torch.ones_like(old[:, kept:])
+        new = torch.ones_like(old[:, n_old:])
     ready = ready_P.reshape(-1, *(1,) * (new.ndim - 1))
-    return torch.cat([old[:, :kept], torch.where(ready, new, old[:, kept:])], dim=1)
+    return torch.cat([old[:, :n_old], torch.where(ready, new, old[:, n_old:])], dim=1)
 
 
 def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Dataset | None = None) -> Population:

@@ -1,4 +1,4 @@
-"""One environment per member, stepped together."""
+"""One environment per member, stepped together; the transitions that come out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from prudent.nn.rng import MemberRng
 class Transition:
     """One step of P members, in the units of the environment.
 
-    ``observation`` and ``next_observation`` (P, S) float32, ``action`` (P, A) float32 (discrete: (P,) int64),
-    ``reward`` (P,) float32, flags (P,) bool, masks (P, A) bool or None. ``next_observation`` is what followed, also
-    where the episode ended and another one begins in the next transition.
+    ``observation`` and ``next_observation`` are (P, S) float32, ``action`` (P, A) float32 (discrete: (P,) int64),
+    ``reward`` (P,) float32, flags (P,) bool, masks (P, A) bool or None. At the end of an episode ``next_observation``
+    is its last observation, not the first one of the next episode.
     """
 
     observation: np.ndarray
@@ -31,7 +31,7 @@ class Transition:
 
 
 class Actor(Protocol):
-    """Who chooses the actions of P environments."""
+    """Chooses the actions of P environments."""
 
     def __call__(self, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
         """(P, S) observations -> (P, A) actions in the units of the environment (discrete: (P,) int64)."""
@@ -39,9 +39,9 @@ class Actor(Protocol):
 
 
 class Interaction:
-    """One environment per member, stepped together; an episode that has ended is followed by the next one.
+    """One environment per member, stepped together. After the end of an episode the next one begins.
 
-    Start states are drawn from the member's seed alone, so that a member meets the same ones in any company.
+    Start states depend on the member's seed alone. A member sees the same ones in any population.
 
     Raises:
         ConfigError: the environment cannot be made.

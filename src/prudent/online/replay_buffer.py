@@ -1,4 +1,4 @@
-"""The online half: members that explore environments of their own, and the buffer that remembers what they saw."""
+"""The most recent transitions of each member, to draw batches from."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from prudent.types import Batch
 
 
 class ReplayBuffer:
-    """The last ``capacity`` transitions of P members; :meth:`sample` draws as :class:`TrainingData` does.
+    """The last ``capacity`` transitions of P members. :meth:`sample` makes it a ``Source`` to learn from.
 
-    Tensors are (P, capacity, ...) on the population's device, in the networks' units; rewards are transformed when
-    they are drawn. Where the algorithm learns from returns-to-go a row can be drawn once its episode has ended.
+    Tensors are (P, capacity, ...) on the population's device, in the networks' units. Rewards are transformed when they
+    are drawn. If the algorithm needs returns-to-go, a row can be drawn once its episode has ended.
     """
 
     def __init__(self, population: Population, capacity: int):
@@ -42,12 +42,12 @@ class ReplayBuffer:
 
     @property
     def ready(self) -> np.ndarray:
-        """(P,) int64: how many rows each member can draw from."""
+        """(P,) int64: the number of rows that each member can draw from."""
         held_back = self.open if self.return_to_go is not None else np.zeros_like(self.open)
         return np.maximum(self.filled - held_back, 0)
 
     def add(self, step: Transition) -> None:
-        """Remember a transition of every member, forgetting the oldest when the buffer is full."""
+        """Store a transition of every member. A full buffer drops the oldest one."""
         at, scaling, device = self.position, self.population.scaling, self.population.device
 
         def place(values: np.ndarray) -> Tensor:
@@ -75,17 +75,17 @@ class ReplayBuffer:
             allowed = torch.ones((*self.reward.shape, size), dtype=torch.bool, device=self.reward.device)
             self.mask, self.next_mask = allowed, allowed.clone()
         known = next_mask[:, :size]
-        # Where only actions unknown to the policy are left, as behind an end, none of its own counts as forbidden.
+        # At the end of an episode only actions that the policy does not have may be allowed: then nothing is masked.
         self.mask[:, at], self.next_mask[:, at] = mask[:, :size], known | ~known.any(1, keepdim=True)
 
     def _settle(self, member: int, terminated: bool) -> None:
-        """Work out the returns-to-go of the episode that has just ended."""
+        """Compute the returns-to-go of the episode that has just ended."""
         assert self.return_to_go is not None
         config, length = self.population.members[member].config, int(self.open[member])
         rows = torch.arange(self.position - length, self.position, device=self.reward.device) % self.capacity
         last = np.arange(length) == length - 1
         reward = self.reward[member, rows].cpu().numpy().astype(np.float64)
-        # As the dataset has it, so that both halves of a batch mean the same by a truncation.
+        # With the dataset's own definition, so that truncations mean the same in both halves of a batch.
         episode = Dataset(
             observation=np.zeros((length, 1), np.float32),
             action=np.zeros(length, np.int64),
@@ -95,11 +95,11 @@ class ReplayBuffer:
             truncated=last & (not terminated),
             spec=self.population.spec,
         )
-        found = episode.returns_to_go(config.discount, reward * config.reward_scale + config.reward_shift)
-        self.return_to_go[member, rows] = torch.from_numpy(found).to(self.reward.device)
+        returns = episode.returns_to_go(config.discount, reward * config.reward_scale + config.reward_shift)
+        self.return_to_go[member, rows] = torch.from_numpy(returns).to(self.reward.device)
 
     def sample(self, rng: MemberRng, batch_size: int) -> Batch:
-        """A batch (P, B, ...); members that have nothing to draw from yet get rows of zeros."""
+        """A batch (P, B, ...). Members that have no rows yet get zeros."""
         hyper = self.population.hyper
         ready = np.maximum(self.ready, 1).tolist()
         index_PB = rng.integers(ready if len(set(ready)) > 1 else ready[0], batch_size)
@@ -120,7 +120,7 @@ class ReplayBuffer:
 
     def _next_action(self, rows_PB: Tensor) -> dict[str, Any]:
         following = (rows_PB + 1) % self.capacity
-        # What follows the newest row is not known yet: in the ring that place holds the oldest.
+        # The successor of the newest row is not known yet: in the ring buffer its place holds the oldest row.
         newest = rows_PB == (self.position - 1) % self.capacity
         known = ~self.ended[self._members, rows_PB] & ~newest
         return {"next_action": self.action[self._members, following], "next_action_known": known}

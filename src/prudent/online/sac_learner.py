@@ -1,4 +1,4 @@
-"""SAC from scratch in an environment, until its returns are those that a dataset's level asks for."""
+"""SAC from scratch in an environment, trained until it reaches a given return."""
 
 import math
 from collections.abc import Callable
@@ -23,11 +23,11 @@ from prudent.types import Spec
 
 @dataclass(frozen=True)
 class SacSettings:
-    """How SAC learns online; one gradient step per environment step."""
+    """How SAC learns online. It makes one gradient step per environment step."""
 
     sac_steps: int = 1_000_000  # environment steps at most
-    learning_starts: int = 1_000  # of them uniformly random ones before the first gradient step
-    eval_every: int = 5_000  # steps between evaluations, after which training may end
+    learning_starts: int = 1_000  # uniformly random steps before the first gradient step
+    eval_every: int = 5_000  # steps between evaluations; training may end after each
     eval_episodes: int = 10  # episodes per evaluation
     hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor and critics
     actor_lr: float = 3e-4  # Adam learning rate of the actor
@@ -44,15 +44,15 @@ class SacSettings:
         self.config()
 
     def config(self) -> sac.Config:
-        """SAC's own settings; there are no statistics to standardise observations with."""
+        """SAC's Config. Observations are not standardised: there is no dataset with statistics."""
         shared = {f.name for f in fields(self)} & {f.name for f in fields(sac.Config)}
         return sac.Config(normalize_observations=False, **{name: getattr(self, name) for name in shared})
 
 
 class SacLearner:
-    """One SAC learner and its environment.
+    """A SAC agent and its environment.
 
-    ``watch`` is told of every transition. ``deterministic`` evaluates the policy's mode instead of its samples.
+    ``watch`` is called with every transition. ``deterministic`` evaluates the policy's mode instead of samples.
 
     Raises:
         ConfigError: the actions are discrete or have no finite bounds.
@@ -76,10 +76,10 @@ class SacLearner:
         self.steps, self.best, self.reached = 0, -math.inf, -math.inf
 
     def reach(self, target: float) -> float:
-        """Train until an evaluation's mean return is ``target`` or more; that return.
+        """Train until an evaluation's mean return is at least ``target``, and give that return.
 
         Raises:
-            PrudentError: it was not after ``sac_steps`` steps in all.
+            PrudentError: ``sac_steps`` steps were not enough.
         """
         options = self.learning
         with Progress(options.sac_steps, self.steps) as progress:
@@ -98,7 +98,7 @@ class SacLearner:
         return self.reached
 
     def step(self) -> None:
-        """One step in the environment and, once there is something to learn from, one of SAC."""
+        """One step in the environment and, after ``learning_starts`` steps, one gradient step."""
         starting = self.steps < self.learning.learning_starts
         transition = self.interaction.step(self.random if starting else self.explorer)
         self.buffer.add(transition)
@@ -109,10 +109,10 @@ class SacLearner:
             self.population.step(self.buffer)
 
     def evaluate(self) -> float:
-        """Mean return of the policy as it will be recorded."""
+        """Mean return of the policy, acting as it will when data are collected."""
         episodes = self.learning.eval_episodes
-        found = evaluate(self.population, self.env_id, episodes=episodes, deterministic=self.deterministic)
-        return float(found.returns.mean()) if np.isfinite(found.returns).all() else -math.inf
+        returns = evaluate(self.population, self.env_id, episodes=episodes, deterministic=self.deterministic).returns
+        return float(returns.mean()) if np.isfinite(returns).all() else -math.inf
 
     def close(self) -> None:
         """Release the simulators."""
@@ -131,11 +131,11 @@ def check_continuous(env_id: str, spec: Spec) -> None:
             "or with the run of a discrete algorithm"
         )
     if spec.action_low is None:
-        raise ConfigError(f"{env_id} declares no finite action bounds, which sac explores between")
+        raise ConfigError(f"{env_id} declares no finite action bounds, and sac needs them")
 
 
 def identity(spec: Spec) -> Scaling:
-    """Observations as they are, actions from the environment's bounds: there is no dataset with statistics."""
+    """A scaling that leaves observations alone and takes action bounds from the environment."""
     low, high = (torch.tensor(bound, dtype=torch.float32) for bound in (spec.action_low, spec.action_high))
     size = spec.observation_size
     return Scaling(torch.zeros(size), torch.ones(size), (low + high) / 2, (high - low) / 2)

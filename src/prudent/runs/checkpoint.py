@@ -1,8 +1,8 @@
-"""Atomic, verified, complete: a checkpoint is either whole and checked, or it does not exist.
+"""Checkpoints: saving and loading a population. A checkpoint is complete and verified, or it does not exist.
 
-A checkpoint is a folder ``checkpoints/step_N/`` with ``state.safetensors`` (every tensor), ``checkpoint.json`` (what
-they mean) and ``manifest.json`` (SHA-256 of both). It is written aside, flushed to disk and renamed; a reader takes the
-newest one whose manifest verifies, because safetensors loads a flipped bit in silence.
+A checkpoint is a folder ``checkpoints/step_N/`` with ``state.safetensors`` (every tensor), ``checkpoint.json`` (their
+meaning) and ``manifest.json`` (SHA-256 of both). It is written aside, flushed to disk and renamed. A reader takes the
+newest one whose manifest verifies: safetensors alone would load a flipped bit without an error.
 """
 
 import hashlib
@@ -37,10 +37,10 @@ REPLACED = ".replaced"
 def save(
     run: Path, population: Population, extra: dict[str, Tensor], keep: int, keep_also: Collection[int] = ()
 ) -> Path:
-    """Write ``run/checkpoints/step_N`` for the population as it stands.
+    """Write ``run/checkpoints/step_N`` for the population's current step, and return that folder.
 
-    ``extra`` are further tensors to restore with it. Afterwards only the ``keep`` newest checkpoints stay, and those of
-    the steps in ``keep_also``. Returns the folder.
+    ``extra`` are further tensors to save. Afterwards only the ``keep`` newest checkpoints stay, and those of the steps
+    in ``keep_also``.
     """
     step = population.state.step
     tensors = {f"population.{name}": t for name, t in population.tensors().items()}
@@ -70,7 +70,7 @@ def save(
 
 
 def save_only(path: Path, population: Population) -> Path:
-    """:func:`save`, and no other checkpoint beside it, not even a later one."""
+    """:func:`save`, then remove all other checkpoints, later ones too."""
     others = [folder for _, folder in steps(path)]
     saved = save(path, population, {}, keep=len(others) + 1)
     for folder in others:
@@ -89,10 +89,10 @@ def _commit(folder: Path, contents: dict[str, bytes]) -> None:
             files.write(aside / name, content)
         files.sync_folder(aside)
     except OSError:
-        # A full disk is not left fuller.
+        # Free the space: the disk may be full.
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    # A folder cannot be replaced in one rename. In between, the old one is still found under its second name.
+    # A folder cannot be replaced in one rename. Between the two renames the old one is found under its second name.
     replaced = folder.with_name(folder.name + REPLACED)
     if folder.exists():
         shutil.rmtree(replaced, ignore_errors=True)
@@ -103,7 +103,7 @@ def _commit(folder: Path, contents: dict[str, bytes]) -> None:
 
 
 def _prune(run: Path, keep: int, protected: set[int]) -> None:
-    """Only after a commit: what is removed here is never the only one."""
+    """Remove old checkpoints. This runs after a commit, so what it removes is never the only checkpoint."""
     for step, folder in steps(run)[:-keep]:
         if step not in protected:
             shutil.rmtree(folder)
@@ -112,24 +112,24 @@ def _prune(run: Path, keep: int, protected: set[int]) -> None:
 
 
 def steps(run: Path) -> list[tuple[int, Path]]:
-    """The checkpoints of a run as (step, folder), oldest first; unfinished ones do not count."""
-    found = []
+    """The complete checkpoints of a run as (step, folder), oldest first."""
+    folders = []
     for folder in (run / "checkpoints").glob("step_*"):
         number = folder.name.removeprefix("step_").removesuffix(REPLACED)
         if folder.is_dir() and number.isdecimal():
-            found.append((int(number), not folder.name.endswith(REPLACED), folder))
-    return [(step, folder) for step, _, folder in sorted(found)]
+            folders.append((int(number), not folder.name.endswith(REPLACED), folder))
+    return [(step, folder) for step, _, folder in sorted(folders)]
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the description of one checkpoint, verified.
 
     Raises:
-        PrudentError: a file is missing, or is not the one that was written.
+        PrudentError: a file is missing, or its content is not what was saved.
     """
     try:
         for name in (MANIFEST, STATE, DESCRIPTION):
-            # A link to a device would be read without end.
+            # A link to a device such as /dev/zero would never end.
             if (folder / name).exists() and not (folder / name).is_file():
                 raise PrudentError(f"{folder / name}: no regular file")
         manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -147,8 +147,9 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def newest(path: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[str]]:
-    """The newest checkpoint under ``path`` (a run folder, or a checkpoint itself) that verifies, with what :func:`read`
-    read, and why newer ones do not.
+    """The newest checkpoint that verifies: folder, tensors, description, and why newer ones were skipped.
+
+    ``path`` is a run folder or a single checkpoint.
 
     Raises:
         PrudentError: there is none.
@@ -195,10 +196,10 @@ def load(
 
 
 def _check_sizes(members: list[Member], spec: Spec, stored: int) -> None:
-    """Refuse networks that are larger than all that is stored, before they are made.
+    """Refuse a description of networks larger than everything that is stored, before they are created.
 
     Raises:
-        PrudentError: they are.
+        PrudentError: the networks are larger.
     """
     config: Any = members[0].config
     inputs, hidden = spec.observation_size, config.hidden

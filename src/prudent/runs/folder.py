@@ -1,4 +1,4 @@
-"""The run folder: what was asked (config.json), on what (environment.json), how it stands (status.json)."""
+"""A run folder: creating and locking it, its JSON files, and what ``config.json`` says."""
 
 import json
 import os
@@ -15,26 +15,26 @@ from prudent.errors import ConfigError, DataError, PrudentError
 
 
 def check_free(path: Path, hint: str = "") -> None:
-    """Refuse a folder that holds something, or that cannot be made.
+    """Refuse a folder that is not empty or that cannot be created.
 
     Raises:
-        ConfigError: it does (the line ends in ``hint``), or its place is a file or may not be written to.
+        ConfigError: it is not empty (the line ends with ``hint``), it is a file, or its parent is read-only.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         hint = hint or f"choose another folder, or continue a run with --resume {path}"
         raise ConfigError(f"{path} exists and is not empty: {hint}")
-    place = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not place.is_dir():
-        raise ConfigError(f"{path} cannot be created: {place} is a file")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise ConfigError(f"{path} cannot be created: {place} may not be written to")
+    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not parent.is_dir():
+        raise ConfigError(f"{path} cannot be created: {parent} is a file")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{path} cannot be created: {parent} may not be written to")
 
 
 def create(path: Path) -> Path:
-    """A new, empty folder.
+    """Create an empty folder.
 
     Raises:
-        ConfigError: the folder cannot be made.
+        ConfigError: it cannot be created.
     """
     try:
         return files.make_folder(path)
@@ -44,10 +44,10 @@ def create(path: Path) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other processes from training in a run folder; the lock leaves no file and ends with the process.
+    """Keep other processes from training in a run folder. The lock is no file; it ends with the process.
 
     Raises:
-        ConfigError: another process has it.
+        ConfigError: another process holds it.
     """
     try:
         import fcntl
@@ -68,7 +68,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, content: Mapping[str, Any], durable: bool = True) -> None:
-    """Write a JSON file so that a reader sees the old one or the new one, never half of it."""
+    """Write a JSON file. A reader sees the old file or the new one, never half of it."""
     files.replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), durable)
 
 
@@ -92,7 +92,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_run(run: Path) -> dict[str, Any]:
-    """``config.json``, checked to hold what going on with a run needs.
+    """``config.json``, checked for the keys that resuming a run needs.
 
     Raises:
         PrudentError: this is no run folder, or the file is damaged.
@@ -108,24 +108,25 @@ def read_run(run: Path) -> dict[str, Any]:
 
 
 def members(stored: Mapping[str, Any]) -> list[Member]:
-    """The members that :func:`describe` described.
+    """The members of a run, from its ``config.json``.
 
     Raises:
-        PrudentError: they do not fit this version of prudent.
+        PrudentError: their settings do not fit this version of prudent.
     """
     config_type = algorithms.get(stored["algorithm"]).Config
-    found = []
+    result = []
     for member in stored["members"]:
-        own = {key: value for key, value in member.items() if key not in ("name", "seed")}
-        found.append(Member(member["name"], member["seed"], from_json(config_type, {**stored["config"], **own})))
-    return found
+        settings = {key: value for key, value in member.items() if key not in ("name", "seed")}
+        config = from_json(config_type, {**stored["config"], **settings})
+        result.append(Member(member["name"], member["seed"], config))
+    return result
 
 
 def registered(env_id: str) -> str:
-    """An environment's id out of a file, if it is a plain one.
+    """An environment id that was read from a file, if it is safe to make.
 
     Raises:
-        PrudentError: it names a module: importing what a file says would run a stranger's code.
+        PrudentError: it names a module. Importing it would run code that a stranger chose.
     """
     if ":" in env_id:
         raise PrudentError(f"the run names the environment {env_id!r}, which would import a module: give it with --env")
@@ -133,15 +134,15 @@ def registered(env_id: str) -> str:
 
 
 def folder_of(path: Path) -> Path | None:
-    """The run folder that ``path`` is, or of which it is a checkpoint; None where it is neither."""
+    """The run folder of ``path``, which is that folder or one of its checkpoints; None for anything else."""
     return next((folder for folder in (path, path.parent.parent) if (folder / "config.json").is_file()), None)
 
 
 def environment_of(path: Path) -> str:
-    """The environment a run (or a checkpoint of it) was evaluated in.
+    """The environment in which a run, or the run of a checkpoint, was evaluated.
 
     Raises:
-        PrudentError: nothing says which.
+        PrudentError: the folder does not say which.
     """
     folder = folder_of(path)
     if folder is None:
@@ -153,21 +154,21 @@ def environment_of(path: Path) -> str:
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a run folder that nothing can be added to.
+    """Refuse a read-only run folder.
 
     Raises:
-        ConfigError: this is one.
+        ConfigError: it is read-only.
     """
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"{folder} may not be written to: mend its permissions, or copy it and resume the copy")
 
 
 def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None) -> Dataset:
-    """The dataset of a run, found again where it was unless it is given.
+    """The dataset that a run was trained on: ``dataset``, or loaded again from where it was.
 
     Raises:
-        ConfigError: nothing says where it was, it is not the one the run was trained on, or its columns are not there.
-        DataError: it is not there any more, or cannot be read.
+        ConfigError: the run does not say where it was, or it is not the one the run was trained on.
+        DataError: it is gone, or cannot be read.
     """
     if dataset is None:
         sources = stored["train"].get("sources")

@@ -1,4 +1,4 @@
-"""On what a run was made: versions, processor, commit."""
+"""``environment.json``: the versions, processor and commit that a run was made with."""
 
 import platform
 import subprocess
@@ -15,18 +15,18 @@ from prudent.version import __version__
 
 
 def environment(device: torch.device, dataset: Dataset | None = None) -> dict[str, Any]:
-    """``environment.json``: versions, machine, commit and data, for whoever compares results."""
+    """The content of ``environment.json``, for people who compare results."""
     data = {} if dataset is None else {"dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint}}
     return _machine(device) | data
 
 
 def differences(run: Path, device: torch.device) -> list[str]:
-    """In what this machine and its libraries are not those that the run began with; one line each."""
+    """How this machine and its libraries differ from those that the run began with, one line each."""
     path = run / "environment.json"
-    began = read_json(path) if path.exists() else {}
+    before = read_json(path) if path.exists() else {}
     now = _machine(device)
     keys = ("prudent", "torch", "mujoco", "gymnasium", "processor", "device", "threads")
-    return [f"{k} is {now.get(k)} here, was {began[k]}" for k in keys if k in began and began[k] != now.get(k)]
+    return [f"{k} is {now.get(k)} here, was {before[k]}" for k in keys if k in before and before[k] != now.get(k)]
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree, None for an installed package."""
+    """The commit of the source tree; None for an installed package."""
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None

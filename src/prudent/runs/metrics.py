@@ -1,7 +1,7 @@
-"""Where the figures of a run go: ``metrics.jsonl`` always, TensorBoard when installed.
+"""The metrics of a run: ``metrics.jsonl`` always, TensorBoard if it is installed. Change here what is logged where.
 
-An *event* is one call of ``log(step, metrics)``: every metric is one figure per member (shape ``(P,)``: a
-tensor, an array or a list) or one figure that holds for all of them. The names are fixed:
+An *event* is one call of ``log(step, metrics)``. Every metric is one figure per member (shape ``(P,)``: a tensor, an
+array or a list) or one figure for all of them. The names are fixed:
 
 ==============================  ==============================================================================
 name                            meaning (mean over the steps since the last event, unless said otherwise)
@@ -40,8 +40,8 @@ name                            meaning (mean over the steps since the last even
 ``guard/stopped``               1 where the member was stopped for good
 ==============================  ==============================================================================
 
-Names that begin with ``init/`` are, at step 0, the ``train/`` figures of the last supervised step that ``value_init``
-asked for. Further names are welcome; they are written like the others.
+Names that begin with ``init/`` stand at step 0. They are the ``train/`` figures of the last supervised step of
+``value_init``. An algorithm may log further names.
 """
 
 import json
@@ -64,17 +64,17 @@ _RESERVED = ("step", "member", "name")
 
 
 class Logger(Protocol):
-    """Takes events; :meth:`close` makes them durable. A context manager that closes at its end."""
+    """Takes events. :meth:`close` makes them durable; the ``with`` statement calls it."""
 
     def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
-        """Record ``metrics`` at ``step``. ``members`` says whose they are, when not everybody's."""
+        """Record ``metrics`` at ``step``. ``members`` are the indices they belong to; None means all."""
         ...
 
     def sync(self) -> None:
-        """Wait until the disk has everything that was logged, where that matters.
+        """Wait until everything is on the disk, if that matters to this logger.
 
         Raises:
-            OSError: it does not take it.
+            OSError: the disk refuses it.
         """
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class Logger(Protocol):
 def rows(metrics: Mapping[str, Any], count: int) -> list[dict[str, float]]:
     """One dictionary of plain floats per member, from figures of shape ``(count,)`` or scalars.
 
-    Raises ``ValueError`` for any other shape: a figure that belongs to nobody is a bug of the caller.
+    Raises ``ValueError`` for any other shape, which is a bug of the caller.
     """
     table: list[dict[str, float]] = [{} for _ in range(count)]
     for name, value in metrics.items():
@@ -111,13 +111,12 @@ class JsonlLogger(Logger):
 
     ``{"step": 1000, "member": 0, "name": "alpha=5,seed=0", "train/critic_loss": 1.2, ...}``
 
-    The lines are strict JSON, so NaN and the infinities are written as ``null``: a key that is there with
-    ``null`` was measured and was no number, a key that is absent was not measured.
+    The lines are strict JSON. NaN and infinities are written as ``null``; a metric that was not measured is absent.
 
-    With ``resume_at`` the file is continued after the checkpoint of that step: lines of later steps and a
-    line torn by a kill are cut, by writing the shorter file aside and renaming it. Log an event *before* the
-    checkpoint of its step, and a resumed run has neither gap nor double line. Without ``resume_at`` a file
-    with lines in it is refused (:class:`ConfigError`), never overwritten.
+    With ``resume_at`` the file is continued after the checkpoint of that step. Later lines, and a line torn by a kill,
+    are cut: the shorter file is written aside and renamed. If each event is logged *before* the checkpoint of its
+    step, a resumed run has neither a gap nor a double line. Without ``resume_at`` a file with lines in it is refused
+    (:class:`ConfigError`), never overwritten.
     """
 
     def __init__(self, path: Path | str, names: Sequence[str], resume_at: int | None = None):
@@ -127,7 +126,7 @@ class JsonlLogger(Logger):
             _cut_after(self.path, resume_at)
         elif self.path.exists() and self.path.stat().st_size > 0:
             raise ConfigError(f"{self.path} already holds the metrics of a run; resume it or choose another folder")
-        # Unbuffered: where a full disk took only a part of a line, it is known which.
+        # Unbuffered: if a full disk takes only a part of a line, we know which part.
         self._file = self.path.open("ab", buffering=0)
         self._waiting = b""
 
@@ -135,7 +134,7 @@ class JsonlLogger(Logger):
         """Append one line per member; see :class:`Logger`.
 
         Raises:
-            OSError: the disk takes nothing; the lines wait, and are written with the next event.
+            OSError: the disk is full. The lines wait and are written with the next event.
         """
         members = range(len(self.names)) if members is None else members
         lines = []
@@ -147,7 +146,7 @@ class JsonlLogger(Logger):
         self._write()
 
     def _write(self) -> None:
-        # One write per event: a kill tears at most one event, and only at its end.
+        # One write per event: a kill tears at most one event.
         try:
             while self._waiting:
                 self._waiting = self._waiting[self._file.write(self._waiting) or 0 :]
@@ -171,8 +170,7 @@ class JsonlLogger(Logger):
 def read_metrics(path: Path | str) -> list[dict[str, Any]]:
     """The lines of a ``metrics.jsonl`` as dictionaries, ``null`` as NaN; an absent file has no lines.
 
-    A torn last line, the trace of a killed run, is left out. Damage anywhere else raises :class:`DataError`
-    with the line number.
+    A torn last line, left by a kill, is skipped. Damage anywhere else raises :class:`DataError` with the line number.
     """
     path = Path(path)
     if not path.exists():
@@ -186,8 +184,7 @@ def _null_to_nan(record: dict[str, Any]) -> dict[str, Any]:
 
 def _whole_lines(path: Path) -> list[str]:
     """The complete lines without their newlines, checked to be events."""
-    # A kill can tear a multi-byte character as well as a line: what cannot be decoded cannot be parsed
-    # either.
+    # A kill may tear a multi-byte character. A line that cannot be decoded cannot be parsed either.
     lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")
     lines = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     whole = []
@@ -208,7 +205,7 @@ def _is_event(line: str) -> bool:
 
 
 def _cut_after(path: Path, step: int) -> None:
-    """Rewrite the file without the lines later than ``step``; readers see the old file or the new one."""
+    """Rewrite the file without the lines after ``step``. Readers see the old file or the new one."""
     if not path.exists():
         return
     kept = [line + "\n" for line in _whole_lines(path) if json.loads(line)["step"] <= step]
@@ -218,8 +215,8 @@ def _cut_after(path: Path, step: int) -> None:
 class TensorBoardLogger(Logger):
     """The same figures for TensorBoard, a sub-run per member: ``folder/<member name>/events.out.tfevents.*``.
 
-    Writes through tensorboard's record writer directly: no thread per member, no import of TensorFlow. On
-    resume a new file with a session start tells TensorBoard to forget the steps after ``resume_at``.
+    It uses TensorBoard's record writer directly: no thread per member, no import of TensorFlow. After a resume a new
+    file with a session start tells TensorBoard to forget the steps after ``resume_at``.
     """
 
     def __init__(self, folder: Path | str, names: Sequence[str], resume_at: int | None = None):
@@ -258,11 +255,13 @@ class TensorBoardLogger(Logger):
 
 
 def _next_file(folder: Path) -> Path:
-    """A name that sorts after those of earlier files, for TensorBoard reads them in this order: the time in
-    nanoseconds, or a little more where the clock was set back meanwhile."""
+    """A name that sorts after those of earlier files, because TensorBoard reads files in this order.
+
+    It holds the time in nanoseconds, or one more than the newest file if the clock was set back.
+    """
     stem = "events.out.tfevents."
-    there = [path.name.removeprefix(stem) for path in folder.glob(f"{stem}*")]
-    newest = max((int(number) for number in there if number.isdecimal()), default=0)
+    numbers = [path.name.removeprefix(stem) for path in folder.glob(f"{stem}*")]
+    newest = max((int(number) for number in numbers if number.isdecimal()), default=0)
     return folder / f"{stem}{max(time.time_ns(), newest + 1):019d}"
 
 
@@ -287,7 +286,7 @@ class Loggers(Logger):
 
     def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
         """Hand the event to each; see :class:`Logger`."""
-        # Fetched from the device once, not once per logger.
+        # Copied from the device once, not once per logger.
         fetched = {name: to_plain(value) for name, value in metrics.items()}
         self._each(lambda logger: logger.log(step, fetched, members))
 
@@ -299,12 +298,12 @@ class Loggers(Logger):
         """Close each."""
         self._each(lambda logger: logger.close())
 
-    def _each(self, do: Callable[[Logger], None]) -> None:
-        """Ask every logger, also where one fails; then raise the first failure."""
+    def _each(self, action: Callable[[Logger], None]) -> None:
+        """Call ``action`` on every logger, even if one fails. Then raise the first failure."""
         failures: list[OSError] = []
         for logger in self.loggers:
             try:
-                do(logger)
+                action(logger)
             except OSError as error:
                 failures.append(error)
         if failures:
@@ -312,7 +311,7 @@ class Loggers(Logger):
 
 
 def available_loggers(folder: Path | str, names: Sequence[str], resume_at: int | None = None) -> Loggers:
-    """The loggers of a run folder: ``metrics.jsonl``; ``events.tensorboard/`` when tensorboard is there."""
+    """The loggers of a run folder: ``metrics.jsonl``, and ``events.tensorboard/`` if TensorBoard is installed."""
     folder = Path(folder)
     loggers: list[Logger] = [JsonlLogger(folder / "metrics.jsonl", names, resume_at)]
     if find_spec("tensorboard") is not None:
@@ -321,5 +320,5 @@ def available_loggers(folder: Path | str, names: Sequence[str], resume_at: int |
 
 
 def to_plain(value: Any) -> Any:
-    """Tensors and arrays as lists (or one number), on any device and without importing torch here."""
+    """Tensors and arrays as lists or one number, from any device. Does not import torch."""
     return value.tolist() if hasattr(value, "tolist") else value

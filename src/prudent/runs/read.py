@@ -1,4 +1,4 @@
-"""A run folder as the report sees it: settings, state, and every metric as a series per member."""
+"""Reading everything that a run folder holds: settings, state, and each metric as a series per member."""
 
 import math
 import re
@@ -17,7 +17,7 @@ Series = dict[int, float]
 """One metric of one member: step -> figure."""
 
 NOTHING = "-"
-"""Stands where a figure would, had there been one."""
+"""Shown in place of a missing figure."""
 
 SUMMARY_KEYS = (
     "return_mean",
@@ -29,12 +29,12 @@ SUMMARY_KEYS = (
     "realized_value",
     "lower_bound_share",
 )
-"""What an evaluation says about a member, and about all of them."""
+"""The figures of an evaluation, for a member and for all members."""
 
 MEANS = ("return_mean", "normalized_score", "predicted_value", "realized_value", "lower_bound_share")
-"""Those whose mean over members says something; the spread over episodes is not the spread over seeds."""
+"""The figures that may be averaged over members. A spread over episodes may not: it is no spread over seeds."""
 
-# Where evaluation.json is absent, the last evaluation during training says the same under these names.
+# Used if evaluation.json is missing: the last evaluation during training logged the same figures under these names.
 _SUMMARY_METRICS = {
     "return_mean": "eval/return",
     "return_std": "eval/return_std",
@@ -74,81 +74,81 @@ class Run:
 
     @property
     def dataset(self) -> dict[str, Any]:
-        """What ``config.json`` says about the data."""
+        """The ``dataset`` entry of ``config.json``."""
         return dict(self.config.get("dataset") or {})
 
     @property
     def data_mean(self) -> float | None:
-        """Mean return of the episodes in the data, where known."""
+        """Mean return of the episodes in the data; None if it is not known."""
         return as_number(self.dataset.get("mean_return"))
 
     def groups(self) -> dict[str, list[str]]:
-        """Members that differ in nothing but their seed, by what they have in common.
+        """The members of each setting, which differ only in their seed.
 
-        ``{"alpha=5": ["alpha=5,seed=0", "alpha=5,seed=1"]}``; the key is empty when seeds are all there is.
+        ``{"alpha=5": ["alpha=5,seed=0", "alpha=5,seed=1"]}``; the key is empty if there is only one setting.
         """
         names = self.names
         groups = settings_of(names)
         return {"" if key == ALL_SEEDS else key: [names[i] for i in group] for key, group in groups.items()}
 
     def over_seeds(self, metric: str, names: Sequence[str]) -> dict[int, tuple[float, float, float]]:
-        """Mean, smallest and largest over these members, by step; steps without a number are absent."""
+        """Mean, smallest and largest value over these members, by step. Steps without a finite value are absent."""
         members = self.series.get(metric, {})
-        series = [members[name] for name in names if name in members]
-        steps = sorted({step for one in series for step in one})
-        spans = {step: span([one[step] for one in series if step in one]) for step in steps}
-        return {step: found for step, found in spans.items() if found is not None}
+        all_series = [members[name] for name in names if name in members]
+        steps = sorted({step for series in all_series for step in series})
+        spans = {step: span([series[step] for series in all_series if step in series]) for step in steps}
+        return {step: figures for step, figures in spans.items() if figures is not None}
 
     def settings(self, policy: str = "deterministic") -> dict[str, dict[str, Any]]:
-        """Figures over the seeds of each setting where there are several, else nothing.
+        """Figures over the seeds of each setting; empty if there is only one setting.
 
-        Evaluations from before they had ``settings``, and the metrics, give the means over members alone.
+        Older evaluations have no ``settings``, and neither have the metrics: they give means over members only.
         """
-        for given in [self.evaluation] * (policy == "deterministic") + [self.evaluation.get(policy)]:
-            if isinstance(given, dict) and isinstance(given.get("settings"), dict) and given["settings"]:
-                return {str(name): dict(row or {}) for name, row in given["settings"].items()}
+        for evaluation in [self.evaluation] * (policy == "deterministic") + [self.evaluation.get(policy)]:
+            if isinstance(evaluation, dict) and isinstance(evaluation.get("settings"), dict) and evaluation["settings"]:
+                return {str(name): dict(row or {}) for name, row in evaluation["settings"].items()}
         groups, summary = self.groups(), self.summary(policy)[0]
-        found = {group: [summary[name] for name in names if name in summary] for group, names in groups.items()}
-        if len(groups) < 2 or not any(found.values()):
+        rows_of = {group: [summary[name] for name in names if name in summary] for group, names in groups.items()}
+        if len(groups) < 2 or not any(rows_of.values()):
             return {}
         return {
             group or ALL_SEEDS: {key: mean_of([row.get(key) for row in rows]) for key in MEANS}
-            for group, rows in found.items()
+            for group, rows in rows_of.items()
         }
 
     def best(self) -> tuple[str, dict[str, Any]]:
         """The setting with the highest mean return of the deterministic policy, and its figures.
 
-        With one setting, ``""`` and the figures of all members; with several that all lack a return, no figures.
+        With one setting: ``""`` and the figures of all members. If no setting has a return: no figures.
         """
         settings = self.settings()
         if not settings:
             return "", self.summary()[0].get("", {})
-        known = {
+        returns = {
             name: mean for name, row in settings.items() if (mean := as_number(row.get("return_mean"))) is not None
         }
-        if not known:
+        if not returns:
             return "", {}
-        name = max(known, key=known.__getitem__)
+        name = max(returns, key=returns.__getitem__)
         return name, settings[name]
 
     def seeds(self, setting: str) -> int:
-        """How many members a setting has; ``""`` stands for all of them."""
+        """The number of members of a setting; ``""`` means all members."""
         if not setting:
             return len(self.names)
         return len(settings_of(self.names).get(setting, []))
 
     def summary(self, policy: str = "deterministic") -> tuple[dict[str, dict[str, Any]], str]:
-        """Evaluation per member and, under the name ``""``, overall; and where it comes from, in words.
+        """The evaluation by member, overall under the name ``""``, and where it comes from, in words.
 
-        Empty when the policy was never run in an environment.
+        Empty if the policy was never run in an environment.
         """
-        # The top of evaluation.json takes from each policy what is meaningful: the returns of the
-        # deterministic one, which is deployed, and the promise to the sampled one, which the critics value.
-        places = [self.evaluation] if policy == "deterministic" else []
-        for given in [*places, self.evaluation.get(policy)]:
-            if isinstance(given, dict) and (given.get("overall") or given.get("members")):
-                rows = {"": given.get("overall")} | (given.get("members") or {})
+        # The top level of evaluation.json merges both policies: returns of the deterministic one, which is deployed,
+        # and predicted values of the sampled one, which the critics evaluate.
+        top_level = [self.evaluation] if policy == "deterministic" else []
+        for evaluation in [*top_level, self.evaluation.get(policy)]:
+            if isinstance(evaluation, dict) and (evaluation.get("overall") or evaluation.get("members")):
+                rows = {"": evaluation.get("overall")} | (evaluation.get("members") or {})
                 step = self.evaluation.get("step")
                 source = "evaluation.json" + (f", step {step:,}" if isinstance(step, int) else "")
                 return {str(name): dict(row or {}) for name, row in rows.items()}, source
@@ -167,33 +167,37 @@ class Run:
         return {"": overall} | table, f"the last evaluation of the training, at step {step:,}"
 
     def diverged(self) -> dict[str, int]:
-        """Members that were stopped, or of which a loss stopped being a number, and the step from which on."""
-        # A member that was set back went on: the figures of the stretch that it lost mean nothing.
-        back = {(row["member"], row["step"]) for row in self.incidents() if row["kind"] == "rolled back"}
-        found = {row["member"]: row["step"] for row in self.incidents() if row["kind"] == "stopped"}
+        """Diverged members with the step: they were stopped, or a loss became NaN or infinite."""
+        # A member that was rolled back went on training. Its losses just before the rollback do not count.
+        rolled_back = {(row["member"], row["step"]) for row in self.incidents() if row["kind"] == "rolled back"}
+        diverged = {row["member"]: row["step"] for row in self.incidents() if row["kind"] == "stopped"}
         for metric in ("train/critic_loss", "train/actor_loss"):
             for name, series in self.series.get(metric, {}).items():
-                bad = [step for step, f in series.items() if not math.isfinite(f) and (name, step) not in back]
+                bad = [step for step, f in series.items() if not math.isfinite(f) and (name, step) not in rolled_back]
                 if bad:
-                    found[name] = min([*bad, *([found[name]] if name in found else [])])
-        return found
+                    diverged[name] = min([*bad, *([diverged[name]] if name in diverged else [])])
+        return diverged
 
     def incidents(self) -> list[dict[str, Any]]:
-        """What went wrong on the way where training went on: ``step``, ``kind``, ``why``, ``member`` ("" for none)."""
-        rows = self.status.get("incidents")
-        kinds = {"step": int, "kind": str, "why": str}
-        whole = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-        whole = [row for row in whole if all(isinstance(row.get(key), kind) for key, kind in kinds.items())]
-        return [{**row, "member": str(row.get("member") or "")} for row in whole]
+        """Failures after which training went on: ``step``, ``kind``, ``why``, and ``member`` ("" for no member)."""
+        stored = self.status.get("incidents")
+        types = {"step": int, "kind": str, "why": str}
+        rows = [row for row in stored if isinstance(row, dict)] if isinstance(stored, list) else []
+        rows = [row for row in rows if all(isinstance(row.get(key), kind) for key, kind in types.items())]
+        return [{**row, "member": str(row.get("member") or "")} for row in rows]
 
 
 def title_of(algorithm: str) -> str:
-    """``CQL`` for ``cql``; a run of another version may have an algorithm that is not here."""
+    """``CQL`` for ``cql``. An algorithm that this version does not have keeps its name."""
     return algorithms.get(algorithm).TITLE if algorithm in algorithms.names() else algorithm
 
 
 def read_run(folder: Path | str) -> Run:
-    """Read a run folder. Only ``config.json`` has to be there; raises :class:`DataError` without it."""
+    """Read a run folder. All files but ``config.json`` may be missing.
+
+    Raises:
+        DataError: there is no ``config.json``, or this is the folder of a tuning.
+    """
     folder = Path(folder)
     if (folder / "tune.json").is_file():
         raise DataError(
@@ -225,14 +229,14 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def as_number(value: Any) -> float | None:
-    """A finite number, or None for everything else (null, NaN, text)."""
+    """A finite number, or None for anything else (null, NaN, text)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)
 
 
 def mean_of(values: Sequence[Any]) -> float | None:
-    """Mean of what are numbers among ``values``; None when none is."""
+    """Mean of the numbers among ``values``; None if there are none."""
     figures = [figure for value in values if (figure := as_number(value)) is not None]
     return sum(figures) / len(figures) if figures else None
 
@@ -246,11 +250,10 @@ def as_interval(value: Any) -> tuple[float, float] | None:
 
 
 def latest_videos(folder: Path) -> list[tuple[str, Path]]:
-    """The newest GIF of every kind in ``videos/``: ``(label, path)``, a kind being the name without its
-    step."""
+    """The newest GIF of each kind in ``videos/`` as ``(label, path)``. A kind is a file name without its step."""
     newest: dict[str, tuple[tuple[int, str], Path]] = {}
     for path in (folder / "videos").glob("*.gif"):
-        # Only what begins as a GIF does is embedded; a broken file is no reason to have no report.
+        # Only files that begin like a GIF are embedded. A broken file must not prevent the report.
         if not path.is_file() or path.read_bytes()[:4] != b"GIF8":
             continue
         steps = re.findall(r"step[_-]?(\d+)", path.stem)
@@ -266,6 +269,6 @@ def _video_label(kind: str, step: int) -> str:
 
 
 def span(figures: Sequence[float]) -> tuple[float, float, float] | None:
-    """Mean, smallest and largest of the finite figures; None when there are none."""
+    """Mean, smallest and largest of the finite figures; None if there are none."""
     finite = [figure for figure in figures if math.isfinite(figure)]
     return (sum(finite) / len(finite), min(finite), max(finite)) if finite else None

@@ -1,16 +1,15 @@
-"""How a run stands: ``status.json``."""
+"""``status.json``: the state of a run, and whether it may be built upon."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from prudent.errors import ConfigError, PrudentError
-from prudent.runs import folder
 from prudent.runs.folder import read_json, write_json
 
 
 def is_finished(run: Path) -> bool:
-    """Whether a run says of itself that it has made all of its steps.
+    """Whether a run has made all of its steps, by its ``status.json``.
 
     Raises:
         PrudentError: ``status.json`` is damaged.
@@ -22,9 +21,9 @@ def is_finished(run: Path) -> bool:
 def write_status(
     run: Path, state: str, step: int, steps: int, message: str = "", incidents: Sequence[Mapping[str, Any]] = ()
 ) -> None:
-    """``status.json``: running, finished, interrupted or failed, and one line a person can read.
+    """Write ``status.json``: running, finished, interrupted or failed, with one line for people.
 
-    ``incidents`` are what went wrong on the way, where training went on: ``step``, ``kind``, ``why``, ``member``.
+    ``incidents`` are failures after which training went on, with ``step``, ``kind``, ``why`` and ``member``.
     """
     text = message or f"{state}, step {step} of {steps}"
     content: dict[str, Any] = {"state": state, "step": step, "steps": steps, "message": text}
@@ -34,31 +33,31 @@ def write_status(
 
 
 def incidents(run: Path, until: int) -> list[dict[str, Any]]:
-    """What ``status.json`` says went wrong up to a step; nothing where it is missing or damaged."""
+    """The incidents in ``status.json`` up to a step; none if the file is missing or damaged."""
     try:
-        found = read_json(run / "status.json").get("incidents")
+        stored = read_json(run / "status.json").get("incidents")
     except PrudentError:
         return []
-    rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    rows = [row for row in stored if isinstance(row, dict)] if isinstance(stored, list) else []
     return [row for row in rows if isinstance(row.get("step"), int) and row["step"] <= until]
 
 
 def check_ended(run: Path) -> None:
-    """Refuse a run that has not ended, and say in a line where one ended before its last step.
+    """Refuse a run that has not ended. Print a line for one that ended before its last step.
 
-    A folder without ``status.json``, such as a single checkpoint, says nothing of it and passes.
+    A folder without ``status.json``, such as a single checkpoint, passes.
 
     Raises:
-        ConfigError: it is still training or was killed.
+        ConfigError: the run is still training or was killed.
         PrudentError: ``status.json`` is damaged.
     """
     if not (run / "status.json").is_file():
         return
-    status = folder.read_json(run / "status.json")
+    status = read_json(run / "status.json")
     state = status.get("state")
     if state == "running":
         config = run / "config.json"
-        online = config.is_file() and "finetuned_from" in folder.read_json(config)
+        online = config.is_file() and "finetuned_from" in read_json(config)
         advice = "wait for it, or fine-tune anew" if online else f"resume it first: prudent train --resume {run}"
         raise ConfigError(f"{run} is still training or was killed: {advice}")
     if state in ("interrupted", "failed"):

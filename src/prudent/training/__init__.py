@@ -4,6 +4,8 @@
 - ``resume``: going on with one
 - ``session``: logs, status and report around a training
 - ``recorder``: what is written while it trains
+- ``best_evaluation``: which evaluation was the best so far
+- ``film``: GIFs while it trains
 - ``progress``: what is shown while it trains
 - ``interrupts``: signals, and a Ctrl-C that says how to go on
 - ``groups``: several runs for members that cannot train together

@@ -1,4 +1,4 @@
-"""How far a run is, on the screen: a bar on a terminal, plain lines elsewhere."""
+"""Progress on the screen: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -14,18 +14,21 @@ KEY_METRICS = (
     "eval/return",
     "eval/normalized_score",
 )
-"""What a progress line has room for."""
+"""The metrics shown in a progress line."""
 
 
 class Progress:
-    """How far the run is, how fast, and how long it still takes.
+    """Steps made, rate, and time left.
 
-    On a terminal a bar that moves with :meth:`update`; elsewhere (a file, a pipe, CI) one plain line per
-    :meth:`log`. Rate and milliseconds are of the stretch since the last event; the time left is reckoned from
-    the whole run so far, evaluation included.
+    On a terminal :meth:`update` moves a bar. Elsewhere (a file, a pipe, CI) :meth:`log` prints a plain line. The rate
+    is that since the last event. The time left follows from the whole run so far, with its evaluations.
 
-    ``total`` and ``start`` are steps (``start`` > 0 for a resumed run), ``stream`` defaults to stdout,
-    ``clock`` gives seconds.
+    Args:
+        total: steps in all.
+        start: steps already made; above 0 for a resumed run.
+        stream: where to print; None is stdout.
+        keys: the metrics to show.
+        clock: gives seconds.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Progress:
         self._bar = _rich_bar(self._stream, total, start) if self._stream.isatty() else None
 
     def update(self, step: int) -> None:
-        """Move the bar; cheap enough for every step (it redraws ten times a second at most)."""
+        """Move the bar. May be called at every step: it redraws at most ten times a second."""
         if self._bar is not None and (now := self._clock()) - self._shown >= 0.1:
             self._shown = now
             self._measure(step, now)
@@ -55,7 +58,7 @@ class Progress:
         now = self._clock()
         moved = self._measure(step, now)
         if "time/steps_per_second" in metrics:
-            # Evaluations left out, as in the file.
+            # The rate without evaluations, as in metrics.jsonl.
             self._pace = _pace(metrics["time/steps_per_second"])
         elif metrics and all(name.startswith("eval/") for name in metrics):
             moved = False
@@ -72,14 +75,14 @@ class Progress:
         print("  ".join(parts), file=self._stream, flush=True)
 
     def say(self, text: str) -> None:
-        """A line of its own, above the bar where there is one."""
+        """Print a line, above the bar if there is one."""
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
             print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Leave the terminal as it was found."""
+        """Remove the bar from the terminal."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -90,7 +93,7 @@ class Progress:
         self.close()
 
     def _measure(self, step: int, now: float) -> bool:
-        """Bring pace and time left up to date; False when no step was made since the last event."""
+        """Compute rate and time left; False if no step was made since the last event."""
         steps, seconds = step - self._last[0], max(now - self._last[1], 1e-9)
         if steps <= 0:
             return False
@@ -124,11 +127,11 @@ def _rich_bar(stream: TextIO, total: int, start: int):
 
 
 def _mean(value: Any) -> float | None:
-    """Mean over members; None where nothing was measured, NaN where something was no number."""
+    """Mean over members; None if nothing was measured, NaN if a figure is NaN."""
     figures = to_plain(value)
     column = figures if isinstance(figures, (list, tuple)) else [figures]
-    known = [figure for figure in column if figure is not None]
-    return sum(known) / len(known) if known else None
+    measured = [figure for figure in column if figure is not None]
+    return sum(measured) / len(measured) if measured else None
 
 
 def _pace(steps_per_second: float) -> str:
@@ -136,7 +139,7 @@ def _pace(steps_per_second: float) -> str:
 
 
 def _clock_face(seconds: float) -> str:
-    """``1:02:03``, or ``2:03`` under an hour."""
+    """``1:02:03``; ``2:03`` below an hour."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
