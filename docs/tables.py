@@ -12,6 +12,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     suites                           what each suite that comes with prudent trains
     suite NAME                       the results of a suite, out of docs/bench/NAME.json
     bound                            predictions of CQL and SAC in all of these
+    rooms                            the packages and modules of the source, a line each
     proof KIND                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
     choosing WHAT                    what was measured of prudent tune, out of benchmarks/results/tune.json
     faults                           what came of the faults, out of docs/bench/faults.json
@@ -21,6 +22,7 @@ tests/test_docs.py fails while a part differs from what this writes.
 """
 
 import importlib
+import importlib.util
 import inspect
 import json
 import re
@@ -268,6 +270,21 @@ def source(argument: str) -> str:
     return "\n".join(["```python", *lines, "```", ""])
 
 
+def rooms(_: str) -> str:
+    """The packages and modules of the source."""
+    return house().rooms_table()
+
+
+def house() -> Any:
+    """The module beside this one that draws the map."""
+    specification = importlib.util.spec_from_file_location("house", ROOT / "docs" / "house.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
 KINDS: dict[str, Callable[[str], str]] = {
     "config": config,
     "extends": extends,
@@ -283,6 +300,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "choosing": choosing,
     "faults": faults,
     "proof": proof,
+    "rooms": rooms,
     "source": source,
 }
 
@@ -305,6 +323,8 @@ def main() -> None:
         if fresh != text:
             page.write_text(fresh, encoding="utf-8")
             print(f"renewed {page.relative_to(ROOT)}", file=sys.stderr)
+    if house().draw():
+        print("drew docs/images/house.svg", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -27,13 +27,28 @@ def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", by_hand, flags=re.DOTALL | re.MULTILINE)
 
 
+def script(name):
+    """A module of docs/, which is no package."""
+    specification = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_generated_parts_are_fresh(page):
-    specification = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
-    tables = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(tables)
     written = text(page)
-    assert tables.render(written) == written, "the code has changed since: run make docs"
+    assert script("tables").render(written) == written, "the code has changed since: run make docs"
+
+
+def test_the_map_shows_the_source_as_it_is():
+    house = script("house")
+    rooms = {room for layer in house.layers() for room in layer}
+    there = {p.name for p in house.SOURCE.iterdir() if (p / "__init__.py").is_file()}
+    there |= {p.stem for p in house.SOURCE.glob("*.py") if p.stem != "__init__"}
+    assert rooms == there, "a room is missing in the import contract"
+    assert house.PICTURE.read_text(encoding="utf-8") == house.picture(), "the rooms have changed since: run make docs"
+    assert set(house.direct({"a": {"b", "c"}, "b": {"c"}, "c": set()})["a"]) == {"b"}
 
 
 def test_every_setting_is_documented():
