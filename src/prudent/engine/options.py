@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from prudent.config import check_whole
+from prudent.config import check_whole, check_within
 from prudent.errors import ConfigError
 
 
@@ -28,6 +28,7 @@ class Options:
     def __post_init__(self):
         check_whole(self, 1, "steps", "log_every", "eval_every", "eval_episodes", "checkpoint_every", "keep", "threads")
         check_whole(self, 0, "rollbacks")
+        check_within(self, 1, 4096, "threads")
         if self.divergence_factor is not None and not self.divergence_factor > 0:
             raise ConfigError(f"divergence_factor must be above 0, got {self.divergence_factor:g}")
         if self.max_minutes is not None and not self.max_minutes > 0:

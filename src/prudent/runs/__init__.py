@@ -1,6 +1,7 @@
 """A run folder on disk. Nothing here trains.
 
 - ``folder``: making a run folder, and what its ``config.json`` says
+- ``foreign``: folders that somebody else made: no links, strict JSON
 - ``begin``: what is written before the first step
 - ``status``: ``status.json``: how it stands
 - ``machine``: ``environment.json``: on what it was made

@@ -27,6 +27,7 @@ from prudent.engine.members import Member
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
 from prudent.errors import PrudentError
+from prudent.runs.foreign import parse_json, read_bytes
 from prudent.types import Spec
 from prudent.version import __version__
 
@@ -132,12 +133,12 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             # A link to a device such as /dev/zero would never end.
             if (folder / name).exists() and not (folder / name).is_file():
                 raise PrudentError(f"{folder / name}: no regular file")
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = parse_json(read_bytes(folder / MANIFEST))
         contents = {name: (folder / name).read_bytes() for name in (STATE, DESCRIPTION)}
         for name, content in contents.items():
             if hashlib.sha256(content).hexdigest() != manifest["sha256"][name]:
                 raise PrudentError(f"{folder / name}: the content is not what was saved (checksum)")
-        return load_tensors(contents[STATE]), json.loads(contents[DESCRIPTION])
+        return load_tensors(contents[STATE]), parse_json(contents[DESCRIPTION])
     except PrudentError:
         raise
     except PermissionError as error:
@@ -157,13 +158,23 @@ def newest(path: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[st
     if (path / MANIFEST).exists():
         return path, *read(path), []
     skipped: list[str] = []
-    for _, folder in reversed(steps(path)):
+    for step, folder in reversed(steps(path)):
         try:
-            return folder, *read(folder), skipped
+            tensors, description = read(folder)
         except PrudentError as error:
             skipped.append(str(error))
+            continue
+        if not _is_renamed(description, step):
+            return folder, tensors, description, skipped
+        skipped.append(f"{folder}: holds the checkpoint of step {description['step']}: rename it back")
     detail = f" ({'; '.join(skipped)})" if skipped else ""
     raise PrudentError(f"{path}: no checkpoint here to load{detail}")
+
+
+def _is_renamed(description: Any, step: int) -> bool:
+    """Whether a checkpoint says that it is of another step than its folder's name says."""
+    stored = description.get("step") if isinstance(description, dict) else None
+    return type(stored) is int and stored >= 0 and stored != step
 
 
 def load(

@@ -1,5 +1,6 @@
 """A run folder: creating and locking it, its JSON files, and what ``config.json`` says."""
 
+import inspect
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from prudent.config import from_json
 from prudent.data import Dataset, load_dataset
 from prudent.engine.members import Member
 from prudent.errors import ConfigError, DataError, PrudentError
+from prudent.runs.foreign import check_plain, parse_json, read_bytes
 
 
 def check_free(path: Path, hint: str = "") -> None:
@@ -79,12 +81,12 @@ def read_json(path: Path) -> dict[str, Any]:
         PrudentError: it is missing or damaged.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_bytes(path))
     except OSError as error:
         raise PrudentError(
             f"{path.parent} is not a run folder: {path.name} cannot be read ({error.strerror})"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise PrudentError(f"{path} is damaged: not JSON") from error
     if not isinstance(content, dict):
         raise PrudentError(f"{path} is damaged: not a JSON object")
@@ -97,6 +99,7 @@ def read_run(run: Path) -> dict[str, Any]:
     Raises:
         PrudentError: this is no run folder, or the file is damaged.
     """
+    check_plain(run)
     stored = read_json(run / "config.json")
     kinds = {"algorithm": str, "config": dict, "members": list, "train": dict, "dataset": dict}
     for key, kind in kinds.items():
@@ -172,6 +175,8 @@ def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None)
     """
     if dataset is None:
         sources = stored["train"].get("sources")
+        if sources is not None and not _are_sources(sources):
+            raise PrudentError(f"{folder / 'config.json'} is damaged: it does not say where the dataset is")
         if sources is None:
             raise ConfigError(f"{folder} was trained on a dataset that lived in memory: name it, or hand it over")
         try:
@@ -181,3 +186,11 @@ def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None)
     if dataset.fingerprint != stored["dataset"]["fingerprint"]:
         raise ConfigError(f"{folder} was trained on other data than {dataset.name} holds now (fingerprint differs)")
     return dataset
+
+
+def _are_sources(stored: Any) -> bool:
+    """Whether these are arguments of :func:`prudent.data.load_dataset`."""
+    if not isinstance(stored, dict) or not stored.keys() <= inspect.signature(load_dataset).parameters.keys():
+        return False
+    source = stored.get("source")
+    return isinstance(source, str) or (isinstance(source, list) and all(isinstance(one, str) for one in source))

@@ -56,9 +56,13 @@ from typing import Any, Protocol, Self
 
 from prudent import files
 from prudent.errors import ConfigError, DataError
+from prudent.runs.foreign import parse_json, read_bytes
 
 METRIC_NAMES: tuple[str, ...] = tuple(re.findall(r"^``(\S+/\S+)``", __doc__ or "", flags=re.MULTILINE))
 """The documented names, in the order of the table above."""
+
+MOST_BYTES = 4 << 30
+"""A longer ``metrics.jsonl`` is not read."""
 
 _RESERVED = ("step", "member", "name")
 
@@ -175,7 +179,7 @@ def read_metrics(path: Path | str) -> list[dict[str, Any]]:
     path = Path(path)
     if not path.exists():
         return []
-    return [_null_to_nan(json.loads(line)) for line in _whole_lines(path)]
+    return [_null_to_nan(parse_json(line)) for line in _whole_lines(path)]
 
 
 def _null_to_nan(record: dict[str, Any]) -> dict[str, Any]:
@@ -185,7 +189,7 @@ def _null_to_nan(record: dict[str, Any]) -> dict[str, Any]:
 def _whole_lines(path: Path) -> list[str]:
     """The complete lines without their newlines, checked to be events."""
     # A kill may tear a multi-byte character. A line that cannot be decoded cannot be parsed either.
-    lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")
+    lines = read_bytes(path, MOST_BYTES).decode("utf-8", errors="replace").split("\n")
     lines = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     whole = []
     for number, line in lines:
@@ -198,7 +202,7 @@ def _whole_lines(path: Path) -> list[str]:
 
 def _is_event(line: str) -> bool:
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError:
         return False
     return isinstance(record, dict) and isinstance(record.get("step"), int)

@@ -11,6 +11,7 @@ from prudent import algorithms
 from prudent.engine.members import ALL_SEEDS, settings_of
 from prudent.errors import DataError
 from prudent.runs.folder import read_json
+from prudent.runs.foreign import check_plain
 from prudent.runs.metrics import read_metrics
 
 Series = dict[int, float]
@@ -203,6 +204,7 @@ def read_run(folder: Path | str) -> Run:
         raise DataError(
             f"{folder} is a tuning, not a run: its report is {folder / 'report.html'}, its runs are below it"
         )
+    check_plain(folder)
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is not a run folder: it has no config.json")
     series: dict[str, dict[str, Series]] = {}

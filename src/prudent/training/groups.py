@@ -77,11 +77,14 @@ def runs_of(folder: Path) -> dict[str, Path]:
     names = read_json(folder / INDEX).get("groups")
     if not isinstance(names, list) or not names or not all(_is_plain_name(name) for name in names):
         raise PrudentError(f"{folder / INDEX} is damaged: no list of groups")
+    for name in names:
+        if (folder / name).is_symlink():
+            raise PrudentError(f"{folder / name} is a link: a run folder holds none; copy the folder with cp -rL")
     return {name: folder / name for name in names}
 
 
 def _is_plain_name(name: Any) -> bool:
-    return isinstance(name, str) and Path(name).name == name
+    return isinstance(name, str) and Path(name).name == name and name not in ("", ".", "..")
 
 
 def resume(

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-"""Ctrl-C, and what schedulers send before they take a machine away. Windows has no SIGUSR1."""
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
+"""Ctrl-C, what schedulers send before they take a machine away, and the end of the terminal. Windows has fewer."""
 
 _active: list[list[int]] = []
 """The list that currently collects requests; empty outside of :func:`stop_requests`."""
@@ -43,7 +43,9 @@ def stop_requests() -> Iterator[list[int]]:
 
     try:
         for number in STOP_SIGNALS:
-            previous[number] = signal.signal(number, handle)
+            # A signal that is ignored stays ignored: nohup ignores SIGHUP, so that a run outlives its terminal.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                previous[number] = signal.signal(number, handle)
     except ValueError:
         # Only the main thread may set handlers. A run in another thread is stopped by whoever started the thread.
         previous.clear()

@@ -44,7 +44,9 @@ class Progress:
         self._began = self._shown = clock()
         self._last = (start, self._began)
         self._pace, self._left, self._figures = "", "?", {}
-        self._bar = _rich_bar(self._stream, total, start) if self._stream.isatty() else None
+        self._bar = (
+            _rich_bar(getattr(self._stream, "terminal", self._stream), total, start) if self._stream.isatty() else None
+        )
 
     def update(self, step: int) -> None:
         """Move the bar. May be called at every step: it redraws at most ten times a second."""

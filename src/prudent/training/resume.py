@@ -20,6 +20,7 @@ from prudent.errors import ConfigError
 from prudent.runs import checkpoint
 from prudent.runs.folder import check_writable, dataset_of, locked, members, read_run, registered, write_json
 from prudent.runs.machine import differences
+from prudent.runs.metrics import read_metrics
 from prudent.runs.status import is_finished, write_status
 from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.session import session
@@ -60,11 +61,12 @@ def resume(
     check_writable(folder)
     with locked(folder):
         files.clear_leftovers(folder)
-        saved = _newest_checkpoint(folder, torch_device)
+        saved = _newest_checkpoint(folder, stored, torch_device)
         if saved.population is not None and saved.step >= options.steps:
             _end_again(folder, saved.step, options.steps, original.steps)
             return saved.population
         dataset = dataset_of(folder, stored, dataset)
+        _say_gap(folder, saved.step, original.log_every)
         if options.env is not None:
             check_fits(options.env if env else registered(options.env), dataset.spec)
         population = saved.population or _start_over(folder, stored, dataset, options, torch_device)
@@ -95,16 +97,36 @@ def _read_resumable(folder: Path) -> dict[str, Any]:
     """
     stored = read_run(folder)
     if "finetuned_from" in stored:
-        offline = stored["finetuned_from"]["run"]
+        origin = stored["finetuned_from"]
+        offline = origin.get("run", "RUN") if isinstance(origin, dict) else "RUN"
         raise ConfigError(f"{folder} was fine-tuned online and cannot be resumed; anew: prudent finetune {offline}")
     return stored
 
 
-def _newest_checkpoint(folder: Path, device: torch.device) -> _Saved:
+def _newest_checkpoint(folder: Path, stored: Mapping[str, Any], device: torch.device) -> _Saved:
+    """The newest checkpoint that verifies.
+
+    Raises:
+        PrudentError: there are checkpoints and none verifies, or it belongs to another run.
+    """
     if not checkpoint.steps(folder):
         return _Saved()
     population, extra = checkpoint.load(folder, str(device), print)
+    if population.algorithm_name != stored["algorithm"] or list(population.members) != members(stored):
+        raise ConfigError(
+            f"the checkpoints in {folder} belong to another run ({population.algorithm_name}, "
+            f"{', '.join(population.names)}): its config.json does not describe them"
+        )
     return _Saved(population, extra, population.state.step)
+
+
+def _say_gap(folder: Path, step: int, log_every: int) -> None:
+    """Say that metrics before a checkpoint are missing, if they are."""
+    logged = max((row["step"] for row in read_metrics(folder / "metrics.jsonl")), default=0)
+    if logged < step - step % log_every:
+        print(
+            f"{folder / 'metrics.jsonl'} ends at step {logged}, before the checkpoint of step {step}: curves have a gap"
+        )
 
 
 def _end_again(folder: Path, step: int, steps: int, original_steps: int) -> None:

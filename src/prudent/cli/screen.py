@@ -1,0 +1,77 @@
+"""Standard output and standard error that never stop the work, and that never pass on a terminal's control codes."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t\r"}
+"""Control characters by what is shown for them. Text from files may hold them: escapes that change the terminal."""
+
+
+def printable(text: str) -> str:
+    """The text with control characters spelled out."""
+    return text.translate(_CONTROL)
+
+
+class Screen:
+    """A text stream in front of another one.
+
+    Control characters are spelled out, and characters that the encoding does not have are escaped. When writing fails
+    (a closed pipe, a dead terminal, a full disk) the rest is dropped and ``failed`` says why: a training is worth more
+    than its progress lines.
+    """
+
+    def __init__(self, stream: TextIO | None):
+        self._stream = stream
+        self.failed: Exception | None = None
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        if self._stream is not None and self.failed is None:
+            encoding = getattr(self._stream, "encoding", None) or "utf-8"
+            shown = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+            self._attempt(lambda stream: stream.write(shown))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, as far as that is possible."""
+        self._attempt(lambda stream: stream.flush())
+
+    def _attempt(self, action: Any) -> None:
+        if self._stream is None or self.failed is not None:
+            return
+        try:
+            action(self._stream)
+        except (OSError, ValueError) as error:  # ValueError: the stream is closed
+            self.failed = error
+
+    def isatty(self) -> bool:
+        """Whether this is a terminal."""
+        with contextlib.suppress(OSError, ValueError):
+            return self._stream is not None and self._stream.isatty()
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def screens() -> Iterator[tuple[Screen, Screen]]:
+    """Standard output and standard error as screens, while the block runs."""
+    out, err = Screen(sys.stdout), Screen(sys.stderr)
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = out, err  # pyright: ignore[reportAttributeAccessIssue] - it has what print needs
+    try:
+        yield out, err
+    finally:
+        out.flush()
+        err.flush()
+        sys.stdout, sys.stderr = before
+
+
+def forget_output() -> None:
+    """Let standard output end without an error of its own: Python would flush it once more, and complain."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,76 @@
+"""Run folders that somebody else made: what is read from them, and what is never followed."""
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from prudent.errors import ConfigError
+
+MOST_JSON_BYTES = 256 << 20
+"""A longer JSON file is none of a run."""
+
+_MOST_DIGITS = 40
+"""Digits of a whole number. Python takes seconds for very long ones, and float() refuses those above 300 digits."""
+
+
+def check_plain(run: Path) -> None:
+    """Refuse a run folder with a link or a special file in it.
+
+    Otherwise writing to the run could write to, or remove, files elsewhere, and reading it might never end. The folder
+    itself may be reached through a link.
+
+    Raises:
+        ConfigError: it holds one; the line names it.
+    """
+    for folder, folders, names in os.walk(run):
+        for name in (*folders, *names):
+            path = Path(folder, name)
+            if path.is_symlink():
+                raise ConfigError(f"{path} is a link: a run folder holds none; copy the folder with cp -rL")
+            if not (path.is_file() or path.is_dir()):
+                raise ConfigError(f"{path} is no regular file: remove it")
+
+
+def read_bytes(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: it is no regular file, is longer than ``most`` bytes, or cannot be read.
+    """
+    # A FIFO without a writer would block, a device might never end.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        if status.st_size > most:
+            raise OSError(errno.EFBIG, f"longer than {most >> 20} MiB", str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON that a run may contain: strict, without NaN and without absurdly long numbers.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_int=_whole_number)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("a number with too many digits")
+    return int(digits)

@@ -1,0 +1,163 @@
+"""Run folders that somebody tampered with: nothing elsewhere is written or removed, and nothing is read without end."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from helpers.runs import flags, prudent, tree, write_log
+from prudent import report
+from prudent.errors import PrudentError
+from prudent.runs import checkpoint
+from prudent.runs.foreign import parse_json, read_bytes
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="links and FIFOs")
+SHORT = ["--steps", 6, "--checkpoint-every", 2, "--log-every", 2, "--threads", 1]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small run and its log; tests copy it."""
+    folder = tmp_path_factory.mktemp("trained")
+    log = write_log(folder / "log.npz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "write_report", lambda *_: None)
+        assert prudent("train", log, *flags("bc"), *SHORT, "--out", folder / "run") == 0
+        assert prudent("train", log, *flags("bc"), *SHORT, "--seeds", 7, "--out", folder / "other") == 0
+    return folder
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    shutil.copytree(trained / "run", tmp_path / "run")
+    return tmp_path / "run"
+
+
+def refused(*words) -> bool:
+    return prudent(*words) == 2
+
+
+def line(capsys) -> str:
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    return error
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl", "events.tensorboard", "status.json", "report.html"])
+def test_a_link_is_refused_and_its_target_left_alone(run, trained, tmp_path, capsys, name):
+    target = tmp_path / "elsewhere" / name
+    shutil.copytree(trained / "run", tmp_path / "elsewhere")
+    path = run / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    path.symlink_to(target)
+    before = tree(tmp_path / "elsewhere")
+    for words in (["train", "--resume", run, "--steps", 20], ["report", run]):
+        assert refused(*words), words
+        assert f"{path} is a link" in line(capsys)
+    assert tree(tmp_path / "elsewhere") == before
+
+
+def test_a_dangling_link_is_not_filled(run, tmp_path, capsys):
+    (run / "metrics.jsonl").unlink()
+    (run / "metrics.jsonl").symlink_to(tmp_path / "planted")
+    assert refused("train", "--resume", run, "--steps", 20)
+    assert "is a link" in line(capsys)
+    assert not (tmp_path / "planted").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "status.json", "environment.json", "metrics.jsonl"])
+def test_a_fifo_does_not_hang(run, capsys, name):
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    assert refused("train", "--resume", run, "--steps", 20)
+    assert f"{run / name} is no regular file" in line(capsys)
+
+
+def test_a_run_may_be_reached_through_a_link(run, tmp_path):
+    (tmp_path / "latest").symlink_to(run)
+    assert prudent("train", "--resume", tmp_path / "latest", "--steps", 8) == 0
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", 5])
+def test_groups_stay_below_their_folder(run, capsys, name):
+    (run / "given").mkdir()
+    (run / "given" / "groups.json").write_text(json.dumps({"groups": [name]}))
+    before = (run / "status.json").read_bytes()
+    assert refused("train", "--resume", run / "given", "--steps", 20)
+    assert "no list of groups" in line(capsys)
+    assert (run / "status.json").read_bytes() == before
+
+
+def test_checkpoints_of_another_run_are_refused(run, trained, capsys):
+    shutil.rmtree(run / "checkpoints")
+    shutil.copytree(trained / "other" / "checkpoints", run / "checkpoints")
+    before = tree(run)
+    assert refused("train", "--resume", run, "--steps", 20)
+    assert "belong to another run (bc, seed=7)" in line(capsys)
+    assert tree(run) == before
+
+
+def test_a_renamed_checkpoint_is_skipped(run, capsys):
+    (run / "checkpoints" / "step_6").rename(run / "checkpoints" / "step_600")
+    assert prudent("train", "--resume", run, "--steps", 8) == 0
+    assert "step_600: holds the checkpoint of step 6: rename it back" in capsys.readouterr().out
+    assert 8 in [step for step, _ in checkpoint.steps(run)]
+
+
+def test_metrics_that_end_before_the_checkpoint_are_said(run, capsys):
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_text(lines[0])
+    assert prudent("train", "--resume", run, "--steps", 8) == 0
+    assert "ends at step 2, before the checkpoint of step 6: curves have a gap" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["train"].update(sources=5), "does not say where the dataset is"),
+        (lambda c: c["train"].update(sources={"source": 5}), "does not say where the dataset is"),
+        (lambda c: c["train"]["sources"].update(bogus=1), "does not say where the dataset is"),
+        (lambda c: c["train"].update(threads=10**30), "threads"),
+        (lambda c: c.update(any=float("nan")), "not JSON"),
+        (lambda c: c.update(finetuned_from={}), "prudent finetune RUN"),
+        (lambda c: c.update(finetuned_from=3), "prudent finetune RUN"),
+        (lambda c: c.update(any=10**400), "not JSON"),
+    ],
+)
+def test_an_edited_config_is_one_line(run, capsys, change, message):
+    config = json.loads((run / "config.json").read_text())
+    change(config)
+    (run / "config.json").write_text(json.dumps(config))
+    assert refused("train", "--resume", run, "--steps", 20)
+    assert message in line(capsys)
+
+
+@pytest.mark.parametrize("name", ["config.json", "status.json", "dataset.json", "environment.json", "metrics.jsonl"])
+@pytest.mark.parametrize("content", ["[" * 200_000, '{"step": 1' + "0" * 400 + "}"])
+def test_deep_and_absurd_json_is_one_line(run, capsys, name, content):
+    (run / name).write_text(content + "\n" + content)
+    assert refused("report", run)
+    assert name in line(capsys)
+
+
+def test_json_is_strict():
+    for text in ("NaN", "[Infinity]", "1" * 41, "[" * 100_000):
+        with pytest.raises(ValueError, match=r"."):
+            parse_json(text)
+    assert parse_json('{"a": [1, -2.5, null]}') == {"a": [1, -2.5, None]}
+
+
+def test_long_files_are_not_read(tmp_path):
+    (tmp_path / "long.json").write_bytes(b" " * 2000)
+    assert len(read_bytes(tmp_path / "long.json")) == 2000
+    with pytest.raises(OSError, match="longer than"):
+        read_bytes(tmp_path / "long.json", most=1999)
+    with pytest.raises(OSError, match="no regular file"):
+        read_bytes(tmp_path)
+
+
+def test_a_report_of_a_damaged_run_is_refused_as_the_library_does(run):
+    (run / "x").symlink_to(run / "config.json")
+    with pytest.raises(PrudentError, match="is a link"):
+        report.read_run(run)
