@@ -10,20 +10,20 @@ from prudent.errors import ConfigError
 class Options:
     """How to train, apart from the algorithm's own settings."""
 
-    steps: int = 100_000  # gradient steps in all
-    env: str | None = None  # Gymnasium id to evaluate in; none evaluates nowhere
+    steps: int = 100_000  # gradient steps in total
+    env: str | None = None  # Gymnasium id of the environment for evaluations; none means no evaluation
     log_every: int = 1_000  # steps between lines of metrics
     eval_every: int = 5_000  # steps between evaluations
     eval_episodes: int = 10  # episodes per evaluation and member
-    checkpoint_every: int = 5_000  # steps between checkpoints; the best evaluation so far saves one too
-    keep: int = 3  # newest checkpoints to keep; the one with the best evaluation stays too
-    max_minutes: float | None = None  # save and stop after this time, to be resumed; none never stops
-    divergence_factor: float | None = 100.0  # |Q| beyond this times r_max / (1 - discount) has diverged; none: NaN only
-    rollbacks: int = 0  # how often a diverged member is set back and goes on with half the step size, before it stops
+    checkpoint_every: int = 5_000  # steps between checkpoints; a new best evaluation saves one too
+    keep: int = 3  # newest checkpoints to keep; the one with the best evaluation is kept too
+    max_minutes: float | None = None  # save and stop after this many minutes, to be resumed; none is no limit
+    divergence_factor: float | None = 100.0  # diverged if |Q| exceeds this times r_max / (1 - discount); none: NaN only
+    rollbacks: int = 0  # times a diverged member is set back, with half the learning rates, before it is stopped
     video: bool = False  # record a GIF of the first member at each evaluation
     device: str = "auto"  # auto, cpu, cuda or mps
-    threads: int | None = None  # CPU threads; none leaves it to PyTorch
-    tf32: bool = True  # let CUDA round the factors of float32 products to 10 bits (TF32), several times as fast
+    threads: int | None = None  # CPU threads; none uses PyTorch's default
+    tf32: bool = True  # round the factors of float32 products to 10 bits (TF32) on CUDA: several times as fast
 
     def __post_init__(self):
         check_whole(self, 1, "steps", "log_every", "eval_every", "eval_episodes", "checkpoint_every", "keep", "threads")

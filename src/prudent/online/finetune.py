@@ -40,23 +40,23 @@ class Settings:
     """How to learn online. Steps are environment steps of a member."""
 
     steps: int = 100_000  # environment steps of each member
-    env: str | None = None  # Gymnasium id; none is the environment of the run
+    env: str | None = None  # Gymnasium id; none uses the environment of the run
     mix: float = 0.5  # share of each batch that is drawn from the dataset
     updates_per_step: int = 1  # gradient steps per environment step
-    start_after: int | None = None  # environment steps before the first gradient step; none is a tenth, at most 1000
-    noise: float | None = None  # exploration on top of the policy; none is 0.1 for deterministic ones, else 0
+    start_after: int | None = None  # environment steps before the first gradient step; none: a tenth, at most 1000
+    noise: float | None = None  # exploration noise added to the policy; none: 0.1 if it is deterministic, else 0
     log_every: int = 1_000  # steps between lines of metrics
     eval_every: int = 5_000  # steps between evaluations
     eval_episodes: int = 10  # episodes per evaluation and member
-    checkpoint_every: int = 5_000  # steps between checkpoints; the best evaluation so far saves one too
-    keep: int = 3  # newest checkpoints to keep; the one with the best evaluation stays too
-    max_minutes: float | None = None  # save and stop after this time; none never stops
-    divergence_factor: float | None = 100.0  # |Q| beyond this times r_max / (1 - discount) has diverged; none: NaN only
-    rollbacks: int = 0  # how often a diverged member is set back and goes on with half the step size, before it stops
+    checkpoint_every: int = 5_000  # steps between checkpoints; a new best evaluation saves one too
+    keep: int = 3  # newest checkpoints to keep; the one with the best evaluation is kept too
+    max_minutes: float | None = None  # save and stop after this many minutes; none is no limit
+    divergence_factor: float | None = 100.0  # diverged if |Q| exceeds this times r_max / (1 - discount); none: NaN only
+    rollbacks: int = 0  # times a diverged member is set back, with half the learning rates, before it is stopped
     video: bool = False  # record a GIF of the first member at each evaluation
     device: str = "auto"  # auto, cpu, cuda or mps
-    threads: int | None = None  # CPU threads; none leaves it to PyTorch
-    tf32: bool = True  # let CUDA round the factors of float32 products to 10 bits (TF32), several times as fast
+    threads: int | None = None  # CPU threads; none uses PyTorch's default
+    tf32: bool = True  # round the factors of float32 products to 10 bits (TF32) on CUDA: several times as fast
 
     def __post_init__(self):
         if self.steps < 2:

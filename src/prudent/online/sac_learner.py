@@ -26,16 +26,16 @@ class SacSettings:
     """How SAC learns online. It makes one gradient step per environment step."""
 
     sac_steps: int = 1_000_000  # environment steps at most
-    learning_starts: int = 1_000  # uniformly random steps before the first gradient step
+    learning_starts: int = 1_000  # steps with uniformly random actions before the first gradient step
     eval_every: int = 5_000  # steps between evaluations; training may end after each
     eval_episodes: int = 10  # episodes per evaluation
     hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor and critics
     actor_lr: float = 3e-4  # Adam learning rate of the actor
     critic_lr: float = 3e-4  # Adam learning rate of the critics
-    temperature_lr: float = 3e-4  # learning rate of log tau
+    temperature_lr: float = 3e-4  # Adam learning rate of log tau, the log of the temperature
     batch_size: int = 256  # transitions per gradient step
-    discount: float = 0.99  # gamma
-    polyak: float = 0.005  # share of the critic that enters the target at each step
+    discount: float = 0.99  # discount factor gamma
+    polyak: float = 0.005  # share of the critic that enters the target network at each step
 
     def __post_init__(self):
         for name in ("sac_steps", "learning_starts", "eval_every", "eval_episodes"):

@@ -6,38 +6,38 @@ array or a list) or one figure for all of them. The names are fixed:
 ==============================  ==============================================================================
 name                            meaning (mean over the steps since the last event, unless said otherwise)
 ==============================  ==============================================================================
-``train/critic_loss``           what the critics minimise: squared TD error plus alpha times the gap
-``train/td_error``              the squared TD error alone
-``train/cql_gap``               log-sum-exp of Q over proposed actions minus Q of the logged action
-``train/cql_gap_normalized``    the gap minus T log N: comparable between numbers of proposals
-``train/alpha``                 weight of the gap; moves when it is learned (Lagrange) or annealed
+``train/critic_loss``           loss of the critics: squared TD error plus alpha times the gap
+``train/td_error``              squared TD error alone
+``train/cql_gap``               log-sum-exp of Q over the proposed actions, minus Q of the logged action
+``train/cql_gap_normalized``    the gap minus T log N; comparable between numbers of proposals N
+``train/alpha``                 weight of the gap; changes if it is learned (Lagrange) or annealed
 ``train/q_data``                Q of the logged actions
 ``train/q_policy``              Q of the policy's actions
-``train/q_random``              Q of uniform actions
-``train/q_next_policy``         Q of the actions the policy would take in the next state
-``train/bound_rate``            share of the policy's proposals whose Q lay below the logged return (Cal-QL)
-``train/penalty``               how far negatives are valued above the logged actions, at least 0 (CIQL)
+``train/q_random``              Q of uniformly random actions
+``train/q_next_policy``         Q of the policy's actions in the next states
+``train/bound_rate``            share of the policy's proposals with Q below the logged return (Cal-QL)
+``train/penalty``               mean Q of the negative actions minus that of the logged ones, at least 0 (CIQL)
 ``train/value``                 V of the logged states
-``train/value_loss``            what the value network minimises
-``train/effective_share``       effective number of cloned rows over the batch's rows, by their weights (0 to 1)
-``train/target``                what the critics are fitted to: reward plus discounted next value
-``train/actor_loss``            what the policy minimises
-``train/lagrange_loss``         loss of the learned multiplier of alpha
-``train/entropy``               entropy of the policy, nats
+``train/value_loss``            loss of the value network
+``train/effective_share``       effective number of cloned rows, by their weights, over the batch size (0 to 1)
+``train/target``                target of the critics: reward plus discounted next value
+``train/actor_loss``            loss of the policy
+``train/lagrange_loss``         loss of the learned multiplier alpha
+``train/entropy``               entropy of the policy, in nats
 ``train/temperature``           weight of the entropy
 ``train/temperature_loss``      loss of the learned temperature
-``time/steps_per_second``       gradient steps of the whole population per second, evaluation excluded
-``time/ms_per_step``            the same as milliseconds per step
+``time/steps_per_second``       gradient steps of the whole population per second, without evaluations
+``time/ms_per_step``            milliseconds per gradient step of the whole population, without evaluations
 ``eval/return``                 undiscounted return of the deterministic policy, mean over episodes
 ``eval/return_std``             its standard deviation over episodes
 ``eval/normalized_score``       the return on the scale 0 = random, 100 = expert, where references exist
-``eval/return_stochastic``      return of the sampled policy
-``eval/predicted_value``        what the critics promise at the start states, discounted
-``eval/realized_value``         discounted return that followed from the same start states
-``eval/lower_bound_share``      share of start states where the promise was kept (0 to 1)
-``eval/failed``                 1 where an evaluation failed and training went on
-``guard/rollbacks``             how often the member has been set back, after it diverged
-``guard/stopped``               1 where the member was stopped for good
+``eval/return_stochastic``      undiscounted return of the sampling policy, mean over episodes
+``eval/predicted_value``        discounted return that the critics predict at the start states
+``eval/realized_value``         discounted return of the sampling policy from the same start states
+``eval/lower_bound_share``      share of start states where the prediction was not above that return (0 to 1)
+``eval/failed``                 1 if the evaluation failed; training goes on
+``guard/rollbacks``             how often the member was set back after it diverged
+``guard/stopped``               1 if the member was stopped for good
 ==============================  ==============================================================================
 
 Names that begin with ``init/`` stand at step 0. They are the ``train/`` figures of the last supervised step of
