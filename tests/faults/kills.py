@@ -20,18 +20,18 @@ def random_kills(lab: Lab, count: int, minutes: float = 60) -> Outcome:
     run, ended = lab.folder / "killed", 0
     began = time.monotonic()
 
-    def advice_on_interrupt() -> bool:
+    def goes_on() -> bool:
         return outcome.faults < count and time.monotonic() < began + 60 * minutes
 
-    while advice_on_interrupt():
+    while goes_on():
         shutil.rmtree(run, ignore_errors=True)
         lab.marks.clear()
         child, begins = lab.start(run), 0
         while True:
-            if advice_on_interrupt():
+            if goes_on():
                 lab.marks.wait_for(begins + luck.randrange(FURTHEST), child)
                 time.sleep(luck.uniform(0, JITTER))
-            if not advice_on_interrupt() or child.poll() is not None:
+            if not goes_on() or child.poll() is not None:
                 break
             if child.kill() == -signal.SIGKILL:
                 outcome.faults += 1
