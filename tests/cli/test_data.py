@@ -71,7 +71,10 @@ def test_describe_tells_optional_columns_and_how_a_file_was_made(tmp_path, capsy
     cli.main(["data", "describe", str(path)])
     told = capsys.readouterr().out
     assert "columns       groups 3; dt none, every step takes 1; logged probabilities yes\n" in told
-    assert "How log.hdf5 was made, as the file says\n  seed: 3\n  source: table [31m.csv\n  note: 2 rows left out\n" in told
+    assert (
+        "How log.hdf5 was made, as the file says\n  seed: 3\n  source: table [31m.csv\n  note: 2 rows left out\n"
+        in told
+    )
     cli.main(["data", "describe", str(path), "--json"])
     found = json.loads(capsys.readouterr().out)
     assert (found["groups"], found["dt"], found["logged_probabilities"]) == (3, None, True)
