@@ -29,4 +29,4 @@ def in_one_line(error: BaseException, with_kind: bool = False) -> str:
 
 
 class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
-    """A signal or the time limit stops the run, which has saved its state before."""
+    """A signal or the time limit stopped the run, after it saved its state."""

@@ -43,14 +43,8 @@ def check_columns(
     # A copy: the recorder may reuse its arrays.
     terminated = columns.flags(terminated, "terminals", name).copy()
     truncated = columns.flags(truncated, "timeouts", name) & ~terminated
-    if len(observation) == 0:
-        raise DataError(f"{name}: the dataset has no transitions")
-    if next_observation.shape != observation.shape:
-        raise DataError(
-            f"{name}: next_observations has shape {next_observation.shape}, observations {observation.shape}"
-        )
-    flat = {"actions": action, "rewards": reward, "terminals": terminated, "timeouts": truncated, **extra}
-    _check_lengths(flat, len(observation), name)
+    others = {"actions": action, "rewards": reward, "terminals": terminated, "timeouts": truncated, **extra}
+    _check_shapes(observation, next_observation, others, name)
     allowed = masks.check(extra, action, terminated, name)
     n_actions = masks.count(allowed, n_actions, name)
     spec = Spec(
@@ -76,7 +70,16 @@ def check_columns(
     return table, strays
 
 
-def _check_lengths(table: Mapping[str, np.ndarray], rows: int, name: str) -> None:
-    for key, column in table.items():
+def _check_shapes(
+    observation: np.ndarray, next_observation: np.ndarray, others: Mapping[str, np.ndarray], name: str
+) -> None:
+    rows = len(observation)
+    if rows == 0:
+        raise DataError(f"{name}: the dataset has no transitions")
+    if next_observation.shape != observation.shape:
+        raise DataError(
+            f"{name}: next_observations has shape {next_observation.shape}, observations {observation.shape}"
+        )
+    for key, column in others.items():
         if len(column) != rows:
             raise DataError(f"{name}: {key} has {len(column)} rows, observations has {rows}")

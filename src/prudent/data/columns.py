@@ -127,8 +127,8 @@ def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
     column = np.asarray(column)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
-    whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
-    if not whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < MOST_ACTIONS):
+    is_whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
+    if not is_whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < MOST_ACTIONS):
         raise DataError(
             f"{name}: discrete actions must be whole numbers from 0 to {MOST_ACTIONS - 1}, of shape (rows,)"
         )
@@ -159,16 +159,16 @@ def ask_whether_discrete(action: np.ndarray, name: str) -> None:
 
 
 def declared_discrete(
-    given: bool | None, given_n: int | None, filed: bool | None, filed_n: int | None, name: str
+    user: bool | None, user_n: int | None, file: bool | None, file_n: int | None, name: str
 ) -> tuple[bool | None, int | None]:
-    """Whether actions are discrete (None: unknown) and how many there are: as given by the user, else by the file.
+    """Whether actions are discrete (None: unknown) and how many there are: as the user says, else as the file says.
 
     Raises:
         DataError: a number of actions although they are declared continuous, or one that is out of range.
     """
-    discrete = filed if given is None else given
-    n_actions = filed_n if given_n is None else given_n
-    if given is False and given_n is None:
+    discrete = file if user is None else user
+    n_actions = file_n if user_n is None else user_n
+    if user is False and user_n is None:
         n_actions = None
     if n_actions is None:
         return discrete, None
