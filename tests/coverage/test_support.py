@@ -88,9 +88,9 @@ def test_the_threshold_is_that_of_split_conformal_prediction():
 
 def test_logged_decisions_lie_outside_at_the_nominal_rate():
     # Five logs of 2,000 independent decisions: the rate over all of them within three standard errors.
-    found = [support(policy(), line(seed=seed), seed=seed).measures for seed in range(5)]
+    results = [support(policy(), line(seed=seed), seed=seed).measures for seed in range(5)]
     for kind in ("decision", "state", "action"):
-        rate = np.mean([measures[kind].fresh_outside for measures in found])
+        rate = np.mean([measures[kind].fresh_outside for measures in results])
         assert abs(rate - 0.05) < 3 * math.sqrt(0.05 * 0.95 / 10_000), f"{kind}: {rate:.2%} instead of 5 %"
 
 
@@ -98,11 +98,11 @@ def test_new_data_of_the_behaviour_lie_outside_at_the_nominal_rate():
     # Both the threshold and the rate are estimated, from 2,000 decisions each.
     data, new = line(), line(seed=77)
     copy = ContinuousPolicy(SPEC, lambda observation, _: new.action[_rows(new, observation)], None)
-    found = support(copy, data, at=new).overall
+    figures = support(copy, data, at=new).overall
     error = math.sqrt(2 * 0.05 * 0.95 / 2000)
     for kind in ("outside", "state_outside", "action_outside"):
-        assert abs(found[kind] - 0.05) < 3 * error, f"{kind}: {found[kind]:.2%} instead of 5 %"
-    assert abs(found["outside_strict"] - 0.01) < 3 * math.sqrt(2 * 0.01 * 0.99 / 2000)
+        assert abs(figures[kind] - 0.05) < 3 * error, f"{kind}: {figures[kind]:.2%} instead of 5 %"
+    assert abs(figures["outside_strict"] - 0.01) < 3 * math.sqrt(2 * 0.01 * 0.99 / 2000)
 
 
 def _rows(dataset, observation):
@@ -115,9 +115,9 @@ def _rows(dataset, observation):
 
 def test_the_behaviour_itself_is_not_flagged():
     for seed in range(5):
-        found = support(policy(), line(seed=seed)).overall
-        assert not found["leaves_data"]
-        assert found["outside"] < 0.08
+        figures = support(policy(), line(seed=seed)).overall
+        assert not figures["leaves_data"]
+        assert figures["outside"] < 0.08
 
 
 def test_shifted_decisions_are_found_and_others_are_not():
@@ -259,12 +259,12 @@ def test_a_diverged_member_is_named_and_left_out():
     assert agent.population is not None
     for weights in agent.population.state.networks["actor"].values():
         weights[1] = math.nan
-    found = support(agent, data, decisions=200).to_json()
-    assert found["members"]["seed=1"]["outside"] is None
-    assert found["overall"]["outside"] == found["members"]["seed=0"]["outside"]
-    assert found["actions"][0]["by_member"][1] is None
-    assert "seed=1 has diverged: its actions are not numbers" in found["reading"][-1]
-    json.dumps(found, allow_nan=False)
+    figures = support(agent, data, decisions=200).to_json()
+    assert figures["members"]["seed=1"]["outside"] is None
+    assert figures["overall"]["outside"] == figures["members"]["seed=0"]["outside"]
+    assert figures["actions"][0]["by_member"][1] is None
+    assert "seed=1 has diverged: its actions are not numbers" in figures["reading"][-1]
+    json.dumps(figures, allow_nan=False)
     for weights in agent.population.state.networks["actor"].values():
         weights[:] = math.nan
     with pytest.raises(ConfigError, match="every member has diverged"):

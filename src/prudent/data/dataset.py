@@ -27,7 +27,7 @@ class Dataset:
 
     Shapes: ``observation`` and ``next_observation`` (rows, S) float32; ``action`` (rows, A) float32 in the units of the
     log, discrete: (rows,) int64; ``reward`` (rows,) float32; ``terminated`` and ``truncated`` (rows,) bool. ``extra``
-    holds optional columns of the same length: ``dt``, ``group``, ``step``, ``behavior_log_prob``, ``mask`` and
+    holds optional columns of the same length, such as ``dt``, ``group``, ``step``, ``behavior_log_prob``, ``mask`` and
     ``next_mask``. The masks (rows, n_actions) bool, both or neither, say which discrete actions were allowed at
     ``observation`` and at ``next_observation``. ``notes`` has one line for each thing that the reader inferred or
     dropped.

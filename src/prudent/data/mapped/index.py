@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from prudent.data.columns import counted
 from prudent.errors import DataError
 from prudent.types import Spec
 
@@ -102,7 +103,7 @@ def _numbers(value: Any, key: str, count: int) -> tuple[float, ...]:
     """A list of ``count`` finite numbers."""
     numbers = _list(value, key)
     if len(numbers) != count:
-        raise ValueError(f"{key} has {len(numbers)} features instead of {count}")
+        raise ValueError(f"{key} holds {counted(len(numbers), 'number')} instead of {count}")
     if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
         raise ValueError(f"{key} holds something other than finite numbers")
     return tuple(float(number) for number in numbers)
