@@ -1,4 +1,4 @@
-"""Files are whole or not there, and on the disk where that was asked for."""
+"""Files are complete or do not exist, and durable ones are on the disk."""
 
 import os
 
@@ -13,15 +13,15 @@ def names(folder):
 
 @pytest.fixture
 def synced(monkeypatch):
-    """What was flushed to disk, in order: names of files and folders."""
-    found, real = [], os.fsync
+    """Names of the files and folders that were flushed to disk, in order."""
+    flushed, real = [], os.fsync
 
     def fsync(descriptor):
-        found.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        flushed.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
         real(descriptor)
 
     monkeypatch.setattr(files.os, "fsync", fsync)
-    return found
+    return flushed
 
 
 def test_a_replaced_file_is_the_new_one_alone(tmp_path, synced):
@@ -32,7 +32,7 @@ def test_a_replaced_file_is_the_new_one_alone(tmp_path, synced):
     assert synced == [f".a.{os.getpid()}.tmp", tmp_path.name] * 2
 
 
-def test_what_can_be_made_again_does_not_wait_for_the_disk(tmp_path, synced):
+def test_files_that_are_not_durable_do_not_wait_for_the_disk(tmp_path, synced):
     files.replace(tmp_path / "a", b"new", durable=False)
     assert (tmp_path / "a").read_bytes() == b"new"
     assert synced == []
@@ -64,7 +64,7 @@ def test_every_new_folder_is_on_the_disk(tmp_path, synced):
     assert len(synced) == 2
 
 
-def test_leftovers_of_a_killed_process_go_and_nothing_else(tmp_path):
+def test_only_leftovers_of_a_killed_process_are_removed(tmp_path):
     for name in (".status.json.123.tmp", "status.json", ".hidden", "log.tmp"):
         (tmp_path / name).write_text("x")
     (tmp_path / ".step_5.tmp").mkdir()

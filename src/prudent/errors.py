@@ -1,32 +1,32 @@
-"""Mistakes a user can make, told in one line."""
+"""Errors that a user can cause; each message is one line."""
 
 
 class PrudentError(ValueError):
-    """Something is wrong with what the user gave: data, a setting, a folder.
+    """Something that the user gave is wrong: data, a setting, a folder.
 
-    The message says in one line what is wrong, where, and what to do. The command line prints it
-    without a traceback and exits with code 2.
+    The message says in one line what is wrong, where, and what to do. The command line prints it without a traceback
+    and exits with code 2.
     """
 
 
 class DataError(PrudentError):
-    """A dataset that cannot be read, or that contradicts itself."""
+    """A dataset cannot be read, or contradicts itself."""
 
 
 class ConfigError(PrudentError):
-    """A setting that does not exist or does not fit."""
+    """A setting does not exist, is out of range, or does not fit the others."""
 
 
 FAILURES = (PrudentError, OSError, MemoryError, RuntimeError)
-"""How one training of several may fail and leave the others to go on; RuntimeError is how PyTorch says that the
-accelerator's memory is full."""
+"""Errors that end one training of several while the others go on. PyTorch raises RuntimeError when the memory of the
+accelerator is full."""
 
 
 def in_one_line(error: BaseException, with_kind: bool = False) -> str:
-    """What an exception says, without line breaks; its kind where it says nothing, or ``with_kind`` before the text."""
+    """The text of an exception in one line; ``with_kind`` puts its class before it. Without a text, only the class."""
     text, kind = " ".join(str(error).split()), type(error).__name__
     return f"{kind}: {text}" if text and with_kind else text or kind
 
 
 class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
-    """A signal or the time limit asked the run to stop; it saves first."""
+    """A signal or the time limit stopped the run, after it saved its state."""

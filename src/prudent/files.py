@@ -1,18 +1,19 @@
-"""Files that are whole or not there: written aside, renamed into place, and flushed to disk where it matters."""
+"""Files that are complete or do not exist: written under a temporary name, flushed to disk, then renamed."""
 
 import os
 from pathlib import Path
 
 
 def replace(path: Path, content: bytes, durable: bool = True) -> Path:
-    """Write a file so that a reader finds the old one or the new one, never half of it; returns its path.
+    """Write a file so that a reader sees the old content or the new, never a part; returns its path.
 
-    ``durable`` waits until the disk has it; what can be made again, or is renewed every moment, need not.
+    ``durable`` waits until the content is on the disk. Switch it off for files that can be made again, or that are
+    replaced all the time.
 
     Raises:
-        OSError: it could not be written; the old one is as it was, and nothing lies beside it.
+        OSError: the file could not be written; the old one is unchanged, and no temporary file remains.
     """
-    # A name of its own for every process: two writers would otherwise mix their halves.
+    # A different temporary name for every process, so that two writers do not mix their content.
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         if durable:
@@ -29,7 +30,7 @@ def replace(path: Path, content: bytes, durable: bool = True) -> Path:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file and wait until the disk has it; a kill meanwhile leaves a part of it."""
+    """Write a file and wait until it is on the disk; if the process is killed meanwhile, a part of it remains."""
     try:
         with path.open("wb") as file:
             file.write(content)
@@ -40,17 +41,17 @@ def write(path: Path, content: bytes) -> None:
 
 
 def _named(error: OSError, path: Path) -> OSError:
-    """The error with the file it is about: writing to an open one does not say which."""
+    """The error with its file: an error while writing to an open file does not name it."""
     return error if error.filename else OSError(error.errno, error.strerror or str(error), str(path))
 
 
 def error_text(error: OSError) -> str:
-    """``runs/first/status.json: No space left on device``."""
+    """An error in one line: ``runs/first/status.json: No space left on device``."""
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
 
 
 def is_there(path: Path) -> bool:
-    """Whether a path exists; one that no file can have (a name too long, say) does not."""
+    """Whether a path exists; False, and no error, for names that no file can have (such as one that is too long)."""
     try:
         return path.exists()
     except OSError:
@@ -58,18 +59,18 @@ def is_there(path: Path) -> bool:
 
 
 def make_folder(path: Path) -> Path:
-    """A folder and those above it, as far as they are missing, all of them on the disk; returns its path."""
-    missing = [place for place in (path, *path.absolute().parents) if not place.exists()]
+    """Make a folder and its missing parents, and wait until they are on the disk; returns its path."""
+    missing = [folder for folder in (path, *path.absolute().parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
-    # A new folder is an entry in the one above it, and on the disk when that one is.
-    for place in missing:
-        sync_folder(place.absolute().parent)
+    # A new folder is an entry in its parent: it is on the disk once the parent is.
+    for folder in missing:
+        sync_folder(folder.absolute().parent)
     return path
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk has what is listed in a folder: a rename is safe from then on."""
-    if os.name == "nt":  # folders cannot be opened there
+    """Wait until a folder's list of files is on the disk: after that a rename cannot be lost."""
+    if os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -79,14 +80,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what killed processes left beside the files that :func:`replace` was to write in ``folder``."""
+    """Remove the temporary files in ``folder`` of processes that were killed during :func:`replace`."""
     for leftover in folder.glob(".*.tmp"):
         if leftover.is_file():
             leftover.unlink(missing_ok=True)
 
 
 def human_bytes(count: float) -> str:
-    """A number of bytes for people: ``human_bytes(2048) == "2.0 KiB"``."""
+    """A number of bytes in words: ``human_bytes(2048) == "2.0 KiB"``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -95,5 +96,5 @@ def human_bytes(count: float) -> str:
 
 
 def folder_name(text: str) -> str:
-    """Any text as the name of a folder: letters, digits and ``-_+.`` stay, the rest becomes ``-``."""
+    """Any text as the name of a folder: letters, digits and ``-_+.`` stay, all else becomes ``-``."""
     return "".join(c if c.isalnum() or c in "-_+." else "-" for c in text)[:100]

@@ -70,16 +70,19 @@ def test_describe_tells_optional_columns_and_how_a_file_was_made(tmp_path, capsy
     writers.write(replace(log, extra=extra), str(path), about)
     cli.main(["data", "describe", str(path)])
     told = capsys.readouterr().out
-    assert "columns       groups 3; dt none, every step is one; logged probabilities yes\n" in told
-    assert "How log.hdf5 was made, as it says\n  seed: 3\n  source: table [31m.csv\n  note: 2 rows left out\n" in told
+    assert "columns       groups 3; dt none, every step takes 1; logged probabilities yes\n" in told
+    assert (
+        "How log.hdf5 was made, as the file says\n  seed: 3\n  source: table [31m.csv\n  note: 2 rows left out\n"
+        in told
+    )
     cli.main(["data", "describe", str(path), "--json"])
     found = json.loads(capsys.readouterr().out)
     assert (found["groups"], found["dt"], found["logged_probabilities"]) == (3, None, True)
     assert found["made"] == {"log.hdf5": {"seed": "3", "source": "table [31m.csv", "notes": ["2 rows left out"]}}
     cli.main(["data", "describe", "pendulum-mixed"])
     told = capsys.readouterr().out
-    assert "groups none; dt none, every step is one; logged probabilities none" in told
-    assert "was made, as it says" not in told
+    assert "groups none; dt none, every step takes 1; logged probabilities none" in told
+    assert "was made, as the file says" not in told
 
 
 @pytest.mark.parametrize("metadata", ["absent", "array", "number"])

@@ -1,4 +1,4 @@
-"""Distances to logged decisions, against loops that anyone can check."""
+"""Distances to logged decisions, compared with plain loops."""
 
 import numpy as np
 import pytest
@@ -22,22 +22,22 @@ def standard(values, reference):
 
 
 def by_loops(known_observation, known_action, observation, action):
-    """One decision after another: (state, decision, action) scores."""
+    """The (state, decision, action) scores, one decision after another."""
     states, query = standard(known_observation, known_observation), standard(observation, known_observation)
-    found = []
+    scores = []
     for row, taken in zip(query, action, strict=True):
         distance = np.sqrt(((states - row) ** 2).sum(1))
         near = np.argsort(distance)[:K]
         if known_action.ndim == 1:
             reach = np.sort(distance[known_action == taken])[K - 1]
             rarity = (distance <= reach).sum() / ((distance <= reach) & (known_action == taken)).sum()
-            found.append((distance[near[-1]], reach, rarity))
+            scores.append((distance[near[-1]], reach, rarity))
             continue
-        actions, own = standard(known_action, known_action), standard(taken, known_action)
-        apart = np.sqrt(((actions - own) ** 2).sum(1))
+        actions, query_action = standard(known_action, known_action), standard(taken, known_action)
+        apart = np.sqrt(((actions - query_action) ** 2).sum(1))
         both = np.sort(np.sqrt(distance**2 + apart**2))
-        found.append((distance[near[-1]], both[K - 1], apart[near].min()))
-    return np.array(found).T
+        scores.append((distance[near[-1]], both[K - 1], apart[near].min()))
+    return np.array(scores).T
 
 
 @pytest.mark.parametrize("discrete", [False, True])
@@ -55,7 +55,7 @@ def test_scores_are_those_of_loops(discrete, pairs, monkeypatch):
 
 
 def test_rarity_is_one_over_the_share_of_the_action():
-    # A hundred times the same state, in which action 0 was taken 80 times, action 1 20 times and action 2 twice.
+    # A hundred times the same state: action 0 was taken 78 times, action 1 20 times, action 2 twice.
     action = np.repeat([0, 1, 2], [78, 20, 2])
     known = Neighbourhood(np.zeros((100, 1), np.float32), action, 5)
     scores = known.scores(np.zeros((4, 1), np.float32), np.array([[0, 1, 2, 3]]))
@@ -63,7 +63,7 @@ def test_rarity_is_one_over_the_share_of_the_action():
     np.testing.assert_allclose(scores.decision[0], [0, 0, np.inf, np.inf])
 
 
-def test_an_action_that_is_no_number_has_no_score():
+def test_an_action_that_is_not_a_number_has_no_score():
     observation, action = log(50, False)
     taken = action[:2].copy()
     taken[0] = np.nan
@@ -89,8 +89,8 @@ def test_a_constant_feature_counts_in_its_own_units():
     np.testing.assert_allclose(state, [0, 1.5], atol=1e-6)
 
 
-def test_one_action_near_is_enough():
-    # Two modes at every state: each is supported, what lies between them is not.
+def test_one_near_action_is_enough():
+    # Two modes in every state: both are supported, an action between them is not.
     rng = np.random.default_rng(0)
     observation = rng.normal(size=(400, 1)).astype(np.float32)
     action = (np.where(rng.random((400, 1)) < 0.5, -1, 1) + 0.05 * rng.normal(size=(400, 1))).astype(np.float32)

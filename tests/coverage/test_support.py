@@ -1,4 +1,4 @@
-"""Policies that leave the data are flagged, those that do not are not, at the rates that are promised."""
+"""Policies that leave the data are flagged and others are not, at the promised rates."""
 
 import json
 import math
@@ -40,7 +40,7 @@ def line(episodes=200, steps=10, seed=0, center=0.0, **changes):
 
 
 def policy(shift=lambda _: 0.0, noise=0.3):
-    """The policy that made :func:`line`, with something added to its first action feature."""
+    """The policy that made :func:`line`, with ``shift`` added to its first action feature."""
 
     def draw(observation, generator):
         del generator
@@ -53,7 +53,7 @@ def policy(shift=lambda _: 0.0, noise=0.3):
 
 
 def choices(rows=4000, seed=0, n_actions=3):
-    """Two discrete actions by the side of the state, one time in twenty the other one; the third never."""
+    """Two discrete actions by the sign of the first feature, one time in twenty the wrong one; the third never."""
     rng = np.random.default_rng(seed)
     observation = rng.normal(size=(rows, 2))
     action = (observation[:, 0] > 0).astype(int)
@@ -88,9 +88,9 @@ def test_the_threshold_is_that_of_split_conformal_prediction():
 
 def test_logged_decisions_lie_outside_at_the_nominal_rate():
     # Five logs of 2,000 independent decisions: the rate over all of them within three standard errors.
-    found = [support(policy(), line(seed=seed), seed=seed).measures for seed in range(5)]
+    results = [support(policy(), line(seed=seed), seed=seed).measures for seed in range(5)]
     for kind in ("decision", "state", "action"):
-        rate = np.mean([measures[kind].fresh_outside for measures in found])
+        rate = np.mean([measures[kind].fresh_outside for measures in results])
         assert abs(rate - 0.05) < 3 * math.sqrt(0.05 * 0.95 / 10_000), f"{kind}: {rate:.2%} instead of 5 %"
 
 
@@ -98,11 +98,11 @@ def test_new_data_of_the_behaviour_lie_outside_at_the_nominal_rate():
     # Both the threshold and the rate are estimated, from 2,000 decisions each.
     data, new = line(), line(seed=77)
     copy = ContinuousPolicy(SPEC, lambda observation, _: new.action[_rows(new, observation)], None)
-    found = support(copy, data, at=new).overall
+    figures = support(copy, data, at=new).overall
     error = math.sqrt(2 * 0.05 * 0.95 / 2000)
     for kind in ("outside", "state_outside", "action_outside"):
-        assert abs(found[kind] - 0.05) < 3 * error, f"{kind}: {found[kind]:.2%} instead of 5 %"
-    assert abs(found["outside_strict"] - 0.01) < 3 * math.sqrt(2 * 0.01 * 0.99 / 2000)
+        assert abs(figures[kind] - 0.05) < 3 * error, f"{kind}: {figures[kind]:.2%} instead of 5 %"
+    assert abs(figures["outside_strict"] - 0.01) < 3 * math.sqrt(2 * 0.01 * 0.99 / 2000)
 
 
 def _rows(dataset, observation):
@@ -115,13 +115,13 @@ def _rows(dataset, observation):
 
 def test_the_behaviour_itself_is_not_flagged():
     for seed in range(5):
-        found = support(policy(), line(seed=seed)).overall
-        assert not found["leaves_data"]
-        assert found["outside"] < 0.08
+        figures = support(policy(), line(seed=seed)).overall
+        assert not figures["leaves_data"]
+        assert figures["outside"] < 0.08
 
 
 def test_shifted_decisions_are_found_and_others_are_not():
-    """Where the first feature is positive the action lies six deviations off."""
+    """Where the first feature is positive, the action is six standard deviations off."""
     data = line()
     result = support(policy(lambda observation: 1.8 * (observation[:, 0] > 0)), data)
     shifted = data.observation[result.rows, 0] > 0
@@ -129,12 +129,12 @@ def test_shifted_decisions_are_found_and_others_are_not():
     assert outside[shifted].mean() > 0.8, f"recall {outside[shifted].mean():.1%}"
     assert outside[~shifted].mean() < 0.09, f"false alarms {outside[~shifted].mean():.1%}"
     assert result.overall["leaves_data"]
-    # Nothing is wrong with the states: it is the actions in them.
+    # The states are usual, only the actions are not.
     assert result.overall["state_outside"] < 0.06
     assert result.overall["because"]["action"] > 0.8
 
 
-def test_a_little_noise_less_is_no_alarm():
+def test_a_little_less_noise_is_no_alarm():
     assert support(policy(noise=0.0), line()).overall["outside"] < 0.05
 
 
@@ -146,7 +146,7 @@ def test_a_known_target_further_away_lies_further_out():
     assert shares[0] < 0.06 < shares[1] < shares[2], shares
 
 
-def test_unusual_states_and_unusual_actions_are_told_apart():
+def test_unusual_states_and_unusual_actions_are_distinguished():
     data, away = line(), line(seed=1, center=4.0)
     states = support(policy(), data, at=away).overall
     assert states["state_outside"] > 0.9
@@ -206,14 +206,14 @@ def test_equal_seeds_give_equal_figures_and_others_do_not():
     assert one["overall"] != three["overall"]
 
 
-def test_no_row_is_held_against_its_own_episode():
-    # Every decision is logged ten times, within one episode: there it would have ten neighbours at no distance.
+def test_no_row_is_compared_with_its_own_episode():
+    # Every decision is logged ten times, within one episode: there it would have ten neighbours at distance 0.
     rng = np.random.default_rng(0)
     observation = np.repeat(rng.normal(size=(200, 3)), 10, axis=0)
     action = np.repeat(rng.uniform(-1, 1, size=(200, 2)), 10, axis=0)
     data = line(observation=observation, next_observation=observation, action=action)
     assert support(policy(), data).measures["decision"].logged.min() > 0.05
-    # The same of groups of episodes.
+    # The same for groups of episodes.
     five = np.concatenate([np.tile(observation[i : i + 10], (5, 1)) for i in range(0, 400, 10)])
     acted = np.concatenate([np.tile(action[i : i + 10], (5, 1)) for i in range(0, 400, 10)])
     group = {"group": np.arange(2000) // 50}
@@ -221,12 +221,12 @@ def test_no_row_is_held_against_its_own_episode():
     assert support(policy(), grouped).measures["decision"].logged.min() > 0.05
 
 
-def test_rows_are_looked_up_and_not_numbered():
-    """A log ten times as long takes no more memory: eight bytes for each further row would be 2.9 MB."""
+def test_a_long_log_needs_no_more_memory():
+    """A log ten times as long takes no more memory: eight bytes for each more row would be 2.9 MB."""
 
     def peak(steps):
         data = line(episodes=40, steps=steps)
-        _ = data.episode_lengths  # of episodes and not of rows, and known to whoever has trained on them
+        _ = data.episode_lengths  # one per episode, and cached by any training before
         tracemalloc.start()
         try:
             support(policy(), data, decisions=200, reference=400)
@@ -234,12 +234,12 @@ def test_rows_are_looked_up_and_not_numbered():
         finally:
             tracemalloc.stop()
 
-    (short, _), (long, kept) = peak(1_000), peak(10_000)
+    (short, _), (long, cached) = peak(1_000), peak(10_000)
     assert long - short < 100_000, f"{long - short} bytes more for 360,000 rows more"
-    assert "episode_of_row" not in kept, "a number per row stays behind"
+    assert "episode_of_row" not in cached, "a number per row is cached"
 
 
-def test_a_member_is_judged_alone_as_in_company():
+def test_a_member_has_the_same_scores_alone_as_with_others():
     data = line(episodes=40)
     agent = prudent.BC(seeds=[0, 1], hidden=(8, 8), batch_size=16, device="cpu").fit(data, steps=5)
     both = prudent.support(agent, data, decisions=200)
@@ -247,8 +247,8 @@ def test_a_member_is_judged_alone_as_in_company():
     assert agent.population is not None
     alone = support(agent.population.member(1), data, decisions=200)
     for kind in ("decision", "state", "action"):
-        own, other = (result.measures[kind].policy[-1] for result in (alone, both))
-        np.testing.assert_allclose(own, other, rtol=1e-4, err_msg=kind)
+        single, member = (result.measures[kind].policy[-1] for result in (alone, both))
+        np.testing.assert_allclose(single, member, rtol=1e-4, err_msg=kind)
     mean = np.mean([both.figures(member)["outside"] for member in (0, 1)])
     assert both.overall["outside"] == pytest.approx(mean)
 
@@ -257,16 +257,16 @@ def test_a_diverged_member_is_named_and_left_out():
     data = line(episodes=40)
     agent = prudent.BC(seeds=[0, 1], hidden=(8, 8), batch_size=16, device="cpu").fit(data, steps=1)
     assert agent.population is not None
-    for own in agent.population.state.networks["actor"].values():
-        own[1] = math.nan
-    found = support(agent, data, decisions=200).to_json()
-    assert found["members"]["seed=1"]["outside"] is None
-    assert found["overall"]["outside"] == found["members"]["seed=0"]["outside"]
-    assert found["actions"][0]["by_member"][1] is None
-    assert "seed=1 takes actions that are no numbers" in found["reading"][-1]
-    json.dumps(found, allow_nan=False)
-    for own in agent.population.state.networks["actor"].values():
-        own[:] = math.nan
+    for weights in agent.population.state.networks["actor"].values():
+        weights[1] = math.nan
+    figures = support(agent, data, decisions=200).to_json()
+    assert figures["members"]["seed=1"]["outside"] is None
+    assert figures["overall"]["outside"] == figures["members"]["seed=0"]["outside"]
+    assert figures["actions"][0]["by_member"][1] is None
+    assert "seed=1 has diverged: its actions are not numbers" in figures["reading"][-1]
+    json.dumps(figures, allow_nan=False)
+    for weights in agent.population.state.networks["actor"].values():
+        weights[:] = math.nan
     with pytest.raises(ConfigError, match="every member has diverged"):
         support(agent, data)
 
@@ -284,7 +284,7 @@ def test_a_diverged_member_is_named_and_left_out():
         (lambda: choices(rows=400, n_actions=3), {"neighbours": 200}, "logged fewer than 200 times"),
     ],
 )
-def test_too_few_data_are_told(data, settings, words):
+def test_too_few_data_are_reported(data, settings, words):
     made = data()
     one = policy() if not made.spec.discrete else table(lambda o: np.full((len(o), 3), 1 / 3))
     with pytest.raises(DataError, match=words) as caught:
@@ -292,7 +292,7 @@ def test_too_few_data_are_told(data, settings, words):
     assert "\n" not in str(caught.value)
 
 
-def test_other_spaces_are_told():
+def test_other_spaces_are_refused():
     other = line(action_low=(-5.0, -5.0), action_high=(5.0, 5.0))
     with pytest.raises(ConfigError, match="policy for other spaces than line"):
         support(policy(), other)
@@ -307,6 +307,6 @@ def test_other_spaces_are_told():
 @pytest.mark.parametrize(
     "wrong", [{"neighbours": 0}, {"decisions": 1.5}, {"reference": True}, {"level": 0.99}, {"level": 0.1}, {"seed": -1}]
 )
-def test_settings_out_of_their_range_are_told(wrong):
+def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Settings(**wrong)

@@ -71,7 +71,7 @@ STEPS = np.tile(np.arange(1000), 3)
 
 
 def planted(kind):
-    """A log with one corruption, and the rows where it is."""
+    """A log with one defect, and the rows that have it."""
     still = at((slice(None), 2), 4.0)
     shifted = {"extra": {"step": at(slice(1500, 2000), STEPS[1500:2000] + 3)(STEPS.copy())}}
     return {
@@ -101,7 +101,7 @@ def planted(kind):
         *("successor mismatch", "episodes of length one", "constant observation features", "few transitions"),
     ],
 )
-def test_planted_corruption_is_found_at_its_rows_and_nothing_else(kind):
+def test_a_planted_defect_is_found_at_its_rows_and_nothing_else(kind):
     changes, rows = planted(kind)
     finding = only(audit(dataset(**changes)))
     assert (finding.kind, finding.rows) == (kind, rows)
@@ -168,11 +168,11 @@ def test_not_finite_looks_at_raw_columns():
     ],
 )
 def test_alpha_by_name(name, quality, alpha):
-    # Much the same return in every episode, half of an expert's on HalfCheetah: the name decides.
+    # The returns are nearly equal, half of an expert's on HalfCheetah: the name decides.
     returns = np.linspace(5900, 6100, 10)
-    found = suggest_alpha(dataset((20,) * 10, name=name, reward=np.repeat(returns / 20, 20)))
-    assert (found.quality, found.alpha) == (quality, alpha)
-    assert "returns spread" in found.why
+    suggestion = suggest_alpha(dataset((20,) * 10, name=name, reward=np.repeat(returns / 20, 20)))
+    assert (suggestion.quality, suggestion.alpha) == (quality, alpha)
+    assert "returns spread" in suggestion.why
 
 
 @pytest.mark.parametrize(
@@ -191,15 +191,15 @@ def test_alpha_by_name(name, quality, alpha):
 def test_alpha_by_returns(name, spread, mean, quality):
     returns = mean * (1 + spread * np.linspace(-0.5, 0.5, 20))
     log = dataset((50,) * 20, name=name, reward=np.repeat(returns / 50, 50).astype(np.float32))
-    found = suggest_alpha(log)
-    assert found.quality == quality
-    assert (found.low, found.high) == {"expert": (1, 2), "medium": (5, 5), "mixed": (10, 20)}[quality]
+    suggestion = suggest_alpha(log)
+    assert suggestion.quality == quality
+    assert (suggestion.low, suggestion.high) == {"expert": (1, 2), "medium": (5, 5), "mixed": (10, 20)}[quality]
 
 
 # --- words --------------------------------------------------------------------------------------------------
 
 
-def test_describe_tells_everything():
+def test_describe_says_everything():
     log = dataset((1000, 1, 1999), action=at([5, 9], 1.5), name="hopper-medium.hdf5")
     text = describe(log)
     for words in (
@@ -225,7 +225,7 @@ def test_describe_dict_is_json():
 
 @pytest.mark.parametrize(("episodes", "rows"), [(6, 20), (19, 100), (30, 20)])
 def test_too_little_data_suggest_nothing(episodes, rows):
-    """Six short episodes have much the same return whoever acted; random ones used to be called medium."""
+    """Six short episodes have similar returns whoever acted; random ones used to be called medium."""
     log = dataset((rows,) * episodes, reward=np.ones(rows * episodes) + np.arange(rows * episodes) % 2)
     assert suggest_alpha(log) is None
     assert describe_dict(log)["suggested_alpha"] is None
@@ -267,13 +267,13 @@ def test_a_constant_reward_is_a_problem_unless_episodes_end():
         assert [finding.kind for finding in audit(log)] == kinds
 
 
-def test_a_single_episode_is_a_problem_and_told_before_training():
+def test_a_single_episode_is_a_problem_and_reported_before_training():
     ended = np.zeros(3000, bool)
     ended[2999] = True
     log = dataset((3000,), reward=at(slice(None), 0), terminated=ended, truncated=np.zeros(3000, bool))
-    for found in (audit(log), cautions(log)):
-        told = [str(finding).partition(":")[0] for finding in found]
-        assert told[:2] == ["a single episode (1)", "constant reward (3,000)"]
+    for findings in (audit(log), cautions(log)):
+        kinds = [str(finding).partition(":")[0] for finding in findings]
+        assert kinds[:2] == ["a single episode (1)", "constant reward (3,000)"]
 
 
 def test_one_is_singular():
@@ -283,7 +283,7 @@ def test_one_is_singular():
     assert "1 rows" not in text
 
 
-def test_the_builtin_reads_well():
+def test_the_description_of_a_builtin_dataset():
     text = describe(load_dataset("pendulum-mixed"))
     assert "10 to 20 (mixed data)" in text
     assert "of -2 to 2" in text
@@ -291,7 +291,7 @@ def test_the_builtin_reads_well():
 
 
 def test_rounding_of_large_numbers_is_no_mismatch():
-    """One unit in the last place of 1e6 is 0.06: more than any fixed tolerance, and still the same number."""
+    """One unit in the last place of 1e6 is 0.06: above any fixed tolerance, yet only rounding."""
     large = np.array([[1e6], [2e6]], dtype=np.float32)
     assert not differing_rows(large, np.nextafter(large, np.float32(np.inf))).any()
     assert differing_rows(large, large + 10).all()

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks import known
 from helpers.data_logs import complaint, walk
 from prudent.data import Dataset, columns
 from prudent.data.dataset import COLUMNS
@@ -57,7 +58,7 @@ def test_returns_to_go_follow_their_definition():
 
 
 def test_returns_to_go_count_the_length_of_steps():
-    """Steps of one unit are as without dt; a step of two units costs what two steps cost."""
+    """Steps of one unit give the same as no dt; a step of two units discounts as two steps do."""
     plain = dataset(terminated=(1,))
     same = dataset(terminated=(1,), extra={"dt": np.ones(len(plain))})
     np.testing.assert_array_equal(same.returns_to_go(0.9), plain.returns_to_go(0.9))
@@ -72,9 +73,9 @@ def test_returns_to_go_count_the_length_of_steps():
 
 def test_returns_to_go_of_very_short_steps_are_numbers():
     data = dataset(extra={"dt": np.full(12, 1e-18)})
-    found = data.returns_to_go(0.9, np.ones(12))
-    # Mean reward over what a step discounts away: 1 / (1e-18 ln(1 / 0.9)).
-    np.testing.assert_allclose(found[-1], 1 / (1e-18 * np.log(1 / 0.9)), rtol=1e-5)
+    returns = data.returns_to_go(0.9, np.ones(12))
+    # Mean reward divided by the share that a step discounts away: 1 / (1e-18 ln(1 / 0.9)).
+    np.testing.assert_allclose(returns[-1], 1 / (1e-18 * np.log(1 / 0.9)), rtol=1e-5)
 
 
 def test_returns_to_go_of_a_large_log_take_no_time():
@@ -101,8 +102,8 @@ def test_an_open_end_is_a_truncation():
 
 def test_selection_and_split_keep_whole_episodes():
     data = dataset((4, 3, 5, 2, 6))
-    picked = data.episodes([2, 0])
-    assert picked.observation[:, 0].tolist() == [200] * 5 + [0] * 4
+    selection = data.episodes([2, 0])
+    assert selection.observation[:, 0].tolist() == [200] * 5 + [0] * 4
     first, second = data.split(0.6, seed=1)
     assert first.n_episodes == 3
     assert second.n_episodes == 2
@@ -112,7 +113,7 @@ def test_selection_and_split_keep_whole_episodes():
     assert "splitting needs" in complaint(data.split, 1.5)
 
 
-def test_a_split_tears_no_group_apart():
+def test_a_split_keeps_groups_whole():
     lengths = (4, 3, 5, 2, 6, 3, 3)
     patients = np.repeat([7, 1, 7, 3, 1, 9, 9], lengths)
     data = dataset(lengths, extra={"group": patients})
@@ -124,6 +125,26 @@ def test_a_split_tears_no_group_apart():
         assert first.n_episodes in (3, 4), f"seed {seed}: {first.n_episodes} of 7 episodes for a half"
     alone = dataset((4, 3), extra={"group": np.ones(7)})
     assert "two or more groups" in complaint(alone.split, 0.5)
+
+
+LOG = known.tabular(0).log(6, 0)
+
+
+def test_episodes_are_units_without_groups():
+    unit, kind = LOG.units()
+    assert (unit.tolist(), kind) == ([0, 1, 2, 3, 4, 5], "episode")
+
+
+def test_groups_are_units_by_number_or_name():
+    for column in (np.array([7, 3, 7, 3, 9, 9]), np.array(["b", "a", "b", "a", "c", "c"])):
+        unit, kind = replace(LOG, extra={"group": column[LOG.episode_of_row]}).units()
+        assert (unit.tolist(), kind) == ([1, 0, 1, 0, 2, 2], "group")
+
+
+def test_the_first_row_of_an_episode_decides():
+    column = np.repeat(100, len(LOG))
+    column[LOG.episode_bounds[:-1]] = [0, 0, 0, 1, 1, 1]
+    assert replace(LOG, extra={"group": column}).units()[0].tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_join_counts_discrete_actions_over_all_parts():
@@ -140,7 +161,7 @@ def test_declared_number_of_actions():
     assert "only 2 are declared" in complaint(dataset, action=np.arange(12) % 4, discrete=True, n_actions=2)
 
 
-def test_extra_columns_travel_along():
+def test_extra_columns_stay_with_their_rows():
     data = dataset(extra={"dt": np.arange(12.0)})
     assert data.episodes([1]).extra["dt"].tolist() == [4, 5, 6]
     joined = Dataset.join([data, dataset()])
@@ -159,17 +180,16 @@ def test_batches_are_rows_of_the_log():
     assert "batch_size" in complaint(next, data.batches(0))
 
 
-def test_batches_of_rows_in_no_order_of_time_have_no_returns():
+def test_batches_of_rows_without_an_order_of_time_have_no_returns():
     order = np.random.default_rng(0).permutation(12)
-    kept = dataset()
-    names = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
-    data = replace(kept, **{name: getattr(kept, name)[order] for name in names})
+    ordered = dataset()
+    data = replace(ordered, **{key: getattr(ordered, key)[order] for key in COLUMNS})
     assert "rows do not lead to the next one" in complaint(next, data.batches(4, discount=0.9))
     assert next(data.batches(4)).return_to_go is None
-    assert next(kept.batches(4, discount=0.9)).return_to_go is not None
+    assert next(ordered.batches(4, discount=0.9)).return_to_go is not None
 
 
-def test_fingerprint_is_of_the_content():
+def test_the_fingerprint_depends_on_the_content_alone():
     assert dataset().fingerprint == dataset(name="other").fingerprint
     assert dataset().fingerprint != dataset(terminated=(0,)).fingerprint
 
@@ -181,7 +201,7 @@ def test_one_bound_serves_all_features(bound):
 
 @pytest.mark.parametrize("rows", [1, 2, columns.CACHED, columns.CACHED + 1, columns.BLOCK + 3])
 def test_strays_are_rows_that_do_not_lead_to_the_next(rows):
-    """Found beside the check of the values as they are by themselves, at the ends of blocks too."""
+    """Both functions find the same rows, also at the ends of blocks."""
     states = np.random.default_rng(0).standard_normal((rows + 1, 3), dtype=np.float32)
     following = states[1:].copy()
     stray = np.isin(np.arange(rows), [0, columns.CACHED - 1, columns.CACHED, columns.BLOCK - 1])
@@ -193,24 +213,26 @@ def test_strays_are_rows_that_do_not_lead_to_the_next(rows):
 
 @pytest.mark.parametrize("column", [0, 1])
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
-def test_strays_are_not_told_where_values_may_not_be_finite(column, value):
-    """The square of 3e38 overflows: the slow look decides, and a log may have such values."""
+def test_strays_are_unknown_where_values_may_not_be_finite(column, value):
+    """A log may hold 3e38, but its square overflows: the slow check decides then."""
     states = np.ones((columns.BLOCK + 9, 2), dtype=np.float32)
     table = [states, states.copy()]
     table[column][-2, 1] = value
     assert columns.finite_strays_of(*table) is None
     names = ["observation", "next_observation"]
-    given = dict(zip(names, table, strict=True))
+    observations = dict(zip(names, table, strict=True))
     rest = {"action": states, "reward": states[:, 0], "terminated": states[:, 0] == 0, "truncated": states[:, 0] == 0}
     if np.isfinite(value):
-        assert np.flatnonzero(Dataset.from_columns(**given, **rest).strays).tolist() == [len(states) - 3 + column]
+        assert np.flatnonzero(Dataset.from_columns(**observations, **rest).strays).tolist() == [
+            len(states) - 3 + column
+        ]
     else:
-        told = complaint(Dataset.from_columns, **given, **rest)
-        assert told == f"dataset: {names[column]}s has 1 row with NaN or infinity, the first is row {len(states) - 2}"
+        line = complaint(Dataset.from_columns, **observations, **rest)
+        assert line == f"dataset: {names[column]}s has 1 row with NaN or infinity, the first is row {len(states) - 2}"
 
 
 def test_flags_are_the_datasets_own():
-    """A recorder writes on in the arrays it gave."""
+    """The recorder may reuse its arrays."""
     ended = np.zeros(12, bool)
     table = {key: getattr(dataset(), key) for key in COLUMNS}
     data = Dataset.from_columns(**table | {"terminated": ended})

@@ -1,4 +1,4 @@
-"""Masks: read, checked by row, carried along, and never of another row than they belong to."""
+"""Masks are read, checked by row, and stay with their row."""
 
 import h5py
 import numpy as np
@@ -12,7 +12,7 @@ ROWS = sum(LENGTHS)
 
 
 def masked(lengths=LENGTHS, n=5):
-    """A flat log in which row i takes action i % 3 and forbids only 3 + i % 2: a mask says which row it is of."""
+    """A flat log in which row i takes action i % 3 and forbids only 3 + i % 2: a mask shows which row it belongs to."""
     log = walk(lengths)
     rows = np.arange(len(log["ends"]))
     log["actions"] = rows % 3
@@ -82,7 +82,7 @@ def test_hdf5_with_both(tmp_path):
 @pytest.mark.parametrize("with_successors", [True, False])
 @pytest.mark.parametrize("write", [write_npz, write_hdf5])
 def test_next_masks_follow_from_the_rows(tmp_path, write, with_successors):
-    """Episode 0 and 2 end by a time limit: nothing says what was allowed behind them. Episode 1 terminates."""
+    """Episodes 0 and 2 end by a time limit: the masks after them are unknown. Episode 1 terminates."""
     log = masked()
     terminals = log["ends"] & (log["observations"][:, 0] == 100)
     table = columns(log, terminals=terminals, timeouts=log["ends"] & ~terminals)
@@ -95,11 +95,11 @@ def test_next_masks_follow_from_the_rows(tmp_path, write, with_successors):
     path = write(tmp_path / ("log.npz" if write is write_npz else "log.hdf5"), **table)
     dataset = load_dataset(path, n_actions=5)
     assert dataset.episode_lengths.tolist() == [3, 3, 4]
-    kept = np.array([0, 1, 2, 4, 5, 6, 7, 8, 9, 10])
-    np.testing.assert_array_equal(dataset.action, kept % 3)
-    np.testing.assert_array_equal(dataset.extra["mask"], log["masks"][kept])
-    expected = log["masks"][kept + 1]
-    expected[5] = True  # behind the termination
+    rows = np.array([0, 1, 2, 4, 5, 6, 7, 8, 9, 10])
+    np.testing.assert_array_equal(dataset.action, rows % 3)
+    np.testing.assert_array_equal(dataset.extra["mask"], log["masks"][rows])
+    expected = log["masks"][rows + 1]
+    expected[5] = True  # after the termination
     np.testing.assert_array_equal(dataset.extra["next_mask"], expected)
     assert np.flatnonzero(dataset.truncated).tolist() == [2, 9]
     lacking = "next_action_masks" if with_successors else "successor"
@@ -116,7 +116,7 @@ def test_rows_after_the_last_flag(tmp_path):
     np.testing.assert_array_equal(dataset.extra["next_mask"][4:], log["masks"][5:])
 
 
-def test_shuffled_rows_cannot_tell_what_follows(tmp_path):
+def test_shuffled_rows_have_no_next_masks(tmp_path):
     log = masked((40, 30))
     order = np.random.default_rng(0).permutation(70)
     table = columns(log, next_observations=log["successor"], dones=log["ends"], next_action_masks=log["next_masks"])
@@ -185,37 +185,37 @@ def test_a_declared_number_of_actions_in_hdf5(tmp_path):
         ({"action": np.zeros((ROWS, 1)), "discrete": False}, "action_masks are for discrete actions"),
     ],
 )
-def test_masks_that_cannot_be(changes, words):
+def test_wrong_masks(changes, words):
     assert words in complaint(build, **changes)
 
 
-def test_behind_a_termination_nothing_is_forbidden():
+def test_after_a_termination_nothing_is_forbidden():
     extra = changed("next_mask", 3, False)
     terminated = np.zeros(ROWS, bool)
     terminated[3] = True
     assert build(extra=extra, terminated=terminated).extra["next_mask"][3].all()
 
 
-def test_masks_go_with_their_rows():
+def test_masks_stay_with_their_rows():
     data = build()
     assert data.spec.action_size == 5
-    picked = data.episodes([2, 0])
+    selection = data.episodes([2, 0])
     rows = np.r_[7:12, 0:4]
-    np.testing.assert_array_equal(picked.extra["mask"], data.extra["mask"][rows])
-    np.testing.assert_array_equal(picked.extra["next_mask"], data.extra["next_mask"][rows])
+    np.testing.assert_array_equal(selection.extra["mask"], data.extra["mask"][rows])
+    np.testing.assert_array_equal(selection.extra["next_mask"], data.extra["next_mask"][rows])
     first, second = data.split(0.5)
     assert len(first.extra["mask"]) + len(second.extra["next_mask"]) == ROWS
     assert data.fingerprint != build(extra={}, n_actions=5).fingerprint
 
 
-def test_joining_keeps_masks_and_fills_where_there_were_none():
+def test_joining_keeps_masks_and_fills_missing_ones():
     data, without = build(), build(extra={})
     for parts in ([data, without], [without, data]):
         joined = Dataset.join(parts)
         assert joined.spec.action_size == 5
         assert joined.extra["mask"].shape == joined.extra["next_mask"].shape == (2 * ROWS, 5)
-        own = slice(0, ROWS) if parts[0] is data else slice(ROWS, None)
-        np.testing.assert_array_equal(joined.extra["mask"][own], data.extra["mask"])
+        masked_rows = slice(0, ROWS) if parts[0] is data else slice(ROWS, None)
+        np.testing.assert_array_equal(joined.extra["mask"][masked_rows], data.extra["mask"])
         assert joined.extra["mask"].sum() == data.extra["mask"].sum() + 5 * ROWS
         assert any("every action counts as allowed" in note for note in joined.notes)
     more = build(extra={}, n_actions=6, name="more")

@@ -1,4 +1,4 @@
-"""Making environments, checking spaces, stepping many at once."""
+"""Making environments and checking spaces."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ TOY = "prudent/Toy-v0"
 
 
 class Odd(gymnasium.Env):
-    """Spaces that prudent cannot take."""
+    """Spaces that prudent does not support."""
 
     def __init__(self, kind: str, render_mode=None):
         self.render_mode = render_mode
@@ -56,7 +56,7 @@ def test_importing_loads_neither_gymnasium_nor_torch():
         ("prudent/Oddbroken-v0", "OSError: no such file"),
     ],
 )
-def test_what_cannot_be_made_is_said_in_one_line(env_id, says):
+def test_an_environment_that_cannot_be_made_is_one_line(env_id, says):
     with pytest.raises(ConfigError, match="environment") as caught:
         make(env_id)
     assert says in str(caught.value)
@@ -96,7 +96,7 @@ def test_a_missing_extra_is_named(env_id, modules, extra, monkeypatch):
 def test_specs():
     assert spec_of("Pendulum-v1") == Spec(3, 1, action_low=(-2.0,), action_high=(2.0,))
     assert spec_of("CartPole-v1") == Spec(4, 2, discrete=True)
-    assert spec_of("prudent/Oddunbounded-v0") == Spec(2, 2)  # half a bound is none
+    assert spec_of("prudent/Oddunbounded-v0") == Spec(2, 2)  # one infinite bound: no bounds
 
 
 @pytest.mark.parametrize(
@@ -141,15 +141,15 @@ def test_fewer_discrete_actions_than_the_environment_has_fit():
     check_fits("Acrobot-v1", Spec(6, 2, discrete=True))
 
 
-def test_versions_name_what_decides_the_numbers():
-    found = versions()
-    assert found["gymnasium"] == gymnasium.__version__
-    assert all(isinstance(version, str) for version in found.values())
+def test_versions_are_those_of_gymnasium_and_the_simulators():
+    installed = versions()
+    assert installed["gymnasium"] == gymnasium.__version__
+    assert all(isinstance(version, str) for version in installed.values())
     for package in ("pybullet", "pybullet-envs-gymnasium", "box2d"):
         try:
-            assert found[package] == metadata.version(package)
+            assert installed[package] == metadata.version(package)
         except metadata.PackageNotFoundError:
-            assert package not in found
+            assert package not in installed
 
 
 # --- simulators -------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_bullet_environments_by_their_ids_alone(robot):
 
 @pytest.mark.parametrize("robot", ["HalfCheetah", "Ant"])
 def test_bullet_episodes_are_reproducible_by_seed(robot):
-    """Also after other episodes, to the last bit: PyBullet's own first reset differs from all later ones."""
+    """To the last bit, also after other episodes: PyBullet's first reset differs from all later ones."""
     pytest.importorskip("pybullet_envs_gymnasium")
 
     def walk(several, seeds):
@@ -209,14 +209,14 @@ def test_bullet_is_quiet_and_warns_of_nothing():
     code = (
         "from prudent.environments.vector import Environments; import os\n"
         "with Environments('AntBulletEnv-v0', 2) as e: e.reset([0, 1])\n"
-        "from prudent.environments.simulators import without_idle_talk as w\nwith w(): os.write(1, b'argv[0]=\\n5\\n')"
+        "from prudent.environments.simulators import without_greetings as w\nwith w(): os.write(1, b'argv[0]=\\n5\\n')"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("5\n", "")  # what is not idle talk arrives
+    assert (done.stdout, done.stderr) == ("5\n", "")  # all other output arrives
 
 
 def test_box2d_survives_warnings_as_errors():
-    """Its SWIG wrapper crashes where its own DeprecationWarning is an error."""
+    """Its SWIG wrapper crashes if its own DeprecationWarning becomes an error."""
     pytest.importorskip("pygame")
     code = "from prudent.environments.make import spec_of; print(spec_of('LunarLander-v3'))"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
@@ -226,8 +226,8 @@ def test_box2d_survives_warnings_as_errors():
 def test_mujoco_leaves_no_log_and_warns_once(tmp_path, monkeypatch, capfd, caplog):
     pytest.importorskip("mujoco")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(simulators, "_told", set())
-    # Making a HalfCheetah uses a deprecated attribute: nothing a user could do about.
+    monkeypatch.setattr(simulators, "_logged", set())
+    # Making a HalfCheetah uses a deprecated attribute, which users cannot change.
     with vector.Environments("HalfCheetah-v5", 2) as several:
         for _ in range(2):
             several.reset([0, 1])

@@ -1,4 +1,4 @@
-"""Many environments stepped together: ends, seeds, masks and trouble."""
+"""Several environments stepped together: ends, seeds, masks and failures."""
 
 import numpy as np
 import pytest
@@ -41,9 +41,9 @@ def test_actions_are_clipped_to_the_bounds():
 def test_results_are_copies():
     with vector.Environments(TOY, 1) as one:
         first = one.reset([0])
-        kept = first.copy()
+        copy = first.copy()
         one.step(np.array([[0.0]]))
-        np.testing.assert_array_equal(first, kept)
+        np.testing.assert_array_equal(first, copy)
 
 
 @pytest.mark.parametrize("trouble", ["Raise", "Reward", "Observation"])
@@ -70,7 +70,9 @@ def test_one_environment_is_restarted_and_the_others_go_on():
         observation, reward, _, _ = several.step(action)
         assert observation[:, 1].tolist() == [1, time + 1]
         assert reward.tolist() == [0.5, 1.0]
-        np.testing.assert_array_equal(several.restart(1, 7), fresh)  # the seed decides, not what went before
+        np.testing.assert_array_equal(
+            several.restart(1, 7), fresh
+        )  # the same seed gives the same start, whatever happened before
 
 
 def test_the_mask_belongs_to_the_observation():
@@ -89,7 +91,7 @@ def test_the_mask_belongs_to_the_observation():
         gates.reset([0, 1, 2])
         _, _, terminated, _ = gates.step(np.array([0, 0, 0]))
         assert terminated.all()
-        assert gates.mask.all()  # nothing is left to be chosen: nothing is forbidden
+        assert gates.mask.all()  # the episode has ended: nothing is forbidden
         first = gates.restart(1, 5)
         np.testing.assert_array_equal(gates.mask[1], np.arange(3) != first[0])
 

@@ -18,7 +18,7 @@ def test_summary_has_the_documented_keys_and_is_json():
     assert list(summary["members"]) == ["action=-0.5", "action=0.25"]
     for figures in (summary["overall"], *summary["members"].values()):
         assert list(figures) == FIGURES
-        assert figures["normalized_score"] is None  # nobody published references
+        assert figures["normalized_score"] is None  # no published references
         assert figures["predicted_value"] is figures["lower_bound_share"] is None  # no critic
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary["members"]["action=0.25"]["return_mean"] == pytest.approx(25.0)
@@ -50,7 +50,7 @@ def test_share_of_start_states_where_the_prediction_is_a_lower_bound():
 
 
 def test_the_bound_is_not_claimed_for_the_deterministic_policy():
-    # The critic speaks of the policy that samples.
+    # The critic predicts the value of the stochastic policy.
     summary = evaluate(Constants([0.0], predicted=[9.0]), TOY, episodes=2).summary()
     assert summary["overall"]["predicted_value"] == 9.0
     assert summary["overall"]["lower_bound_share"] is None
@@ -82,8 +82,8 @@ def test_both_takes_returns_from_one_and_the_bound_from_the_other():
 
 
 def test_select_makes_the_summary_of_one_setting():
-    found = evaluate(Constants([-0.5, 0.25, 0.5], predicted=[1.0, 2.0, 3.0]), TOY, episodes=3)
-    part = found.select([1, 2])
+    result = evaluate(Constants([-0.5, 0.25, 0.5], predicted=[1.0, 2.0, 3.0]), TOY, episodes=3)
+    part = result.select([1, 2])
     assert part.names == ("action=0.25", "action=0.5")
     assert part.summary()["overall"]["return_mean"] == pytest.approx((25.0 + 30.0) / 2)
     np.testing.assert_array_equal(part.predicted[:, 0], [2.0, 3.0])
@@ -103,10 +103,10 @@ def test_members_of_a_setting_differ_only_in_their_seed(names, groups):
     assert settings_of(names) == groups
 
 
-def test_each_setting_has_figures_of_its_own():
+def test_each_setting_has_its_own_figures():
     # An action a >= 0 earns 20 (1 + a): 20 and 25, 30 and 30.
-    found = evaluate(grid_of([0.0, 0.25, 0.5, 0.5], [1.0, 3.0, 5.0, 7.0]), TOY, episodes=4)
-    summary = found.summary()
+    result = evaluate(grid_of([0.0, 0.25, 0.5, 0.5], [1.0, 3.0, 5.0, 7.0]), TOY, episodes=4)
+    summary = result.summary()
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     first, second = summary["settings"]["alpha=1"], summary["settings"]["alpha=5"]
     assert list(summary["settings"]) == ["alpha=1", "alpha=5"]
@@ -115,8 +115,8 @@ def test_each_setting_has_figures_of_its_own():
     assert first["ci95"] == pytest.approx([20.0, 25.0])
     assert [second["return_mean"], second["iqm"], *second["ci95"]] == pytest.approx([30.0] * 4)
     assert [first["predicted_value"], second["predicted_value"]] == [2.0, 6.0]
-    assert first == found.select([0, 1]).summary()["overall"]
-    # The pooled figures are those of neither.
+    assert first == result.select([0, 1]).summary()["overall"]
+    # The figures over all members are those of neither setting.
     assert summary["overall"]["return_mean"] == pytest.approx(26.25)
 
 
@@ -143,11 +143,11 @@ def test_a_diverged_member_takes_the_figures_of_its_own_setting_only():
     assert settings["alpha=5"]["return_mean"] == pytest.approx(30.0)
 
 
-def test_a_diverged_member_has_no_figures_and_harms_nobody():
-    found = evaluate(Constants([np.nan, 0.25], predicted=[np.nan, 1.0]), TOY, episodes=3, deterministic=False)
-    assert found.diverged == ["action=nan"]
-    assert (found.lengths[0] == 0).all()
-    summary = found.summary()
+def test_a_diverged_member_has_no_figures_and_the_others_keep_theirs():
+    result = evaluate(Constants([np.nan, 0.25], predicted=[np.nan, 1.0]), TOY, episodes=3, deterministic=False)
+    assert result.diverged == ["action=nan"]
+    assert (result.lengths[0] == 0).all()
+    summary = result.summary()
     json.dumps(summary, allow_nan=False)
     assert all(value is None for value in summary["members"]["action=nan"].values())
     assert summary["overall"]["return_mean"] is None
@@ -156,5 +156,5 @@ def test_a_diverged_member_has_no_figures_and_harms_nobody():
 
 
 def test_all_members_diverged():
-    found = evaluate(Constants([np.nan]), TOY, episodes=2)
-    assert found.summary()["overall"]["return_mean"] is None
+    result = evaluate(Constants([np.nan]), TOY, episodes=2)
+    assert result.summary()["overall"]["return_mean"] is None

@@ -1,4 +1,4 @@
-"""Evaluation against an environment whose returns can be written down."""
+"""Evaluation in an environment with known returns."""
 
 import numpy as np
 import pytest
@@ -14,44 +14,44 @@ TOY = "prudent/Toy-v0"
 
 
 def test_returns_and_lengths_of_known_policies():
-    found = evaluate(Constants([-0.5, 0.25]), TOY, episodes=12)
-    assert set(found.lengths[0]) == {4, 7}
-    np.testing.assert_allclose(found.returns[0], 0.5 * found.lengths[0])
-    assert not found.truncated[0].any()
-    assert (found.lengths[1] == 20).all()
-    np.testing.assert_allclose(found.returns[1], 20 * 1.25)
-    assert found.truncated[1].all()
+    result = evaluate(Constants([-0.5, 0.25]), TOY, episodes=12)
+    assert set(result.lengths[0]) == {4, 7}
+    np.testing.assert_allclose(result.returns[0], 0.5 * result.lengths[0])
+    assert not result.truncated[0].any()
+    assert (result.lengths[1] == 20).all()
+    np.testing.assert_allclose(result.returns[1], 20 * 1.25)
+    assert result.truncated[1].all()
 
 
 def test_realised_value_uses_own_discount_and_transformed_rewards():
     population = Constants([-0.5, 0.25, 0.25], discount=[0.9, 0.9, 0.5], reward_scale=2.0, reward_shift=-1.0)
-    found = evaluate(population, TOY, episodes=6)
+    result = evaluate(population, TOY, episodes=6)
     # Terminated: a finite sum, whatever the shift would add afterwards.
     reward = 2.0 * 0.5 - 1.0
     assert reward == 0.0
-    np.testing.assert_allclose(found.realized[0], 0.0, atol=1e-12)
+    np.testing.assert_allclose(result.realized[0], 0.0, atol=1e-12)
     # Truncated with a constant reward: the continuation makes it the whole geometric series.
-    np.testing.assert_allclose(found.realized[1], 1.5 / (1 - 0.9))
-    np.testing.assert_allclose(found.realized[2], 1.5 / (1 - 0.5))
-    np.testing.assert_allclose(found.tail_weight, [[0.0] * 6, [0.9**20] * 6, [0.5**20] * 6])
-    np.testing.assert_allclose(found.continuation[1], 0.9**20 * 15)
+    np.testing.assert_allclose(result.realized[1], 1.5 / (1 - 0.9))
+    np.testing.assert_allclose(result.realized[2], 1.5 / (1 - 0.5))
+    np.testing.assert_allclose(result.tail_weight, [[0.0] * 6, [0.9**20] * 6, [0.5**20] * 6])
+    np.testing.assert_allclose(result.continuation[1], 0.9**20 * 15)
 
 
-def test_a_terminated_episode_is_worth_its_own_sum():
-    found = evaluate(Constants([-0.5]), TOY, episodes=12)
-    np.testing.assert_allclose(found.realized, 0.5 * (1 - 0.9**found.lengths) / (1 - 0.9))
-    assert not found.continuation.any()
+def test_a_terminated_episode_has_the_value_of_its_sum():
+    result = evaluate(Constants([-0.5]), TOY, episodes=12)
+    np.testing.assert_allclose(result.realized, 0.5 * (1 - 0.9**result.lengths) / (1 - 0.9))
+    assert not result.continuation.any()
 
 
 def test_reward_transform_may_be_one_per_member():
     population = Constants([0.0, 0.0], reward_scale=np.array([1.0, 3.0]), reward_shift=np.array([0.0, 1.0]))
-    found = evaluate(population, TOY, episodes=2)
-    np.testing.assert_allclose(found.realized.mean(1), [10.0, 40.0])
-    np.testing.assert_allclose(found.returns, 20.0)
+    result = evaluate(population, TOY, episodes=2)
+    np.testing.assert_allclose(result.realized.mean(1), [10.0, 40.0])
+    np.testing.assert_allclose(result.returns, 20.0)
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
-def test_members_earn_in_company_what_they_earn_alone(deterministic):
+def test_members_have_the_same_returns_in_a_population_as_alone(deterministic):
     actions = [-0.5, 0.25, -0.05]
     together = evaluate(Constants(actions), TOY, episodes=5, deterministic=deterministic)
     for index, action in enumerate(actions):
@@ -60,9 +60,9 @@ def test_members_earn_in_company_what_they_earn_alone(deterministic):
         np.testing.assert_array_equal(alone.realized[0], together.realized[index])
 
 
-def test_every_member_meets_the_same_start_states():
-    found = evaluate(Constants([-0.5, -0.25]), TOY, episodes=20)
-    np.testing.assert_array_equal(found.lengths[0], found.lengths[1])
+def test_every_member_has_the_same_start_states():
+    result = evaluate(Constants([-0.5, -0.25]), TOY, episodes=20)
+    np.testing.assert_array_equal(result.lengths[0], result.lengths[1])
 
 
 def test_seeds_choose_the_start_states():
@@ -81,11 +81,11 @@ def test_seeds_choose_the_start_states():
 
 
 def test_many_episodes_run_in_portions_with_the_same_figures(monkeypatch):
-    whole = evaluate(Constants([-0.5, 0.1], predicted=[1.0, 2.0]), TOY, episodes=11)
+    at_once = evaluate(Constants([-0.5, 0.1], predicted=[1.0, 2.0]), TOY, episodes=11)
     monkeypatch.setattr(module, "at_once", lambda _: 4)
     portions = evaluate(Constants([-0.5, 0.1], predicted=[1.0, 2.0]), TOY, episodes=11)
     for key in ("returns", "lengths", "realized", "predicted"):
-        np.testing.assert_array_equal(getattr(whole, key), getattr(portions, key))
+        np.testing.assert_array_equal(getattr(at_once, key), getattr(portions, key))
 
 
 # --- summaries --------------------------------------------------------------------------------------------------------
@@ -126,13 +126,13 @@ def test_an_environment_that_does_not_fit():
 
 
 def test_endless_episodes_are_cut_and_count_as_truncated():
-    found = evaluate(Constants([0.0]), "prudent/ToyEndless-v0", episodes=2, max_steps=30)
-    assert (found.lengths == 30).all()
-    assert found.truncated.all()
-    np.testing.assert_allclose(found.realized, 10.0)
+    result = evaluate(Constants([0.0]), "prudent/ToyEndless-v0", episodes=2, max_steps=30)
+    assert (result.lengths == 30).all()
+    assert result.truncated.all()
+    np.testing.assert_allclose(result.realized, 10.0)
 
 
-def test_torch_gets_its_threads_back():
+def test_the_number_of_threads_is_restored():
     before = torch.get_num_threads()
     with pytest.raises(PrudentError):
         evaluate(Constants([0.0]), "prudent/ToyRaise-v0", episodes=1)
@@ -150,9 +150,9 @@ def test_discrete_actions():
             del deterministic, generator, mask
             return np.broadcast_to(self.actions.astype(np.int64)[:, None], observation.shape[:2])
 
-    found = evaluate(Pushing([0, 1]), "CartPole-v1", episodes=4)
-    assert ((found.lengths >= 8) & (found.lengths <= 11)).all()  # pushing one way topples the pole at once
-    np.testing.assert_array_equal(found.returns, found.lengths)
+    result = evaluate(Pushing([0, 1]), "CartPole-v1", episodes=4)
+    assert ((result.lengths >= 8) & (result.lengths <= 11)).all()  # pushing one way topples the pole at once
+    np.testing.assert_array_equal(result.returns, result.lengths)
 
 
 def test_a_population_is_evaluated_member_by_member_as_alone():
@@ -170,7 +170,7 @@ def test_a_population_is_evaluated_member_by_member_as_alone():
     alone = evaluate_both(population.member(1), "Pendulum-v1", episodes=3)
     for mode in ("deterministic", "stochastic"):
         company, solo = getattr(together, mode).select([1]), getattr(alone, mode)
-        # Matrix products of other shapes round differently, and the pendulum carries that on.
+        # Matrix products of other shapes round differently, and in the pendulum the difference grows.
         np.testing.assert_allclose(solo.returns, company.returns, rtol=1e-4)
         np.testing.assert_allclose(solo.predicted, company.predicted, rtol=1e-4, atol=1e-6)
     assert together.stochastic.summary()["overall"]["lower_bound_share"] is not None
@@ -179,20 +179,20 @@ def test_a_population_is_evaluated_member_by_member_as_alone():
 # --- masks ------------------------------------------------------------------------------------------------------------
 
 
-def test_policies_are_told_what_is_allowed():
-    """The environment fails where a closed gate is chosen; the highest open ones are 1 and 2 in turn."""
+def test_policies_receive_the_masks():
+    """The environment fails if a closed gate is chosen; the highest open gates are 2 and 1 in turn."""
     population = Highest(size=2)
-    found = evaluate(population, "prudent/Gates-v0", episodes=5)
-    assert (found.lengths == 6).all()
-    assert (found.returns == 9).all()  # 2 + 1 + 2 + 1 + 2 + 1
-    np.testing.assert_array_equal(found.predicted, np.full((2, 5), 2.0))  # at the start one of three is closed
+    result = evaluate(population, "prudent/Gates-v0", episodes=5)
+    assert (result.lengths == 6).all()
+    assert (result.returns == 9).all()  # 2 + 1 + 2 + 1 + 2 + 1
+    np.testing.assert_array_equal(result.predicted, np.full((2, 5), 2.0))  # at the start one of three is closed
     for observation, mask in population.asked:
         np.testing.assert_array_equal(mask, np.arange(3) != observation[..., :1])
 
 
 def test_an_ended_episode_forbids_nothing():
     class Leaving(Highest):
-        """Member 0 goes through gate 0 at once, which ends the task; the other stays."""
+        """Member 0 goes through gate 0 at once, which ends the task; the other member does not."""
 
         def act(self, observation, deterministic, generator, *, mask=None):
             action = super().act(observation, deterministic, generator, mask=mask)
@@ -200,16 +200,16 @@ def test_an_ended_episode_forbids_nothing():
             return action
 
     population = Leaving(size=2)
-    found = evaluate(population, "prudent/Gates-v0", episodes=3)
-    assert (found.lengths == [[1] * 3, [6] * 3]).all()
-    assert not found.truncated[0].any()
-    assert found.truncated[1].all()
+    result = evaluate(population, "prudent/Gates-v0", episodes=3)
+    assert (result.lengths == [[1] * 3, [6] * 3]).all()
+    assert not result.truncated[0].any()
+    assert result.truncated[1].all()
     assert population.asked[1][1][0].all()
 
 
 def test_a_dataset_may_lack_actions_but_not_all_that_are_allowed():
-    found = evaluate(Highest(size=1, known=2), "prudent/Gates-v0", episodes=6)
-    assert (found.returns <= 1).all()  # gate 1, then 0; or 0 at once
+    result = evaluate(Highest(size=1, known=2), "prudent/Gates-v0", episodes=6)
+    assert (result.returns <= 1).all()  # gate 1, then 0; or 0 at once
     with pytest.raises(PrudentError, match="allows none of the actions that the dataset has"):
         evaluate(Highest(size=1, known=1), "prudent/GatesWithout-v0", episodes=1)
 
@@ -224,9 +224,9 @@ def test_pybullet_by_its_id_alone():
             del deterministic, generator, mask
             return np.zeros((*observation.shape[:2], 3))
 
-    found = evaluate(Still([0.0, 0.0]), "HopperBulletEnv-v0", episodes=9)  # more than run beside each other
-    np.testing.assert_array_equal(found.returns[0], found.returns[1])
-    assert len(set(found.returns[0])) == 9
-    assert (found.lengths < 200).all()
-    assert not found.truncated.any()
-    assert -5 < found.summary()["overall"]["normalized_score"] < 20
+    result = evaluate(Still([0.0, 0.0]), "HopperBulletEnv-v0", episodes=9)  # more than run at once
+    np.testing.assert_array_equal(result.returns[0], result.returns[1])
+    assert len(set(result.returns[0])) == 9
+    assert (result.lengths < 200).all()
+    assert not result.truncated.any()
+    assert -5 < result.summary()["overall"]["normalized_score"] < 20

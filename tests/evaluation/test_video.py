@@ -1,4 +1,4 @@
-"""Rollouts as GIFs; and no picture is no catastrophe."""
+"""Rollouts as GIFs; a failure is logged and stops nothing."""
 
 import logging
 
@@ -16,7 +16,7 @@ TOY = "prudent/Toy-v0"
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
-    # why_not decides these for its process; nothing a test decides is to outlive it.
+    # why_not sets these variables for its process; they must not outlive the test.
     for name in ("MUJOCO_GL", "SDL_VIDEODRIVER", "PYGAME_HIDE_SUPPORT_PROMPT"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -36,7 +36,7 @@ def test_a_rollout_becomes_a_small_gif(tmp_path):
         assert red > 150 > 60 > green
 
 
-def test_the_member_asked_for_is_shown(tmp_path):
+def test_the_selected_member_is_shown(tmp_path):
     # An action below 0 ends the task early: fewer pictures.
     frames = []
     for member in (0, 1):
@@ -70,7 +70,7 @@ def test_too_large_a_file_gets_fewer_frames_at_the_same_speed(tmp_path, monkeypa
         ("prudent/Blind-v0", "draws no pictures"),
     ],
 )
-def test_no_picture_is_said_in_one_line_and_leaves_nothing(env_id, says, tmp_path, caplog):
+def test_a_failure_is_one_line_and_leaves_nothing(env_id, says, tmp_path, caplog):
     import gymnasium
 
     class Blind(gymnasium.Env):
@@ -122,7 +122,7 @@ def test_a_failed_write_leaves_the_old_picture(tmp_path, monkeypatch, caplog):
 
 @pytest.fixture
 def backends(monkeypatch):
-    """Which OpenGL backends this pretended Linux machine draws with; and which were tried."""
+    """A simulated Linux machine: the OpenGL backends that work, and those that were tried."""
     able, tried = set(), []
 
     def draws(backend):
@@ -153,7 +153,7 @@ def test_osmesa_comes_second(backends):
 
 
 @pytest.mark.usefixtures("backends")
-def test_neither_is_said_and_decides_nothing(tmp_path, caplog):
+def test_without_a_backend_nothing_is_set(tmp_path, caplog):
     assert "neither with EGL nor with OSMesa" in video.why_not("Hopper-v5")
     assert _chosen() is None
     assert video.record(Constants([0.0]), "Hopper-v5", tmp_path / "a.gif") is None
@@ -173,7 +173,7 @@ def test_other_environments_need_no_opengl(backends):
     assert backends[1] == []
 
 
-def test_a_probe_that_fails_or_hangs_is_a_no(monkeypatch):
+def test_a_probe_that_fails_or_hangs_means_no(monkeypatch):
     assert not video._draws.__wrapped__("no_such_backend")
 
     def hang(*_, **__):
@@ -183,11 +183,11 @@ def test_a_probe_that_fails_or_hangs_is_a_no(monkeypatch):
     assert not video._draws.__wrapped__("egl")
 
 
-# --- the real thing, where this machine can ---------------------------------------------------------------------------
+# --- real environments, if this machine can draw them -----------------------------------------------------------------
 
 
 class Still(Constants):
-    """Does nothing, in any number of dimensions."""
+    """Takes action 0, in any number of dimensions."""
 
     def act(self, observation, deterministic, generator, *, mask=None):
         del deterministic, generator, mask
@@ -245,7 +245,7 @@ def test_lander_through_pygame(tmp_path):
         assert len(gif.convert("RGB").getcolors(10**6)) > 3
 
 
-def test_a_policy_is_told_what_is_allowed(tmp_path):
+def test_a_policy_receives_the_masks(tmp_path):
     population = Highest(size=2)
     assert video.record(population, "prudent/Gates-v0", tmp_path / "a.gif", member=1) is not None
     assert len(population.asked) == 6
@@ -253,7 +253,7 @@ def test_a_policy_is_told_what_is_allowed(tmp_path):
 
 
 def test_the_camera_follows_a_runner():
-    """A fixed picture loses a cheetah after a second and shows an empty floor from then on."""
+    """A fixed camera loses a cheetah after a second and then shows an empty floor."""
     env = make("HalfCheetah-v5", render_mode="rgb_array")
     try:
         video._follow(env)

@@ -260,13 +260,13 @@ def folders(place: Path, canary: Path) -> Iterator[Hostile]:
     # All that is wrong with the soundest of them is the fingerprint, which takes reading the rows to know.
     yield described(folder("other-rows"), "changed since they were written")
     yield described(folder("no-notes", notes=None), "is damaged (no 'notes')")
-    yield described(folder("notes-of-numbers", notes=[1]), "name, fingerprint and notes are text")
-    yield described(folder("short-bounds", spec=spec | {"action_low": []}), "action_low is of another number")
-    yield described(folder("text-moments", observation_mean=["a", "b"]), "observation_mean holds something else")
+    yield described(folder("notes-of-numbers", notes=[1]), "name, fingerprint and notes must be text")
+    yield described(folder("short-bounds", spec=spec | {"action_low": []}), "action_low holds 0 numbers instead of")
+    yield described(folder("text-moments", observation_mean=["a", "b"]), "observation_mean holds something other")
     yield described(folder("long-numbers", observation_std=[10**400, 1.0]), "is damaged")
     yield described(folder("endless", rows=10**12), "is damaged")
-    yield described(folder("objects", columns=column(dtype="O")), "'O' is no type of numbers")
-    yield described(folder("evaluated-type", columns=column(dtype="(__import__('os'),)f4")), "is no type of numbers")
+    yield described(folder("objects", columns=column(dtype="O")), "'O' is not a type of numbers")
+    yield described(folder("evaluated-type", columns=column(dtype="(__import__('os'),)f4")), "is not a type of numbers")
     yield described(
         folder("traversal", columns=column() | {"../../canary/secret": column()["reward"]}), "no column can"
     )

@@ -1,7 +1,7 @@
 """Which decisions of a policy lie outside the data.
 
-- ``support``: :func:`prudent.support`
-- ``result``: what it returns, in figures and in words
-- ``neighbours``: how near a decision is to the logged ones
-- ``actions``: how the actions of policies are spread beside those of the log
+- ``support``: :func:`prudent.support`: folds of the log, scores of every decision, thresholds
+- ``result``: what it returns: shares outside, worst decisions, and sentences that say what they mean
+- ``neighbours``: distances of decisions to the nearest logged ones
+- ``actions``: the actions of the policies compared with those of the log
 """

@@ -1,7 +1,7 @@
-"""How far a decision lies from the logged ones: exact nearest neighbours in standardised units.
+"""Distances of decisions to the logged ones: exact nearest neighbours in standardised units.
 
-Distances are Euclidean, every feature divided by its standard deviation in the log. For discrete actions the neighbours
-of a decision are the logged states in which the same action was taken.
+Distances are Euclidean, after dividing each feature by its standard deviation in the log. The neighbours of a discrete
+decision are the logged states in which the same action was taken.
 """
 
 from dataclasses import dataclass
@@ -13,18 +13,20 @@ from torch import Tensor
 from prudent import statistics
 
 PAIRS = 1 << 20
-"""Distances held at once: 4 MB, which a processor keeps close by."""
+"""Distances computed at once: 4 MB, which fit into a processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Larger is further from the log; R rows decided by P policies.
+    """Scores of R rows for P policies; a larger score is further from the log.
 
-    ``state`` (R,): distance to the k-th nearest logged state. ``decision`` (P, R): distance to the k-th nearest logged
-    decision, state and action together. ``action`` (P, R): how unusual the action is in this state, whatever the state;
-    continuous: distance to the nearest of the actions logged in the k nearest states; discrete: one over the share of
-    the action among the nearest states, counted as far as the k-th that took it. A discrete action that was logged
-    fewer than k times scores infinity, an action that is no number NaN.
+    - ``state`` (R,): distance to the k-th nearest logged state.
+    - ``decision`` (P, R): distance to the k-th nearest logged decision, state and action together.
+    - ``action`` (P, R): how unusual the action is in this state. Continuous: the distance to the nearest of the actions
+      logged in the k nearest states. Discrete: one over the share of the action among the nearest states, up to the
+      k-th in which it was taken.
+
+    A discrete action that was logged fewer than k times scores infinity, an action that is not a number NaN.
     """
 
     state: np.ndarray
@@ -33,7 +35,7 @@ class Scores:
 
 
 class Neighbourhood:
-    """Logged decisions, which others are held against.
+    """Logged decisions to compare others with.
 
     ``observation`` (N, S) and ``action`` (N, A), discrete (N,) int64; ``neighbours`` is k, at most N.
     """
@@ -42,12 +44,12 @@ class Neighbourhood:
         self.neighbours = neighbours
         self.discrete = action.ndim == 1
         if self.discrete:
-            # Rows of one action side by side: a slice of the distances, not a copy.
+            # Sorted by action, so that the rows of one action are a slice and not a copy.
             order = np.argsort(action, kind="stable")
             observation, action = observation[order], action[order]
         self._observation_units = _Units.of(observation)
         self._action_units = None if self.discrete else _Units.of(action)
-        self._states, self._actions = self._measured(observation, action)
+        self._states, self._actions = self._standardised(observation, action)
 
     def __len__(self) -> int:
         return len(self._states)
@@ -55,14 +57,14 @@ class Neighbourhood:
     @torch.no_grad()
     def scores(self, observation: np.ndarray, action: np.ndarray) -> Scores:
         """Scores of the actions (P, R, A), discrete (P, R), taken at the observations (R, S)."""
-        states, actions = self._measured(observation, action)
+        states, actions = self._standardised(observation, action)
         step = max(1, PAIRS // len(self._states))
         score = self._score_discrete if self.discrete else self._score_continuous
-        parts = [score(states[own], actions[:, own]) for own in _slices(len(states), step)]
-        state, decision, unusual = (torch.cat(found, dim=-1).double().numpy() for found in zip(*parts, strict=True))
+        parts = [score(states[rows], actions[:, rows]) for rows in _slices(len(states), step)]
+        state, decision, unusual = (torch.cat(blocks, dim=-1).double().numpy() for blocks in zip(*parts, strict=True))
         return Scores(state, decision, unusual)
 
-    def _measured(self, observation: np.ndarray, action: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _standardised(self, observation: np.ndarray, action: np.ndarray) -> tuple[Tensor, Tensor]:
         actions = torch.from_numpy(action) if self._action_units is None else self._action_units(action)
         return self._observation_units(observation), actions
 
@@ -83,16 +85,16 @@ class Neighbourhood:
         near_RK = distance_RN.topk(self.neighbours, largest=False).values
         decision, unusual = torch.full((2, *actions_PR.shape), torch.nan).unbind()
         for number in actions_PR.unique().tolist():
-            if number < 0:  # of a policy that has diverged
+            if number < 0:  # the policy has diverged
                 continue
-            own_RM = distance_RN[:, slice(*torch.searchsorted(self._actions, torch.tensor([number, number + 1])))]
-            if own_RM.shape[1] < self.neighbours:
+            same_RM = distance_RN[:, slice(*torch.searchsorted(self._actions, torch.tensor([number, number + 1])))]
+            if same_RM.shape[1] < self.neighbours:
                 reach_R1 = torch.full((len(states), 1), torch.inf)
                 rarity_R = reach_R1[:, 0]
             else:
-                reach_R1 = own_RM.topk(self.neighbours, largest=False).values[:, -1:]
-                # Counting both up to the same distance treats states that occur more than once alike.
-                rarity_R = (distance_RN <= reach_R1).sum(-1) / (own_RM <= reach_R1).sum(-1)
+                reach_R1 = same_RM.topk(self.neighbours, largest=False).values[:, -1:]
+                # Both counts go up to the same distance, so that equal states count alike.
+                rarity_R = (distance_RN <= reach_R1).sum(-1) / (same_RM <= reach_R1).sum(-1)
             taken_PR = actions_PR == number
             decision = torch.where(taken_PR, reach_R1[:, 0], decision)
             unusual = torch.where(taken_PR, rarity_R, unusual)
@@ -101,7 +103,7 @@ class Neighbourhood:
 
 @dataclass(frozen=True, eq=False)
 class _Units:
-    """Zero and one of each feature, (F,) float64: its mean and its standard deviation."""
+    """Standard units of each feature: ``zero`` is its mean, ``one`` its standard deviation; (F,) float64."""
 
     zero: np.ndarray
     one: np.ndarray
@@ -116,9 +118,9 @@ class _Units:
         return torch.from_numpy(((values - self.zero) / self.one).astype(np.float32))
 
 
-def _distances(these: Tensor, those: Tensor) -> Tensor:
-    # By products of matrices it would be faster and wrong where it matters: equal rows would lie apart.
-    return torch.cdist(these, those, compute_mode="donot_use_mm_for_euclid_dist")
+def _distances(first: Tensor, second: Tensor) -> Tensor:
+    # Matrix products would be faster, but inexact for near rows: equal rows would have a distance above 0.
+    return torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _slices(rows: int, step: int) -> list[slice]:

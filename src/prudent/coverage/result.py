@@ -1,4 +1,4 @@
-"""What came of comparing a policy with the data: scores, shares outside, the worst, actions, and all of it in words."""
+"""The result of comparing a policy with the data: scores, shares outside, worst decisions, actions, sentences."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -8,25 +8,26 @@ from typing import Any
 import numpy as np
 
 STRICT = 0.99
-"""A second, stricter threshold beside the one asked for: the share of held-out decisions that it lets pass."""
+"""The level of a second threshold: the share of held-out logged decisions that lie below it."""
 
 WORST = 0.01
-"""Share of the decisions that are the worst."""
+"""This share of the decisions counts as the worst."""
 
 CLEARLY = 2.0
-"""A policy leaves the data when it is outside this many times as often as the behaviour, chance allowed for."""
+"""A policy leaves the data if its interval lies above this many times the nominal share outside."""
 
 BINS, SAMPLES = 40, 1000
-"""Bins of the histogram, about; bootstrap samples of the intervals."""
+"""Bins of the histogram, approximately; bootstrap samples of each interval."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measure:
-    """One kind of score: of logged decisions, each held against other episodes, and of the policies'.
+    """One kind of score, for logged decisions and for those of the policies; larger is further from the log.
 
-    Larger is further from the log: ``logged`` (L,), ``policy`` (P, R). ``strict`` is None where the log is too small
-    for it. ``fresh_outside`` is the share of logged decisions beyond the threshold that the other folds' would have
-    set: what to expect of new episodes of the behaviour itself.
+    ``logged`` (L,): each logged decision, compared with other folds. ``policy`` (P, R): the policies' decisions.
+    ``strict`` is the threshold at 99 %, None where the log is too small for it. ``fresh_outside`` is the share of
+    logged decisions beyond the threshold that the other folds alone would give: the share to expect in new episodes of
+    the behaviour policy.
     """
 
     logged: np.ndarray
@@ -37,12 +38,13 @@ class Measure:
 
     @classmethod
     def calibrated(cls, logged: np.ndarray, fold: np.ndarray, policy: np.ndarray, level: float) -> "Measure":
-        """With thresholds that a further logged decision stays under with probability ``level``, and 99 %, or more.
+        """The scores with thresholds at ``level`` and 99 %.
 
-        ``fold`` (L,) is that of each logged decision.
+        A new logged decision lies below a threshold with at least that probability. ``fold`` (L,) is the fold of each
+        logged decision.
         """
         strict = _threshold(logged, STRICT)
-        fresh = [logged[fold == own] > _threshold(logged[fold != own], level) for own in np.unique(fold)]
+        fresh = [logged[fold == k] > _threshold(logged[fold != k], level) for k in np.unique(fold)]
         return cls(
             logged,
             policy,
@@ -53,27 +55,27 @@ class Measure:
 
 
 def _threshold(scores: np.ndarray, level: float) -> float:
-    """The ``ceil((n + 1) level)``-th smallest of n, as in split conformal prediction; infinite where n is too small."""
+    """The ``ceil((n + 1) level)``-th smallest of n scores (split conformal prediction); infinite if n is too small."""
     rank = math.ceil((len(scores) + 1) * level - 1e-9)
     return math.inf if rank > len(scores) else float(np.sort(scores)[rank - 1])
 
 
 @dataclass(frozen=True, eq=False)
 class SupportResult:
-    """Which decisions of P policies lie outside the data; R decisions each, at the same states.
+    """Which decisions of P policies lie outside the data; each policy makes R decisions, all at the same states.
 
     Attributes:
-        dataset: name of the log they were compared with.
-        states: name of the log whose states they decided at.
+        dataset: name of the log that they are compared with.
+        states: name of the log whose states they decide at.
         names: one per policy.
         own_states: whether ``states`` is another log than ``dataset``.
-        settings: how it was measured, a :class:`prudent.coverage.support.Settings`.
-        measures: ``decision`` (state and action together), ``state`` alone, and ``action`` given the state; see
-            :class:`prudent.coverage.neighbours.Scores`.
-        reference_rows: logged decisions that each was held against.
-        rows: (R,) where in ``states`` the decisions were made.
+        settings: a :class:`prudent.coverage.support.Settings`.
+        measures: the scores ``decision`` (state and action together), ``state`` alone, and ``action`` given the state;
+            see :class:`prudent.coverage.neighbours.Scores`.
+        reference_rows: number of logged decisions that each decision is compared with.
+        rows: (R,) rows of ``states`` at which the decisions are made.
         episodes: (R,) the episodes of these rows.
-        actions: a row per action feature, or per discrete action; see :func:`prudent.coverage.actions.action_table`.
+        actions: one row per action feature or discrete action; see :func:`prudent.coverage.actions.action_table`.
     """
 
     dataset: str
@@ -89,12 +91,12 @@ class SupportResult:
 
     @property
     def outside(self) -> np.ndarray:
-        """(P, R) bool: decisions further from the log than the threshold."""
+        """(P, R) bool: decisions with a score above the threshold."""
         return self.measures["decision"].policy > self.measures["decision"].threshold
 
     @cached_property
     def diverged(self) -> list[int]:
-        """Indices of the policies whose actions are not all numbers."""
+        """Indices of the policies with an action that is not a number."""
         return np.flatnonzero(np.isnan(self.measures["decision"].policy).any(axis=1)).tolist()
 
     @cached_property
@@ -103,11 +105,12 @@ class SupportResult:
         return self.figures(*(member for member in range(len(self.names)) if member not in self.diverged))
 
     def figures(self, *members: int) -> dict[str, Any]:
-        """Shares outside over some of the policies, their worst decisions, and whether they leave the data.
+        """Shares outside over these policies, their worst decisions, and whether they leave the data.
 
-        ``outside`` and its 95 % ``interval`` over episodes, ``outside_strict``, ``state_outside`` and
-        ``action_outside``; ``because`` divides those outside into unusual states, unusual actions in usual states, and
-        neither. ``leaves_data``: the interval lies above twice the nominal share. None for policies that have diverged.
+        ``outside`` is the share of decisions outside and ``interval`` its 95 % interval over episodes;
+        ``outside_strict``, ``state_outside`` and ``action_outside`` are further shares. ``because`` divides the
+        decisions outside into unusual states, unusual actions in usual states, and neither. ``leaves_data``: the
+        interval lies above twice the nominal share. All are None if a policy has diverged.
         """
         rows = list(members)
         score, state, action = (self.measures[key].policy[rows] for key in ("decision", "state", "action"))
@@ -133,21 +136,21 @@ class SupportResult:
         }
 
     def _interval(self, outside_MR: np.ndarray) -> list[float] | None:
-        """Bootstrap of whole episodes: neighbouring decisions are alike, and would promise too much."""
+        """95 % interval of the share outside: bootstrap of whole episodes, since decisions within one are alike."""
         _, index = np.unique(self.episodes, return_inverse=True)
         count = np.bincount(index)
         if len(count) < 2:
             return None
-        found = np.bincount(index, weights=outside_MR.mean(axis=0))
+        outside = np.bincount(index, weights=outside_MR.mean(axis=0))
         drawn = np.random.default_rng(self.settings.seed).multinomial(
             len(count), np.full(len(count), 1 / len(count)), SAMPLES
         )
-        return np.quantile((drawn @ found) / np.maximum(drawn @ count, 1), [0.025, 0.975]).tolist()
+        return np.quantile((drawn @ outside) / np.maximum(drawn @ count, 1), [0.025, 0.975]).tolist()
 
     def _worst(self, score_MR: np.ndarray) -> dict[str, Any]:
         flat = score_MR.ravel()
-        most = max(1, math.ceil(WORST * len(flat)))
-        order = np.argsort(-flat, kind="stable")[:most]
+        size = max(1, math.ceil(WORST * len(flat)))
+        order = np.argsort(-flat, kind="stable")[:size]
         mean, threshold = float(flat[order].mean()), self.measures["decision"].threshold
         return {
             "mean_score": _finite(mean),
@@ -156,10 +159,9 @@ class SupportResult:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the scores of single decisions, ready for JSON; None stands for what has no value.
+        """Everything except the scores of single decisions, ready for JSON; figures without a value are None.
 
-        ``reading`` says it in words, ``histogram`` holds the shares of logged decisions and of the policies' by
-        score, the last bin being open.
+        ``reading`` is :attr:`reading` and ``histogram`` is :attr:`histogram`.
         """
         return {
             "dataset": self.dataset,
@@ -187,7 +189,7 @@ class SupportResult:
 
     @property
     def histogram(self) -> dict[str, list[float]]:
-        """Edges of the bins of the decision score, and the share of decisions in each; the last bin is open."""
+        """Bin ``edges`` of the decision score, shares of ``logged`` and ``policy`` decisions; the last bin is open."""
         measure = self.measures["decision"]
         taken = np.delete(measure.policy, self.diverged, axis=0).ravel()
         finite = [values[np.isfinite(values)] for values in (measure.logged, taken)]
@@ -201,39 +203,24 @@ class SupportResult:
 
     @property
     def reading(self) -> list[str]:
-        """What the figures mean, a sentence each."""
-        found, nominal = self.overall, 1 - self.settings.level
-        sentences = [self._verdict(found, nominal), _because_sentence(found), _worst_sentence(found, self.states)]
+        """Sentences that say what the figures mean."""
+        overall, nominal = self.overall, 1 - self.settings.level
+        sentences = [_verdict(overall, nominal), _because_sentence(overall), _worst_sentence(overall, self.states)]
         fresh = self.measures["decision"].fresh_outside
         if not nominal / CLEARLY <= fresh <= nominal * CLEARLY:
             sentences.append(
-                f"Of new decisions of the behaviour {_percent(fresh)} lie outside, not {_percent(nominal, 0)}: the "
-                "log's episodes differ much, or are few, and the threshold is rough."
+                f"{_percent(fresh)} of new decisions of the behaviour policy lie outside, not {_percent(nominal, 0)}: "
+                "the log's episodes are few or differ much, so the threshold is rough."
             )
         if len(self.names) - len(self.diverged) > 1:
             shares = {name: self.figures(member)["outside"] for member, name in enumerate(self.names)}
             known = {name: share for name, share in shares.items() if share is not None}
             furthest = max(known, key=known.__getitem__)
             sentences.append(
-                f"Furthest out of the {len(known)} members is {furthest} with {_percent(known[furthest])}."
+                f"Of the {len(known)} members {furthest} has the most decisions outside: {_percent(known[furthest])}."
             )
-        sentences += [
-            f"{self.names[member]} takes actions that are no numbers: it has diverged." for member in self.diverged
-        ]
+        sentences += [f"{self.names[member]} has diverged: its actions are not numbers." for member in self.diverged]
         return [sentence for sentence in sentences if sentence]
-
-    def _verdict(self, found: dict[str, Any], nominal: float) -> str:
-        share, interval = found["outside"], found["interval"]
-        about = "" if interval is None else f" (95 % interval {_percent(interval[0])} to {_percent(interval[1])})"
-        told = f"{_percent(share)}{about} of the decisions lie outside the data, "
-        told += f"where {_percent(nominal, 0)} of the log's own would: "
-        if found["leaves_data"]:
-            return told + "the policy leaves the data, and what is predicted of it there is extrapolated."
-        if share > CLEARLY * nominal:
-            return (
-                told + "more than twice as often, but on too few episodes to be sure that the policy leaves the data."
-            )
-        return told + "the policy stays with what was logged."
 
 
 _FIGURES = (
@@ -248,6 +235,18 @@ _FIGURES = (
 )
 
 
+def _verdict(figures: dict[str, Any], nominal: float) -> str:
+    share, interval = figures["outside"], figures["interval"]
+    within = "" if interval is None else f" (95 % interval {_percent(interval[0])} to {_percent(interval[1])})"
+    sentence = f"{_percent(share)}{within} of the decisions lie outside the data, "
+    sentence += f"and {_percent(nominal, 0)} of the log's own would: "
+    if figures["leaves_data"]:
+        return sentence + "the policy leaves the data, and predictions about it there are extrapolated."
+    if share > CLEARLY * nominal:
+        return sentence + "more than twice as many, but too few episodes to be sure that the policy leaves the data."
+    return sentence + "the policy stays within the data."
+
+
 def _because(outside: np.ndarray, odd_state: np.ndarray, odd_action: np.ndarray) -> dict[str, float] | None:
     if not outside.any():
         return None
@@ -255,23 +254,23 @@ def _because(outside: np.ndarray, odd_state: np.ndarray, odd_action: np.ndarray)
     return {name: float(part[outside].mean()) for name, part in parts.items()}
 
 
-def _because_sentence(found: dict[str, Any]) -> str:
-    if found["because"] is None:
+def _because_sentence(figures: dict[str, Any]) -> str:
+    if figures["because"] is None:
         return ""
-    action, state, neither = (_percent(found["because"][name], 0) for name in ("action", "state", "neither"))
+    action, state, neither = (_percent(figures["because"][name], 0) for name in ("action", "state", "neither"))
     return (
-        f"Of those outside, {action} are unusual actions in usual states, {state} are in unusual states, and {neither} "
-        "are unusual only as state and action together."
+        f"Of the decisions outside, {action} are unusual actions in usual states, {state} are in unusual states, and "
+        f"{neither} are unusual only as state and action together."
     )
 
 
-def _worst_sentence(found: dict[str, Any], place: str) -> str:
-    worst = found["worst"]
+def _worst_sentence(figures: dict[str, Any], log: str) -> str:
+    worst = figures["worst"]
     if worst["times_threshold"] is None:
-        far = "are actions that the log hardly has" if worst["mean_score"] is None else "are those furthest out"
+        far = "are actions that the log almost never has" if worst["mean_score"] is None else "are those furthest out"
     else:
         far = f"lie {worst['times_threshold']:.1f} times as far out as the threshold"
-    return f"The worst {_percent(WORST, 0)} {far}; the furthest is row {worst['rows'][0]} of {place}."
+    return f"The worst {_percent(WORST, 0)} {far}; the furthest is row {worst['rows'][0]} of {log}."
 
 
 def _finite(value: float) -> float | None:
@@ -279,7 +278,7 @@ def _finite(value: float) -> float | None:
 
 
 def _bins(threshold: float, top: float) -> np.ndarray:
-    """Edges of equal bins from 0 to ``top`` or as far as makes sense, one of them the threshold."""
+    """Edges of equal bins from 0 to about ``top``; one edge is the threshold."""
     if threshold <= 0:
         return np.linspace(0, top or 1.0, BINS + 1)
     below = min(max(round(BINS * threshold / top), 4), BINS)

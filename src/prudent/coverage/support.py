@@ -1,8 +1,8 @@
 """Which decisions of a policy lie outside the data: :func:`support`.
 
-The episodes of a log fall into folds. A decision made in an episode of one fold is held against the logged decisions of
-the others: a row is never compared with its own episode, in which the next state is always near. How far the log's own
-decisions lie from those of other episodes is the measure of how far a policy's may.
+The episodes of a log are divided into folds. A decision in an episode of one fold is compared with the logged decisions
+of the other folds, never with its own episode, where the next state is always near. The distances of the log's own
+decisions give the threshold for those of the policy.
 """
 
 import math
@@ -27,25 +27,25 @@ from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
 from prudent.runs.folder import write_json
 
 FOLDS = 5
-"""Parts of the episodes, where there are as many: each is held against the others."""
+"""Folds of the episodes; fewer where there are fewer episodes."""
 
 KINDS = ("decision", "state", "action")
-"""The scores, as :class:`prudent.coverage.neighbours.Scores` has them."""
+"""The scores, as in :class:`prudent.coverage.neighbours.Scores`."""
 
 QUICK_REFERENCE = 10_000
-"""Rows that decisions are held against at the end of every training: a second or two."""
+"""Logged decisions to compare with at the end of every training, which takes a second or two."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """How support is measured."""
 
-    neighbours: int = 10  # k: how many logged decisions have to be near
-    level: float = 0.95  # share of held-out logged decisions that the threshold lets pass
-    decisions: int = 2_000  # states at which the log's decision and each policy's are looked at, at most
-    reference: int = 20_000  # logged decisions that they are held against, at most; beyond that a random sample
-    deterministic: bool = True  # the policy's mode, as deployed; off samples from it
-    seed: int = 0  # of the division into folds, of the sample of rows and of sampled actions
+    neighbours: int = 10  # k: the score of a decision is its distance to the k-th nearest logged decision
+    level: float = 0.95  # share of held-out logged decisions that lie below the threshold
+    decisions: int = 2_000  # largest number of states at which the log's and each policy's decisions are scored
+    reference: int = 20_000  # largest number of logged decisions to compare with; a random sample if there are more
+    deterministic: bool = True  # take the policy's mode, as deployed; off samples from it
+    seed: int = 0  # of the folds, the sampled rows and the sampled actions
 
     def __post_init__(self):
         check_whole(self, 1, "neighbours", "decisions", "reference")
@@ -58,10 +58,10 @@ def support(agent: Any, dataset: Dataset, *, at: Dataset | None = None, **settin
     """Which decisions of a policy lie outside the log ``dataset``.
 
     Args:
-        agent: a population, an agent that holds one, or a :class:`prudent.ope.Policy`, which is taken as it samples.
-        dataset: what the policy learned from.
-        at: a log whose states the policy decides at, such as its own rollouts; None takes states of ``dataset``. Only
-            with it can the policy's states be unusual: those of the log are the measure.
+        agent: a population, an agent that holds one, or a :class:`prudent.ope.Policy`, which always samples.
+        dataset: the log that the policy learned from.
+        at: a log with the states at which the policy decides, such as its own rollouts; None takes states of
+            ``dataset``. The states of ``dataset`` itself are never unusual, so only ``at`` can show unusual states.
         settings: fields of :class:`Settings`.
 
     Returns:
@@ -69,156 +69,171 @@ def support(agent: Any, dataset: Dataset, *, at: Dataset | None = None, **settin
 
     Raises:
         ConfigError: the policy is for other spaces, is not fitted or has diverged, or a setting is out of its range.
-        DataError: there are too few episodes or rows to tell.
+        DataError: there are too few episodes or rows.
     """
-    asked = Settings(**settings)
-    names = _check(agent, dataset)
+    options = Settings(**settings)
+    policies.check(policies.as_policy(agent), dataset)
     if at is not None:
-        _check(agent, at)
+        policies.check(policies.as_policy(agent), at)
         if at.fingerprint == dataset.fingerprint:
-            raise ConfigError(f"{at.name} is the log itself, in which every state is near: leave out at")
-    rng = np.random.default_rng(asked.seed)
-    fold_of_episode = _folds(dataset, rng)
-    rows = _sample(len(dataset), asked.decisions, rng)
-    own_fold = fold_of_episode[_episodes(dataset, rows)]
-    place, decided, fold = dataset, rows, own_fold
+            raise ConfigError(f"{at.name} is the log itself, where no state is unusual: leave out at")
+    rng = np.random.default_rng(options.seed)
+    fold_of_episode = _fold_of_episode(dataset, rng)
+    logged = states = _States(dataset, _sample(len(dataset), options.decisions, rng), fold_of_episode)
     if at is not None:
-        place, decided = at, _sample(len(at), asked.decisions, rng)
-        fold = rng.integers(fold_of_episode.max() + 1, size=at.n_episodes)[_episodes(at, decided)]
-    some = _sample(len(dataset), asked.reference, rng)
-    mask = place.extra["mask"][decided] if "mask" in place.extra else None
-    actions = _actions(agent, place.observation[decided], mask, asked)
-    references = list(_references(dataset, fold_of_episode, asked, rng))
-    logged = _scores(references, own_fold, dataset.observation[rows], dataset.action[rows][np.newaxis])
-    taken = _scores(references, fold, place.observation[decided], actions)
+        rows = _sample(len(at), options.decisions, rng)
+        states = _States(at, rows, rng.integers(fold_of_episode.max() + 1, size=at.n_episodes))
+    table_rows = _sample(len(dataset), options.reference, rng)
+    actions = _policy_actions(agent, states, options)
+    neighbourhoods = list(_neighbourhoods(dataset, fold_of_episode, options, rng))
+    logged_scores = _scores(neighbourhoods, logged, dataset.action[logged.rows][np.newaxis])
+    policy_scores = _scores(neighbourhoods, states, actions)
     return SupportResult(
         dataset=dataset.name,
-        states=place.name,
-        names=names,
+        states=states.log.name,
+        names=_names(agent),
         own_states=at is not None,
-        settings=asked,
-        measures=_measures(dataset, asked, logged, own_fold, taken),
-        reference_rows=min(len(known) for known in references),
-        rows=decided,
-        episodes=_episodes(place, decided),
-        actions=action_table(dataset.action[some], actions, dataset.spec),
+        settings=options,
+        measures=_measures(dataset, options, logged_scores, logged.fold, policy_scores),
+        reference_rows=min(len(neighbourhood) for neighbourhood in neighbourhoods),
+        rows=states.rows,
+        episodes=states.episodes,
+        actions=action_table(dataset.action[table_rows], actions, dataset.spec),
     )
 
 
 def write(folder: Path, population: Population, dataset: Dataset) -> None:
-    """``support.json`` of a run: what :func:`support` finds, held against fewer rows; or why it cannot be told."""
+    """Write ``support.json`` of a run: :func:`support` with fewer logged decisions, or why it cannot be measured."""
     try:
-        found = support(population, dataset, reference=QUICK_REFERENCE).to_json()
+        content = support(population, dataset, reference=QUICK_REFERENCE).to_json()
     except PrudentError as error:
-        found = {"reading": [f"It is not known which decisions lie outside the data: {error}."]}
-    write_json(folder / "support.json", {"step": population.state.step, **found})
+        content = {"reading": [f"Support cannot be measured: {error}."]}
+    write_json(folder / "support.json", {"step": population.state.step, **content})
 
 
-def _check(agent: Any, dataset: Dataset) -> tuple[str, ...]:
-    """The policies' names, once they fit the dataset."""
-    policies.check(policies.as_policy(agent), dataset)
+def _names(agent: Any) -> tuple[str, ...]:
     return (agent.name,) if isinstance(agent, Policy) else tuple(getattr(agent, "population", agent).names)
 
 
 # --- the log in folds -------------------------------------------------------------------------------------------------
 
 
-def _folds(dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
-    """The fold of each episode, (episodes,): as many of the units in each, in random order."""
-    unit, what = dataset.units()
+@dataclass(frozen=True, eq=False)
+class _States:
+    """The states at which decisions are scored: ``rows`` (R,) of a log, and the fold of each of its episodes."""
+
+    log: Dataset
+    rows: np.ndarray
+    fold_of_episode: np.ndarray
+
+    @property
+    def episodes(self) -> np.ndarray:
+        """(R,): the episode of each row."""
+        # Not episode_of_row: a log larger than memory has no room for a number per row.
+        return np.searchsorted(self.log.episode_bounds, self.rows, side="right") - 1
+
+    @property
+    def fold(self) -> np.ndarray:
+        """(R,): each row is compared with the other folds."""
+        return self.fold_of_episode[self.episodes]
+
+
+def _fold_of_episode(dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
+    """The fold of each episode, (episodes,); units are shuffled and divided evenly, and stay whole."""
+    unit, kind = dataset.units()
     count = int(unit.max()) + 1
     if count < 2:
         raise DataError(
-            f"{dataset.name}: one {what} only, support needs 2 or more: decisions are held against those of others; "
+            f"{dataset.name}: one {kind} only, support needs 2 or more, since it compares decisions between them: "
             "flag where episodes end, or collect more"
         )
     return (rng.permutation(count) % min(FOLDS, count))[unit]
 
 
-def _sample(count: int, most: int, rng: np.random.Generator) -> np.ndarray:
-    """So many of the numbers below ``count``, all of them where there are no more; in order."""
-    return np.arange(count) if count <= most else np.sort(rng.choice(count, most, replace=False))
+def _sample(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """``size`` different numbers below ``count``, or all of them if there are fewer; in order."""
+    return np.arange(count) if count <= size else np.sort(rng.choice(count, size, replace=False))
 
 
-def _episodes(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """The episode of each row named: looked up, as a log larger than memory has no room for a number per row."""
-    return np.searchsorted(dataset.episode_bounds, rows, side="right") - 1
-
-
-def _others(dataset: Dataset, own: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """So many rows, at most, of the episodes that are not a fold's ``own`` (episodes,); in order."""
-    starts, lengths = dataset.episode_bounds[:-1][~own], dataset.episode_lengths[~own]
-    ends = np.cumsum(lengths)
-    numbers = _sample(int(ends[-1]), most, rng)
-    episode = np.searchsorted(ends, numbers, side="right")
-    return starts[episode] + numbers - (ends - lengths)[episode]
-
-
-def _references(
-    dataset: Dataset, fold_of_episode: np.ndarray, asked: Settings, rng: np.random.Generator
+def _neighbourhoods(
+    dataset: Dataset, fold_of_episode: np.ndarray, options: Settings, rng: np.random.Generator
 ) -> Iterator[Neighbourhood]:
-    """For each fold what its decisions are held against."""
+    """For each fold the logged decisions of the other folds."""
     for fold in range(int(fold_of_episode.max()) + 1):
-        rows = _others(dataset, fold_of_episode == fold, asked.reference, rng)
-        if len(rows) < asked.neighbours:
+        rows = _sample_episodes(dataset, fold_of_episode != fold, options.reference, rng)
+        if len(rows) < options.neighbours:
             raise DataError(
-                f"{dataset.name}: {counted(len(rows), 'row')} to compare with, fewer than the {asked.neighbours} "
+                f"{dataset.name}: {counted(len(rows), 'row')} to compare with, fewer than the {options.neighbours} "
                 "neighbours: take fewer neighbours, or collect more"
             )
-        yield Neighbourhood(dataset.observation[rows], dataset.action[rows], asked.neighbours)
+        yield Neighbourhood(dataset.observation[rows], dataset.action[rows], options.neighbours)
+
+
+def _sample_episodes(dataset: Dataset, selected: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """``size`` rows at most of the ``selected`` (episodes,) bool; in order."""
+    starts, lengths = dataset.episode_bounds[:-1][selected], dataset.episode_lengths[selected]
+    ends = np.cumsum(lengths)
+    numbers = _sample(int(ends[-1]), size, rng)
+    episode = np.searchsorted(ends, numbers, side="right")
+    return starts[episode] + numbers - (ends - lengths)[episode]
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------
 
 
-def _scores(
-    references: list[Neighbourhood], fold: np.ndarray, observation: np.ndarray, action: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Every score (P, R) of the actions (P, R, A) at the observations (R, S), each row by the reference of its fold."""
-    shape = action.shape[:2]
-    found = {name: np.empty(shape) for name in KINDS}
-    for index, known in enumerate(references):
-        own = fold == index
-        scores = known.scores(observation[own], action[:, own])
-        for name in KINDS:
-            found[name][:, own] = getattr(scores, name)
-    return found
+def _scores(neighbourhoods: list[Neighbourhood], states: _States, action: np.ndarray) -> dict[str, np.ndarray]:
+    """Every score (P, R) of the actions (P, R, A) at the states, each compared with the other folds."""
+    observation, fold = states.log.observation[states.rows], states.fold
+    table = {kind: np.empty(action.shape[:2]) for kind in KINDS}
+    for index, neighbourhood in enumerate(neighbourhoods):
+        rows = fold == index
+        scores = neighbourhood.scores(observation[rows], action[:, rows])
+        for kind in KINDS:
+            table[kind][:, rows] = getattr(scores, kind)
+    return table
 
 
-def _actions(agent: Any, observation: np.ndarray, mask: np.ndarray | None, asked: Settings) -> np.ndarray:
-    """What each policy does, (P, R, A), discrete (P, R)."""
+def _policy_actions(agent: Any, states: _States, options: Settings) -> np.ndarray:
+    """The actions of each policy at the states, (P, R, A), discrete (P, R)."""
+    log, rows = states.log, states.rows
+    observation, mask = log.observation[rows], log.extra["mask"][rows] if "mask" in log.extra else None
     if isinstance(agent, ContinuousPolicy):
-        return policies.draws(agent, observation, 1, asked.seed)[np.newaxis, :, 0]
+        return policies.draws(agent, observation, 1, options.seed)[np.newaxis, :, 0]
     if isinstance(agent, DiscretePolicy):
         cumulative = policies.probabilities(agent, observation, mask).cumsum(axis=1, dtype=np.float64)
-        luck = np.random.default_rng([asked.seed, 2]).random((len(observation), 1)) * cumulative[:, -1:]
-        return (cumulative <= luck).sum(axis=1)[np.newaxis]
+        drawn = np.random.default_rng([options.seed, 2]).random((len(observation), 1)) * cumulative[:, -1:]
+        return (cumulative <= drawn).sum(axis=1)[np.newaxis]
     population: Population = getattr(agent, "population", agent)
-    generator = torch.Generator().manual_seed(asked.seed)
+    generator = torch.Generator().manual_seed(options.seed)
     parts = []
-    for own in policies.slices(len(observation)):
-        stacked = np.broadcast_to(observation[own], (population.size, *observation[own].shape))
-        allowed = None if mask is None else np.broadcast_to(mask[own], (population.size, *mask[own].shape))
-        parts.append(population.act(stacked, asked.deterministic, generator, mask=allowed))
-    found = np.concatenate(parts, axis=1)
-    if diverged(found, population.spec.discrete).all():
-        raise ConfigError("every member has diverged: none takes actions that are numbers")
-    return found
+    for block in policies.slices(len(observation)):
+        stacked = np.broadcast_to(observation[block], (population.size, *observation[block].shape))
+        allowed = None if mask is None else np.broadcast_to(mask[block], (population.size, *mask[block].shape))
+        parts.append(population.act(stacked, options.deterministic, generator, mask=allowed))
+    actions = np.concatenate(parts, axis=1)
+    if diverged(actions, population.spec.discrete).all():
+        raise ConfigError("every member has diverged: their actions are not numbers")
+    return actions
 
 
 def _measures(
-    dataset: Dataset, asked: Settings, logged: dict[str, np.ndarray], fold: np.ndarray, taken: dict[str, np.ndarray]
+    dataset: Dataset,
+    options: Settings,
+    logged: dict[str, np.ndarray],
+    fold: np.ndarray,
+    policy: dict[str, np.ndarray],
 ) -> dict[str, Measure]:
-    least = math.ceil(1 / (1 - asked.level) - 1e-9)
-    if len(fold) - np.bincount(fold).max() < least:
+    """The scores with thresholds from the ``logged`` ones; ``fold`` (R,) is that of each logged decision."""
+    needed = math.ceil(1 / (1 - options.level) - 1e-9)
+    if len(fold) - np.bincount(fold).max() < needed:
         raise DataError(
-            f"{dataset.name}: {counted(len(fold), 'row')} for the threshold, too few for level {asked.level:g}, which "
-            f"needs {least} or more in {FOLDS - 1} of {FOLDS} folds: lower level, or collect more"
+            f"{dataset.name}: {counted(len(fold), 'row')} for the threshold, too few for level {options.level:g}, "
+            f"which needs {needed} or more in {FOLDS - 1} of {FOLDS} folds: lower level, or collect more"
         )
-    found = {name: Measure.calibrated(logged[name][0], fold, taken[name], asked.level) for name in KINDS}
-    if not all(math.isfinite(measure.threshold) for measure in found.values()):
+    measures = {kind: Measure.calibrated(logged[kind][0], fold, policy[kind], options.level) for kind in KINDS}
+    if not all(math.isfinite(measure.threshold) for measure in measures.values()):
         raise DataError(
-            f"{dataset.name}: more than {1 - asked.level:.0%} of its decisions are actions that were logged fewer than "
-            f"{asked.neighbours} times elsewhere: take fewer neighbours, or lower level"
+            f"{dataset.name}: in more than {1 - options.level:.0%} of its decisions the action was logged fewer than "
+            f"{options.neighbours} times in the other folds: take fewer neighbours, or lower level"
         )
-    return found
+    return measures

@@ -1,4 +1,4 @@
-"""What is wrong or suspicious with a dataset, with row numbers."""
+"""Finds what is wrong or suspicious in a dataset, with row numbers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,19 +11,24 @@ from prudent.data.dataset import Dataset
 from prudent.data.mapped.folder import is_mapped
 
 SHOWN = 10
-"""Row numbers kept per finding; ``count`` tells how many there are."""
+"""Row numbers kept per finding; ``count`` is how many rows there are in all."""
 
 FEW_PER_ACTION = 1000
+"""Fewer transitions than this, per action feature or discrete action, are a problem."""
 
 LONG = 10
-"""A step that takes this many times the usual time is a gap."""
+"""A step that takes more than this many times the median time is a gap."""
 
 _REGULAR = 0.75
+"""Step numbers are regular if at least this share of them rise by the median."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem: ``kind``, the first rows (or features: ``unit``) it concerns, how many, and what to do."""
+    """One problem: its ``kind``, the first rows that have it, how many have it, and what to do.
+
+    ``unit`` says what is counted if not rows: features, actions, episodes or transitions.
+    """
 
     kind: str
     rows: tuple[int, ...]
@@ -35,7 +40,7 @@ class Finding:
         return f"{self.kind} ({self.count:,}): {self.advice}"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The finding, ready for JSON."""
         return {
             "kind": self.kind,
             "unit": self.unit,
@@ -46,10 +51,10 @@ class Finding:
 
 
 def audit(dataset: Dataset) -> list[Finding]:
-    """All problems of a dataset, in the order in which to look at them; empty if nothing was found.
+    """All problems of a dataset, in the order in which to look at them; empty if there are none.
 
-    Row numbers are those of the dataset, so rows that a reader dropped (see ``dataset.notes``) do not count.
-    NaN and infinity never get this far: readers refuse them; :func:`not_finite` finds them in raw columns.
+    Row numbers are those of the dataset: rows that a reader dropped (see ``dataset.notes``) do not count. Readers
+    refuse NaN and infinity; :func:`not_finite` finds them in raw columns.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         findings = [check(dataset) for check in CHECKS]
@@ -57,9 +62,9 @@ def audit(dataset: Dataset) -> list[Finding]:
 
 
 def cautions(dataset: Dataset) -> list[Finding]:
-    """The findings of :func:`audit` that take no time to speak of, for whoever is about to learn from the data.
+    """The findings of :func:`audit` that take almost no time, to show before a training.
 
-    Rows that lie in files are not read for this but for their rewards.
+    If the rows are on disk, only the rewards are read.
     """
     checks = (single_episode, reward_constant) if is_mapped(dataset) else [c for c in CHECKS if c is not duplicates]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -67,14 +72,14 @@ def cautions(dataset: Dataset) -> list[Finding]:
 
 
 def not_finite(columns: Mapping[str, np.ndarray]) -> list[Finding]:
-    """One finding per raw column (rows, ...) that holds NaN or infinity."""
+    """One finding for each raw column (rows, ...) that holds NaN or infinity."""
     findings = []
     for key, column in columns.items():
         column = np.asarray(column)
         if column.dtype.kind == "f":
             bad = ~np.isfinite(column.reshape(len(column), -1)).all(axis=1)
-            found = _finding(f"NaN or infinity in {key}", bad, "remove the episodes they are in, or repair the source")
-            findings.append(found)
+            advice = "remove the episodes of these rows, or repair the source"
+            findings.append(_finding(f"NaN or infinity in {key}", bad, advice))
     return [finding for finding in findings if finding is not None]
 
 
@@ -82,14 +87,14 @@ def not_finite(columns: Mapping[str, np.ndarray]) -> list[Finding]:
 
 
 def out_of_range_actions(dataset: Dataset) -> Finding | None:
-    """Actions outside [-1, 1] where no bounds are declared; declared ones are checked on loading."""
+    """Actions outside [-1, 1] where no bounds are declared; readers check declared bounds."""
     if dataset.spec.discrete or dataset.spec.action_low is not None:
         return None
     largest = np.abs(dataset.action).max(axis=0)
     features = np.flatnonzero(largest > 1 + 1e-5).tolist()
     advice = (
-        f"no bounds are declared; give action_low and action_high (--action-low, --action-high), "
-        f"the log reaches {dataset.action.min():.4g} to {dataset.action.max():.4g} (features {features})"
+        f"no bounds are declared: give action_low and action_high (--action-low, --action-high); "
+        f"the log has {dataset.action.min():.4g} to {dataset.action.max():.4g} (features {features})"
     )
     return _finding("actions outside [-1, 1]", (np.abs(dataset.action) > 1 + 1e-5).any(axis=1), advice)
 
@@ -101,9 +106,9 @@ def successor_mismatch(dataset: Dataset) -> Finding | None:
     differs = differing_rows(dataset.next_observation[:-1], dataset.observation[1:])
     wrong[:-1] = differs & ~ends[:-1]
     if wrong.sum() > 0.5 * (~ends).sum():
-        advice = "rows stand in no order of time; episodes, returns and returns-to-go mean nothing here"
+        advice = "the rows are not in order of time: episodes and returns mean nothing here"
     else:
-        advice = "an episode ends there without a flag, or rows are missing; flag them as truncated"
+        advice = "an episode ends there without a flag, or rows are missing: flag these rows as truncated"
     return _finding("successor mismatch", wrong, advice)
 
 
@@ -114,48 +119,52 @@ def mask_mismatch(dataset: Dataset) -> Finding | None:
     wrong = np.zeros(len(dataset), dtype=bool)
     differs = (dataset.extra["next_mask"][:-1] != dataset.extra["mask"][1:]).any(axis=1)
     wrong[:-1] = differs & ~(dataset.terminated | dataset.truncated)[:-1]
-    return _finding("mask mismatch", wrong, "next_action_masks is not the next row's action_masks: which is right?")
+    return _finding(
+        "mask mismatch", wrong, "next_action_masks differs from the next row's action_masks: check which is right"
+    )
 
 
 def unsorted_steps(dataset: Dataset) -> Finding | None:
-    """Rows whose step is not above that of the row before them in the same episode; where steps are numbered."""
+    """Rows whose step number is not above that of the row before them in the same episode."""
     if "step" not in dataset.extra:
         return None
     wrong = np.zeros(len(dataset), dtype=bool)
     inside = ~(dataset.terminated | dataset.truncated)[:-1]
     wrong[1:] = inside & (np.diff(dataset.extra["step"]) <= 0)
-    return _finding("unsorted steps", wrong, "rows follow each other that did not; sort every episode by its steps")
+    return _finding(
+        "unsorted steps", wrong, "the rows are not in the order of their step numbers: sort each episode by step"
+    )
 
 
 def gaps(dataset: Dataset) -> Finding | None:
-    """Rows behind which steps are missing: numbers leap where they are otherwise regular, or much time passes."""
+    """Rows after which steps are missing: regular step numbers jump, or a step takes much longer than usual."""
     wrong = np.zeros(len(dataset), dtype=bool)
     inside = ~(dataset.terminated | dataset.truncated)
     if "step" in dataset.extra and inside[:-1].any():
         rise = np.diff(dataset.extra["step"])
         usual = np.median(rise[inside[:-1]])
-        # Unsorted steps leap as well, which is told already.
+        # Unsorted steps jump as well, and are reported already.
         if rise[inside[:-1]].min() > 0 and (rise[inside[:-1]] == usual).mean() >= _REGULAR:
             wrong[:-1] = inside[:-1] & (rise > max(usual, 1))
     if "dt" in dataset.extra and inside.any():
         dt = dataset.extra["dt"]
         wrong |= inside & (dt > LONG * np.median(dt[inside]))
-    return _finding("gaps", wrong, "what happened in between is not in the log; end the episode there, as truncated")
+    return _finding("gaps", wrong, "steps are missing from the log there: end the episode at this row, as truncated")
 
 
 def missing_truncation_flags(dataset: Dataset) -> Finding | None:
-    """One endless episode in a long log: more likely the flags are missing than that nothing ever ended."""
+    """A long log of a single episode that never terminates: the flags are probably missing."""
     if dataset.n_episodes > 1 or len(dataset) <= 1000 or dataset.terminated.any():
         return None
-    advice = "no episode ever ends; if the log has a time limit, give it as horizon, or add timeouts"
+    advice = "no episode ever ends: if the task has a time limit, give it as horizon, or add timeouts"
     return Finding("missing truncation flags", (len(dataset) - 1,), 1, advice)
 
 
 def single_episode(dataset: Dataset) -> Finding | None:
-    """A log that is one episode, which has ended."""
+    """A log of a single episode, unless its truncation flags are missing."""
     if dataset.n_episodes > 1 or missing_truncation_flags(dataset) is not None:
         return None
-    advice = "one start and one course of things: nothing tells luck from skill, and no value can be estimated from it"
+    advice = "one episode cannot tell luck from skill, and no value can be estimated from it: collect more"
     return Finding("a single episode", (), 1, advice, unit="episodes")
 
 
@@ -163,10 +172,10 @@ def short_episodes(dataset: Dataset) -> Finding | None:
     """Episodes of a single step."""
     single = dataset.episode_lengths == 1
     if dataset.n_episodes == len(dataset) and dataset.terminated.all():
-        return None  # a bandit: that is what the data is
+        return None  # a bandit: all of its episodes are one step long
     rows = np.zeros(len(dataset), dtype=bool)
     rows[dataset.episode_bounds[:-1][single]] = True
-    return _finding("episodes of length one", rows, "often a flag repeated after the end; check the recorder")
+    return _finding("episodes of length one", rows, "often an end flag was recorded twice: check the recorder")
 
 
 def duplicates(dataset: Dataset) -> Finding | None:
@@ -176,13 +185,13 @@ def duplicates(dataset: Dataset) -> Finding | None:
     _, first = np.unique(table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel(), return_index=True)
     repeated = np.ones(len(dataset), dtype=bool)
     repeated[first] = False
-    return _finding("duplicate transitions", repeated, "they weigh twice; were files joined that share episodes?")
+    return _finding("duplicate transitions", repeated, "they count twice: do the joined files share episodes?")
 
 
 def constant_columns(dataset: Dataset) -> Finding | None:
     """Observation features that never change."""
     constant = np.ptp(dataset.observation, axis=0) == 0
-    advice = "harmless (the scaler leaves them at zero), but a sensor may be dead"
+    advice = "harmless (scaling makes them zero), but a sensor may have failed"
     return _finding("constant observation features", constant, advice, unit="features")
 
 
@@ -194,39 +203,39 @@ def constant_actions(dataset: Dataset) -> Finding | None:
         kind, unit = "a single action", "actions"
     else:
         constant, kind, unit = np.ptp(dataset.action, axis=0) == 0, "constant action features", "features"
-    return _finding(kind, constant, "nothing can be learned about alternatives to it", unit)
+    return _finding(kind, constant, "nothing can be learned about other actions", unit)
 
 
 def reward_outliers(dataset: Dataset) -> Finding | None:
-    """Rewards so far from the rest that they would dominate the squared error of the critic."""
+    """Rewards so far from the others that they would dominate the critic's squared error."""
     low, high = np.quantile(dataset.reward, [0.005, 0.995])
     spread = high - low
     if spread == 0:
-        return None  # sparse rewards: the rare ones are the point
+        return None  # sparse rewards: the rare ones are meant
     outlying = (dataset.reward < low - 5 * spread) | (dataset.reward > high + 5 * spread)
-    advice = f"99 % of the rewards lie in {low:.4g} to {high:.4g}; a sensor fault, or a penalty worth clipping?"
+    advice = f"99 % of the rewards lie between {low:.4g} and {high:.4g}: a sensor fault, or a penalty to clip?"
     return _finding("reward outliers", outlying, advice)
 
 
 def few_per_action(dataset: Dataset) -> Finding | None:
-    """Fewer transitions than can be expected to cover the actions, or, of discrete ones, some of them."""
+    """Too few transitions to cover the actions; if they are discrete, which actions have too few."""
     if dataset.spec.discrete:
-        return _few_of_some(dataset)
+        return _few_per_discrete_action(dataset)
     needed = FEW_PER_ACTION * dataset.spec.action_size
     if len(dataset) >= needed:
         return None
     advice = (
-        f"{len(dataset)} for {dataset.spec.action_size} action features, {needed} or more are usual; "
-        "use a larger alpha and believe no value"
+        f"{len(dataset)} for {dataset.spec.action_size} action features, {needed} or more are usual: "
+        "use a larger alpha, and do not trust values"
     )
     return Finding("few transitions", (), len(dataset), advice, unit="transitions")
 
 
-def _few_of_some(dataset: Dataset) -> Finding | None:
+def _few_per_discrete_action(dataset: Dataset) -> Finding | None:
     counts = np.bincount(dataset.action, minlength=dataset.spec.action_size)
     advice = (
-        f"too few data per action: {FEW_PER_ACTION} or more of each are usual, the rarest has {counts.min()}; "
-        "use a larger alpha and believe no value of these actions"
+        f"too few data per action: {FEW_PER_ACTION} or more of each are usual, the rarest has {counts.min()}: "
+        "use a larger alpha, and do not trust values of these actions"
     )
     return _finding("few transitions", counts < FEW_PER_ACTION, advice, unit="actions")
 
@@ -234,7 +243,7 @@ def _few_of_some(dataset: Dataset) -> Finding | None:
 def reward_constant(dataset: Dataset) -> Finding | None:
     """A reward that is always the same."""
     if np.ptp(dataset.reward) > 0 or (dataset.reward[0] != 0 and dataset.terminated.any()):
-        return None  # a constant reward until the end: the task is to last, or to be quick
+        return None  # a constant reward until termination: the task is to last long, or to be quick
     advice = "every policy is worth the same; is this the right column?"
     return Finding("constant reward", (0,), len(dataset), advice)
 
@@ -258,7 +267,7 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
 
 
 def _finding(kind: str, mask: np.ndarray | np.bool, advice: str, unit: str = "rows") -> Finding | None:
-    found = np.flatnonzero(np.atleast_1d(mask))
-    if len(found) == 0:
+    rows = np.flatnonzero(np.atleast_1d(mask))
+    if len(rows) == 0:
         return None
-    return Finding(kind, tuple(int(row) for row in found[:SHOWN]), len(found), advice, unit)
+    return Finding(kind, tuple(rows[:SHOWN].tolist()), len(rows), advice, unit)

@@ -1,6 +1,7 @@
-"""Checks of single columns. All raise ``DataError``, one line with dataset, key and reason."""
+"""Single columns: checks and figures. Each check raises ``DataError``: one line with dataset, key and reason."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -8,18 +9,21 @@ import numpy as np
 from prudent.errors import DataError
 from prudent.types import Spec
 
+COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
+"""The columns that every dataset has."""
+
 Bound = Sequence[float] | float | np.ndarray
 """Action bounds in the units of the log: one number per action feature, or one for all."""
 
 BLOCK = 1 << 16
-"""Rows looked at together: enough to be fast, and columns on disk need little memory."""
+"""Rows in a block: enough to be fast, few enough that columns on disk need little memory."""
 
 CACHED = BLOCK // 4
-"""The same for columns that are looked at twice: few enough for a processor's cache."""
+"""Rows in a block of columns that are read twice: few enough for a processor's cache."""
 
 
 class Rows(Protocol):
-    """A column (rows, features) that gives float32 blocks of its rows: an array, or one that is still on disk."""
+    """A column (rows, features) float32 that is read in blocks: an array, or a column that is still on disk."""
 
     def __len__(self) -> int: ...
 
@@ -27,14 +31,14 @@ class Rows(Protocol):
 
 
 def blocks(rows: int, size: int = BLOCK) -> Iterator[slice]:
-    """Slices that together are the rows 0 to ``rows - 1``, in order."""
+    """Slices that cover the rows 0 to ``rows - 1``, in order."""
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
 
 def moments(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of a column (rows, ...) over its rows, float64, in one pass.
 
-    Block by block in float64, merged pairwise (Chan et al. 1979): a column gives the same digits in memory and on disk.
+    The moments of blocks are merged pairwise (Chan et al. 1979), in memory as on disk: the digits are the same.
     """
     seen, mean, squares = 0, np.zeros(column.shape[1:]), np.zeros(column.shape[1:])
     for block in blocks(len(column)):
@@ -47,8 +51,18 @@ def moments(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(squares / max(seen, 1))
 
 
+def fingerprint(table: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of names, types, shapes and content of columns of equal length, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for key, column in table.items():
+        digest.update(f"{key}{column.dtype}{column.shape}".encode())
+        for block in blocks(len(column)):
+            digest.update(np.ascontiguousarray(column[block]).data)
+    return digest.hexdigest()[:16]
+
+
 MOST_ACTIONS = 1 << 20
-"""More choices than any log tells apart; a larger number would only fill the memory."""
+"""The largest number of discrete actions that is accepted: a typing error must not fill the memory."""
 
 
 def counted(count: int, what: str) -> str:
@@ -57,7 +71,7 @@ def counted(count: int, what: str) -> str:
 
 
 def floats(column: np.ndarray, key: str, name: str, ndim: int, finite: bool = False) -> np.ndarray:
-    """The column as float32 with ``ndim`` axes, every value finite: looked at, unless it is ``finite`` for certain."""
+    """The column as float32 with ``ndim`` axes and finite values; ``finite`` skips that check, if it was done."""
     column = np.asarray(column)
     if column.dtype.kind not in "fiub":
         raise DataError(f"{name}: {key} holds {column.dtype}, not numbers")
@@ -75,28 +89,28 @@ def floats(column: np.ndarray, key: str, name: str, ndim: int, finite: bool = Fa
 
 
 def check_shape(shape: tuple[int, ...], key: str, name: str, ndim: int) -> None:
-    """Refuse a column that has not ``ndim`` axes, or rows without features."""
+    """Refuse a column without ``ndim`` axes, or without features."""
     if len(shape) != ndim or 0 in shape[1:]:
         wanted = "(rows,)" if ndim == 1 else "(rows, features)"
         raise DataError(f"{name}: {key} has shape {shape}, expected {wanted}")
 
 
 def not_finite_rows(column: np.ndarray) -> np.ndarray:
-    """Numbers of the rows (rows, ...) that hold NaN or infinity."""
-    found = []
+    """Numbers of the rows of a column (rows, ...) that hold NaN or infinity."""
+    numbers = []
     for block in blocks(len(column)):
         part = column[block]
         if _surely_finite(part):
             continue
-        fine = np.isfinite(part)
-        if not fine.all():
-            found.append(np.flatnonzero(~fine.reshape(len(fine), -1).all(axis=1)) + block.start)
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+        finite = np.isfinite(part)
+        if not finite.all():
+            numbers.append(np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1)) + block.start)
+    return np.concatenate(numbers) if numbers else np.zeros(0, dtype=np.int64)
 
 
 def _surely_finite(part: np.ndarray) -> bool:
-    """Whether a fast look proves that every number is finite; where it does not, they may be all the same."""
-    # A sum of squares that is finite has no other terms.
+    """True if a fast check proves that every number is finite; False proves nothing."""
+    # The sum of squares is finite only if every number is.
     return bool(np.isfinite(np.vdot(part, part)))
 
 
@@ -113,8 +127,8 @@ def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
     column = np.asarray(column)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
-    whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
-    if not whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < MOST_ACTIONS):
+    is_whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
+    if not is_whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < MOST_ACTIONS):
         raise DataError(
             f"{name}: discrete actions must be whole numbers from 0 to {MOST_ACTIONS - 1}, of shape (rows,)"
         )
@@ -122,10 +136,10 @@ def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
 
 
 def ask_whether_discrete(action: np.ndarray, name: str) -> None:
-    """Refuse actions that nobody declared and that may be either: one whole number from 0 per row.
+    """Refuse undeclared actions that may be discrete or continuous: one whole number of 0 or more in each row.
 
     Raises:
-        DataError: they are such; the line asks for a declaration.
+        DataError: the line asks for a declaration.
     """
     if action.ndim > 2 or (action.ndim == 2 and action.shape[1] != 1) or action.size == 0:
         return
@@ -135,7 +149,7 @@ def ask_whether_discrete(action: np.ndarray, name: str) -> None:
         if part.dtype.kind not in "iubf" or not (np.isfinite(part).all() and (part == np.floor(part)).all()):
             return
         low, high = min(low, float(part.min())), max(high, float(part.max()))
-    # A constant says nothing, it is as likely a motor at rest.
+    # A constant float is as likely a motor at rest.
     if low < 0 or (action.dtype.kind == "f" and low == high):
         return
     raise DataError(
@@ -145,16 +159,16 @@ def ask_whether_discrete(action: np.ndarray, name: str) -> None:
 
 
 def declared_discrete(
-    given: bool | None, given_n: int | None, filed: bool | None, filed_n: int | None, name: str
+    user: bool | None, user_n: int | None, file: bool | None, file_n: int | None, name: str
 ) -> tuple[bool | None, int | None]:
-    """Whether actions are discrete (None: nobody says) and how many there are, by the user, else by the file.
+    """Whether actions are discrete (None: unknown) and how many there are: as the user says, else as the file says.
 
     Raises:
-        DataError: a number of actions that are said to be continuous, or no count.
+        DataError: a number of actions although they are declared continuous, or one that is out of range.
     """
-    discrete = filed if given is None else given
-    n_actions = filed_n if given_n is None else given_n
-    if given is False and given_n is None:
+    discrete = file if user is None else user
+    n_actions = file_n if user_n is None else user_n
+    if user is False and user_n is None:
         n_actions = None
     if n_actions is None:
         return discrete, None
@@ -165,13 +179,13 @@ def declared_discrete(
 
 
 def check_count(n_actions: int, name: str) -> None:
-    """Refuse a number of choices that is none, or that no table of them could hold."""
+    """Refuse a number of discrete actions that is out of range."""
     if not 1 <= n_actions <= MOST_ACTIONS:
         raise DataError(f"{name}: n_actions must be from 1 to {MOST_ACTIONS}, got {n_actions}")
 
 
 def flags(column: np.ndarray, key: str, name: str) -> np.ndarray:
-    """The column as (rows,) bool, itself where it is that already.
+    """The column as (rows,) bool; not a copy if it is bool already.
 
     Raises:
         DataError: it has another shape, or a value other than true/false or 0/1.
@@ -193,7 +207,7 @@ def flags(column: np.ndarray, key: str, name: str) -> np.ndarray:
 
 
 def count_actions(action: np.ndarray, declared: int | None, name: str) -> int:
-    """How many discrete actions there are: those declared, or up to the largest seen."""
+    """The number of discrete actions: as declared, else one more than the largest in the log."""
     seen = int(action.max()) + 1
     if declared is not None and declared < seen:
         raise DataError(f"{name}: actions go up to {seen - 1}, but only {declared} are declared (0 to {declared - 1})")
@@ -201,7 +215,7 @@ def count_actions(action: np.ndarray, declared: int | None, name: str) -> int:
 
 
 def bounds(bound: Bound | None, action: np.ndarray, key: str, name: str) -> tuple[float, ...] | None:
-    """Bounds as one finite number per action feature; None stays None."""
+    """A bound as one finite number per action feature; None stays None."""
     if bound is None:
         return None
     values = tuple(float(v) for v in np.ravel(np.asarray(bound, dtype=np.float64)))
@@ -214,48 +228,48 @@ def bounds(bound: Bound | None, action: np.ndarray, key: str, name: str) -> tupl
 
 def differing_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(rows,) bool: where two (rows, features) float32 columns differ by more than rounding."""
-    found = np.zeros(len(a), dtype=bool)
+    differs = np.zeros(len(a), dtype=bool)
     for block in blocks(len(a), CACHED):
         x, y = a[block], b[block]
-        # Few rows differ at all, and only they are worth the arithmetic; here each is there once per feature, in order.
+        # Few rows differ, so the arithmetic is only for them. Each is listed once per differing feature: drop repeats.
         unequal = np.flatnonzero((x != y).ravel()) // x.shape[1]
         unequal = unequal[np.diff(unequal, prepend=-1) > 0]
         x, y = x[unequal], y[unequal]
-        # One unit in the last place of a large number is more than any fixed tolerance.
+        # A fixed tolerance is not enough: one unit in the last place of a large number is more.
         tolerance = 1e-6 + 4 * np.finfo(np.float32).eps * np.maximum(np.abs(x), np.abs(y))
-        found[block.start + unequal] = (np.abs(x - y) > tolerance).any(axis=1)
-    return found
+        differs[block.start + unequal] = (np.abs(x - y) > tolerance).any(axis=1)
+    return differs
 
 
 def strays_of(observation: Rows, next_observation: Rows) -> np.ndarray:
-    """(rows,) bool: where the stated successor differs from the row that follows; never the last one."""
-    found = np.zeros(len(observation), dtype=bool)
+    """(rows,) bool: ``next_observation`` differs from the next row's observation; False in the last row."""
+    strays = np.zeros(len(observation), dtype=bool)
     for block in blocks(len(observation) - 1):
-        found[block] = differing_rows(next_observation[block], observation[slice(block.start + 1, block.stop + 1)])
-    return found
+        strays[block] = differing_rows(next_observation[block], observation[slice(block.start + 1, block.stop + 1)])
+    return strays
 
 
 def finite_strays_of(observation: np.ndarray, next_observation: np.ndarray) -> np.ndarray | None:
-    """The :func:`strays_of` two columns, if they are (rows, features) float32 and a fast look proves both finite.
+    """:func:`strays_of` two (rows, features) float32 columns that a fast check proves finite; None for other columns.
 
-    None otherwise, which says nothing. Two checks in one pass: columns take longer to come from memory than to check.
+    Both checks share one pass: reading the columns from memory takes longer than checking them.
     """
     for column in (observation, next_observation):
         if not isinstance(column, np.ndarray) or column.dtype != np.float32 or column.ndim != 2 or column.size == 0:
             return None
     if next_observation.shape != observation.shape:
         return None
-    found = np.zeros(len(observation), dtype=bool)
+    strays = np.zeros(len(observation), dtype=bool)
     for block in blocks(len(observation), CACHED):
         stated, after = next_observation[block], observation[slice(block.start + 1, block.stop + 1)]
         if not (_surely_finite(observation[block]) and _surely_finite(stated)):
             return None
-        found[slice(block.start, block.start + len(after))] = differing_rows(stated[: len(after)], after)
-    return found
+        strays[slice(block.start, block.start + len(after))] = differing_rows(stated[: len(after)], after)
+    return strays
 
 
 def check_bounds(action: np.ndarray, spec: Spec, name: str) -> None:
-    """Refuse bounds that make no sense and actions that lie outside them."""
+    """Refuse a single bound, a low bound that is not below the high one, and actions outside the bounds."""
     if spec.action_low is None or spec.action_high is None:
         if (spec.action_low is None) != (spec.action_high is None):
             raise DataError(
@@ -269,9 +283,9 @@ def check_bounds(action: np.ndarray, spec: Spec, name: str) -> None:
     slack = 1e-5 * (high - low)
     rows = rows_outside(action, low - slack, high + slack)
     if len(rows):
-        row, found = int(rows[0]), len(rows)
+        row, count = int(rows[0]), len(rows)
         raise DataError(
-            f"{name}: {counted(found, 'action')} {'lies' if found == 1 else 'lie'} outside the declared bounds, "
+            f"{name}: {counted(count, 'action')} {'lies' if count == 1 else 'lie'} outside the declared bounds, "
             f"the first in row {row}: "
             f"{action[row].tolist()} not within {list(spec.action_low)} to {list(spec.action_high)}"
         )
@@ -279,19 +293,19 @@ def check_bounds(action: np.ndarray, spec: Spec, name: str) -> None:
 
 def rows_outside(action: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
     """Numbers of the rows of (rows, A) with a feature below ``low`` or above ``high``."""
-    found = []
+    numbers = []
     for block in blocks(len(action)):
         outside = (action[block] < low) | (action[block] > high)
         if outside.any():
-            found.append(np.flatnonzero(outside.any(axis=1)) + block.start)
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+            numbers.append(np.flatnonzero(outside.any(axis=1)) + block.start)
+    return np.concatenate(numbers) if numbers else np.zeros(0, dtype=np.int64)
 
 
 def whole(column: np.ndarray, key: str, name: str) -> np.ndarray:
     """The column of whole numbers as (rows,) int64.
 
     Raises:
-        DataError: it has another shape, or a number is none, or too large to be told from its neighbours.
+        DataError: it has another shape, or a number is not whole, or is above 2^53, where float64 skips numbers.
     """
     check_shape(column.shape, key, name, ndim=1)
     if column.dtype.kind not in "fiub":
@@ -303,4 +317,4 @@ def whole(column: np.ndarray, key: str, name: str) -> np.ndarray:
 
 
 Dones = Literal["terminated", "truncated"]
-"""What flags mean that cannot tell it: the end of value, or only of the recording."""
+"""What end flags mean when the file does not say: the task ended, or only the recording stopped."""

@@ -1,13 +1,13 @@
-"""Files to folders of mapped columns: datasets larger than memory."""
+"""From files to folders of mapped columns: datasets larger than memory."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prudent.data import find
 from prudent.data.dataset import Dataset
+from prudent.data.join import merge_specs
 from prudent.data.load import Options, Source, check_magic, check_said, is_bare_name, load_dataset, read_from
 from prudent.data.mapped import folder
 from prudent.data.readers import stream
@@ -25,61 +25,50 @@ def convert(
     seed: int = 0,
     **options: Any,
 ) -> Dataset:
-    """Write the dataset named by ``source`` as a folder of columns, and read it back, its rows left on disk.
+    """Write the dataset named by ``source`` as a folder of columns, and open that folder: the rows stay on disk.
 
-    Sources, ``seed`` and ``options`` are those of :func:`prudent.data.load_dataset`; several join into one, in the
-    order given.
-    HDF5 files are read block by block, so they may be larger than memory; anything else is read as a whole first,
-    and ``say`` is told so. The folder appears under its name when it is whole.
+    Sources, ``seed`` and ``options`` are those of :func:`prudent.data.load_dataset`; several sources join into one, in
+    the order given. HDF5 files are read block by block, so they may be larger than memory. All others are read into
+    memory first; ``say`` receives a line that says so. The folder appears under its name only when it is complete.
 
     Raises:
-        DataError: the folder exists or the disk has no room for it, a source cannot be read, or they do not fit each
-            other.
+        DataError: the folder exists, the disk has no room for it, a source cannot be read, or two sources differ in
+            their spaces.
     """
     folder.check_target(Path(out))
-    asked = Options(**options)
-    check_said(asked)
+    declared = Options(**options)
+    check_said(declared)
     sources = [source] if isinstance(source, str | Path) else list(source)
     if not sources:
         raise DataError("no dataset was named")
     with ExitStack() as stack:
-        streams = [stream for one in sources for stream in stack.enter_context(_streams(one, asked, seed))]
-        for one in streams:
-            if one.whole:
-                say(f"{one.name} was read into memory as a whole: only HDF5 files are read block by block")
-        writer = stack.enter_context(folder.Writer(out, sum(one.rows for one in streams)))
+        streams = [part for item in sources for part in stack.enter_context(_streams(item, declared, seed))]
+        for part in streams:
+            if part.whole:
+                say(f"{part.name} was read into memory as a whole: only HDF5 files are read block by block")
+        writer = stack.enter_context(folder.Writer(out, sum(part.rows for part in streams)))
         spec: Spec | None = None
-        for one in streams:
-            for found, block in one.blocks():
-                spec = found if spec is None else _merged(spec, found, one.name)
+        for part in streams:
+            for block_spec, block in part.blocks():
+                spec = block_spec if spec is None else merge_specs(spec, block_spec, "what comes before it", part.name)
                 writer.append(block)
         assert spec is not None
-        return writer.finish(spec, *_told(streams))
+        return writer.finish(spec, *_name_and_notes(streams))
 
 
-def _told(streams: Sequence[Stream]) -> tuple[str, list[str]]:
+def _name_and_notes(streams: Sequence[Stream]) -> tuple[str, list[str]]:
     """Name and notes, as loading the same sources gives them."""
     if len(streams) == 1:
         return streams[0].name, list(streams[0].notes)
-    name = "+".join(stream.name for stream in streams)
-    return name, [f"{stream.name}: {note}" for stream in streams for note in stream.notes]
-
-
-def _merged(spec: Spec, other: Spec, name: str) -> Spec:
-    # A block rarely takes every discrete action: what one lacks, another may show.
-    most = max(spec.action_size, other.action_size)
-    if spec.discrete and other.discrete:
-        spec, other = replace(spec, action_size=most), replace(other, action_size=most)
-    if spec != other:
-        raise DataError(f"{name} does not fit what comes before it: it has {spec.difference_from(other)}")
-    return spec
+    name = "+".join(part.name for part in streams)
+    return name, [f"{part.name}: {note}" for part in streams for note in part.notes]
 
 
 @contextmanager
 def _streams(source: Source, options: Options, seed: int) -> Iterator[list[Stream]]:
-    """The files behind a source, block by block where that is possible."""
-    named = is_bare_name(source)
-    files = find.find(str(source)) if named else [Path(source).expanduser()]
+    """The files that a source names, as streams: read block by block where that is possible."""
+    is_name = is_bare_name(source)
+    files = find.find(str(source)) if is_name else [Path(source).expanduser()]
     if not all(file.is_file() and file.suffix.lower() in HDF5 for file in files):
         yield [stream.of_dataset(load_dataset(source, seed=seed, **vars(options)))]
         return
@@ -87,15 +76,16 @@ def _streams(source: Source, options: Options, seed: int) -> Iterator[list[Strea
     with ExitStack() as stack:
         for file in files:
             check_magic(file, "HDF5")
-        found = [stack.enter_context(stream.of_hdf5(file, options.of_flat())) for file in files]
-        yield [_found(str(source), files, found)] if named else found
+        streams = [stack.enter_context(stream.of_hdf5(file, options.of_flat())) for file in files]
+        yield [_chain(str(source), files, streams)] if is_name else streams
 
 
-def _found(name: str, files: Sequence[Path], streams: Sequence[Stream]) -> Stream:
-    """What was found by a name as one stream."""
+def _chain(name: str, files: Sequence[Path], streams: Sequence[Stream]) -> Stream:
+    """The files that :func:`prudent.data.find.find` gives for a name, as one stream."""
 
-    def rows() -> Iterator[tuple[Spec, Block]]:
-        for one in streams:
-            yield from one.blocks()
+    def blocks() -> Iterator[tuple[Spec, Block]]:
+        for part in streams:
+            yield from part.blocks()
 
-    return Stream(name, sum(one.rows for one in streams), (read_from(files), *_told(streams)[1]), rows)
+    notes = (read_from(files), *_name_and_notes(streams)[1])
+    return Stream(name, sum(part.rows for part in streams), notes, blocks)

@@ -1,39 +1,36 @@
-"""Columns of equal length and the episodes they fall into."""
+"""The dataset: columns of equal length, divided into episodes."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 
-from prudent.data import columns, masks, returns
-from prudent.data.columns import Bound
+from prudent.data import checks, columns, returns, sampling
+from prudent.data.columns import COLUMNS, Bound
+from prudent.data.join import join
 from prudent.errors import DataError
 from prudent.types import Batch, Spec
 
 KNOWN = ("episode_bounds", "episode_returns", "followed", "observation_moments", "fingerprint")
-"""Figures that follow from the rows alone."""
-COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
+"""Cached properties that depend on the rows alone, not on ``name``, ``spec`` or ``notes``."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A log of decisions: one row per transition, episodes one after another.
+    """A log of decisions: one row per transition, one episode after the other.
 
-    ``terminated`` ends value; ``truncated`` only ends the recording. No row crosses an episode boundary:
-    every ``next_observation`` belongs to the row's own episode. Build one with :meth:`from_columns` (or a
-    reader), which checks shapes and values.
+    ``terminated`` means that the task ended: no reward follows. ``truncated`` means that only the recording stopped.
+    Every ``next_observation`` belongs to the episode of its row. Build a dataset with :meth:`from_columns` or a reader:
+    they check shapes and values.
 
-    Shapes: ``observation`` and ``next_observation`` (rows, S) float32, ``action`` (rows, A) float32 in the
-    units of the log (discrete: (rows,) int64), ``reward`` (rows,) float32, ``terminated`` and ``truncated``
-    (rows,) bool. ``extra`` holds optional columns of the same length (``dt``, ``group``,
-    ``step``, ``behavior_log_prob``, ...): ``mask`` and ``next_mask`` (rows, n_actions) bool, both or neither, say which
-    discrete actions were allowed at ``observation`` and at ``next_observation``. ``notes`` holds what the reader
-    inferred or dropped, one line each.
+    Shapes: ``observation`` and ``next_observation`` (rows, S) float32; ``action`` (rows, A) float32 in the units of the
+    log, discrete: (rows,) int64; ``reward`` (rows,) float32; ``terminated`` and ``truncated`` (rows,) bool. ``extra``
+    holds optional columns of the same length, such as ``dt``, ``group``, ``step``, ``behavior_log_prob``, ``mask`` and
+    ``next_mask``. The masks (rows, n_actions) bool, both or neither, say which discrete actions were allowed at
+    ``observation`` and at ``next_observation``. ``notes`` has one line for each thing that the reader inferred or
+    dropped.
     """
 
     observation: np.ndarray
@@ -67,69 +64,29 @@ class Dataset:
     ) -> "Dataset":
         """Check the columns and build a dataset.
 
-        A single bound holds for every action feature. ``n_actions`` declares how many discrete actions there
-        are, so that one the log never took still counts; without it the masks decide, or the largest one seen.
+        A single bound holds for every action feature. ``n_actions`` is the number of discrete actions, including those
+        that the log never took. Without it, the masks' width counts, or else the largest action in the log.
 
         Raises:
-            DataError: a column is empty, of the wrong shape, not numeric or not finite, an action lies outside
-                the declared bounds, or a mask forbids it or everything.
+            DataError: a column is empty, has the wrong shape, or holds something other than finite numbers; an action
+                lies outside the declared bounds; or a mask forbids every action, or the one that was taken.
         """
-        own = next_observation is observation
-        strays = None if own else columns.finite_strays_of(observation, next_observation)
-        finite = strays is not None
-        observation = columns.floats(observation, "observations", name, ndim=2, finite=finite)
-        next_observation = (
-            observation if own else columns.floats(next_observation, "next_observations", name, ndim=2, finite=finite)
-        )
-        reward = columns.floats(reward, "rewards", name, ndim=1)
-        action = columns.actions(action, discrete, name)
-        # A copy, since whoever records goes on to write.
-        terminated = columns.flags(terminated, "terminals", name).copy()
-        truncated = columns.flags(truncated, "timeouts", name) & ~terminated
-        rows = len(observation)
-        if rows == 0:
-            raise DataError(f"{name}: the dataset has no transitions")
-        if next_observation.shape != observation.shape:
-            raise DataError(
-                f"{name}: next_observations has shape {next_observation.shape}, observations {observation.shape}"
-            )
-        extra = dict(extra or {})
-        others = {
-            "actions": action,
-            "rewards": reward,
-            "terminals": terminated,
-            "timeouts": truncated,
-            **extra,
-        }
-        for key, column in others.items():
-            if len(column) != rows:
-                raise DataError(f"{name}: {key} has {len(column)} rows, observations has {rows}")
-        allowed = masks.check(extra, action, terminated, name)
-        extra |= allowed
-        n_actions = masks.count(allowed, n_actions, name)
-        spec = Spec(
-            observation_size=observation.shape[1],
-            action_size=columns.count_actions(action, n_actions, name) if discrete else action.shape[1],
+        table, strays = checks.check_columns(
+            observation=observation,
+            action=action,
+            reward=reward,
+            next_observation=next_observation,
+            terminated=terminated,
+            truncated=truncated,
+            action_low=action_low,
+            action_high=action_high,
             discrete=discrete,
-            action_low=columns.bounds(action_low, action, "action_low", name),
-            action_high=columns.bounds(action_high, action, "action_high", name),
+            n_actions=n_actions,
+            extra=dict(extra or {}),
+            name=name,
         )
-        columns.check_bounds(action, spec, name)
-        # The recording ends with the file: an episode still open there is truncated, not lost.
-        truncated[-1] |= not terminated[-1]
-        dataset = cls(
-            observation,
-            action,
-            reward,
-            next_observation,
-            terminated,
-            truncated,
-            spec,
-            name,
-            tuple(notes),
-            extra,
-        )
-        return dataset if strays is None else dataset._told({"strays": strays})
+        dataset = cls(**table, name=name, notes=tuple(notes))
+        return dataset if strays is None else dataset._remember({"strays": strays})
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -157,14 +114,7 @@ class Dataset:
     @cached_property
     def episode_returns(self) -> np.ndarray:
         """(episodes,) float64: undiscounted sum of rewards."""
-        starts, rows = self.episode_bounds[:-1], len(self)
-        # Whole episodes together, about a block of rows at a time.
-        cuts = np.unique([*np.searchsorted(starts, range(0, rows, columns.BLOCK)), len(starts)])
-        parts = []
-        for first, last in pairwise(cuts.tolist()):
-            begin, end = self.episode_bounds[[first, last]]
-            parts.append(np.add.reduceat(self.reward[begin:end].astype(np.float64), starts[first:last] - begin))
-        return np.concatenate(parts)
+        return returns.per_episode(self.reward, self.episode_bounds)
 
     @cached_property
     def episode_of_row(self) -> np.ndarray:
@@ -173,12 +123,12 @@ class Dataset:
 
     @cached_property
     def strays(self) -> np.ndarray:
-        """(rows,) bool: where ``next_observation`` differs from the next row's observation; never the last row."""
+        """(rows,) bool: ``next_observation`` differs from the next row's observation; False in the last row."""
         return columns.strays_of(self.observation, self.next_observation)
 
     @cached_property
     def followed(self) -> np.ndarray:
-        """(rows,) bool: where the next row goes on in the same episode, from the state this one led to."""
+        """(rows,) bool: the next row continues the same episode, from the state that this row led to."""
         return ~(self.terminated | self.truncated | self.strays)
 
     @cached_property
@@ -187,7 +137,7 @@ class Dataset:
         return columns.moments(self.observation)
 
     def check_order(self) -> None:
-        """Refuse rows that stand in no order of time, out of which nothing can be said of what came next.
+        """Refuse rows that are not in order of time: their next actions and returns are unknown.
 
         Raises:
             DataError: most rows do not lead to the next one of their episode.
@@ -197,16 +147,15 @@ class Dataset:
             broken = np.flatnonzero(inside & ~self.followed)
             raise DataError(
                 f"{self.name}: {len(broken)} of {int(inside.sum())} rows do not lead to the next one (the first is "
-                f"row {broken[0]}): rows in no order of time have no next actions, returns or best episodes"
+                f"row {broken[0]}): without an order of time there are no next actions, returns or best episodes"
             )
 
     def returns_to_go(self, discount: float, reward: np.ndarray | None = None) -> np.ndarray:
-        """Discounted return from each row on, (rows,) float32; a step of length ``dt`` costs ``discount ** dt``.
+        """Discounted return from each row on, (rows,) float32; a step of length ``dt`` discounts by ``discount ** dt``.
 
-        An episode that was truncated is taken to go on as it ended: with the mean reward of its last ``1 / (1
-        - discount)`` units of time, for ever. Ending the sum there instead would say that the recorder's stop
-        costs the agent its future; leaving such episodes out would leave nothing of halfcheetah. ``reward``
-        replaces the dataset's own (rows,), for transformed rewards.
+        A truncated episode is assumed to continue for ever with the mean reward of its last ``1 / (1 - discount)``
+        units of time: ending the sum there would treat the end of the recording as the end of the task. ``reward``
+        (rows,), such as transformed rewards, replaces the dataset's own.
         """
         reward = self.reward if reward is None else np.asarray(reward)
         if reward.shape != (len(self),):
@@ -216,25 +165,24 @@ class Dataset:
         return returns.to_go(reward, self.episode_bounds, self.terminated, self.extra.get("dt"), discount)
 
     def knowing(self, **figures: Any) -> "Dataset":
-        """The same dataset, told figures (of :data:`KNOWN`) that it would otherwise have to read all rows for."""
-        return replace(self)._told(figures)
+        """The same dataset with these values of :data:`KNOWN`, which it then need not compute from all rows."""
+        return replace(self)._remember(figures)
 
     def relabelled(self, **changes: Any) -> "Dataset":
-        """The same rows under another ``name``, ``spec`` or ``notes``; what is known of the rows stays known."""
-        return replace(self, **changes)._told({key: vars(self)[key] for key in KNOWN if key in vars(self)})
+        """The same rows under another ``name``, ``spec`` or ``notes``; values of :data:`KNOWN` are kept."""
+        return replace(self, **changes)._remember({key: vars(self)[key] for key in KNOWN if key in vars(self)})
 
-    def _told(self, figures: Mapping[str, Any]) -> "Dataset":
-        # Where cached properties keep what they have found.
-        vars(self).update(figures)
+    def _remember(self, figures: Mapping[str, Any]) -> "Dataset":
+        vars(self).update(figures)  # where cached properties keep their values
         return self
 
     # --- pieces ---------------------------------------------------------------------------------------------
 
     def episodes(self, indices: Sequence[int] | np.ndarray) -> "Dataset":
-        """A dataset of the episodes named, in that order.
+        """A dataset of the episodes with these indices, in that order.
 
         Raises:
-            DataError: no episode is named.
+            DataError: ``indices`` is empty.
         """
         if len(indices) == 0:
             raise DataError(f"{self.name}: a selection needs at least one episode")
@@ -250,30 +198,30 @@ class Dataset:
         notes: Sequence[str] = (),
         next_mask: np.ndarray | None = None,
     ) -> "Dataset":
-        """The rows where ``keep`` (rows,) is set, with these successors and truncation flags; for readers.
+        """The rows where ``keep`` (rows,) is True, with these next observations and truncation flags; for readers.
 
-        ``next_mask`` None leaves the dataset's own.
+        With ``next_mask`` None the dataset's own stays.
         """
         changed = replace(self, next_observation=next_observation, truncated=truncated & ~self.terminated)
-        every = keep.all()
-        table = {key: getattr(changed, key) if every else getattr(changed, key)[keep] for key in COLUMNS}
+        keep_all = keep.all()
+        table = {key: getattr(changed, key) if keep_all else getattr(changed, key)[keep] for key in COLUMNS}
         table["truncated"][-1] |= not table["terminated"][-1]
         extra = dict(self.extra) if next_mask is None else {**self.extra, "next_mask": next_mask}
         extra = {key: column[keep] for key, column in extra.items()}
         return replace(changed, **table, extra=extra, notes=(*self.notes, *notes))
 
     def split(self, fraction: float, seed: int = 0) -> tuple["Dataset", "Dataset"]:
-        """Two datasets of whole episodes, the first with about ``fraction`` of them; deterministic by seed.
+        """Two datasets of whole episodes, the first with about ``fraction`` of them; equal seeds give equal splits.
 
-        Where there is a column ``group``, the episodes of a group stay together.
+        With a column ``group``, the episodes of a group stay together.
 
         Raises:
             DataError: there are fewer than two episodes (or groups), or the fraction is not inside (0, 1).
         """
-        unit_E, by = self.units()
+        unit_E, kind = self.units()
         size_U = np.bincount(unit_E)
         if len(size_U) < 2 or not 0 < fraction < 1:
-            raise DataError(f"{self.name}: splitting needs two or more {by}s and 0 < fraction < 1")
+            raise DataError(f"{self.name}: splitting needs two or more {kind}s and 0 < fraction < 1")
         order_U = np.random.default_rng(seed).permutation(len(size_U))
         taken_U = size_U[order_U].cumsum()[:-1]
         cut = int(np.abs(taken_U - fraction * self.n_episodes).argmin()) + 1
@@ -281,10 +229,10 @@ class Dataset:
         return self.episodes(np.flatnonzero(first_E)), self.episodes(np.flatnonzero(~first_E))
 
     def units(self) -> tuple[np.ndarray, str]:
-        """The unit of each episode, (episodes,) int64 from 0 on, and what a unit is: ``group`` or ``episode``.
+        """The unit of each episode, (episodes,) int64 from 0 on, and the kind of unit: ``group`` or ``episode``.
 
-        Units are what may be divided, resampled and counted; none may be torn apart. They are the groups where the
-        dataset has a column ``group``, of which an episode's first row counts, and otherwise the episodes.
+        Units are assumed independent: splits, folds and bootstraps keep each of them whole. With a column ``group``
+        the groups are the units (the first row of an episode says which), otherwise the episodes.
         """
         column = self.extra.get("group")
         if column is None:
@@ -293,82 +241,29 @@ class Dataset:
 
     @staticmethod
     def join(datasets: Sequence["Dataset"], name: str | None = None) -> "Dataset":
-        """One dataset of several, in the order given.
+        """The rows of several datasets in one, in the order given; ``name`` None joins the names with ``+``.
+
+        Columns of ``extra`` that not all of them have are left out, with a note; missing masks allow every action.
 
         Raises:
-            DataError: spaces differ, or nothing was given.
+            DataError: their spaces differ, or ``datasets`` is empty.
         """
-        if not datasets:
-            raise DataError("joining needs at least one dataset")
-        first = datasets[0]
-        # A log rarely takes every discrete action: what one file lacks, another may show.
-        most = max(d.spec.action_size for d in datasets)
-        spec = replace(first.spec, action_size=most) if first.spec.discrete else first.spec
-        for other in datasets[1:]:
-            same = replace(other.spec, action_size=most) if other.spec.discrete else other.spec
-            if same != spec:
-                raise DataError(f"{other.name} does not fit {first.name}: it has {spec.difference_from(same)}")
-        if len(datasets) == 1:
-            return first if name is None else first.relabelled(name=name)
-        extras, filled = masks.join([(d.name, len(d), d.extra) for d in datasets], spec.action_size)
-        shared = set.intersection(*(set(extra) for extra in extras))
-        dropped = sorted(set().union(*(set(extra) for extra in extras)) - shared)
-        notes = [f"{d.name}: {note}" for d in datasets for note in d.notes] + filled
-        if dropped:
-            notes.append(f"columns not in every file were left out: {', '.join(dropped)}")
-        table = {key: np.concatenate([getattr(d, key) for d in datasets]) for key in COLUMNS}
-        return Dataset(
-            **table,
-            spec=spec,
-            name=name or "+".join(d.name for d in datasets),
-            notes=tuple(notes),
-            extra={key: np.concatenate([extra[key] for extra in extras]) for key in sorted(shared)},
-        )
-
-    # --- use ------------------------------------------------------------------------------------------------
+        return join(datasets, name)
 
     def batches(
         self, batch_size: int, steps: int | None = None, seed: int = 0, discount: float | None = None
     ) -> Iterator[Batch]:
         """Batches (B, ...) drawn with replacement, in the units of the log; endless without ``steps``.
 
-        With ``discount`` they carry returns-to-go, which Cal-QL learns from.
+        With ``discount`` they carry returns-to-go, which Cal-QL needs.
 
         Raises:
-            DataError: ``batch_size`` is no count; with ``discount``: rows stand in no order of time.
+            DataError: ``batch_size`` is below 1; or, with ``discount``, the rows are not in order of time.
         """
-        if batch_size < 1:
-            raise DataError(f"batch_size must be 1 or more, got {batch_size}")
-        if discount is not None:
-            self.check_order()
-        to_go = None if discount is None else self.returns_to_go(discount)
-        generator = np.random.default_rng(seed)
-        done = 0
-        while steps is None or done < steps:
-            rows = generator.integers(len(self), size=batch_size)
-            yield Batch(
-                observation=torch.from_numpy(self.observation[rows]),
-                action=torch.from_numpy(self.action[rows]),
-                reward=torch.from_numpy(self.reward[rows]),
-                next_observation=torch.from_numpy(self.next_observation[rows]),
-                terminated=torch.from_numpy(self.terminated[rows]),
-                dt=torch.from_numpy(self.extra["dt"][rows].astype(np.float32)) if "dt" in self.extra else None,
-                mask=torch.from_numpy(self.extra["mask"][rows]) if "mask" in self.extra else None,
-                next_mask=torch.from_numpy(self.extra["next_mask"][rows]) if "next_mask" in self.extra else None,
-                return_to_go=None if to_go is None else torch.from_numpy(to_go[rows]),
-                next_action=torch.from_numpy(self.action[np.minimum(rows + 1, len(self) - 1)]),
-                next_action_known=torch.from_numpy(self.followed[rows]),
-                source=self,
-            )
-            done += 1
+        return sampling.batches(self, batch_size, steps, seed, discount)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the columns, 16 hexadecimal digits: two datasets with equal content have the same."""
-        digest = hashlib.sha256()
+        """SHA-256 of the columns, 16 hexadecimal digits: datasets with equal content have equal fingerprints."""
         table = {key: getattr(self, key) for key in COLUMNS} | {key: self.extra[key] for key in sorted(self.extra)}
-        for key, column in table.items():
-            digest.update(f"{key}{column.dtype}{column.shape}".encode())
-            for block in columns.blocks(len(self)):
-                digest.update(np.ascontiguousarray(column[block]).data)
-        return digest.hexdigest()[:16]
+        return columns.fingerprint(table)

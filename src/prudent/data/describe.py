@@ -1,4 +1,4 @@
-"""A dataset told to a person: ``prudent data describe``."""
+"""A dataset described in text or as JSON: ``prudent data describe``."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,31 +10,36 @@ from prudent.data.dataset import Dataset
 from prudent.data.mapped.folder import is_mapped, verify
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.stream import rows_of
-from prudent.data.summary import portrait, suggest_alpha
+from prudent.data.summary import suggest_alpha, summary
 
-_MANY = 12
+_MOST_ACTIONS = 12
 
 
 def describe_dict(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
-    """What :func:`describe` says, for JSON: the portrait, ``findings``, ``notes``, ``made``, ``suggested_alpha`` or
-    None."""
+    """What :func:`describe` says, ready for JSON.
+
+    The figures of :func:`prudent.data.summary.summary`, ``findings``, ``notes``, ``made``, and ``suggested_alpha``,
+    which may be None.
+    """
     _check_readable(dataset)
+    suggestion = suggest_alpha(dataset)
     return {
-        **portrait(dataset),
+        **summary(dataset),
         "findings": [finding.as_dict() for finding in audit(dataset)],
         "notes": list(dataset.notes),
         "made": {name: dict(about) for name, about in (made or {}).items()},
-        "suggested_alpha": None if (found := suggest_alpha(dataset)) is None else asdict(found),
+        "suggested_alpha": None if suggestion is None else asdict(suggestion),
     }
 
 
 def describe(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = None) -> str:
-    """Sizes, episodes, returns, action ranges, problems with row numbers, notes, suggested alpha; text.
+    """Sizes, episodes, returns, action ranges, problems with row numbers, notes and a suggested alpha, as text.
 
-    ``made`` is what each file says of how it came about (:func:`prudent.data.readers.provenance.read`), by its name.
+    ``made`` holds what each file says about its origin, by file name: see
+    :func:`prudent.data.readers.provenance.read`.
     """
     _check_readable(dataset)
-    figures = portrait(dataset)
+    figures = summary(dataset)
     findings = audit(dataset)
     blocks = [_head(figures), _actions(figures), _problems(findings), _notes(dataset.notes), _made(made or {})]
     blocks.append(_alpha(dataset))
@@ -42,10 +47,10 @@ def describe(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = No
 
 
 def _check_readable(dataset: Dataset) -> None:
-    """Rows that are mapped from files have to fit into memory for this, and to be what was written.
+    """Check that rows on disk fit into memory, and that their files have not changed since they were written.
 
     Raises:
-        DataError: they do not, or are not.
+        DataError: they do not fit, or have changed.
     """
     if is_mapped(dataset):
         size = sum(column.nbytes for column in rows_of(dataset, slice(None)).values())
@@ -75,9 +80,9 @@ def _head(figures: dict[str, Any]) -> str:
 
 
 def _optional(figures: dict[str, Any]) -> str:
-    """Which of the columns that few logs have are there."""
+    """The columns that only some logs have."""
     groups = "none" if figures["groups"] is None else f"{figures['groups']:,}"
-    dt = "none, every step is one" if figures["dt"] is None else _spread(figures["dt"])
+    dt = "none, every step takes 1" if figures["dt"] is None else _spread(figures["dt"])
     return f"groups {groups}; dt {dt}; logged probabilities {'yes' if figures['logged_probabilities'] else 'none'}"
 
 
@@ -93,14 +98,14 @@ def _actions(figures: dict[str, Any]) -> str:
     if figures["discrete"]:
         masked = "forbidden" in table[0]
         lines = [f"  {'action':>6} {'taken':>10}  share" + ("  forbidden in" if masked else "")]
-        for row in table[:_MANY]:
+        for row in table[:_MOST_ACTIONS]:
             forbidden = f"  {row['forbidden']:>12.1%}" if masked else ""
             lines.append(f"  {row['action']:>6} {row['count']:>10,} {row['share']:>6.1%}{forbidden}")
         return "\n".join(["Actions taken", *lines, *_more(len(table))])
     declared = table[0]["low"] is not None
     heading = "Actions (bounds declared)" if declared else "Actions (no bounds declared, [-1, 1] assumed)"
     lines = [f"  {'feature':>7} {'min':>9} {'mean':>9} {'max':>9} {'std':>9}  at bounds"]
-    for feature, row in enumerate(table[:_MANY]):
+    for feature, row in enumerate(table[:_MOST_ACTIONS]):
         bounds = f"  of {row['low']:.4g} to {row['high']:.4g}" if declared else ""
         lines.append(
             f"  {feature:>7} {row['min']:>9.3f} {row['mean']:>9.3f} {row['max']:>9.3f} {row['std']:>9.3f}"
@@ -110,7 +115,7 @@ def _actions(figures: dict[str, Any]) -> str:
 
 
 def _more(count: int) -> list[str]:
-    return [f"  ... and {count - _MANY} more"] if count > _MANY else []
+    return [f"  ... and {count - _MOST_ACTIONS} more"] if count > _MOST_ACTIONS else []
 
 
 def _problems(findings: list[Finding]) -> str:
@@ -135,18 +140,19 @@ def _notes(notes: tuple[str, ...]) -> str:
 def _made(made: Mapping[str, Mapping[str, Any]]) -> str:
     lines = []
     for name, about in made.items():
-        lines += [f"How {name} was made, as it says", *(f"  {k}: {v}" for k, v in about.items() if k != "notes")]
+        lines += [f"How {name} was made, as the file says", *(f"  {k}: {v}" for k, v in about.items() if k != "notes")]
         lines += [f"  note: {note}" for note in about.get("notes", ())]
     return "\n".join(lines)
 
 
 def _alpha(dataset: Dataset) -> str:
-    found = suggest_alpha(dataset)
-    if found is None:
+    suggestion = suggest_alpha(dataset)
+    if suggestion is None:
         sizes = f"{counted(len(dataset), 'transition')} in {counted(dataset.n_episodes, 'episode')}"
         return f"Suggested alpha: none\n  {sizes} tell too little about the quality of the data"
-    span = f"{found.low:g}" if found.low == found.high else f"{found.low:g} to {found.high:g}"
-    return f"Suggested alpha: {span} ({found.quality} data)\n  {found.why}"
+    low, high = suggestion.low, suggestion.high
+    span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return f"Suggested alpha: {span} ({suggestion.quality} data)\n  {suggestion.why}"
 
 
 def _number(value: float) -> str:

@@ -1,7 +1,7 @@
-"""Action masks: which discrete actions were allowed at a row, and at what followed it.
+"""Action masks: which discrete actions are allowed in a row's state, and in its next state.
 
-All raise ``DataError``, one line with dataset, key and row. Masks are (rows, n_actions) bool and live in
-``Dataset.extra`` as ``mask`` and ``next_mask``, both or neither.
+Masks are (rows, n_actions) bool. ``Dataset.extra`` holds them as ``mask`` and ``next_mask``, both or neither. Each
+function raises ``DataError``: one line with dataset, key and row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,27 +12,27 @@ from prudent.data.columns import counted
 from prudent.errors import DataError
 
 KEYS = {"mask": "action_masks", "next_mask": "next_action_masks"}
-"""Names of the columns in ``extra``, and in files."""
+"""Name of each column in ``Dataset.extra``, and its name in files."""
 
 
 def check(
     extra: Mapping[str, np.ndarray], action: np.ndarray, terminated: np.ndarray, name: str
 ) -> dict[str, np.ndarray]:
-    """The masks among ``extra`` as (rows, n_actions) bool, or nothing where there are none.
+    """The masks in ``extra`` as (rows, n_actions) bool; empty where there are none.
 
-    ``action`` is (rows,) int64 for discrete data. Behind a termination nothing is chosen, so nothing counts as
-    forbidden there.
+    ``action`` is (rows,) int64 if the actions are discrete. No action is chosen after a termination, so the next mask
+    allows every action there.
 
     Raises:
-        DataError: there is only one of the two, the data are continuous, the shape or a value is wrong, or a
-            mask forbids every action, or the one that was taken.
+        DataError: there is only one of the two; the actions are continuous; a shape or value is wrong; or a mask
+            forbids every action, or the one that was taken.
     """
-    found = [key for key in KEYS if key in extra]
-    if not found:
+    present = [key for key in KEYS if key in extra]
+    if not present:
         return {}
-    if len(found) == 1:
+    if len(present) == 1:
         missing = next(KEYS[key] for key in KEYS if key not in extra)
-        raise DataError(f"{name}: {KEYS[found[0]]} without {missing}")
+        raise DataError(f"{name}: {KEYS[present[0]]} without {missing}")
     if action.ndim != 1:
         raise DataError(f"{name}: action_masks are for discrete actions, and these are continuous")
     masks = {key: _as_bool(extra[key], KEYS[key], len(action), name) for key in KEYS}
@@ -41,12 +41,12 @@ def check(
         raise DataError(f"{name}: action_masks has shape {shapes}")
     masks["next_mask"] = masks["next_mask"] | terminated[:, None]
     for key, mask in masks.items():
-        shut = np.flatnonzero(~mask.any(axis=1))
-        if len(shut):
+        empty = np.flatnonzero(~mask.any(axis=1))
+        if len(empty):
             raise DataError(
-                f"{name}: {KEYS[key]} forbids every action in {counted(len(shut), 'row')}, the first is row {shut[0]}"
+                f"{name}: {KEYS[key]} forbids every action in {counted(len(empty), 'row')}, the first is row {empty[0]}"
             )
-    if action.max() < masks["mask"].shape[1]:  # else the number of actions is wrong, which is said elsewhere
+    if action.max() < masks["mask"].shape[1]:  # else the number of actions is wrong: count_actions reports it
         broken = np.flatnonzero(~masks["mask"][np.arange(len(action)), action])
         if len(broken):
             raise DataError(
@@ -69,10 +69,10 @@ def _as_bool(column: np.ndarray, key: str, rows: int, name: str) -> np.ndarray:
 
 
 def count(masks: Mapping[str, np.ndarray], declared: int | None, name: str) -> int | None:
-    """The number of actions: a mask declares it by its width.
+    """The number of actions: the width of the masks, or without masks the ``declared`` number.
 
     Raises:
-        DataError: it was declared otherwise.
+        DataError: the two differ.
     """
     if not masks:
         return declared
@@ -83,10 +83,10 @@ def count(masks: Mapping[str, np.ndarray], declared: int | None, name: str) -> i
 
 
 def from_file(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """The raw columns ``mask`` and ``next_mask`` of a file's table; all allowed next where it does not say.
+    """The raw columns ``mask`` and ``next_mask`` of a file's table; without ``next_mask`` every action is allowed next.
 
     Raises:
-        DataError: there are only masks of what follows.
+        DataError: the file has ``next_action_masks`` only.
     """
     if "next_action_masks" in table and "action_masks" not in table:
         raise DataError(f"{name}: next_action_masks without action_masks")
@@ -101,12 +101,13 @@ Extra = Mapping[str, np.ndarray]
 
 
 def join(parts: Sequence[tuple[str, int, Extra]], n_actions: int) -> tuple[list[Extra], list[str]]:
-    """The extra columns of several datasets, all with masks if one has them, and a note per dataset that had none.
+    """The extra columns of several datasets: if one has masks, all have them. Each dataset that had none adds a note.
 
-    ``parts`` has the name, the rows and the extra columns of each. A dataset without masks allows every action.
+    ``parts`` holds the name, the number of rows and the extra columns of each. A dataset without masks allows every
+    action.
 
     Raises:
-        DataError: masks are not of ``n_actions`` columns.
+        DataError: masks have more or fewer than ``n_actions`` columns.
     """
     widths = [(name, extra["mask"].shape[1]) for name, _, extra in parts if "mask" in extra]
     for name, width in widths:
@@ -115,8 +116,8 @@ def join(parts: Sequence[tuple[str, int, Extra]], n_actions: int) -> tuple[list[
     filled, notes = [], []
     for name, rows, extra in parts:
         if widths and "mask" not in extra:
-            every = np.ones((rows, n_actions), dtype=bool)
+            all_allowed = np.ones((rows, n_actions), dtype=bool)
             notes.append(f"{name}: no action masks, so every action counts as allowed there")
-            extra = {**extra, "mask": every, "next_mask": every}
+            extra = {**extra, "mask": all_allowed, "next_mask": all_allowed}
         filled.append(extra)
     return filled, notes

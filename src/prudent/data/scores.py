@@ -1,4 +1,4 @@
-"""Normalised scores, ``100 (return - random) / (expert - random)``, with the references of D4RL."""
+"""Normalised scores, ``100 (return - random) / (expert - random)``, with the reference returns of D4RL."""
 
 import re
 
@@ -26,28 +26,28 @@ _LOCOMOTION = ("halfcheetah", "hopper", "walker2d", "ant")
 
 
 def normalized_score(name: str, value: float) -> float | None:
-    """The D4RL score of a mean return ``value``: 0 is random, 100 the expert; None without a reference.
+    """The D4RL score of a mean return ``value``: 0 is a random policy, 100 an expert; None without a reference.
 
     ``name`` is a Gymnasium id (``Hopper-v5``, ``HopperBulletEnv-v0``) or a dataset's name or file
     (``hopper-medium-expert-v2``, ``halfcheetah-bullet-medium-v0``, ``mujoco/hopper/medium-v0``,
     ``hopper-medium.hdf5``). The references were measured on MuJoCo v2 environments: scores in v4 and v5 are
     comparable, not identical.
     """
-    found = reference(name)
-    if found is None:
+    returns = reference(name)
+    if returns is None:
         return None
-    low, high = found
+    low, high = returns
     return 100.0 * (value - low) / (high - low)
 
 
 def reference(name: str) -> tuple[float, float] | None:
-    """(random return, expert return) for an environment or dataset, or None where nobody published them."""
+    """(random return, expert return) of an environment or dataset; None where none were published."""
     task = _task(name)
     return None if task is None else _REFERENCES[task]
 
 
 def _task(name: str) -> str | None:
-    # Names of joined files hold several tasks: they have a reference only if it is the same one.
+    # The name of joined files holds several tasks: it has a reference only if they are all the same.
     if "+" in name:
         tasks = {_task(part) for part in name.split("+")}
         return tasks.pop() if len(tasks) == 1 else None

@@ -1,4 +1,4 @@
-"""A dataset in figures, and the alpha that its quality suggests."""
+"""Figures and histograms of a dataset, and a suggested alpha for CQL."""
 
 import re
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ from prudent.data import scores
 from prudent.data.dataset import Dataset
 
 ENOUGH_EPISODES, ENOUGH_ROWS = 20, 1000
+"""With fewer, returns alone say nothing about the quality of a log."""
 
-# Nexus-CQL's guidance: the better the data, the less conservatism it takes to stay with it.
+# Nexus-CQL's guidance: the better the data, the less conservatism is needed.
 ALPHA = {"expert": (1.0, 2.0), "medium": (5.0, 5.0), "mixed": (10.0, 20.0)}
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """An ``alpha`` for CQL, the range it comes from, the quality it follows from, and why, in words."""
+    """An ``alpha`` for CQL, the usual range (``low`` to ``high``), the quality of the data, and why."""
 
     alpha: float
     low: float
@@ -38,7 +39,7 @@ def five_numbers(values: np.ndarray) -> dict[str, float]:
     }
 
 
-def portrait(dataset: Dataset) -> dict[str, Any]:
+def summary(dataset: Dataset) -> dict[str, Any]:
     """Sizes, episodes, lengths, returns, rewards, action ranges and optional columns, ready for JSON."""
     returns = dataset.episode_returns
     ends = dataset.episode_bounds[1:] - 1
@@ -64,9 +65,9 @@ def portrait(dataset: Dataset) -> dict[str, Any]:
 
 
 def _actions(dataset: Dataset) -> list[dict[str, Any]]:
-    """Per action feature its range, bounds and the share at the bounds; per discrete action how often it was taken.
+    """For each action feature its range, bounds and the share at the bounds; for each discrete action how often taken.
 
-    With masks also the share of rows in which an action was ``forbidden``.
+    With masks also the share of rows in which a discrete action was ``forbidden``.
     """
     spec = dataset.spec
     if spec.discrete:
@@ -92,36 +93,35 @@ def _actions(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def suggest_alpha(dataset: Dataset) -> Suggestion | None:
-    """The conservatism to start from, by what the log looks like; None where that is too little to tell.
+    """A value of ``alpha`` to start from; None where the log says too little about its quality.
 
-    Quality comes from the dataset's name where that says it (``medium``, ``replay``, several files joined),
-    corrected downwards by the mean return against the published expert, otherwise from how far the returns
-    spread: scattered ones mean that several policies, or noise, made the log (Nexus-CQL: expert 1-2, medium
-    5, random or mixed 10-20; 0 is plain SAC). A rule of thumb to start from, not a measurement. The returns of a
-    few short episodes look much alike whoever acted: without a name or a score it takes 20 episodes and 1000
-    transitions.
+    The quality is that in the dataset's name, if it has one (``medium``, ``replay``, several joined files); a low mean
+    return compared with the published expert corrects it downwards. Without such a name it follows from the spread of
+    the returns: a wide spread means that several policies, or noise, made the log. Nexus-CQL: expert 1 to 2, medium 5,
+    random or mixed 10 to 20; 0 is plain SAC. This is a rule of thumb, not a measurement. Without a name or a score it
+    takes 20 episodes and 1000 transitions: the returns of a few short episodes look alike whoever acted.
     """
     returns = dataset.episode_returns
     score = scores.normalized_score(dataset.name, float(returns.mean()))
     lowest, median, highest = np.quantile(returns, [0.1, 0.5, 0.9])
-    told = f"returns spread from {lowest:.4g} (10 %) to {highest:.4g} (90 %) around {median:.4g}"
+    reason = f"returns spread from {lowest:.4g} (10 %) to {highest:.4g} (90 %) around {median:.4g}"
     if score is not None:
-        told = f"the mean return scores {score:.0f} of 100; {told}"
+        reason = f"the mean return scores {score:.0f} of 100; {reason}"
     named = _quality_in(dataset.name)
     if named is None and score is None and (dataset.n_episodes < ENOUGH_EPISODES or len(dataset) < ENOUGH_ROWS):
         return None
     if score is not None and score < 15:
-        return _suggest("mixed", f"close to random: {told}")
+        return _suggest("mixed", f"close to random: {reason}")
     if named == "expert" and score is not None and score < 80:
-        return _suggest("medium", f"the name says expert, but {told}")
+        return _suggest("medium", f"the name says expert, but {reason}")
     if named is not None:
-        return _suggest(named, f"the name says so; {told}")
+        return _suggest(named, f"the name says so; {reason}")
     spread = float(highest - lowest) / max(abs(float(median)), 1e-9)
     if spread > 1.0:
-        return _suggest("mixed", f"{told}, so better and worse policies, or noise, are mixed")
+        return _suggest("mixed", f"{reason}, so better and worse policies, or noise, are mixed")
     if (score is not None and score >= 80) or (score is None and spread < 0.1):
-        return _suggest("expert", f"{told}, as one settled policy brings")
-    return _suggest("medium", told)
+        return _suggest("expert", f"{reason}, as with a single policy")
+    return _suggest("medium", reason)
 
 
 def _quality_in(name: str) -> str | None:
@@ -140,19 +140,19 @@ def _suggest(quality: str, why: str) -> Suggestion:
 
 BINS, ACTION_BINS, ACTION_ROWS = 30, 24, 50_000
 TRIED = 1e-3
-"""Share of the rows from which on a part of an action's range counts as covered."""
+"""A bin of an action's range counts as covered if it holds at least this share of the rows."""
 
 
 def histograms(dataset: Dataset) -> dict[str, Any]:
-    """Episode returns and lengths, actions per feature or choice, ready for JSON and for a picture.
+    """Episode returns and lengths, and actions per feature or discrete action, ready for JSON and for a picture.
 
     ``returns`` and ``lengths`` are ``{"edges", "counts"}`` over all episodes. ``actions`` is a list of the same, one
-    per feature between its bounds (those of the data where none are declared), from at most 50,000 rows spread evenly;
-    of discrete actions ``{"shares"}``. ``covered`` is the share of each feature's range in which at least a thousandth
-    of these rows lies. ``episodes``, ``terminated`` and ``truncated`` count episodes.
+    per feature, over its bounds (without declared bounds: over the range of the data), from at most 50,000 evenly
+    spread rows; for discrete actions it is ``{"shares"}``. ``covered`` is the share of each feature's bins that hold at
+    least a thousandth of these rows. ``episodes``, ``terminated`` and ``truncated`` count episodes.
     """
     ends = dataset.episode_bounds[1:] - 1
-    found = {
+    table: dict[str, Any] = {
         "episodes": dataset.n_episodes,
         "terminated": int(dataset.terminated[ends].sum()),
         "truncated": int(dataset.truncated[ends].sum()),
@@ -163,20 +163,20 @@ def histograms(dataset: Dataset) -> dict[str, Any]:
     taken, spec = dataset.action[rows], dataset.spec
     if spec.discrete:
         counts = np.bincount(taken, minlength=spec.action_size)
-        return found | {"actions": {"shares": (counts / len(rows)).tolist()}}
+        return table | {"actions": {"shares": (counts / len(rows)).tolist()}}
     features = []
     for feature in range(spec.action_size):
         low = None if spec.action_low is None else float(spec.action_low[feature])
         high = None if spec.action_high is None else float(spec.action_high[feature])
         features.append(_histogram(taken[:, feature], ACTION_BINS, low, high))
     covered = [float((np.array(f["counts"]) >= max(1, TRIED * len(rows))).mean()) for f in features]
-    return found | {"actions": features, "covered": covered}
+    return table | {"actions": features, "covered": covered}
 
 
 def _histogram(values: np.ndarray, bins: int, low: float | None = None, high: float | None = None) -> dict[str, Any]:
     values = np.asarray(values, dtype=np.float64)
     low = float(values.min()) if low is None else low
     high = float(values.max()) if high is None else high
-    # Readers let actions exceed their bounds by rounding: these belong to the outer bins.
+    # Readers accept actions that exceed their bounds by rounding: count them in the outer bins.
     counts, edges = np.histogram(np.clip(values, low, high), bins, (low, high))
     return {"edges": edges.tolist(), "counts": counts.tolist()}

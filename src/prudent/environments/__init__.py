@@ -1,6 +1,6 @@
-"""The only package that imports Gymnasium.
+"""Gymnasium environments; the only package that imports Gymnasium.
 
-- ``make``: environments by name, their spaces, whether they fit a dataset
-- ``vector``: several of them, stepped together
-- ``simulators``: simulators that want special treatment
+- ``make``: makes an environment by name, reads its spaces, checks whether it fits a dataset
+- ``vector``: several environments of one kind, stepped together
+- ``simulators``: keeps simulators from writing to the terminal and the working directory
 """

@@ -1,6 +1,6 @@
-"""Gymnasium environments: making them, and checking that a dataset fits.
+"""Gymnasium environments: makes them, reads their spaces, and checks that a dataset fits.
 
-The only module that imports gymnasium, and only inside functions, so that importing prudent stays instant.
+Gymnasium is imported inside functions only, so that importing prudent stays fast.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from prudent.types import Spec
 
-# What a missing package is called in the complaint, and what brings it.
+# A word in the error about a missing package, and the extra that installs it.
 _EXTRAS = {
     "mujoco": "prudent[mujoco]",
     "pybullet": "prudent[pybullet]",
@@ -35,7 +35,7 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
     ``module:Name-v0`` where importing ``module`` registers it.
 
     Raises:
-        ConfigError: nobody registered the id, a package it needs is missing, or it cannot be built.
+        ConfigError: the id is not registered, a package is missing, or the environment cannot be built.
     """
     import gymnasium
 
@@ -46,7 +46,7 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
             simulators.quieten_mujoco()
         if uses_bullet(env_id):
             return _make_bullet(env_id, render_mode)
-        # Gymnasium's checker only warns, once per environment; NaN and exceptions stop an evaluation anyway.
+        # Gymnasium's checker only warns; NaN and exceptions stop an evaluation anyway.
         return gymnasium.make(env_id, render_mode=render_mode, disable_env_checker=True)
     except gymnasium.error.UnregisteredEnv as error:
         raise ConfigError(
@@ -61,13 +61,13 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
 def _make_bullet(env_id: str, render_mode: str | None) -> gymnasium.Env:
     import gymnasium
 
-    with simulators.without_idle_talk():
+    with simulators.without_greetings():
         import pybullet_envs_gymnasium  # noqa: F401 - registers the ids
 
         env = gymnasium.make(env_id, render_mode=render_mode, disable_env_checker=True)
         if render_mode != "human":
-            # The first reset loads the robot, all others restore it, which rounds an Ant's first observation
-            # otherwise: after this one every reset is of the second kind.
+            # The first reset loads the robot, later ones restore it, which rounds an Ant's first observation
+            # differently. Reset once here, so that all other resets are alike.
             env.reset(seed=0)
     return env
 
@@ -75,17 +75,17 @@ def _make_bullet(env_id: str, render_mode: str | None) -> gymnasium.Env:
 def _missing(error: BaseException) -> str:
     text = in_one_line(error, with_kind=True)
     for package, extra in _EXTRAS.items():
-        # Old MuJoCo environments (v2, v3) moved to another project: that message says more than ours.
+        # Old MuJoCo environments (v2, v3) are in another project: Gymnasium's own message says so.
         if package in text.lower() and "gymnasium-robotics" not in text:
             return f'{package} is not installed, try: pip install "{extra}"'
     return text
 
 
-# --- what an environment is made of -----------------------------------------------------------------------
+# --- kinds of environments and their spaces -----------------------------------------------------------------------
 
 
 def uses_mujoco(env_id: str) -> bool:
-    """Whether an id belongs to a MuJoCo environment; False for ids nobody registered."""
+    """Whether an id belongs to a MuJoCo environment; False for ids that are not registered."""
     return _entry(env_id, "mujoco")
 
 
@@ -97,12 +97,12 @@ def _entry(env_id: str, simulator: str) -> bool:
 
 
 def uses_bullet(env_id: str) -> bool:
-    """Whether an id is of the form of PyBullet's environments, ``HopperBulletEnv-v0``."""
+    """Whether an id has the form of PyBullet's ids, such as ``HopperBulletEnv-v0``."""
     return _BULLET.fullmatch(env_id) is not None
 
 
 def at_once(env_id: str) -> int:
-    """How many environments of a kind fit into memory beside each other, per policy.
+    """How many environments per policy run at once, so that they fit into memory.
 
     A MuJoCo environment takes one to three megabytes, a PyBullet simulation about thirty.
     """
@@ -110,13 +110,13 @@ def at_once(env_id: str) -> int:
 
 
 def spec_of(env_id: str) -> Spec:
-    """Observation and action sizes and bounds of an environment, in its own units.
+    """Observation size, action size and action bounds of an environment, in its own units.
 
-    Bounds are None where an action has no finite ones.
+    Bounds are None if one of them is not finite.
 
     Raises:
-        ConfigError: it cannot be made, observations are not a flat vector, or actions neither a flat box nor
-            discrete from 0.
+        ConfigError: the environment cannot be made, its observations are not a flat vector, or its actions are neither
+            a flat Box nor Discrete from 0.
     """
     env = make(env_id)
     try:
@@ -126,7 +126,7 @@ def spec_of(env_id: str) -> Spec:
 
 
 def spec_from(env: gymnasium.Env, env_id: str) -> Spec:
-    """:func:`spec_of` an environment that was made already."""
+    """:func:`spec_of` for an environment that is already made."""
     from gymnasium.spaces import Box, Discrete
 
     from prudent.types import Spec
@@ -148,7 +148,7 @@ def spec_from(env: gymnasium.Env, env_id: str) -> Spec:
 
 
 def spaces(spec: Spec) -> tuple[gymnasium.spaces.Box, gymnasium.Space]:
-    """Gymnasium's observation and action space of a spec, unbounded where it declares no bounds."""
+    """Gymnasium's observation and action space for a spec; actions without declared bounds are unbounded."""
     from gymnasium.spaces import Box, Discrete
 
     observation = Box(-np.inf, np.inf, (spec.observation_size,), np.float32)
@@ -161,13 +161,13 @@ def spaces(spec: Spec) -> tuple[gymnasium.spaces.Box, gymnasium.Space]:
 
 
 def check_fits(env_id: str, spec: Spec, whose: str = "the dataset") -> None:
-    """Refuse an environment in which a policy learned from this data cannot act.
+    """Refuse an environment in which a policy with this spec cannot act.
 
-    A dataset may use fewer discrete actions than the environment has, and narrower bounds. ``whose`` spaces they are
-    is told.
+    The spec may have fewer discrete actions than the environment, and narrower bounds. ``whose`` names its owner in the
+    message.
 
     Raises:
-        ConfigError: sizes or kinds differ, or the dataset's declared bounds reach beyond the environment's.
+        ConfigError: sizes or kinds differ, or the spec's bounds reach beyond the environment's.
     """
     env = spec_of(env_id)
     problem = None
@@ -189,25 +189,23 @@ def check_fits(env_id: str, spec: Spec, whose: str = "the dataset") -> None:
 def _beyond(env: Spec, spec: Spec, whose: str) -> str | None:
     low, high = np.array(env.action_low), np.array(env.action_high)
     slack = 1e-3 * (high - low)
-    wanted_low, wanted_high = np.array(spec.action_low), np.array(spec.action_high)
-    if (wanted_low >= low - slack).all() and (wanted_high <= high + slack).all():
+    spec_low, spec_high = np.array(spec.action_low), np.array(spec.action_high)
+    if (spec_low >= low - slack).all() and (spec_high <= high + slack).all():
         return None
-    return (
-        f"actions from {low.tolist()} to {high.tolist()}, {whose} from {wanted_low.tolist()} to {wanted_high.tolist()}"
-    )
+    return f"actions from {low.tolist()} to {high.tolist()}, {whose} from {spec_low.tolist()} to {spec_high.tolist()}"
 
 
 def versions() -> dict[str, str]:
-    """Versions that decide an environment's numbers: gymnasium, and of the simulators those installed.
+    """Installed versions of gymnasium and the simulators; every result records them.
 
-    MuJoCo releases change HalfCheetah and Ant slightly, so every result records them.
+    They decide the numbers: MuJoCo releases change HalfCheetah and Ant slightly.
     """
     from importlib import metadata
 
-    found = {}
+    installed = {}
     for package in ("gymnasium", "mujoco", "pybullet", "pybullet-envs-gymnasium", "box2d"):
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed

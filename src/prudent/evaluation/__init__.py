@@ -1,7 +1,7 @@
-"""What a policy earns in its environment.
+"""How policies perform in their environment.
 
-- ``rollouts``: running the policies
-- ``result``: the episodes and the figures made of them
-- ``video``: a film of one episode
-- ``q_curve``: at which step the values of the data were highest
+- ``rollouts``: runs the policies for some episodes
+- ``result``: the episodes, and figures of returns and predicted values
+- ``video``: a GIF of one episode
+- ``q_curve``: at which step the average Q of the logged decisions peaked
 """

@@ -1,4 +1,4 @@
-"""What a policy earned in its environment: the episodes, and the figures made of them."""
+"""Episodes of policies in their environment, and figures of their returns and predicted values."""
 
 from __future__ import annotations
 
@@ -17,21 +17,19 @@ COLUMNS = ("returns", "lengths", "truncated", "realized", "continuation", "tail_
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Episodes of P members. Arrays are (P, K) for K episodes; row k of every member began in the same state.
+    """K episodes of each of P members. Arrays are (P, K); episode k of every member began in the same state.
 
     Attributes:
         env_id: the environment.
         names: one per member.
         deterministic: whether the policies took their mode or sampled.
-        returns: undiscounted sums of raw rewards. NaN where a member's action was not a number: it has
-            diverged, and no return would be honest.
+        returns: undiscounted sums of raw rewards; NaN for a member that has diverged (its action was not a number).
         lengths: steps.
-        truncated: ended by a time limit, not by the task.
-        realized: discounted sums of transformed rewards with the member's own discount, the counterpart of
-            ``predicted``. A truncated episode is taken to go on as it ended, see
-            :func:`prudent.statistics.discounted`.
-        continuation: the part of ``realized`` that stands for the time after a truncation; 0 elsewhere.
-        tail_weight: gamma ** length where truncated, else 0: how much of the future was not watched.
+        truncated: the episode ended by a time limit, not by termination.
+        realized: discounted sums of transformed rewards with the member's own discount, to compare with ``predicted``.
+            A truncated episode is assumed to go on as it ended, see :func:`prudent.statistics.discounted`.
+        continuation: the part of ``realized`` that is assumed after a truncation; 0 elsewhere.
+        tail_weight: gamma ** length of a truncated episode, else 0: the weight of the future that was not observed.
         predicted: values of the start states under the *stochastic* policy; None without a critic.
     """
 
@@ -47,7 +45,7 @@ class Evaluation:
     predicted: np.ndarray | None
 
     def select(self, members: Iterable[int]) -> Evaluation:
-        """The same for some members, by index: the seeds of one setting, say."""
+        """The evaluation of the members with these indices, such as the seeds of one setting."""
         rows = np.array(list(members), dtype=np.int64)
         columns = {key: getattr(self, key)[rows] for key in COLUMNS}
         predicted = None if self.predicted is None else self.predicted[rows]
@@ -56,22 +54,22 @@ class Evaluation:
 
     @property
     def diverged(self) -> list[str]:
-        """Names of the members whose policy returned NaN."""
+        """Names of the members with an action that was not a number."""
         return [name for name, row in zip(self.names, self.returns, strict=True) if np.isnan(row).any()]
 
     def summary(self) -> dict[str, Any]:
         """``{"overall", "members": {name: figures}, "settings": {name: figures}}``, ready for JSON.
 
-        None stands for what has no value. ``overall`` is over all members. Where they differ in more than their
-        seed that is nobody's figure, and ``settings`` has those of the seeds of each (``alpha=5``), see
-        :func:`settings_of`; it is empty where there is one setting only.
+        Figures without a value are None. ``overall`` is over all members. If they differ in more than their seeds, look
+        at ``settings`` instead, which has figures over the seeds of each setting (``alpha=5``), see
+        :func:`prudent.engine.members.settings_of`. It is empty if there is only one setting.
 
-        ``return_mean`` and ``return_std``, ``iqm`` and its bootstrap interval ``ci95`` ``[low, high]`` are
-        raw returns over all episodes, :mod:`prudent.statistics` says how; ``normalized_score`` is that of the
-        mean, where the environment has references. ``predicted_value`` and ``realized_value`` are means over
-        start states of discounted transformed rewards, ``lower_bound_share`` the share of start states where
-        the prediction was no higher than what was realised. One realised return is one draw: an unbiased
-        prediction would score about a half, a lower bound close to 1.
+        ``return_mean``, ``return_std``, ``iqm`` and its bootstrap interval ``ci95`` ``[low, high]`` are of raw returns
+        over all episodes, see :mod:`prudent.statistics`. ``normalized_score`` is the score of the mean, for
+        environments with reference returns. ``predicted_value`` and ``realized_value`` are means over start states of
+        discounted transformed rewards. ``lower_bound_share`` is the share of start states where the prediction was not
+        above the realised return. That return is a single sample: an unbiased prediction has a share of about a half, a
+        lower bound one close to 1.
         """
         members = {name: self.select([index])._figures() for index, name in enumerate(self.names)}
         groups = settings_of(self.names)
@@ -79,7 +77,7 @@ class Evaluation:
         return {"overall": self._figures(), "members": members, "settings": settings}
 
     def starts(self) -> dict[str, dict[str, list[float | None]]]:
-        """``{member: {"predicted": K values, "realized": K values}}``; empty where nothing is predicted."""
+        """``{member: {"predicted": K values, "realized": K values}}``; empty without predictions."""
         if self.predicted is None:
             return {}
         both = zip(self.names, self.predicted, self.realized, strict=True)
@@ -99,18 +97,16 @@ class Evaluation:
             "realized_value": _number(self.realized.mean()),
             "lower_bound_share": None,
         }
-        # The critic values the policy that samples. The deterministic one usually earns more: holding the
-        # prediction against its return would make a prediction that is too high look like a lower bound.
-        if self.predicted is not None and not self.deterministic:
-            known = np.isfinite(self.predicted) & np.isfinite(self.realized)
-            if known.all():
-                figures["lower_bound_share"] = float((self.predicted <= self.realized).mean())
+        # The critic predicts the value of the stochastic policy. The deterministic one usually earns more: compared
+        # with its return, a prediction that is too high would look like a lower bound.
+        if self.predicted is not None and not self.deterministic and np.isfinite([self.predicted, self.realized]).all():
+            figures["lower_bound_share"] = float((self.predicted <= self.realized).mean())
         return figures
 
 
 @dataclass(frozen=True, eq=False)
 class BothEvaluations:
-    """The same policies taking their mode, and sampling, from the same start states."""
+    """Evaluations of the same policies, deterministic and stochastic, from the same start states."""
 
     deterministic: Evaluation
     stochastic: Evaluation
@@ -118,10 +114,10 @@ class BothEvaluations:
     def summary(self) -> dict[str, Any]:
         """``{"overall", "members", "settings", "deterministic", "stochastic", "starts"}``.
 
-        ``deterministic`` and ``stochastic`` are the summaries of each, ``starts`` the values ``predicted`` and
-        ``realized`` of the stochastic one at each start state, by member, where the critics predict any. The others
-        take from each what is meaningful: returns of the deterministic policy, the one deployed; prediction against
-        realisation of the stochastic one, the one the critic speaks of.
+        ``deterministic`` and ``stochastic`` are the summaries of each; ``starts`` are the ``predicted`` and
+        ``realized`` values of the stochastic one by member, if there are predictions. The other three combine both:
+        returns are those of the deterministic policy, which is the one to deploy; predicted and realised values are
+        those of the stochastic policy, whose value the critic predicts.
         """
         deterministic, stochastic = self.deterministic.summary(), self.stochastic.summary()
         merged = {
@@ -138,8 +134,8 @@ class BothEvaluations:
 
 
 def _merge(deterministic: dict[str, Any], stochastic: dict[str, Any]) -> dict[str, Any]:
-    value = {key: stochastic[key] for key in ("predicted_value", "realized_value", "lower_bound_share")}
-    return {**deterministic, **value}
+    values = {key: stochastic[key] for key in ("predicted_value", "realized_value", "lower_bound_share")}
+    return {**deterministic, **values}
 
 
 def _number(value: Any) -> float | None:

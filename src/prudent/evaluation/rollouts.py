@@ -1,6 +1,6 @@
-"""What a policy earns in its environment, and whether it was predicted too high.
+"""Rollouts: the returns of policies in their environment, beside the values that their critics predict.
 
-All members and episodes run at once, one policy call per time step. Every member meets the same start states.
+All members and episodes run together, with one policy call per time step. All members have the same start states.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Acting(Protocol):
-    """What can be evaluated: P policies with the same spaces, as :class:`prudent.engine.population.Population`."""
+    """P policies with the same spaces, such as a :class:`prudent.engine.population.Population`."""
 
     @property
     def size(self) -> int:
@@ -43,12 +43,12 @@ class Acting(Protocol):
 
     @property
     def discount(self) -> np.ndarray:
-        """(P,): gamma of each member."""
+        """(P,): the discount (gamma) of each member."""
         ...
 
     @property
     def reward_scale(self) -> float | np.ndarray:
-        """Values are in units of ``reward_scale * reward + reward_shift``; one number, or one per member."""
+        """The critics' rewards are ``reward_scale * reward + reward_shift``; one number, or one per member."""
         ...
 
     @property
@@ -66,8 +66,8 @@ class Acting(Protocol):
     ) -> np.ndarray:
         """(P, B, S) raw observations -> (P, B, A) actions in environment units (discrete: (P, B) int64).
 
-        ``mask`` (P, B, A) bool says which discrete actions are allowed; None allows all. What has diverged takes NaN,
-        or -1 of discrete actions.
+        ``mask`` (P, B, A) bool says which discrete actions are allowed; None allows all. The action of a policy that
+        has diverged is NaN, or -1 if discrete.
         """
         ...
 
@@ -76,7 +76,7 @@ class Acting(Protocol):
     ) -> np.ndarray | None:
         """(P, B, S) raw observations -> (P, B) values E_{a~pi}[min_e Q_e(s, a)] in transformed rewards.
 
-        ``mask`` as in :meth:`act`. None where the algorithm learns no values.
+        ``mask`` as in :meth:`act`. None if the algorithm learns no values.
         """
         ...
 
@@ -92,13 +92,13 @@ def evaluate(
 ) -> Evaluation:
     """Run every member for some episodes.
 
-    Episode k starts from the same state for every member, and again for the same ``seed``. A member's figures
-    do not depend on the others beside it, up to the rounding of matrix products. ``max_steps`` cuts episodes
-    of environments without a time limit of their own; that counts as truncation.
+    Episode k starts from the same state for every member, and again whenever the ``seed`` is the same. A member's
+    figures do not depend on the other members, up to the rounding of matrix products. ``max_steps`` truncates episodes
+    in environments without a time limit.
 
     Raises:
-        ConfigError: the environment does not exist or does not fit the population's spaces, or ``episodes`` or
-            ``seed`` is no count.
+        ConfigError: the environment does not exist or does not fit the policies' spaces, or ``episodes`` or ``seed`` is
+            too small.
         PrudentError: the environment failed or returned NaN.
     """
     import torch
@@ -106,33 +106,34 @@ def evaluate(
     if episodes < 1 or seed < 0:
         raise ConfigError(f"episodes must be 1 or more and the seed 0 or more, got {episodes} and {seed}")
     check_fits(env_id, population.spec, "the policy")
-    # generate_state(K) begins with generate_state(K - 1): asking for more episodes keeps the first ones.
-    # Seeds spread over 32 bits, so that evaluations with seeds 0 and 1 share no start states.
+    # generate_state(K) begins with generate_state(K - 1): with more episodes, the first ones stay the same.
+    # Its seeds spread over 32 bits, so that evaluations with seeds 0 and 1 share no start states.
     seeds = np.random.SeedSequence(seed).generate_state(episodes)
     parts: list[dict[str, np.ndarray]] = []
-    predictions: list[np.ndarray | None] = []
-    # Not fewer for a larger population: how many sample together decides their noise.
+    predictions: list[np.ndarray] = []
+    # The same for populations of any size: the number of episodes in a call decides their noise.
     portion = at_once(env_id)
     for first in range(0, episodes, portion):
-        some = seeds[first : first + portion]
-        # A generator each: how often the first was used depends on how long the other members lasted.
-        acting, predicting = (torch.Generator().manual_seed(int(some[0]) + offset) for offset in (0, 1))
-        with vector.Environments(env_id, population.size * len(some)) as environments, _one_thread():
-            start, mask, columns = _rollout(population, environments, some, deterministic, acting, max_steps)
+        portion_seeds = seeds[first : first + portion]
+        # Two generators: how often the first is used depends on the length of the other members' episodes.
+        acting, predicting = (torch.Generator().manual_seed(int(portion_seeds[0]) + offset) for offset in (0, 1))
+        with vector.Environments(env_id, population.size * len(portion_seeds)) as environments, _one_thread():
+            start, mask, columns = _rollout(population, environments, portion_seeds, deterministic, acting, max_steps)
         parts.append(columns)
-        predictions.append(population.predicted_value(start, predicting, mask=mask))
-    known = [values for values in predictions if values is not None]
+        predicted = population.predicted_value(start, predicting, mask=mask)
+        if predicted is not None:
+            predictions.append(predicted)
     return Evaluation(
         env_id,
         tuple(population.names),
         deterministic,
-        predicted=np.concatenate(known, axis=1).astype(np.float64) if known else None,
+        predicted=np.concatenate(predictions, axis=1).astype(np.float64) if predictions else None,
         **{key: np.concatenate([part[key] for part in parts], axis=1) for key in COLUMNS},
     )
 
 
 def evaluate_both(population: Acting, env_id: str, **options: Any) -> BothEvaluations:
-    """:func:`evaluate` twice, deterministic and stochastic, from the same start states; options as there."""
+    """:func:`evaluate` twice, deterministic and stochastic, from the same start states and with the same options."""
     return BothEvaluations(
         evaluate(population, env_id, deterministic=True, **options),
         evaluate(population, env_id, deterministic=False, **options),
@@ -141,8 +142,8 @@ def evaluate_both(population: Acting, env_id: str, **options: Any) -> BothEvalua
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    # A few dozen rows are too little to share: on a busy machine two threads wait for each other ten times as
-    # long as one takes (30 rows through 2 x 256: 0.2 ms against 2 to 7).
+    # A few dozen rows are too few for two threads: on a busy machine they wait for each other (30 rows through two
+    # layers of 256: 0.2 ms with one thread, 2 to 7 with two).
     import torch
 
     before = torch.get_num_threads()
@@ -161,7 +162,7 @@ def _rollout(
     generator: torch.Generator,
     max_steps: int,
 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray]]:
-    """One episode per member and seed: start states (P, K, S), their masks, the (P, K) columns of an Evaluation."""
+    """One episode per member and seed: start states (P, K, S), their masks, and (P, K) columns of an Evaluation."""
     shape = (population.size, len(seeds))
     observation = environments.reset(np.tile(seeds, population.size)).reshape(*shape, -1)
     start, start_mask = observation, _mask(population, environments, shape)
@@ -169,39 +170,33 @@ def _rollout(
     terminated, diverged = np.zeros((2, *shape), dtype=bool)
     rewards: list[np.ndarray] = []
     while environments.active.any() and len(rewards) < max_steps:
-        # Finished episodes act along, unheard: leaving them out would shift the noise of the others and round
-        # their numbers differently, so that a member would earn something else alone than in company.
+        # Finished episodes get actions too, which are ignored: leaving them out would change the noise and the rounding
+        # of the others, and a member would have other returns alone than in a population.
         mask = _mask(population, environments, shape)
         action = population.act(observation, deterministic, generator, mask=mask)
-        # NaN never reaches the simulator: a diverged member ends here, and must not end the others.
-        known = action >= 0 if population.spec.discrete else np.isfinite(action).all(axis=-1)
-        lost = environments.active.reshape(shape) & ~known
-        diverged |= lost
-        environments.active &= ~lost.ravel()
+        # NaN never reaches the simulator: only the episodes of the diverged member end here.
+        valid = action >= 0 if population.spec.discrete else np.isfinite(action).all(axis=-1)
+        stopped = environments.active.reshape(shape) & ~valid
+        diverged |= stopped
+        environments.active &= ~stopped.ravel()
         lengths += environments.active.reshape(shape)
         flat, reward, ended, _ = environments.step(action.reshape(len(environments), *action.shape[2:]))
         observation = flat.reshape(observation.shape)
         terminated |= ended.reshape(shape)
         rewards.append(reward.reshape(shape))
     reward_TPK = np.array(rewards)
-    scale_P1, shift_P1 = (
-        np.reshape(population.reward_scale, (-1, 1)),
-        np.reshape(population.reward_shift, (-1, 1)),
-    )
+    scale_P1, shift_P1 = (np.reshape(x, (-1, 1)) for x in (population.reward_scale, population.reward_shift))
     transformed_TPK = scale_P1 * reward_TPK + shift_P1
     realized, continuation, weight = statistics.discounted(transformed_TPK, lengths, terminated, population.discount)
-    return (
-        start,
-        start_mask,
-        {
-            "returns": np.where(diverged, np.nan, reward_TPK.sum(axis=0)),
-            "lengths": lengths,
-            "truncated": ~terminated & ~diverged,
-            "realized": np.where(diverged, np.nan, realized),
-            "continuation": continuation,
-            "tail_weight": weight,
-        },
-    )
+    columns = {
+        "returns": np.where(diverged, np.nan, reward_TPK.sum(axis=0)),
+        "lengths": lengths,
+        "truncated": ~terminated & ~diverged,
+        "realized": np.where(diverged, np.nan, realized),
+        "continuation": continuation,
+        "tail_weight": weight,
+    }
+    return start, start_mask, columns
 
 
 def _mask(population: Acting, environments: vector.Environments, shape: tuple[int, int]) -> np.ndarray | None:

@@ -1,6 +1,6 @@
-"""A rollout as a GIF, on machines without a screen.
+"""Records an episode as a GIF, also on machines without a screen.
 
-A picture is never worth a training run: whatever fails here is said in one line, and the run goes on.
+A failure here never stops a training: it is logged in one line, and the training goes on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MOST_FRAMES = 200
 _MOST_BYTES = 1_500_000
 
-# What gymnasium's MuJoCo renderer does first: a context of this backend, then the scene's buffers in it.
+# The first steps of gymnasium's MuJoCo renderer: create a context of the backend, then the scene's buffers in it.
 _PROBE = """
 import sys, importlib, mujoco
 context = importlib.import_module("mujoco." + sys.argv[1]).GLContext(64, 64)
@@ -52,12 +52,12 @@ def record(
 ) -> Path | None:
     """Run one member for one episode and write it as an animated GIF of at most about 1.5 MB.
 
-    The GIF runs in real time at about ``fps`` frames per second, where the environment says how long a step
-    is, and stops after 200 frames, ``max_steps`` steps or the end of the episode. It is ``size`` pixels on
-    its longer side. The file appears complete or not at all.
+    The GIF has about ``fps`` frames per second and runs in real time, if the environment says how long a step is. It
+    stops after 200 frames, ``max_steps`` steps or the end of the episode. Its longer side has ``size`` pixels. The file
+    is complete or does not exist.
 
     Returns:
-        The path, or None where there is no picture; why is logged as a warning of the logger ``prudent``.
+        The path, or None if there is no GIF; the reason is logged as a warning of the logger ``prudent``.
     """
     try:
         reason = why_not(env_id)
@@ -74,12 +74,12 @@ def record(
 def why_not(env_id: str) -> str | None:
     """Why an environment cannot be drawn on this machine, in one line; None if it probably can.
 
-    For MuJoCo this decides ``MUJOCO_GL`` for the process, unless it is set: EGL, else OSMesa.
+    For MuJoCo this sets ``MUJOCO_GL`` for the process, unless it is set already: EGL if it works, else OSMesa.
     """
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame, without a screen
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    # macOS and Windows draw off screen with what MuJoCo chooses there.
+    # On macOS and Windows MuJoCo's own choice draws without a screen.
     if not uses_mujoco(env_id) or sys.platform != "linux":
         return None
     chosen = os.environ.get("MUJOCO_GL")
@@ -88,16 +88,16 @@ def why_not(env_id: str) -> str | None:
             os.environ["MUJOCO_GL"] = backend
             return None
     if chosen:
-        return f"MUJOCO_GL={chosen} does not draw on this machine; unset it to have egl and osmesa tried"
+        return f"MUJOCO_GL={chosen} does not draw on this machine; unset it to try egl and osmesa"
     return "MuJoCo can draw neither with EGL nor with OSMesa; install one (Debian: libegl1 or libosmesa6)"
 
 
 @functools.cache
 def _draws(backend: str) -> bool:
-    """Whether MuJoCo can draw with an OpenGL backend here.
+    """Whether MuJoCo can draw with an OpenGL backend on this machine.
 
-    Asked of another process: after a failed attempt PyOpenGL stays bound to that backend, so that the next
-    one could not be tried; and a bad driver may end the process that calls it.
+    This is tried in another process: after a failed attempt PyOpenGL stays bound to that backend, so that no other one
+    could be tried, and a bad driver may crash the process.
     """
     command = [sys.executable, "-c", _PROBE, backend]
     environment = {**os.environ, "MUJOCO_GL": backend}
@@ -118,7 +118,7 @@ def _frames(
     fps: int,
     size: int,
 ) -> tuple[list[Image], float]:
-    """Pictures of an episode, and how many to show per second."""
+    """The pictures of an episode, and how many to show per second."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -135,10 +135,10 @@ def _frames(
                 frames.append(_picture(env.render(), size))
             if not environments.active.any() or len(frames) == _MOST_FRAMES:
                 break
-            everyone = np.repeat(observation[None], population.size, axis=0)
+            stacked = np.repeat(observation[None], population.size, axis=0)
             allowed = environments.allowed(population.spec.action_size)
             mask = None if allowed is None else np.repeat(allowed[None], population.size, axis=0)
-            action = population.act(everyone, deterministic, generator, mask=mask)[member]
+            action = population.act(stacked, deterministic, generator, mask=mask)[member]
             if not np.isfinite(action).all():
                 raise PrudentError(f"{population.names[member]} has diverged: its action is not a number")
             observation, *_ = environments.step(action)
@@ -146,7 +146,7 @@ def _frames(
 
 
 def _draw_fast(env: object) -> None:
-    """Smaller shadow maps, and no multisampling of what is scaled down anyway: a third of the time without a GPU."""
+    """Use smaller shadow maps and no multisampling (pictures are scaled down anyway): a third of the time on a CPU."""
     model = getattr(getattr(env, "unwrapped", None), "model", None)
     quality = getattr(getattr(model, "vis", None), "quality", None)
     if quality is not None:
@@ -154,9 +154,9 @@ def _draw_fast(env: object) -> None:
 
 
 def _follow(env: object) -> None:
-    """Film with the model's own camera ``track``, where it has one: a runner leaves a fixed picture within a second."""
-    inner = getattr(env, "unwrapped", None)
-    model, renderer = getattr(inner, "model", None), getattr(inner, "mujoco_renderer", None)
+    """Use the model's camera ``track``, if it has one: a runner leaves a fixed picture within a second."""
+    unwrapped = getattr(env, "unwrapped", None)
+    model, renderer = getattr(unwrapped, "model", None), getattr(unwrapped, "mujoco_renderer", None)
     if model is None or renderer is None:
         return
     names = [model.camera(index).name for index in range(model.ncam)]
@@ -184,18 +184,18 @@ def _write(frames: list[Image], rate: float, path: Path) -> Path:
 
 
 def _gif(frames: list[Image], rate: float) -> bytes:
-    """One palette for all frames, no dithering: flicker-free, and half the size."""
+    """A GIF with one palette for all frames and without dithering: no flicker, and half the size."""
     from PIL import Image
 
-    some = frames[:: max(1, len(frames) // 8)][:8]
+    samples = frames[:: max(1, len(frames) // 8)][:8]
     width, height = frames[0].size
-    sheet = Image.new("RGB", (width, height * len(some)))
-    for index, frame in enumerate(some):
+    sheet = Image.new("RGB", (width, height * len(samples)))
+    for index, frame in enumerate(samples):
         sheet.paste(frame, (0, index * height))
-    # Maximum coverage keeps rare colours: a small robot on a large floor stays the colour it is.
+    # Maximum coverage keeps rare colours, such as those of a small robot on a large floor.
     palette = sheet.quantize(128, method=Image.Quantize.MAXCOVERAGE)
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    # GIF counts in hundredths of a second, and viewers slow down what is faster than 2 of them.
+    # GIF counts in hundredths of a second, and viewers slow down frames that are shorter than 2 of them.
     duration = max(20, round(100 / rate) * 10)
     content = io.BytesIO()
     small[0].save(content, format="GIF", save_all=True, append_images=small[1:], duration=duration, loop=0)

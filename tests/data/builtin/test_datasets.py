@@ -11,7 +11,7 @@ NAMES = list(BUILTIN)
 
 @pytest.fixture(scope="module")
 def made():
-    """Each built-in dataset of seed 0, made once."""
+    """Each built-in dataset with seed 0, generated once."""
     return {name: builtin.make(0) for name, builtin in BUILTIN.items()}
 
 
@@ -72,8 +72,8 @@ def test_episodes_are_contiguous(made, name):
         ("cartpole-mixed", lambda o: np.array(o)),
     ],
 )
-def test_it_is_what_the_environment_does(made, name, state_of):
-    """Reward and successor of a row follow from its observation and action, as the environment computes them."""
+def test_rows_agree_with_the_environment(made, name, state_of):
+    """From a row's observation and action the environment computes its reward and next observation."""
     data, rng = made[name], np.random.default_rng(0)
     env = make(BUILTIN[name].env_id)
     for row in rng.integers(len(data), size=50):

@@ -1,4 +1,4 @@
-"""Converted folders hold what loading gives, whatever the source, and are refused when they are not whole."""
+"""A converted folder holds what loading its source gives; an incomplete or damaged folder is refused."""
 
 import errno
 import io
@@ -21,21 +21,21 @@ from prudent.errors import DataError
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """Blocks of seven rows, so that a few dozen fall into several."""
-    whole = columns.blocks
+    """Blocks of seven rows, so that a few dozen rows make several blocks."""
+    blocks = columns.blocks
     for module in (columns, jumps, stream):
-        monkeypatch.setattr(module, "blocks", lambda rows, size=7: whole(rows, min(size, 7)))
+        monkeypatch.setattr(module, "blocks", lambda rows, size=7: blocks(rows, min(size, 7)))
     monkeypatch.setattr(stream, "BLOCK", 7)
     monkeypatch.setattr(columns, "BLOCK", 7)
 
 
 def table(rows=40, seed=0, stated=True, discrete=False, masks=0):
-    """Raw columns of a D4RL file: episodes that terminate, that are cut, and one still open at the end."""
+    """Raw columns of a D4RL file: episodes that terminate, that are truncated, and one still open at the end."""
     rng = np.random.default_rng(seed)
     states = np.cumsum(rng.normal(size=(rows, 3)), axis=0)
     terminals, timeouts = np.zeros((2, rows), dtype=bool)
     terminals[[5, 13, 20]], timeouts[[6, 27]] = True, True
-    found = {
+    raw = {
         "observations": states,
         "actions": np.arange(rows) % 3 if discrete else rng.uniform(-1, 1, (rows, 2)),
         "rewards": rng.normal(size=rows),
@@ -43,14 +43,14 @@ def table(rows=40, seed=0, stated=True, discrete=False, masks=0):
         "timeouts": timeouts,
     }
     if stated:
-        found["next_observations"] = np.concatenate([states[1:], states[-1:] + 1])
-        # Row 13 is left with the next episode's first observation, row 27 too; the others have their own.
-        found["next_observations"][[5, 6, 20]] += 50
+        raw["next_observations"] = np.concatenate([states[1:], states[-1:] + 1])
+        # Rows 13 and 27 keep the next episode's first observation; the other ends get one of their own.
+        raw["next_observations"][[5, 6, 20]] += 50
     if masks:
-        found["action_masks"] = np.eye(3, dtype=bool)[found["actions"]] | np.array([True, False, False])
+        raw["action_masks"] = np.eye(3, dtype=bool)[raw["actions"]] | np.array([True, False, False])
     if masks > 1:
-        found["next_action_masks"] = np.concatenate([found["action_masks"][1:], np.ones((1, 3), dtype=bool)])
-    return found
+        raw["next_action_masks"] = np.concatenate([raw["action_masks"][1:], np.ones((1, 3), dtype=bool)])
+    return raw
 
 
 def write(path, raw, **metadata):
@@ -62,18 +62,20 @@ def write(path, raw, **metadata):
     return path
 
 
-def assert_same(found, loaded):
+def assert_same(dataset, loaded):
     for key in COLUMNS:
-        np.testing.assert_array_equal(getattr(found, key), getattr(loaded, key), err_msg=key)
-    assert found.extra.keys() == loaded.extra.keys()
+        np.testing.assert_array_equal(getattr(dataset, key), getattr(loaded, key), err_msg=key)
+    assert dataset.extra.keys() == loaded.extra.keys()
     for key, column in loaded.extra.items():
-        np.testing.assert_array_equal(found.extra[key], column, err_msg=key)
+        np.testing.assert_array_equal(dataset.extra[key], column, err_msg=key)
     for key in ("episode_bounds", "episode_returns", "followed"):
-        np.testing.assert_array_equal(getattr(found, key), getattr(loaded, key), err_msg=key)
-    for mine, other in zip(found.observation_moments, loaded.observation_moments, strict=True):
+        np.testing.assert_array_equal(getattr(dataset, key), getattr(loaded, key), err_msg=key)
+    for mine, other in zip(dataset.observation_moments, loaded.observation_moments, strict=True):
         np.testing.assert_array_equal(mine, other, err_msg="moments")
-    assert (found.spec, found.name, found.notes) == (loaded.spec, loaded.name, loaded.notes)
-    assert found.fingerprint == loaded.fingerprint == found.knowing().fingerprint, "the fingerprint is not the rows'"
+    assert (dataset.spec, dataset.name, dataset.notes) == (loaded.spec, loaded.name, loaded.notes)
+    assert dataset.fingerprint == loaded.fingerprint == dataset.knowing().fingerprint, (
+        "the stored fingerprint is not that of the rows"
+    )
 
 
 FILES = {
@@ -95,16 +97,16 @@ def test_an_hdf5_file_converts_to_what_it_loads_as(tmp_path, kind):
     options |= {} if "timeouts" in FILES[kind] else {"horizon": 9}
     loaded = load_dataset(path, **options)
     assert_same(convert(path, tmp_path / "log", **options), loaded)
-    found = load_dataset(tmp_path / "log")
-    assert_same(found, loaded)
-    assert isinstance(found.observation, np.memmap), "the rows are in memory"
+    dataset = load_dataset(tmp_path / "log")
+    assert_same(dataset, loaded)
+    assert isinstance(dataset.observation, np.memmap), "the rows are in memory"
 
 
-def test_a_file_that_says_its_successors_are_true_loses_no_row(tmp_path):
+def test_a_file_with_true_successors_keeps_every_row(tmp_path):
     path = write(tmp_path / "log.hdf5", table(), true_successors=1)
-    found = convert(path, tmp_path / "log")
-    assert len(found) == 40
-    assert_same(found, load_dataset(path))
+    dataset = convert(path, tmp_path / "log")
+    assert len(dataset) == 40
+    assert_same(dataset, load_dataset(path))
 
 
 def test_several_sources_join(tmp_path):
@@ -119,19 +121,19 @@ def test_a_dataset_found_by_name_joins_its_files(tmp_path, monkeypatch):
     assert_same(convert("walker-medium-expert", tmp_path / "found"), load_dataset("walker-medium-expert"))
 
 
-def test_what_is_not_hdf5_is_read_whole_and_said_so(tmp_path):
+def test_other_formats_are_read_whole_with_a_message(tmp_path):
     np.savez(tmp_path / "log.npz", **{**table(), "dones": table()["terminals"]})
-    said = []
-    assert_same(convert(tmp_path / "log.npz", tmp_path / "log", say=said.append), load_dataset(tmp_path / "log.npz"))
-    assert len(said) == 1
-    assert said[0].startswith("log.npz was read into memory as a whole")
+    lines = []
+    assert_same(convert(tmp_path / "log.npz", tmp_path / "log", say=lines.append), load_dataset(tmp_path / "log.npz"))
+    assert len(lines) == 1
+    assert lines[0].startswith("log.npz was read into memory as a whole")
 
 
 def test_a_folder_converts_again_without_being_read_whole(tmp_path):
     first = convert(write(tmp_path / "log.hdf5", table()), tmp_path / "a")
-    said = []
-    assert_same(convert(tmp_path / "a", tmp_path / "b", say=said.append), first)
-    assert not said
+    lines = []
+    assert_same(convert(tmp_path / "a", tmp_path / "b", say=lines.append), first)
+    assert not lines
 
 
 def test_hdf5_is_never_read_as_a_whole(tmp_path, monkeypatch):
@@ -139,18 +141,18 @@ def test_hdf5_is_never_read_as_a_whole(tmp_path, monkeypatch):
     original = h5py.Dataset.__getitem__
 
     def watched(self, key):
-        found = original(self, key)
+        values = original(self, key)
         if self.ndim == 2:
-            read.append(len(found))
-        return found
+            read.append(len(values))
+        return values
 
     monkeypatch.setattr(h5py.Dataset, "__getitem__", watched)
     convert(path, tmp_path / "log")
     assert read
-    assert max(read) <= 8, "more than a block and the row behind it was read at once"
+    assert max(read) <= 8, "more than one block and the row after it was read at once"
 
 
-def test_bounds_may_be_said_when_converting_and_when_reading(tmp_path):
+def test_bounds_may_be_given_when_converting_and_when_reading(tmp_path):
     path = write(tmp_path / "log.hdf5", table())
     assert convert(path, tmp_path / "a", action_low=-2.0, action_high=2.0).spec.action_high == (2.0, 2.0)
     convert(path, tmp_path / "b")
@@ -202,7 +204,7 @@ def test_bad_files_leave_nothing(tmp_path, edit, words):
         convert(path, tmp_path / "place" / "log")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "place").exists() or not list((tmp_path / "place").iterdir()), "something was left"
+    assert not (tmp_path / "place").exists() or not list((tmp_path / "place").iterdir()), "something is left"
 
 
 def test_targets_that_exist_are_refused(tmp_path):
@@ -213,15 +215,15 @@ def test_targets_that_exist_are_refused(tmp_path):
     assert not list((tmp_path / "taken").iterdir())
 
 
-def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_written(tmp_path, monkeypatch):
     path = write(tmp_path / "log.hdf5", table())
     monkeypatch.setattr(mapped_folder.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
     with pytest.raises(DataError, match="the disk has 100 B free"):
         convert(path, tmp_path / "log")
-    assert not [p.name for p in tmp_path.iterdir() if "log" in p.name and p != path], "something was left"
+    assert not [p.name for p in tmp_path.iterdir() if "log" in p.name and p != path], "something is left"
 
 
-def test_a_disk_that_fills_up_meanwhile_is_not_told_as_damage(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_is_not_reported_as_damage(tmp_path, monkeypatch):
     path = write(tmp_path / "log.hdf5", table())
 
     class Full(io.FileIO):
@@ -237,10 +239,10 @@ def test_a_disk_that_fills_up_meanwhile_is_not_told_as_damage(tmp_path, monkeypa
     with pytest.raises(DataError) as caught:
         convert(path, tmp_path / "log")
     assert str(caught.value) == f"{tmp_path / 'log'} cannot be written: No space left on device"
-    assert [p.name for p in tmp_path.iterdir() if "log" in p.name] == ["log.hdf5"], "something was left"
+    assert [p.name for p in tmp_path.iterdir() if "log" in p.name] == ["log.hdf5"], "something is left"
 
 
-def test_what_goes_wrong_with_an_open_file_is_not_told_as_damage(tmp_path):
+def test_other_errors_with_an_open_file_are_not_reported_as_damage(tmp_path):
     path = write(tmp_path / "log.hdf5", table())
     with pytest.raises(OSError, match="elsewhere"), _hdf5.opened(path):
         raise OSError("elsewhere")
@@ -316,8 +318,8 @@ def without(key):
 
 
 def cut(folder):
-    whole = (folder / "reward.npy").read_bytes()
-    (folder / "reward.npy").write_bytes(whole[:-4])
+    content = (folder / "reward.npy").read_bytes()
+    (folder / "reward.npy").write_bytes(content[:-4])
 
 
 def link(folder):
@@ -356,28 +358,28 @@ def escaping(folder):
         (without("notes"), "is damaged (no 'notes')"),
         (without("name"), "is damaged (no 'name')"),
         (without("fingerprint"), "is damaged (no 'fingerprint')"),
-        (index_with(notes="one"), "notes is no list"),
-        (index_with(notes=[1]), "name, fingerprint and notes are text"),
-        (index_with(name=None), "name, fingerprint and notes are text"),
-        (index_with(observation_mean=[0.0]), "observation_mean is of another number of features"),
-        (index_with(observation_mean=["a", "b", "c"]), "observation_mean holds something else than finite numbers"),
-        (index_with(observation_mean="abc"), "observation_mean is no list"),
-        (index_with(observation_std=[1.0, 1.0, float("nan")]), "observation_std holds something else"),
+        (index_with(notes="one"), "notes is not a list"),
+        (index_with(notes=[1]), "name, fingerprint and notes must be text"),
+        (index_with(name=None), "name, fingerprint and notes must be text"),
+        (index_with(observation_mean=[0.0]), "observation_mean holds 1 number instead of 3"),
+        (index_with(observation_mean=["a", "b", "c"]), "observation_mean holds something other than finite numbers"),
+        (index_with(observation_mean="abc"), "observation_mean is not a list"),
+        (index_with(observation_std=[1.0, 1.0, float("nan")]), "observation_std holds something other"),
         (index_with(observation_std=[1.0, 1.0, 10**400]), "is damaged"),
-        (index_with(observation_std=[1.0, 1.0, -1.0]), "a deviation below 0"),
-        (spec_with(action_low=[-9.0]), "action_low is of another number of features"),
-        (spec_with(action_low=[-9.0, "a"]), "action_low holds something else"),
-        (spec_with(action_high=[9.0, float("inf")]), "action_high holds something else"),
-        (spec_with(action_low=None), "bounds on one side only"),
+        (index_with(observation_std=[1.0, 1.0, -1.0]), "a standard deviation below 0"),
+        (spec_with(action_low=[-9.0]), "action_low holds 1 number instead of 2"),
+        (spec_with(action_low=[-9.0, "a"]), "action_low holds something other"),
+        (spec_with(action_high=[9.0, float("inf")]), "action_high holds something other"),
+        (spec_with(action_low=None), "one bound without the other"),
         (spec_with(action_low=[9.0, 9.0]), "action_low is not below action_high"),
         (spec_with(discrete=0), "discrete is 0"),
         (spec_with(action_size=2.0), "action_size is '2.0'"),
         (spec_with(other=1), "unexpected keyword argument 'other'"),
-        (column_with(dtype="O"), "'O' is no type of numbers"),
-        (column_with(dtype="(1, 2"), "'(1, 2' is no type of numbers"),
-        (column_with(dtype=["f4"]), "is no type of numbers"),
-        (column_with(shape=["39"]), "is no shape"),
-        (column_with(shape=[-1]), "is no shape"),
+        (column_with(dtype="O"), "'O' is not a type of numbers"),
+        (column_with(dtype="(1, 2"), "'(1, 2' is not a type of numbers"),
+        (column_with(dtype=["f4"]), "is not a type of numbers"),
+        (column_with(shape=["39"]), "is not a shape"),
+        (column_with(shape=[-1]), "is not a shape"),
         (lambda folder: (folder / "index.json").write_text("[" * 100_000), "cannot be read"),
         (index_with(spec={"observation_size": 3}), "is damaged"),
     ],
@@ -394,8 +396,8 @@ def test_damaged_folders_are_refused_in_one_line(tmp_path, damage, words):
 
 def test_describing_notices_changed_rows_and_refuses_what_does_not_fit(tmp_path, monkeypatch):
     folder = tmp_path / "log"
-    found = convert(write(tmp_path / "log.hdf5", table()), folder)
-    assert found.fingerprint in describe(found)
+    dataset = convert(write(tmp_path / "log.hdf5", table()), folder)
+    assert dataset.fingerprint in describe(dataset)
     with (folder / "reward.npy").open("r+b") as file:
         file.seek(-4, os.SEEK_END)
         file.write(np.float32(123).tobytes())
@@ -406,9 +408,9 @@ def test_describing_notices_changed_rows_and_refuses_what_does_not_fit(tmp_path,
         describe(load_dataset(folder))
 
 
-def test_figures_known_of_rows_survive_a_new_name_but_not_other_rows(tmp_path):
-    found = convert(write(tmp_path / "log.hdf5", table()), tmp_path / "log")
-    assert found.relabelled(name="other").fingerprint is found.fingerprint
-    part: Dataset = found.episodes([0])
-    assert part.fingerprint != found.fingerprint
+def test_figures_survive_a_new_name_but_not_other_rows(tmp_path):
+    dataset = convert(write(tmp_path / "log.hdf5", table()), tmp_path / "log")
+    assert dataset.relabelled(name="other").fingerprint is dataset.fingerprint
+    part: Dataset = dataset.episodes([0])
+    assert part.fingerprint != dataset.fingerprint
     assert len(part) == part.episode_bounds[-1]

@@ -1,5 +1,5 @@
-"""Datasets made on the spot, without a download.
+"""Datasets that are generated when they are loaded, without a download.
 
-- ``datasets``: what there is, and how it is made
-- ``controllers``: the controllers whose decisions they hold
+- ``datasets``: the built-in datasets and how each is collected
+- ``controllers``: the controllers that act in them
 """

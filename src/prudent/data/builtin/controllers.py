@@ -1,6 +1,7 @@
-"""Controllers, good and not so good ones, that act in the built-in datasets.
+"""Controllers, good and bad, that act in the built-in datasets.
 
-An actor is a generator: send it an observation, it yields the action.
+A controller is a function from observation to action. An actor is a generator: send it an observation, it yields the
+action.
 """
 
 from collections.abc import Callable, Generator
@@ -11,13 +12,13 @@ Actor = Generator[float | int, np.ndarray, None]
 Controller = Callable[[np.ndarray], int]
 
 TORQUE = 2.0
-# A controller that pumps with little more than half the torque: the log then holds better actions than anybody in it
-# strings together, which is what CQL can find and cloning cannot.
+# The controller swings up with little more than half the torque. The logged actions can be combined to a better policy
+# than any in the log: CQL can find it, imitation cannot.
 PUMP = 1.15
 
 
 def disturbed_swing_up(disturbed: float, rng: np.random.Generator) -> Actor:
-    """Swings a pendulum up; for the share ``disturbed`` of the time with torques drawn at random and held."""
+    """Swings a pendulum up; for the share ``disturbed`` of the time it holds random torques instead."""
     torque = 0.0
     while True:
         at_random = rng.random() < disturbed
@@ -28,7 +29,7 @@ def disturbed_swing_up(disturbed: float, rng: np.random.Generator) -> Actor:
 
 
 def taking_turns(first: Controller, second: Controller, share: float, longest: int, rng: np.random.Generator) -> Actor:
-    """Two controllers in turns of 1 to ``longest`` steps, ``second`` for the given share of them."""
+    """Two controllers in turns of 1 to ``longest`` steps; ``second`` acts in the given share of the turns."""
     action = 0
     while True:
         acting = second if rng.random() < share else first
@@ -38,7 +39,7 @@ def taking_turns(first: Controller, second: Controller, share: float, longest: i
 
 
 def holding_at_random(n_actions: int, rng: np.random.Generator, change: float = 0.2) -> Controller:
-    """Ignores what it sees: an action drawn at random and held for ``1 / change`` steps on average."""
+    """Ignores observations: holds each random action for ``1 / change`` steps on average."""
     held = int(rng.integers(n_actions))
 
     def act(observation: np.ndarray) -> int:
@@ -60,24 +61,24 @@ def swing_up(observation: np.ndarray) -> float:
     cos, sin, velocity = (float(v) for v in observation)
     if cos > 0.9:
         return -(12.0 * np.arctan2(sin, cos) + 3.0 * velocity)
-    # Energy relative to resting upright; pump while below it, brake above.
+    # Energy relative to rest at the top: below it accelerate, above it brake.
     energy = velocity**2 / 6 + 5 * (cos - 1)
     return PUMP * float(np.sign(velocity) or 1.0) * float(np.clip(-energy, -1, 1))
 
 
 def balance(observation: np.ndarray) -> int:
-    """Pushes CartPole-v1 so that the pole stays up and the cart near the middle: 500 steps, always.
+    """Pushes CartPole-v1 so that the pole stays up and the cart near the middle: always for 500 steps.
 
-    ``observation`` (4,) is (position, velocity, angle, angular velocity). The push goes to the side to which the
-    pole leans or falls, and a little more so where the cart is, or drifts: it has to get under the pole and
-    beyond it before the pole leans back.
+    ``observation`` (4,) is (position, velocity, angle, angular velocity). The push goes to the side to which the pole
+    leans or falls, and also a little to the side where the cart is or drifts: to return, the cart has to move past the
+    pole first, so that the pole leans back to the middle.
     """
     position, velocity, angle, spin = (float(v) for v in observation)
     return int(angle + 0.4 * spin + 0.05 * position + 0.12 * velocity > 0)
 
 
 def run_away(observation: np.ndarray) -> int:
-    """Keeps the pole up as :func:`balance`, but drives the cart outwards at 1.5 per second, off the track."""
+    """Keeps the pole up like :func:`balance`, but drives the cart off the track, at 1.5 per second."""
     position, velocity, angle, spin = (float(v) for v in observation)
     outwards = 1.5 if position >= 0 else -1.5
     return int(angle + 0.4 * spin + 0.15 * (velocity - outwards) > 0)
@@ -87,7 +88,7 @@ def land(observation: np.ndarray) -> int:
     """Lands LunarLander-v3 cautiously, slower and with more fuel than needed; mean return about 240.
 
     ``observation`` (8,) is (position, velocity, angle, angular velocity, two leg contacts), the pad at the origin.
-    It leans against its drift, sinks the slower the lower it is, and corrects the lean with the side engines.
+    It leans against its drift, sinks more slowly the lower it is, and corrects the lean with the side engines.
     Actions: 0 nothing, 1 left engine (turns it to the left), 2 main engine, 3 right engine.
     """
     across, height, drift, climb, angle, spin = (float(v) for v in observation[:6])

@@ -1,4 +1,4 @@
-"""Datasets made on the spot, without a download."""
+"""The built-in datasets: controllers acting in Gymnasium environments, at most a few seconds each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 
 from prudent.data.builtin import controllers
 from prudent.data.builtin.controllers import TORQUE, Actor
+from prudent.data.columns import COLUMNS
 from prudent.data.dataset import Dataset
 
 EPISODES = 150  # of pendulum-mixed
@@ -22,12 +23,11 @@ class Builtin:
 
 
 def pendulum_mixed(seed: int = 0) -> Dataset:
-    """Swing-ups by a competent but constantly disturbed controller on Gymnasium's ``Pendulum-v1``.
+    """Swing-ups on Gymnasium's ``Pendulum-v1`` by a competent controller that random torques disturb.
 
-    150 episodes of 200 steps, all truncated; observation (cos, sin, angular velocity), action one torque
-    within [-2, 2]. Each episode is disturbed for its own share of time, from not at all to two thirds:
-    torques drawn at random and held for a few steps. Mean return about -630. Deterministic by seed, a second
-    or two.
+    150 episodes of 200 steps, all truncated. The observation is (cos, sin, angular velocity), the action one torque
+    within [-2, 2]. The share of time with random torques, each held for a few steps, rises over the episodes from 0 to
+    68 %; their order is random. Mean return about -630. Equal seeds give equal data, in a second or two.
 
     Raises:
         ConfigError: Gymnasium cannot make the environment.
@@ -37,17 +37,17 @@ def pendulum_mixed(seed: int = 0) -> Dataset:
     columns["action"] = columns["action"].astype(np.float32)[:, None]
     how = "a swing-up controller disturbed by random torques"
     return Dataset.from_columns(
-        **columns, action_low=-TORQUE, action_high=TORQUE, name="pendulum-mixed", notes=_made(seed, how)
+        **columns, action_low=-TORQUE, action_high=TORQUE, name="pendulum-mixed", notes=_note(seed, how)
     )
 
 
 def cartpole_mixed(seed: int = 0) -> Dataset:
-    """A balancing controller and one that runs off the track, in turns, on Gymnasium's ``CartPole-v1``.
+    """A balancing controller and one that runs off the track take turns on Gymnasium's ``CartPole-v1``.
 
-    200 episodes, about 36 000 steps; observation (position, velocity, angle, angular velocity), two discrete
-    actions: push left, push right. Each episode has its own share of running away, none in the first and all
-    of the time in the last, most of it in most. Mean return about 180; the balancing controller alone always
-    reaches the limit of 500 steps. Imitation takes over the running away. Deterministic by seed, a second.
+    200 episodes, about 36 000 steps. The observation is (position, velocity, angle, angular velocity); the two discrete
+    actions push left and right. The share of running away differs between episodes, from none to all of the time; it is
+    above a half in most. Mean return about 180. The balancing controller alone always reaches the limit of 500 steps;
+    imitation learns to run away as well. Equal seeds give equal data, in a second.
 
     Raises:
         ConfigError: Gymnasium cannot make the environment.
@@ -59,16 +59,16 @@ def cartpole_mixed(seed: int = 0) -> Dataset:
 
     columns = _collect("CartPole-v1", np.cbrt(np.linspace(0, 1, 200)), actor, rng)
     how = "a controller that balances and one that runs off the track, in turns"
-    return Dataset.from_columns(**columns, discrete=True, n_actions=2, name="cartpole-mixed", notes=_made(seed, how))
+    return Dataset.from_columns(**columns, discrete=True, n_actions=2, name="cartpole-mixed", notes=_note(seed, how))
 
 
 def lunarlander_mixed(seed: int = 0) -> Dataset:
-    """Landings by a cautious but constantly disturbed controller on Gymnasium's ``LunarLander-v3``.
+    """Landings on Gymnasium's ``LunarLander-v3`` by a cautious controller that random actions disturb.
 
-    250 episodes, about 30 000 steps; observation (position, velocity, angle, angular velocity, two leg contacts),
-    four discrete actions: nothing, left, main and right engine. Each episode is disturbed for its own share of
-    time, from not at all to two thirds: actions drawn at random and held for a few steps. Mean return about -12;
-    the controller alone earns about 240. Deterministic by seed, a second or two. Needs the extra ``box2d``.
+    250 episodes, about 30 000 steps. The observation is (position, velocity, angle, angular velocity, two leg
+    contacts); the four discrete actions are nothing, left, main and right engine. The share of time with random
+    actions, each held for a few steps, differs between episodes, from 0 to 68 %. Mean return about -12; the controller
+    alone earns about 240. Equal seeds give equal data, in a second or two. Needs the extra ``box2d``.
 
     Raises:
         ConfigError: Gymnasium cannot make the environment.
@@ -76,23 +76,22 @@ def lunarlander_mixed(seed: int = 0) -> Dataset:
     rng = np.random.default_rng(seed)
 
     def actor(share: float, rng: np.random.Generator) -> Actor:
-        anything = controllers.holding_at_random(4, rng)
-        return controllers.taking_turns(controllers.land, anything, share, 8, rng)
+        random = controllers.holding_at_random(4, rng)
+        return controllers.taking_turns(controllers.land, random, share, 8, rng)
 
     columns = _collect("LunarLander-v3", np.linspace(0, 0.68, 250), actor, rng)
     how = "a landing controller disturbed by random actions"
-    return Dataset.from_columns(**columns, discrete=True, n_actions=4, name="lunarlander-mixed", notes=_made(seed, how))
+    return Dataset.from_columns(**columns, discrete=True, n_actions=4, name="lunarlander-mixed", notes=_note(seed, how))
 
 
 def _collect(
     env_id: str, shares: np.ndarray, actor_of: Callable[[float, np.random.Generator], Actor], rng: np.random.Generator
 ) -> dict[str, Any]:
-    """The columns of one episode per share (episodes,), in random order."""
+    """The columns of one episode for each share (episodes,), in random order."""
     from prudent.environments.make import make, spec_of
 
     discrete = spec_of(env_id).discrete
-    keys = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
-    log: dict[str, list] = {key: [] for key in keys}
+    log: dict[str, list] = {key: [] for key in COLUMNS}
     env = make(env_id)
     try:
         for share in rng.permutation(shares):
@@ -102,19 +101,19 @@ def _collect(
             ended = False
             while not ended:
                 action = actor.send(observation)
-                given = int(action) if discrete else np.array([action], dtype=np.float32)
-                following, reward, terminated, truncated, _ = env.step(given)
-                row = (observation, action, reward, following, terminated, truncated)
-                for key, value in zip(keys, row, strict=True):
+                env_action = int(action) if discrete else np.array([action], dtype=np.float32)
+                next_observation, reward, terminated, truncated, _ = env.step(env_action)
+                row = (observation, action, reward, next_observation, terminated, truncated)
+                for key, value in zip(COLUMNS, row, strict=True):
                     log[key].append(value)
-                observation, ended = following, terminated or truncated
+                observation, ended = next_observation, terminated or truncated
     finally:
         env.close()
     return {key: np.array(values) for key, values in log.items()}
 
 
-def _made(seed: int, how: str) -> tuple[str, ...]:
-    return (f"made on the spot with seed {seed}: {how}",)
+def _note(seed: int, how: str) -> tuple[str, ...]:
+    return (f"generated with seed {seed}: {how}",)
 
 
 BUILTIN: dict[str, Builtin] = {

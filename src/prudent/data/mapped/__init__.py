@@ -1,6 +1,6 @@
-"""Datasets larger than memory: a folder of columns that are read as needed.
+"""Datasets larger than memory: a folder of columns, mapped and read as needed.
 
-- ``folder``: writing and opening such a folder
-- ``index``: its index file: shapes, figures, checksums
-- ``rows``: reading single rows of a column
+- ``folder``: writes and opens such a folder
+- ``index``: reads and checks its index file: shapes, figures, fingerprint
+- ``rows``: reads single rows of a column from its file
 """

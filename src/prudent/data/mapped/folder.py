@@ -1,8 +1,8 @@
-"""Datasets on disk: a folder with one ``.npy`` file per column and an index, read by mapping it into memory.
+"""Datasets on disk: a folder with one ``.npy`` file per column and an index; the files are mapped into memory.
 
-The folder holds ``observation.npy``, ``action.npy``, ... with the columns of :class:`prudent.data.Dataset` as they are,
-``episode_bounds.npy``, ``episode_returns.npy`` and ``followed.npy``, and ``index.json``: shapes and types of all files,
-spaces, name, notes, fingerprint, and mean and deviation of the observations.
+The folder holds ``observation.npy``, ``action.npy``, ... with the columns of :class:`prudent.data.Dataset`;
+``episode_bounds.npy``, ``episode_returns.npy`` and ``followed.npy``; and ``index.json``: shapes and types of all files,
+spec, name, notes, fingerprint, mean and standard deviation of the observations.
 """
 
 import json
@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -35,9 +35,9 @@ _FIGURE_DTYPES = {"episode_bounds": "<i8", "episode_returns": "<f8", "followed":
 
 
 class Writer:
-    """A folder of columns in the making, rows appended block by block; it gets its name when it is whole.
+    """Writes a folder of columns block by block; the folder gets its name when it is complete.
 
-    ``rows`` is how many there will be. Leaving the ``with`` without :meth:`finish` leaves nothing.
+    ``rows`` is how many rows there will be. Without :meth:`finish`, the end of the ``with`` block removes everything.
 
     Raises:
         DataError: the folder exists or cannot be made, or the disk has too little room.
@@ -50,14 +50,14 @@ class Writer:
         self.aside = self.folder.with_name(f".{self.folder.name}.{uuid.uuid4().hex}.tmp")
         self.aside.mkdir()
         self._open: dict[str, BinaryIO] = {}
-        self._described: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+        self._columns: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         for file in self._open.values():
-            # Of a full disk, once more: what is thrown away need not be on it.
+            # A full disk fails here again; this file is thrown away, so ignore it.
             with suppress(OSError):
                 file.close()
         shutil.rmtree(self.aside, ignore_errors=True)
@@ -66,38 +66,38 @@ class Writer:
         """Add rows.
 
         Raises:
-            DataError: the columns are not those of the first block, or the disk does not take them.
+            DataError: the columns differ from those of the first block, or cannot be written.
         """
-        described = {key: (column.dtype, column.shape[1:]) for key, column in block.items()}
+        columns = {key: (column.dtype, column.shape[1:]) for key, column in block.items()}
         if not self._open:
-            self._begin(described)
-        if described != self._described:
-            keys = sorted(described | self._described)
-            different = [key for key in keys if described.get(key) != self._described.get(key)]
+            self._begin(columns)
+        if columns != self._columns:
+            keys = sorted(columns | self._columns)
+            different = [key for key in keys if columns.get(key) != self._columns.get(key)]
             raise DataError(f"{self.folder.name}: {', '.join(different)}: not the same in all of the sources")
         with _writing(self.folder):
             for key, column in block.items():
                 self._open[key].write(np.ascontiguousarray(column).data)
         self.written += len(block["reward"])
 
-    def _begin(self, described: dict[str, tuple[np.dtype, tuple[int, ...]]]) -> None:
-        needed = self.rows * sum(dtype.itemsize * math.prod(shape) for dtype, shape in described.values())
+    def _begin(self, columns: dict[str, tuple[np.dtype, tuple[int, ...]]]) -> None:
+        needed = self.rows * sum(dtype.itemsize * math.prod(shape) for dtype, shape in columns.values())
         free = shutil.disk_usage(self.aside).free
         if needed > free:
-            raise DataError(f"{self.folder}: it takes {human_bytes(needed)} and the disk has {human_bytes(free)} free")
-        self._described = described
-        for key, (dtype, shape) in described.items():
+            raise DataError(f"{self.folder}: it needs {human_bytes(needed)} and the disk has {human_bytes(free)} free")
+        self._columns = columns
+        for key, (dtype, shape) in columns.items():
             if not KEY.fullmatch(key) or not NUMBER.fullmatch(dtype.str):
                 raise DataError(
-                    f"{self.folder.name}: {key} ({dtype}) cannot be a column of numbers in a file of that name"
+                    f"{self.folder.name}: {key} ({dtype}) cannot be stored: a column has a plain name and holds numbers"
                 )
             file = self._open[key] = (self.aside / f"{key}.npy").open("wb")
             _write_header(file, dtype, (self.rows, *shape))
 
     def finish(self, spec: Spec, name: str, notes: Sequence[str] = ()) -> Dataset:
-        """Work out the figures in passes over the files, give the folder its name, and read it."""
+        """Compute the figures from the files, give the folder its name, and open it."""
         if self.written != self.rows:
-            raise ValueError(f"{self.written} rows were written, {self.rows} announced")
+            raise ValueError(f"{self.written} rows were written, {self.rows} were announced")
         with _writing(self.folder):
             self._complete(spec, name, notes)
         return read(self.folder)
@@ -107,7 +107,7 @@ class Writer:
             file.flush()
             os.fsync(file.fileno())
             file.close()
-        mapped = {key: _map(self.aside / f"{key}.npy", *described) for key, described in self._sized().items()}
+        mapped = {key: _map(self.aside / f"{key}.npy", *array) for key, array in self._arrays().items()}
         extra = {key: column for key, column in mapped.items() if key not in COLUMNS}
         columns = {key: mapped[key] for key in COLUMNS}
         dataset = Dataset(**columns, spec=spec, name=name, notes=tuple(notes), extra=extra)
@@ -122,7 +122,7 @@ class Writer:
             "episodes": dataset.n_episodes,
             "spec": asdict(spec),
             "notes": list(notes),
-            "columns": {key: {"dtype": t.str, "shape": list(shape)} for key, (t, shape) in self._sized().items()},
+            "columns": {key: {"dtype": t.str, "shape": list(shape)} for key, (t, shape) in self._arrays().items()},
             "fingerprint": dataset.fingerprint,
             "observation_mean": mean.tolist(),
             "observation_std": std.tolist(),
@@ -133,8 +133,8 @@ class Writer:
         os.rename(self.aside, self.folder)
         files.sync_folder(self.folder.absolute().parent)
 
-    def _sized(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-        return {key: (dtype, (self.rows, *shape)) for key, (dtype, shape) in self._described.items()}
+    def _arrays(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+        return {key: (dtype, (self.rows, *shape)) for key, (dtype, shape) in self._columns.items()}
 
 
 @contextmanager
@@ -146,8 +146,8 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _write_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, described)
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
@@ -161,23 +161,24 @@ def _write_array(path: Path, array: np.ndarray) -> None:
 
 
 def is_folder_of_columns(path: Path) -> bool:
-    """Whether a folder is one of these."""
+    """Whether a folder was written by :class:`Writer`."""
     return (path / INDEX).is_file()
 
 
 def read(path: Path | str, action_low: Bound | None = None, action_high: Bound | None = None) -> Dataset:
-    """The dataset in a folder; its columns are mapped (:class:`numpy.memmap`), and read where they are used.
+    """The dataset in a folder; its columns are mapped (:class:`numpy.memmap`) and read where they are used.
 
-    Values were checked when the folder was written. Sizes are checked here; whether content and fingerprint still
-    agree is what :func:`verify` tells, which has to read everything. Bounds replace those of the folder.
+    Values were checked when the folder was written; only sizes are checked here. :func:`verify` reads everything and
+    checks that the content still has the fingerprint. Bounds replace those of the folder.
 
     Raises:
-        DataError: index or files are missing, damaged, or do not fit each other.
+        DataError: the index or a file is missing or damaged, or they do not fit each other.
     """
     path = Path(path)
     index = index_file.read(path)
-    described = {key: (found["dtype"], found["shape"]) for key, found in index["columns"].items()}
-    columns = {key: _map(path / f"{key}.npy", *described[key]) for key in described}
+    columns = {
+        key: _map(path / f"{key}.npy", column["dtype"], column["shape"]) for key, column in index["columns"].items()
+    }
     rows, episodes = index["rows"], index["episodes"]
     lengths = {"episode_bounds": episodes + 1, "episode_returns": episodes, "followed": rows}
     figures = {key: _map(path / f"{key}.npy", np.dtype(_FIGURE_DTYPES[key]), (lengths[key],)) for key in FIGURES}
@@ -186,12 +187,7 @@ def read(path: Path | str, action_low: Bound | None = None, action_high: Bound |
         raise DataError(f"{path}: episode_bounds.npy does not divide {rows} rows into {episodes} episodes")
     spec = index["spec"]
     if action_low is not None or action_high is not None:
-        changed = {"action_low": action_low, "action_high": action_high}
-        found = {
-            k: bounds(bound, columns["action"], k, index["name"]) for k, bound in changed.items() if bound is not None
-        }
-        spec = Spec(**{**asdict(spec), **found})
-        check_bounds(columns["action"], spec, index["name"])
+        spec = _with_bounds(spec, {"action_low": action_low, "action_high": action_high}, columns, index["name"])
     return Dataset(
         **{key: columns[key] for key in COLUMNS},
         spec=spec,
@@ -206,14 +202,25 @@ def read(path: Path | str, action_low: Bound | None = None, action_high: Bound |
     )
 
 
+def _with_bounds(
+    spec: Spec, new_bounds: Mapping[str, Bound | None], columns: Mapping[str, np.ndarray], name: str
+) -> Spec:
+    checked = {
+        key: bounds(bound, columns["action"], key, name) for key, bound in new_bounds.items() if bound is not None
+    }
+    spec = Spec(**{**asdict(spec), **checked})
+    check_bounds(columns["action"], spec, name)
+    return spec
+
+
 def verify(dataset: Dataset) -> None:
-    """Read all rows and compare them with the fingerprint of the index.
+    """Read all rows and compare them with the fingerprint in the index.
 
     Raises:
-        DataError: they have changed since the folder was written.
+        DataError: the rows have changed since the folder was written.
     """
-    told = dataset.fingerprint
-    if dataset.knowing().fingerprint != told:
+    # knowing() without figures forgets the stored fingerprint.
+    if dataset.knowing().fingerprint != dataset.fingerprint:
         raise DataError(f"{dataset.name}: its files have changed since they were written: convert the source again")
 
 
@@ -226,7 +233,7 @@ def _map(path: Path, dtype: np.dtype, shape: Sequence[int]) -> np.memmap:
     """The array in an ``.npy`` file, mapped for reading.
 
     Raises:
-        DataError: it is not there, a link, not of this type and shape, or its size is another than that takes.
+        DataError: the file is missing or a link, or its type, shape or size is not the one expected.
     """
     if path.is_symlink():
         raise DataError(f"{path} is a link, which is never followed")
@@ -234,15 +241,15 @@ def _map(path: Path, dtype: np.dtype, shape: Sequence[int]) -> np.memmap:
         with path.open("rb") as file:
             if np.lib.format.read_magic(file) != (1, 0):
                 raise ValueError("not version 1.0 of the format")
-            found_shape, fortran, found_dtype = np.lib.format.read_array_header_1_0(file)
+            file_shape, fortran, file_dtype = np.lib.format.read_array_header_1_0(file)
             start = file.tell()
         size = path.stat().st_size
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise DataError(f"{path} is not an .npy file that can be read ({error})") from error
-    if fortran or found_shape != tuple(shape) or found_dtype != dtype:
-        raise DataError(f"{path} holds {found_dtype} of shape {found_shape}, the index says {dtype} of {tuple(shape)}")
+    if fortran or file_shape != tuple(shape) or file_dtype != dtype:
+        raise DataError(f"{path} holds {file_dtype} of shape {file_shape}, the index says {dtype} of {tuple(shape)}")
     if size != start + math.prod(shape) * dtype.itemsize:
         raise DataError(f"{path} is cut short or has grown: {size} bytes do not hold shape {tuple(shape)}")
     return np.memmap(path, dtype, "r", start, tuple(shape))

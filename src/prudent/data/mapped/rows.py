@@ -1,7 +1,7 @@
-"""Rows of columns that lie in files, read by their numbers without mapping anything.
+"""Rows of a column on disk, read by number from its file instead of through the mapping.
 
-Through a mapping, a page that is touched becomes the process's own, and brings its neighbours along: Linux maps whole
-folios of up to some MiB at once. A read at a position copies the bytes of its row, and nothing else stays.
+When a mapping is read, whole pages enter the memory of the process, and Linux maps up to some MiB around each at once.
+Reading the file at a position copies the bytes of the row and nothing else.
 """
 
 import mmap
@@ -19,13 +19,13 @@ from prudent import files
 from prudent.errors import DataError
 
 READERS = 16
-"""Threads that wait for a disk: several rows at once take it hardly longer than one."""
+"""Threads that wait for the disk: it reads several rows at once in about the time of one."""
 
 
 def is_plain(column: np.ndarray) -> TypeGuard[np.memmap]:
-    """Whether a column is the whole of a mapping, so that its rows can be read from its file here.
+    """Whether a column is a whole mapped file, and its rows can be read from that file on this system.
 
-    Slices and copies of one are not, and their ``filename`` and ``offset`` would mislead. Windows has no ``preadv``.
+    Slices and copies of a mapping have a wrong ``filename`` or ``offset``. Windows has no ``preadv``.
     """
     if not (hasattr(os, "preadv") and isinstance(column, np.memmap) and isinstance(column.base, mmap.mmap)):
         return False
@@ -33,10 +33,10 @@ def is_plain(column: np.ndarray) -> TypeGuard[np.memmap]:
 
 
 class RowFile:
-    """The column behind a mapping (see :func:`is_plain`), read from its file; ``file[rows]`` is as of a tensor.
+    """A mapped column (see :func:`is_plain`) that is read from its file; ``file[rows]`` works as for a tensor.
 
-    Rows in the system's cache are read where they are asked for; ``readers`` read those that have to be waited for.
-    The file is closed when this goes.
+    Rows in the system's cache are read at once, all others in the threads of ``readers``. The file is closed when this
+    object is deleted.
 
     Raises:
         DataError: the file cannot be opened, or is shorter than the column.
@@ -47,60 +47,60 @@ class RowFile:
         self.shape, self.dtype, self.nbytes = column.shape, column.dtype, column.nbytes
         self.start, self.row_bytes = column.offset, column.nbytes // len(column)
         self.readers = readers
-        self.tells_late = hasattr(os, "RWF_NOWAIT")  # until the file system says that it does not
+        self.knows_cached = hasattr(os, "RWF_NOWAIT")  # False once the file system does not support it
         try:
             self.descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error.strerror}") from error
-        # At the end of the process the system closes it: nothing is taken from under a thread that still reads.
+        # Not at exit, where a thread may still be reading: the system closes the file then.
         weakref.finalize(self, os.close, self.descriptor).atexit = False
         if os.fstat(self.descriptor).st_size < self.start + self.nbytes:
             raise self._cut_short()
         if hasattr(os, "posix_fadvise"):
-            # Rows are read in no order, so reading on behind them is in vain.
+            # Rows are read in random order, so reading ahead is useless.
             os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_RANDOM)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """The rows numbered (...) int64 on the CPU, from 0: a new tensor (..., features).
 
         Raises:
-            DataError: the file was cut short meanwhile, or the disk fails.
+            DataError: the file was cut short in the meantime, or the disk fails.
         """
         rows_N = rows.reshape(-1).numpy()
         if len(rows_N) and not 0 <= rows_N.min() <= rows_N.max() < self.shape[0]:
             raise IndexError(f"rows {rows_N.min()} to {rows_N.max()} of {self.shape[0]}")
-        found = np.empty((len(rows_N), *self.shape[1:]), self.dtype)
-        into, size = found.reshape(-1).view(np.uint8).data, self.row_bytes
-        pieces = [into[begin : begin + size] for begin in range(0, len(into), size)]
+        result = np.empty((len(rows_N), *self.shape[1:]), self.dtype)
+        buffer, size = result.reshape(-1).view(np.uint8).data, self.row_bytes
+        pieces = [buffer[begin : begin + size] for begin in range(0, len(buffer), size)]
         offsets = (self.start + rows_N * size).tolist()
-        late = self._read_cached(pieces, offsets)
-        shares = (late[first::READERS] for first in range(min(READERS, len(late))))
-        list(self.readers.map(lambda share: self._read_late(pieces, offsets, share), shares))
-        return torch.from_numpy(found).reshape(*rows.shape, *self.shape[1:])
+        missing = self._read_cached(pieces, offsets)
+        shares = (missing[first::READERS] for first in range(min(READERS, len(missing))))
+        list(self.readers.map(lambda share: self._read_from_disk(pieces, offsets, share), shares))
+        return torch.from_numpy(result).reshape(*rows.shape, *self.shape[1:])
 
     def _read_cached(self, pieces: Sequence[memoryview], offsets: Sequence[int]) -> Sequence[int]:
-        """Read what is in the system's cache; returns the places of the pieces that are not filled."""
-        if not self.tells_late:
+        """Fill the pieces that are in the system's cache; returns the indices of all others."""
+        if not self.knows_cached:
             return range(len(pieces))
         read, descriptor, size, flags = os.preadv, self.descriptor, self.row_bytes, os.RWF_NOWAIT
-        late = []
-        for place, (piece, offset) in enumerate(zip(pieces, offsets, strict=True)):
+        missing = []
+        for index, (piece, offset) in enumerate(zip(pieces, offsets, strict=True)):
             try:
-                # Less than a row: it goes on in a page that is not in the cache, or the file was cut.
+                # Less than a row: the rest is in a page that is not cached, or the file was cut short.
                 if read(descriptor, [piece], offset, flags) != size:
-                    late.append(place)
+                    missing.append(index)
             except BlockingIOError:
-                late.append(place)
+                missing.append(index)
             except OSError:
-                # This file system cannot tell (what else may be wrong, a reader meets again).
-                self.tells_late = False
-                return [*late, *range(place, len(pieces))]
-        return late
+                # This file system does not support RWF_NOWAIT. Any other error will happen again in a reader.
+                self.knows_cached = False
+                return [*missing, *range(index, len(pieces))]
+        return missing
 
-    def _read_late(self, pieces: Sequence[memoryview], offsets: Sequence[int], places: Sequence[int]) -> None:
-        """Fill some pieces, however long it takes."""
-        for place in places:
-            piece, offset = pieces[place], offsets[place]
+    def _read_from_disk(self, pieces: Sequence[memoryview], offsets: Sequence[int], indices: Sequence[int]) -> None:
+        """Fill the pieces with these indices, waiting for the disk."""
+        for index in indices:
+            piece, offset = pieces[index], offsets[index]
             while piece:
                 try:
                     count = os.preadv(self.descriptor, [piece], offset)

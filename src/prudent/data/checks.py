@@ -1,0 +1,85 @@
+"""Checks of all columns of a dataset together: what :meth:`prudent.data.Dataset.from_columns` accepts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from prudent.data import columns, masks
+from prudent.data.columns import Bound
+from prudent.errors import DataError
+from prudent.types import Spec
+
+
+def check_columns(
+    *,
+    observation: np.ndarray,
+    action: np.ndarray,
+    reward: np.ndarray,
+    next_observation: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    action_low: Bound | None,
+    action_high: Bound | None,
+    discrete: bool,
+    n_actions: int | None,
+    extra: Mapping[str, np.ndarray],
+    name: str,
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """The columns, ``extra`` and ``spec`` of a dataset, and its ``strays`` where the checks find them on the way.
+
+    Raises:
+        DataError: see :meth:`prudent.data.Dataset.from_columns`.
+    """
+    same = next_observation is observation
+    strays = None if same else columns.finite_strays_of(observation, next_observation)
+    finite = strays is not None
+    observation = columns.floats(observation, "observations", name, ndim=2, finite=finite)
+    next_observation = (
+        observation if same else columns.floats(next_observation, "next_observations", name, ndim=2, finite=finite)
+    )
+    reward = columns.floats(reward, "rewards", name, ndim=1)
+    action = columns.actions(action, discrete, name)
+    # A copy: the recorder may reuse its arrays.
+    terminated = columns.flags(terminated, "terminals", name).copy()
+    truncated = columns.flags(truncated, "timeouts", name) & ~terminated
+    others = {"actions": action, "rewards": reward, "terminals": terminated, "timeouts": truncated, **extra}
+    _check_shapes(observation, next_observation, others, name)
+    allowed = masks.check(extra, action, terminated, name)
+    n_actions = masks.count(allowed, n_actions, name)
+    spec = Spec(
+        observation_size=observation.shape[1],
+        action_size=columns.count_actions(action, n_actions, name) if discrete else action.shape[1],
+        discrete=discrete,
+        action_low=columns.bounds(action_low, action, "action_low", name),
+        action_high=columns.bounds(action_high, action, "action_high", name),
+    )
+    columns.check_bounds(action, spec, name)
+    # An episode that is still open on the last row is truncated there.
+    truncated[-1] |= not terminated[-1]
+    table = {
+        "observation": observation,
+        "action": action,
+        "reward": reward,
+        "next_observation": next_observation,
+        "terminated": terminated,
+        "truncated": truncated,
+        "spec": spec,
+        "extra": {**extra, **allowed},
+    }
+    return table, strays
+
+
+def _check_shapes(
+    observation: np.ndarray, next_observation: np.ndarray, others: Mapping[str, np.ndarray], name: str
+) -> None:
+    rows = len(observation)
+    if rows == 0:
+        raise DataError(f"{name}: the dataset has no transitions")
+    if next_observation.shape != observation.shape:
+        raise DataError(
+            f"{name}: next_observations has shape {next_observation.shape}, observations {observation.shape}"
+        )
+    for key, column in others.items():
+        if len(column) != rows:
+            raise DataError(f"{name}: {key} has {len(column)} rows, observations has {rows}")
