@@ -35,7 +35,7 @@ from prudent.report import style
 from prudent.tuning import verdict
 from prudent.tuning.parts import divide
 from prudent.tuning.result import order
-from prudent.tuning.stored_values import Worth
+from prudent.tuning.stored_values import StoredValue
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "tune.json"
@@ -120,18 +120,20 @@ def one(index: int) -> dict[str, Any]:
     population, bc = fit(parts.train, index * len(SEEDS))
     true = [value_of(problem, population, p, by) for p in range(population.size)]
     log = ope.Evaluator(parts.ranking, problem.discount, RANKING, index)
-    worth = [Worth.of(population.names[p], log.evaluate(population, p)) for p in range(population.size)]
+    worth = [StoredValue.of(population.names[p], log.evaluate(population, p)) for p in range(population.size)]
     start = parts.train.observation[parts.train.episode_bounds[:-1]]
     own = population.predicted_value(np.broadcast_to(start, (population.size, *start.shape)))
     assert own is not None
-    bounds = [w.lower_bound for w in worth]
+    bounds = [w.fqe.lower_bound for w in worth]
     ranked = order([alpha for alpha in ALPHAS for _ in SEEDS], bounds)
     final = ope.Evaluator(parts.final, problem.discount, FINAL, index + 1)
-    imitation = Worth.of("BC", final.evaluate(bc))
+    imitation = StoredValue.of("BC", final.evaluate(bc))
     asked = {"verdict": ranked[0] if ranked else None, "verdict_on_worst": int(np.argmin(true))}
     judged = {
         name: verdict.judge(
-            None if p is None else Worth.of(population.names[p], final.evaluate(population, p)), imitation, "no value"
+            None if p is None else StoredValue.of(population.names[p], final.evaluate(population, p)),
+            imitation,
+            "no value",
         )
         for name, p in asked.items()
     }

@@ -77,7 +77,7 @@ def test_masked_actions_have_no_probability():
     mask[:, 2] = data.action == 2
     masked = replace(data, extra={"mask": mask, "next_mask": np.ones_like(mask)})
     found = behaviour.fit(masked, folds_of(masked), FOLDS, 0)
-    every = np.exp(found.fitted.log_prob(np.empty((len(masked), 3))))
+    every = np.exp(found.model.log_prob(np.empty((len(masked), 3))))
     assert (every[~mask] == 0).all()
     np.testing.assert_allclose(every.sum(1), 1, rtol=1e-5)
 
@@ -88,9 +88,7 @@ def test_no_episode_is_judged_by_a_model_that_saw_it():
     fold = folds_of(data)
     own = (fold == 0)[data.episode_of_row]
     flipped = replace(data, action=np.where(own, 1 - data.action, data.action))
-    first, second = (
-        behaviour.fit(d, fold, FOLDS, 0).fitted.log_prob(np.empty((len(data), 2))) for d in (data, flipped)
-    )
+    first, second = (behaviour.fit(d, fold, FOLDS, 0).model.log_prob(np.empty((len(data), 2))) for d in (data, flipped))
     np.testing.assert_allclose(first[own], second[own], err_msg="a fold's own actions reached its model")
     assert np.abs(first[~own] - second[~own]).max() > 1e-3, "the other folds should have noticed"
 

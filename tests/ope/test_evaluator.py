@@ -216,7 +216,7 @@ def test_too_few_effective_episodes_silence_the_weights_alone():
     assert "never" not in found.wdr.reason, "a policy that is nearer to the log may reach it"
     few = ope.evaluate_policy(TABULAR.behaviour, data, settings=replace(settings, min_effective=31))
     for estimate in (few.wdr, few.pdwis, few.undiscounted["pdwis"]):
-        assert estimate.reason.endswith("below 31, which importance weights can never reach with so few")
+        assert estimate.reason.endswith("below 31, which no policy can reach with so few")
     assert ope.evaluate_policy(TABULAR.behaviour, data, settings=settings).wdr.supported
 
 
@@ -311,7 +311,7 @@ def test_values_beyond_what_rewards_allow_are_refused(monkeypatch):
     largest = np.abs(data.reward).max() / (1 - 0.9**0.5)
 
     def fitted(factor):
-        monkeypatch.setattr(evaluator._Fits, "start", np.full((3, 60), factor * largest))
+        monkeypatch.setattr(evaluator.Critics, "start", np.full((3, 60), factor * largest))
         return ope.evaluate_policy(TABULAR.target, data, settings=replace(LINEAR, steps=20)).fqe
 
     assert fitted(9.9).supported
@@ -396,5 +396,5 @@ def test_the_value_at_half_of_the_steps_is_that_of_half_of_the_fit(monkeypatch):
     log = episodes.lay_out(data, 0.9)
     problem, rows = fqe.decisions(log, TABULAR.target, LINEAR, 0), [torch.arange(len(data))]
     half, whole = (fqe.fit(problem, rows, replace(LINEAR, steps=steps), 0) for steps in (20, 40))
-    np.testing.assert_array_equal(whole.halfway.here([0], log.first), half.here([0], log.first))
-    assert np.abs(whole.here([0], log.first) - half.here([0], log.first)).max() > 1e-3, "the case tests nothing"
+    np.testing.assert_array_equal(whole.halfway.value([0], log.first), half.value([0], log.first))
+    assert np.abs(whole.value([0], log.first) - half.value([0], log.first)).max() > 1e-3, "the case tests nothing"

@@ -39,11 +39,11 @@ def settled():
 def test_a_better_policy_is_shown_to_be_better_than_the_log_and_than_its_rival(settled):
     found = settled
     assert {name: pair["fqe"].sign for name, pair in found.differences.items()} == {"behaviour": 1, "old": 1}
-    assert found.best.found.fqe.value == pytest.approx(TABULAR.target_value, rel=0.2)
-    assert "over what made the log, fitted likewise: +" in found.reasons[1]
+    assert found.best.estimates.fqe.value == pytest.approx(TABULAR.target_value, rel=0.2)
+    assert "over the behaviour policy (both fitted): +" in found.reasons[1]
     assert found.reasons[1].endswith("shown to be better.")
     assert len(found.cautions) == 1
-    assert found.cautions[0].startswith("What follows the end of a recording counts 37 % on average, and is fitted")
+    assert found.cautions[0].startswith("What follows the end of a recording counts 37 % on average. It is fitted")
     assert found.firm
     again = found.to_json()
     assert json.loads(json.dumps(again, allow_nan=False)) == json.loads(json.dumps(again))
@@ -54,12 +54,12 @@ def test_what_is_fitted_behind_recordings_is_not_called_earned(settled):
     found = settled
 
     def with_tail(share):
-        weighed = replace(found.best, found=replace(found.best.found, tail_weight=share))
+        weighed = replace(found.best, estimates=replace(found.best.estimates, tail_weight=share))
         return replace(found, policies=(weighed,))
 
     for share, told, cautious, firm in ((0.0, "earned", 0, 1), (0.04, "earned", 0, 1), (0.3, "is worth", 1, 1)):
         changed = with_tail(share)
-        assert f"; what made the log {told} " in changed.reasons[0], share
+        assert f"; the behaviour policy, which made the log, {told} " in changed.reasons[0], share
         assert sum("the end of a recording" in text for text in changed.cautions) == cautious, share
         assert sum("the end of a recording" in text for text in changed.cautions + changed.reading) == (share > 0)
         assert changed.firm == firm, share
@@ -70,30 +70,32 @@ def test_what_is_fitted_behind_recordings_is_not_called_earned(settled):
 def test_a_fit_that_does_not_give_what_the_log_earned_is_told(settled):
     found = settled
     assert found.firm
-    fitted = found.best.found.fitted_behaviour
+    fitted = found.best.estimates.fitted_behaviour
     off = replace(fitted, value=fitted.value + 9, replicates=fitted.replicates + 9)
-    weighed = replace(found.best, found=replace(found.best.found, fitted_behaviour=off))
+    weighed = replace(found.best, estimates=replace(found.best.estimates, fitted_behaviour=off))
     doubtful = replace(found, policies=(weighed,))
     assert not doubtful.firm
-    apart = ope.difference(off, found.best.found.behaviour)
+    apart = ope.difference(off, found.best.estimates.behaviour)
     (told,) = (text for text in doubtful.cautions if text.startswith("The fit is off: "))
     low, high = apart.interval
-    assert f"puts what made the log {apart.value:.4g} (95 % interval {low:.4g} to {high:.4g}) above what" in told
+    assert (
+        f"value of the behaviour policy is {apart.value:.4g} (95 % interval {low:.4g} to {high:.4g}) above what" in told
+    )
     low = replace(fitted, value=fitted.value - 9, replicates=fitted.replicates - 9)
-    weighed = replace(found.best, found=replace(found.best.found, fitted_behaviour=low))
+    weighed = replace(found.best, estimates=replace(found.best.estimates, fitted_behaviour=low))
     (told,) = (text for text in replace(found, policies=(weighed,)).cautions if text.startswith("The fit is off: "))
-    ends = sorted(-end for end in ope.difference(low, found.best.found.behaviour).interval)
+    ends = sorted(-end for end in ope.difference(low, found.best.estimates.behaviour).interval)
     assert f"(95 % interval {ends[0]:.4g} to {ends[1]:.4g}) below what" in told
-    moved = replace(found.best.found, halfway=found.best.found.fqe.value - 9)
-    unfinished = replace(found, policies=(replace(found.best, found=moved),))
+    moved = replace(found.best.estimates, halfway=found.best.estimates.fqe.value - 9)
+    unfinished = replace(found, policies=(replace(found.best, estimates=moved),))
     assert not unfinished.firm
     assert any(text.startswith("The fitted value still moved from ") for text in unfinished.cautions)
     narrow = prudent.value(TABULAR.target, LOG, seen=False, **{**LEARNED, "steps": 50, "n_bootstrap": 0})
     assert not narrow.firm
-    assert any("too narrow to promise with" in text for text in narrow.cautions)
+    assert any("intervals are too narrow" in text for text in narrow.cautions)
     chosen = replace(found, policies=(*found.policies, *found.policies))
     assert not chosen.firm, "the highest of several is partly luck"
-    assert any("highest of 2 by this very estimate" in text for text in chosen.cautions)
+    assert any("highest of 2 by this same estimate" in text for text in chosen.cautions)
 
 
 def test_the_first_seed_of_every_setting_and_its_promise():
@@ -106,7 +108,7 @@ def test_the_first_seed_of_every_setting_and_its_promise():
     assert len(lines) == 4
     assert lines[-1].endswith("0:00:00 left")
     assert "learned from these very episodes" in found.cautions[0]
-    assert "highest of 2 by this very estimate" in found.cautions[1]
+    assert "highest of 2 by this same estimate" in found.cautions[1]
     row = found.to_json()["policies"][0]
     assert (row["algorithm"], row["setting"], row["run"]) == ("CQL", "alpha=1", "")
     assert len(row["starts"]["predicted"]) == len(row["starts"]["fitted"]) == 20
@@ -147,7 +149,7 @@ def test_a_seed_that_has_diverged_gives_its_place_to_the_next():
     assert any("it has diverged" in text for text in found.reading)
     for weight in agent.state.networks["actor"].values():
         weight[:] = np.nan
-    with pytest.raises(ConfigError, match=r"no policy left to weigh: .*it has diverged"):
+    with pytest.raises(ConfigError, match=r"no policy is left to evaluate: .*it has diverged"):
         prudent.value(agent, CURVED, **QUICK)
 
 
@@ -164,7 +166,7 @@ def test_what_the_data_do_not_support_has_a_reason_and_no_number():
 def test_actions_to_choose_from_and_the_log_s_own_probabilities():
     logged = LOG.extra["behavior_log_prob"]
     found = prudent.value(TABULAR.target, LOG, max_outside=1.0, **QUICK)
-    assert any("are the log's own" in text for text in found.reading)
+    assert any("log itself gives the probabilities" in text for text in found.reading)
     bare = replace(LOG, extra={})
     found = prudent.value(TABULAR.target, bare, max_outside=1.0, **QUICK)
     assert any("its probabilities are off by" in text for text in found.reading)
@@ -191,16 +193,16 @@ def test_the_discount_is_of_what_time_is_counted_in(settled):
     ],
 )
 def test_how_often_critics_promise_too_much(settled, above, told):
-    fitted = settled.best.found.starts
+    fitted = settled.best.estimates.starts
     best = replace(settled.best, predicted=fitted + np.where(np.arange(len(fitted)) < above, 1, -1))
     text = "\n".join(replace(settled, policies=(best,)).reading)
-    assert f"The critics of {best.title} promise more than the fitted value at {told}." in text
+    assert f"The critics of {best.title} predict more than the fitted value at {told}." in text
 
 
 @pytest.mark.parametrize(
     ("changes", "given", "complaint"),
     [
-        ({"reward": np.zeros(len(LOG), np.float32)}, {}, "every reward is 0, so no policy"),
+        ({"reward": np.zeros(len(LOG), np.float32)}, {}, "every reward is 0, so no policy is better"),
         ({"extra": {"behavior_log_prob": np.full(len(LOG), -np.inf)}}, {}, "probability zero"),
         ({"extra": {"behavior_log_prob": np.full(len(LOG), 0.5)}}, {}, "probability above one"),
         ({"truncated": np.zeros(len(LOG), bool)}, {}, "truncation flags are missing"),

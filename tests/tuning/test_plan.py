@@ -60,10 +60,10 @@ def test_data_without_an_answer_are_refused(log):
     # A task that is to last, as cartpole is, says by its ends how well it went.
     plan.check_data(replace(log, reward=np.ones(len(log), np.float32)), asked)
     for changed, complaint in (
-        ({"reward": np.zeros(len(log), np.float32)}, "every reward is 0, so no policy can be told from another"),
+        ({"reward": np.zeros(len(log), np.float32)}, "every reward is 0, so no policy is better than another"),
         (
             {"reward": np.full(len(log), 2.0), "terminated": np.zeros(len(log), bool), "truncated": ends},
-            "every reward is 2, so no policy",
+            "every reward is 2, so no policy is better",
         ),
         ({"truncated": log.truncated & ~inside}, "truncation flags are missing"),
         ({"extra": {"behavior_log_prob": np.full(len(log), -np.inf)}}, "probability zero"),
@@ -79,8 +79,8 @@ def test_a_stored_plan_is_compared_in_what_matters(log):
 
     assert plan.difference(asked(), asked()) == ""
     assert plan.difference(asked(splits=5, env="CartPole-v1", device="cpu"), asked()) == ""
-    assert plan.difference(asked(steps=10), asked()) == "its steps is 100000, 10 is asked for"
-    assert plan.difference(asked(hidden=(8,)), asked()) == "its hidden is [256, 256], [8] is asked for"
-    assert plan.difference({**asked(), "alpha": [2.0]}, asked()) == "its alpha is [1.0], [2.0] is asked for"
+    assert plan.difference(asked(steps=10), asked()) == "its steps is 100000, not 10"
+    assert plan.difference(asked(hidden=(8,)), asked()) == "its hidden is [256, 256], not [8]"
+    assert plan.difference({**asked(), "alpha": [2.0]}, asked()) == "its alpha is [1.0], not [2.0]"
     other = {**asked(), "dataset": {"fingerprint": "0"}}
-    assert plan.difference(asked(), other) == "it was of other data (fingerprint differs)"
+    assert plan.difference(asked(), other) == "it used other data (fingerprint differs)"

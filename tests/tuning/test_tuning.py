@@ -15,7 +15,7 @@ from prudent.errors import ConfigError, Interrupted, PrudentError
 from prudent.runs import checkpoint
 from prudent.tuning import candidates, plan, run
 from prudent.tuning.result import order
-from prudent.tuning.stored_values import Scales
+from prudent.tuning.stored_values import StoredValues
 from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING
 
 pytest_plugins = ["helpers.run_fixtures"]
@@ -132,7 +132,7 @@ def test_the_same_call_does_nothing_again(tuned, log, monkeypatch):
 
     monkeypatch.setattr(run.start, "train", forbidden)
     monkeypatch.setattr(run, "resume", forbidden)
-    monkeypatch.setattr(Scales, "evaluator", property(forbidden))
+    monkeypatch.setattr(StoredValues, "evaluator", property(forbidden))
     assert tune(log, folder, **SMALL).to_json() == result.to_json()
     (folder / "split.json").unlink()
     assert tune(log, folder, **SMALL).to_json() == result.to_json(), "estimates were not kept"
@@ -164,7 +164,7 @@ def test_an_estimate_of_another_version_is_made_again(tuned, log, place):
 def test_other_settings_are_refused(tuned, log):
     _, folder = tuned
     before = tree(folder)
-    with pytest.raises(ConfigError, match="was tuned otherwise: its steps is 40, 50 is asked for"):
+    with pytest.raises(ConfigError, match="holds another tuning: its steps is 40, not 50"):
         tune(log, folder, **{**SMALL, "steps": 50})
     with pytest.raises(ConfigError, match="other data"):
         tune(PROBLEM.log(30, 1), folder, **SMALL)
@@ -197,7 +197,7 @@ def test_splits_say_how_stable_the_choice_is(tuned, log, patched):  # noqa: ARG0
     assert sum(several.stability["alpha"].values()) == 2
     assert sum(several.stability["verdict"].values()) == 2
     assert several.splits[1].parts["seed"] == [0, 1]
-    assert "of 2 splits alpha won" in str(several)
+    assert "over 2 splits, alpha that won: " in str(several)
     assert tune(log, folder, **SMALL).to_json() == result.to_json()
 
 
@@ -301,7 +301,7 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
     assert prudent("tune", path, "--out", tmp_path / "out", *words(algo="discrete_cql", alpha=[3.0])) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert "its alpha is [0.1, 10.0], [3.0] is asked for" in told
+    assert "its alpha is [0.1, 10.0], not [3.0]" in told
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from prudent.ope import interval
 from prudent.tuning import curve
 from prudent.tuning.result import Candidate, _unfinished
-from prudent.tuning.stored_values import Worth
+from prudent.tuning.stored_values import StoredValue
 from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING, judge
 
 NOISE = np.linspace(-1, 1, 8)
@@ -23,7 +23,7 @@ def worth(name, value, behaviour=1.0, error=0.1, wdr=None, returned=None):
     support = {"support": {"outside": 0.02, "effective_sample_size": 25.0, "units": 40, "by": "episode"}}
     second = unsupported if wdr is None else estimate("wdr", wdr)
     monte_carlo = estimate("behaviour", behaviour if returned is None else returned, error)
-    return Worth(name, fqe, second, monte_carlo, estimate("fitted behaviour", behaviour, error), support)
+    return StoredValue(name, fqe, second, monte_carlo, estimate("fitted behaviour", behaviour, error), support)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_both_lower_bounds_have_to_lie_above_zero(policy, bc, error, verdict):
 
 def test_reasons_have_figures():
     reasons = list(judge(worth("alpha=5", 3.0), worth("BC", 1.2)).reasons)
-    assert reasons[0].startswith("alpha=5 over what made the log: +2, 95 % interval +")
+    assert reasons[0].startswith("alpha=5 over the behaviour policy: +2, 95 % interval +")
     assert reasons[0].endswith("shown to be better")
     assert reasons[1].startswith("alpha=5 over BC: +1.8")
     assert reasons.pop(2).startswith("second estimator, policy - behaviour, Monte Carlo: +2")
-    assert "2.0 % of the actions" in reasons[2]
-    assert "of the 40 final episodes what 25.0 recorded with the policy itself" in reasons[2]
+    assert "2.0 % of its actions" in reasons[2]
+    assert "after importance weighting, the 40 final episodes count as 25.0" in reasons[2]
 
 
 def test_no_winner_says_why():
@@ -80,16 +80,16 @@ def test_the_gain_has_to_exceed_what_the_fit_is_visibly_off_by(returned, deploye
     """The policy is 2 better than the behaviour by the fit, which gives 1 for what earned ``returned``."""
     found = judge(worth("alpha=5", 3.0, returned=returned), worth("BC", 1.2))
     assert (found.verdict == DEPLOY) is deployed, found.reasons
-    assert any("so far off is the fit" in reason for reason in found.reasons) is (returned != 1.0)
-    assert deployed or "than what the fit is off by" in found.reasons[-1]
+    assert any("the fit is off by that much" in reason for reason in found.reasons) is (returned != 1.0)
+    assert deployed or "than the error of the fit" in found.reasons[-1]
 
 
 def test_why_bc_is_kept_where_nothing_beats_the_log():
     found = judge(worth("alpha=5", 1.0), worth("BC", 0.2))
     assert found.verdict == NOTHING
     assert found.differences["policy - BC"].sign == 1
-    assert found.reasons[-1].startswith("alpha=5 beats BC, but nothing is shown to be better than what made the log")
-    assert "more episodes" in found.reasons[-1]
+    assert found.reasons[-1].startswith("alpha=5 beats BC, but nothing is shown to be better than the behaviour policy")
+    assert "More episodes" in found.reasons[-1]
     assert judge(None, worth("BC", 1.0), "why").reasons[-1].startswith("nothing is shown to be better")
     assert "nothing is shown" not in " ".join(judge(worth("alpha=5", 0.5), worth("BC", 2.5)).reasons)
 
