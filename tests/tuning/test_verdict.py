@@ -50,7 +50,7 @@ def test_reasons_have_figures():
     assert reasons[0].endswith("shown to be better")
     assert reasons[1].startswith("alpha=5 over BC: +1.8")
     assert reasons.pop(2).startswith("second estimator, policy - behaviour, Monte Carlo: +2")
-    assert "2.0 % of its actions" in reasons[2]
+    assert "2.0 % of the policy's actions" in reasons[2]
     assert "after importance weighting, the 40 final episodes count as 25.0" in reasons[2]
 
 

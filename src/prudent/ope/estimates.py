@@ -45,7 +45,9 @@ class Support:
 def support_text(support: Mapping[str, Any], part: str = "") -> str:
     """The fields of a :class:`Support` in words; ``part`` names the part of a larger log."""
     effective, unit = support["effective_sample_size"], f"{part} {support['by']}".strip()
-    text = f"{100 * support['outside']:.1f} % of its actions are rarer in the log than 99 % of the logged actions"
+    text = (
+        f"{100 * support['outside']:.1f} % of the policy's actions are rarer in the log than 99 % of the logged actions"
+    )
     if effective is None:
         return text
     return f"{text}; after importance weighting, the {support['units']} {unit}s count as {effective:.1f}"

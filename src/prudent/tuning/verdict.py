@@ -85,7 +85,7 @@ def _reasons(
     if misfit.sign:
         label = "the fitted value of the behaviour policy, less what it earned"
         reasons.append(misfit.difference_text(label, "the fit is off by that much"))
-    return [*reasons, f"{winner.name}: {ope.support_text(winner.summary['support'], 'final')}"]
+    return [*reasons, ope.support_text(winner.summary["support"], "final")]
 
 
 def _why_bc(winner: StoredValue | None, gains: dict[str, Estimate]) -> str:
