@@ -203,11 +203,11 @@ class ValueResult:
     def _chosen(self) -> str:
         if len(self._candidates) > 1:
             return (
-                f"It is the highest of {len(self._candidates)} by this same estimate, which is partly luck. prudent "
-                "tune chooses on one part of the episodes and estimates on another."
+                f"The policy has the highest of {len(self._candidates)} estimates, which is partly luck. prudent tune "
+                "chooses on one part of the episodes and estimates on another."
             )
         if self.best.seeds > 1:
-            return f"It is one of {self.best.seeds} seeds; the estimate says nothing about the others."
+            return f"The policy is one of {self.best.seeds} seeds; the estimate says nothing about the others."
         return ""
 
     def __str__(self) -> str:
@@ -288,7 +288,7 @@ def _tail(best: OffPolicyValue) -> str:
     if best.tail_weight < 0.01:
         return ""
     share = f"{100 * best.tail_weight:.0f} %"
-    return f"What follows the end of a recording counts {share} on average. It is fitted, not observed."
+    return f"What follows the end of a recording has a weight of {share} on average. It is fitted, not observed."
 
 
 def _prediction(policy: PolicyValue) -> str:
