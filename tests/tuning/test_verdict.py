@@ -17,7 +17,7 @@ def estimate(name, value, error=0.1):
     return interval.from_replicates(name, value, value + error * np.roll(NOISE, int(10 * value)))
 
 
-def worth(name, value, behaviour=1.0, error=0.1, wdr=None, returned=None):
+def stored_value(name, value, behaviour=1.0, error=0.1, wdr=None, returned=None):
     unsupported = interval.unsupported("wdr", "too few")
     fqe = interval.unsupported("fqe", "60% of its actions") if value is None else estimate("fqe", value, error)
     support = {"support": {"outside": 0.02, "effective_sample_size": 25.0, "units": 40, "by": "episode"}}
@@ -40,12 +40,12 @@ def worth(name, value, behaviour=1.0, error=0.1, wdr=None, returned=None):
     ],
 )
 def test_both_lower_bounds_have_to_lie_above_zero(policy, bc, error, verdict):
-    judgement = judge(worth("alpha=5", policy, error=error), worth("BC", bc, error=error))
+    judgement = judge(stored_value("alpha=5", policy, error=error), stored_value("BC", bc, error=error))
     assert judgement.verdict == verdict, judgement.reasons
 
 
 def test_reasons_have_figures():
-    reasons = list(judge(worth("alpha=5", 3.0), worth("BC", 1.2)).reasons)
+    reasons = list(judge(stored_value("alpha=5", 3.0), stored_value("BC", 1.2)).reasons)
     assert reasons[0].startswith("alpha=5 over the behaviour policy: +2, 95 % interval +")
     assert reasons[0].endswith("shown to be better")
     assert reasons[1].startswith("alpha=5 over BC: +1.8")
@@ -55,22 +55,22 @@ def test_reasons_have_figures():
 
 
 def test_no_winner_says_why():
-    judgement = judge(None, worth("BC", 1.0), "none of the 3 runs of the grid can be ranked: it diverged")
+    judgement = judge(None, stored_value("BC", 1.0), "none of the 3 runs of the grid can be ranked: it diverged")
     assert judgement.verdict == NOTHING
     assert judgement.reasons[0].startswith("none of the 3 runs")
     assert set(judgement.differences) == {"BC - behaviour"}
 
 
 def test_a_second_estimator_that_says_worse_forbids_it():
-    assert judge(worth("alpha=5", 3.0, wdr=3.0), worth("BC", 1.2, wdr=1.2)).verdict == DEPLOY
-    judgement = judge(worth("alpha=5", 3.0, wdr=0.2), worth("BC", 1.2, wdr=1.2))
+    assert judge(stored_value("alpha=5", 3.0, wdr=3.0), stored_value("BC", 1.2, wdr=1.2)).verdict == DEPLOY
+    judgement = judge(stored_value("alpha=5", 3.0, wdr=0.2), stored_value("BC", 1.2, wdr=1.2))
     assert judgement.verdict != DEPLOY
     assert "contradict each other" in judgement.reasons[-1]
 
 
 def test_returns_that_say_worse_forbid_it():
     """The fitted value of the behaviour policy is the better reference, unless the log returned far more."""
-    judgement = judge(worth("alpha=5", 3.0, returned=4.0), worth("BC", 1.2))
+    judgement = judge(stored_value("alpha=5", 3.0, returned=4.0), stored_value("BC", 1.2))
     assert judgement.verdict != DEPLOY
     assert "Monte Carlo" in judgement.reasons[-1]
 
@@ -78,22 +78,22 @@ def test_returns_that_say_worse_forbid_it():
 @pytest.mark.parametrize(("returned", "deployed"), [(1.0, True), (2.0, True), (2.9, False), (0.0, True), (-1.5, False)])
 def test_the_gain_has_to_exceed_what_the_fit_is_visibly_off_by(returned, deployed):
     """By the fit the policy gains 2 over a behaviour policy of value 1, which truly earned ``returned``."""
-    judgement = judge(worth("alpha=5", 3.0, returned=returned), worth("BC", 1.2))
+    judgement = judge(stored_value("alpha=5", 3.0, returned=returned), stored_value("BC", 1.2))
     assert (judgement.verdict == DEPLOY) is deployed, judgement.reasons
     assert any("the fit is off by that much" in reason for reason in judgement.reasons) is (returned != 1.0)
     assert deployed or "than the error of the fit" in judgement.reasons[-1]
 
 
 def test_why_bc_is_kept_where_nothing_beats_the_log():
-    judgement = judge(worth("alpha=5", 1.0), worth("BC", 0.2))
+    judgement = judge(stored_value("alpha=5", 1.0), stored_value("BC", 0.2))
     assert judgement.verdict == NOTHING
     assert judgement.differences["policy - BC"].sign == 1
     assert judgement.reasons[-1].startswith(
         "alpha=5 beats BC, but nothing is shown to be better than the behaviour policy"
     )
     assert "More episodes" in judgement.reasons[-1]
-    assert judge(None, worth("BC", 1.0), "why").reasons[-1].startswith("nothing is shown to be better")
-    assert "nothing is shown" not in " ".join(judge(worth("alpha=5", 0.5), worth("BC", 2.5)).reasons)
+    assert judge(None, stored_value("BC", 1.0), "why").reasons[-1].startswith("nothing is shown to be better")
+    assert "nothing is shown" not in " ".join(judge(stored_value("alpha=5", 0.5), stored_value("BC", 2.5)).reasons)
 
 
 @pytest.mark.parametrize("climbing", [False, True])
