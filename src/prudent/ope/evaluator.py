@@ -61,7 +61,7 @@ class Evaluator:
         self.behaviour: Behaviour = behaviour.fit(dataset, self.fold_E, self.settings, seed)
 
     def _resample(self, rng: np.random.Generator) -> np.ndarray:
-        """How often a resample of whole units holds each episode, (episodes,), with episodes outside of every fold."""
+        """How often a resample of whole units holds each episode, (episodes,); no resample lies in one fold alone."""
         units = self.episodes.n_units
         while True:
             counts = np.bincount(rng.integers(units, size=units), minlength=units)[self.episodes.unit]

@@ -61,18 +61,9 @@ def diverged(member: Member, points: Points = ()) -> Candidate:
     return _candidate(member, points, None, reading="it diverged", reason="it diverged")
 
 
-def _candidate(
-    member: Member,
-    points: Points,
-    step: int | None,
-    q: float | None = None,
-    peak_step: int | None = None,
-    peak_q: float | None = None,
-    **texts: Any,
-) -> Candidate:
+def _candidate(member: Member, points: Points, step: int | None, **choice: Any) -> Candidate:
     alpha = getattr(member.config, "alpha", None)
-    alpha = None if alpha is None else float(alpha)
-    return Candidate(member.name, alpha, member.seed, step, q, peak_step, peak_q, curve=points, **texts)
+    return Candidate(member.name, None if alpha is None else float(alpha), member.seed, step, curve=points, **choice)
 
 
 def _points(steps: Any, values: Any) -> Points:

@@ -132,9 +132,7 @@ def make(
     rest = {key: value for key, value in options.items() if key not in names}
     if "alpha" in rest:
         raise ConfigError("alpha is tuned: give its values as alpha, a list")
-    unknown = [key for key in rest if key not in {f.name for f in fields(config_type)}]
-    if unknown:
-        check_names(config_type, unknown)
+    check_names(config_type, rest)
     config, lists = split_settings(config_type(), rest)
     if lists:
         raise ConfigError(f"{next(iter(lists))} takes one value here: only alpha is tuned")

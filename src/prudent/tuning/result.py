@@ -40,11 +40,11 @@ class Candidate:
     alpha: float | None
     seed: int
     step: int | None
-    q: float | None
-    peak_step: int | None
-    peak_q: float | None
-    reading: str
-    curve: tuple[tuple[int, float | None], ...]
+    q: float | None = None
+    peak_step: int | None = None
+    peak_q: float | None = None
+    reading: str = ""
+    curve: tuple[tuple[int, float | None], ...] = ()
     value: float | None = None
     interval: tuple[float, float] | None = None
     reason: str | None = None
