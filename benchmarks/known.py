@@ -1,8 +1,8 @@
-"""Problems whose values are known exactly: what an estimator says can be held against the truth.
+"""Problems with exactly known values, to compare estimates with the truth.
 
-:func:`tabular` is a random Markov decision process of a few states, solved as linear equations; :func:`quadratic` a
-linear system with quadratic costs and Gaussian policies, solved as a discrete Lyapunov equation. Both cut recordings
-off at random, and both log the behaviour's own probabilities.
+:func:`tabular` is a random Markov decision process with few states, solved as linear equations. :func:`quadratic` is a
+linear system with quadratic costs and Gaussian policies, solved as a discrete Lyapunov equation. Both truncate
+recordings at random, and both log the probabilities of the behaviour policy.
 """
 
 import math
@@ -19,7 +19,7 @@ from prudent.types import Spec
 
 @dataclass(frozen=True)
 class Known:
-    """A problem: two policies, their true discounted values from the start, and logs of the first on demand."""
+    """A problem: two policies, their true discounted start values, and a function that makes logs of the first."""
 
     name: str
     discount: float
@@ -28,9 +28,9 @@ class Known:
     behaviour_value: float
     target_value: float
     log: Callable[[int, int], Dataset]
-    """``log(episodes, seed)``: what the behaviour did."""
+    """``log(episodes, seed)``: a log of the behaviour policy."""
     exact: Callable[[DiscretePolicy], float] | None = None
-    """True value of any other policy; of tabular problems only."""
+    """True value of any other policy; only for tabular problems."""
 
 
 def tabular(
@@ -47,12 +47,12 @@ def tabular(
     floor: float = 0.3,
     skill: float = 0.0,
 ) -> Known:
-    """A random process; observations are one-hot states.
+    """A random Markov decision process; observations are one-hot states.
 
-    At each step the task ends with probability ``termination`` and else the recording with ``truncation``, and at
-    ``longest`` at the latest. ``shift`` is how far the target moves from the behaviour (0) to the optimal action (1).
-    The behaviour mixes a draw from a Dirichlet distribution of this ``concentration`` (small: a favourite action in
-    each state) with a ``floor`` shared by all actions; with probability ``skill`` it takes the optimal one instead.
+    Each step terminates with probability ``termination``; otherwise it is truncated with probability ``truncation``, or
+    at ``longest`` steps. ``shift`` moves the target policy from the behaviour policy (0) to the optimal action (1). The
+    behaviour policy mixes a draw from a Dirichlet distribution of this ``concentration`` (small: a favourite action in
+    each state) with a ``floor`` shared by all actions. With probability ``skill`` it takes the optimal action instead.
     """
     rng = np.random.default_rng([seed, 1])
     move_SAS = rng.dirichlet(np.full(states, 0.5), size=(states, actions))
@@ -123,7 +123,7 @@ def tabular(
 
 
 BOUND = 8.0
-"""Declared bounds of the quadratic problem's actions: no action comes near them."""
+"""Declared action bounds of the quadratic problem; no action comes near them."""
 
 
 def quadratic(
@@ -131,8 +131,8 @@ def quadratic(
 ) -> Known:
     """A linear system ``s' = A s + B a + e`` in two dimensions, rewards ``-s's - 0.3 a'a``, linear Gaussian policies.
 
-    It never ends; the recording is cut with probability ``truncation`` at each step. ``shift`` scales how far the
-    target's gain lies from the behaviour's.
+    It never terminates; each step is truncated with probability ``truncation``. ``shift`` scales the distance between
+    the feedback gains of target and behaviour policy.
     """
     rng = np.random.default_rng([seed, 3])
     turn = rng.uniform(-0.4, 0.4)

@@ -1,8 +1,8 @@
 """How far off-policy estimates are from the truth, and how often their intervals hold it.
 
-Problems with exact values (``prudent.ope.known``): random tabular processes and linear-quadratic ones, five of each.
-Recordings are cut at random. Every dataset is a fresh log of one of them, every estimate is refitted on resamples.
-Each finished dataset is an entry of the results, so that an interrupted run goes on where it stopped.
+Problems with exact values (``benchmarks/known.py``): random tabular processes and linear-quadratic ones, five of each.
+Recordings are truncated at random. Every dataset is a new log of one problem, every estimate is refitted on resamples.
+Each finished dataset is an entry of the results, so an interrupted run continues where it stopped.
 
     python benchmarks/ope_proof.py [--datasets 200] [--kinds tabular quadratic abstention] [--minutes 5] [--draw]
 """
@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[Callable[..., known.Known], int, ope.Settings]] = {
 
 
 def errors(estimate: Estimate, truth: float) -> dict[str, Any] | None:
-    """How far one estimate is off, in units of the truth's size, and whether its interval holds it."""
+    """Relative error of one estimate, and whether its interval holds the truth."""
     if estimate.value is None or estimate.interval is None:
         return None
     return {
@@ -59,7 +59,7 @@ def errors(estimate: Estimate, truth: float) -> dict[str, Any] | None:
 
 
 def one(kind: str, index: int) -> dict[str, Any]:
-    """All estimates of the problem's target on dataset ``index``."""
+    """All estimates of the target policy on dataset ``index``."""
     make, episodes, settings = KINDS[kind]
     problem = make(index % PROBLEMS)
     found = ope.evaluate_policy(problem.target, problem.log(episodes, 1000 + index), settings=settings, seed=index)
@@ -76,7 +76,7 @@ def one(kind: str, index: int) -> dict[str, Any]:
 
 
 def abstention(index: int) -> dict[str, Any]:
-    """Whether each estimator abstains where the log never takes the target's favourite action, and where it does."""
+    """Whether each estimator abstains for a policy that leaves the data, and for one that stays within them."""
     problem = known.tabular(index, shift=0.4)
     data = problem.log(100, 2000 + index)
     settings = replace(TABULAR, n_bootstrap=0, steps=50, min_effective=10.0)
@@ -100,12 +100,12 @@ def abstention(index: int) -> dict[str, Any]:
 
 
 def read() -> list[dict[str, Any]]:
-    """The datasets done so far."""
+    """The finished datasets."""
     return json.loads(RESULTS.read_text(encoding="utf-8"))["datasets"] if RESULTS.is_file() else []
 
 
 def figures(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """Bias, root mean square error and coverage over datasets, with the coverage's own standard error."""
+    """Bias, root mean square error and coverage over datasets, with the standard errors of bias and coverage."""
     found = [row[name] for row in rows if row[name] is not None]
     if not found:
         return {"datasets": 0, "abstained": len(rows)}
@@ -124,7 +124,7 @@ def figures(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def write(rows: list[dict[str, Any]]) -> None:
-    """The results with their summary, in order of kind and index."""
+    """Write the results with their summary, sorted by kind and index."""
     rows = sorted(rows, key=lambda row: (row["kind"], row["index"]))
     summary = {
         kind: {name: figures(own, name) for name in NAMES}
@@ -143,7 +143,7 @@ def write(rows: list[dict[str, Any]]) -> None:
 
 
 def draw(summary: dict[str, Any]) -> None:
-    """Relative error and coverage of each estimator, one panel each."""
+    """Draw the relative error and the coverage of each estimator, one panel each."""
     kinds = [kind for kind in KINDS if kind in summary]
     canvas = style.new_figure(9, 3.6)
     left, right = canvas.subplots(1, 2)
@@ -162,7 +162,7 @@ def draw(summary: dict[str, Any]) -> None:
         axes.set_yticks(range(len(NAMES)), list(NAMES.values())[::-1])
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(colors=style.QUIET, length=0)
-    # Below both: inside either there is always an interval in the way.
+    # Below both panels: inside, the legend would always cover an interval.
     handles, labels = left.get_legend_handles_labels()
     canvas.legend(handles, labels, frameon=False, fontsize=9, loc="lower center", ncols=len(kinds))
     canvas.tight_layout(rect=(0, 0.07, 1, 1))
@@ -171,12 +171,16 @@ def draw(summary: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Do what is left to do, then draw."""
+    """Run the datasets that are missing, then draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--datasets", type=int, default=200, help="datasets of each kind; 30 problems of abstention")
+    parser.add_argument(
+        "--datasets", type=int, default=200, help="datasets of each kind (at most 30 problems of abstention)"
+    )
     parser.add_argument("--kinds", nargs="+", choices=[*KINDS, "abstention"], default=[*KINDS, "abstention"])
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after these, to go on another time")
-    parser.add_argument("--draw", action="store_true", help="only draw what is there")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="stop after this time; run again to continue"
+    )
+    parser.add_argument("--draw", action="store_true", help="only draw the results so far")
     options = parser.parse_args(arguments)
     rows, began = read(), time.monotonic()
     done = {(row["kind"], row["index"]) for row in rows}

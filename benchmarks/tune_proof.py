@@ -1,15 +1,15 @@
-"""How good the policy is that gets chosen from a log alone, on problems whose every value is known.
+"""How good the policy is that is chosen from a log alone, on problems where every value is known.
 
-Random tabular processes (``prudent.ope.known``) are logged for 100 or 400 episodes by behaviours of four degrees of
-skill, so that no one alpha is the best of all. On the training part a grid of discrete CQL is fitted, two members per
-alpha, and discrete BC; then the steps of ``prudent tune`` follow, with the same functions: ranking by fitted Q
-evaluation on training and evaluation part, the verdict on the final part. The true value of every policy solves linear
-equations. The verdict is also asked of the worst run of the grid, as if it had been chosen.
+Random tabular processes (``benchmarks/known.py``) are logged for 100 or 400 episodes by behaviour policies of four
+levels of skill, so that no single alpha is best on all. A grid of discrete CQL, two members per alpha, and discrete BC
+are fitted to the training part. Then the functions of ``prudent tune`` rank the grid by fitted Q evaluation on training
+and evaluation part, and give the verdict on the final part. True values solve linear equations. The worst run of the
+grid gets a verdict too, as if it had been chosen.
 
-Each problem comes a second time with an action that the log never shows; of 14 policies some take it, in some states or
-with some probability, and these should be refused a value.
+Each problem is run a second time with one more action, which the log never shows. Some of 14 policies take it, in some
+states or with some probability. These should be refused a value.
 
-Each finished problem is an entry of the results, so that an interrupted run goes on where it stopped.
+Each finished problem is an entry of the results, so an interrupted run continues where it stopped.
 
     python benchmarks/tune_proof.py [--problems 40] [--minutes 5] [--draw]
 """
@@ -35,7 +35,7 @@ from prudent.report import style
 from prudent.tuning import verdict
 from prudent.tuning.parts import divide
 from prudent.tuning.result import order
-from prudent.tuning.stored_values import Worth
+from prudent.tuning.stored_values import StoredValue
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "tune.json"
@@ -57,29 +57,29 @@ RANKING = ope.Settings(
 )
 FINAL = replace(RANKING, n_bootstrap=16)
 LEAVING = replace(ope.QUICK, steps=1)
-"""What the log never shows is known to the model of the behaviour alone, which is that of ``prudent tune``."""
+"""Actions that the log never shows are detected by the behaviour model alone, so it is that of ``prudent tune``."""
 SHARES = (0.1, 0.2, 0.4, 0.8)
-"""Of the states in which a policy takes the action that the log never shows, or the probability with which it does."""
+"""Shares of states in which a policy takes the action that the log never shows, or its probability of taking it."""
 LIMITS = (0.03, 0.05, 0.1, 0.2)
-"""Shares of actions outside the data beyond which a value might be refused; ``prudent.ope`` takes the third."""
+"""Limits on the share of actions outside the data above which a value is refused; ``prudent.ope`` uses the third."""
 SHARED: dict[str, Any] = {"discount": 0.9, "hidden": (16,), "batch_size": 64}
 STEPS = 300
 SIZES = (100, 400)
 WIDEST = 160
-"""Regret in per cent beyond which it is not drawn to scale."""
+"""Regret in per cent above which it is not drawn to scale."""
 GONE = 0.1
-"""Share of a policy's decisions that the log never shows, beyond which it has left the data."""
+"""Share of actions that the log never shows, above which a policy counts as having left the data."""
 LOWERED = 3.0
 LENGTH = 1 / (1 - 0.9 * 0.95)
 """Discounted length of an episode: it terminates with probability 0.05 at each step."""
 
 
 def problem_of(index: int) -> tuple[known.Known, int, float]:
-    """Problem ``index``, how many episodes are logged, and by how much its rewards are lowered.
+    """Problem ``index``, the number of episodes of its log, and by how much its rewards are lowered.
 
-    10 to 20 states, 4 to 6 actions. The behaviour has favourites, tries the others rarely, and takes the best action
-    with a probability that goes through :data:`SKILLS`. Half of the logs are small, half of each have negative rewards,
-    where what was never tried looks good.
+    10 to 20 states, 4 to 6 actions. The behaviour policy has favourite actions, tries the others rarely, and takes the
+    best action with a probability from :data:`SKILLS`. Half of the logs are small, and half of these and of the large
+    ones have negative rewards, where actions that were never tried look good.
     """
     states, actions, skill = (10, 16, 20)[index % 3], (4, 5, 6)[index // 3 % 3], SKILLS[index % 4]
     kind = {"states": states, "actions": actions, "concentration": 0.5, "floor": 0.1, "skill": skill}
@@ -87,7 +87,7 @@ def problem_of(index: int) -> tuple[known.Known, int, float]:
 
 
 def lowered(data: Dataset, by: float) -> Dataset:
-    """The log with smaller rewards. Every policy's value falls by the same: episodes last as long whatever it does."""
+    """The log with lower rewards. All values fall equally, since episodes last equally long under every policy."""
     return replace(data, reward=data.reward - np.float32(by))
 
 
@@ -114,24 +114,26 @@ def value_of(problem: known.Known, population: Population, member: int, by: floa
 
 
 def one(index: int) -> dict[str, Any]:
-    """What each rule chooses on problem ``index``, what the verdict says, and what everything is truly worth."""
+    """The choice of each rule on problem ``index``, the verdicts, and all true values."""
     problem, episodes, by = problem_of(index)
     parts = divide(lowered(problem.log(episodes, index), by), index, 0, 2 * FINAL.folds)
     population, bc = fit(parts.train, index * len(SEEDS))
     true = [value_of(problem, population, p, by) for p in range(population.size)]
     log = ope.Evaluator(parts.ranking, problem.discount, RANKING, index)
-    worth = [Worth.of(population.names[p], log.evaluate(population, p)) for p in range(population.size)]
+    worth = [StoredValue.of(population.names[p], log.evaluate(population, p)) for p in range(population.size)]
     start = parts.train.observation[parts.train.episode_bounds[:-1]]
     own = population.predicted_value(np.broadcast_to(start, (population.size, *start.shape)))
     assert own is not None
-    bounds = [w.lower_bound for w in worth]
+    bounds = [w.fqe.lower_bound for w in worth]
     ranked = order([alpha for alpha in ALPHAS for _ in SEEDS], bounds)
     final = ope.Evaluator(parts.final, problem.discount, FINAL, index + 1)
-    imitation = Worth.of("BC", final.evaluate(bc))
+    imitation = StoredValue.of("BC", final.evaluate(bc))
     asked = {"verdict": ranked[0] if ranked else None, "verdict_on_worst": int(np.argmin(true))}
     judged = {
         name: verdict.judge(
-            None if p is None else Worth.of(population.names[p], final.evaluate(population, p)), imitation, "no value"
+            None if p is None else StoredValue.of(population.names[p], final.evaluate(population, p)),
+            imitation,
+            "no value",
         )
         for name, p in asked.items()
     }
@@ -160,10 +162,10 @@ def one(index: int) -> dict[str, Any]:
 
 
 def leaving(index: int) -> dict[str, Any]:
-    """Problem ``index`` with an action beside that the log never takes: which policies do, and which get no value.
+    """Problem ``index`` with one more action, never taken in the log: which policies take it, which get no value.
 
-    Rewards are lowered, so that an action of which nothing was learned looks better than those that were tried. The
-    policies are one member per alpha, and eight that were made to take it.
+    Rewards are lowered, so that the action looks better than those that were tried. The policies are one member per
+    alpha, and eight that were made to take it.
     """
     problem, episodes, _ = problem_of(index)
     data = problem.log(episodes, 500 + index)
@@ -188,7 +190,7 @@ def leaving(index: int) -> dict[str, Any]:
 
 
 def _led_astray(population: Population, spare: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Probabilities (S, A) of the first member of each alpha, and of some with the action ``spare`` in their place."""
+    """Probabilities (S, A) of the first member of each alpha, and of policies that also take the action ``spare``."""
     states = np.eye(population.spec.observation_size, dtype=np.float32)
     found = []
     for p in range(0, population.size, len(SEEDS)):
@@ -206,22 +208,22 @@ def _led_astray(population: Population, spare: int, rng: np.random.Generator) ->
 
 
 def read() -> list[dict[str, Any]]:
-    """The problems done so far."""
+    """The finished problems."""
     return json.loads(RESULTS.read_text(encoding="utf-8"))["problems"] if RESULTS.is_file() else []
 
 
 def regrets(row: dict[str, Any]) -> dict[str, float]:
-    """What each rule's choice lacks of the best of the grid, as a share of the best's gain over the behaviour."""
+    """How far each rule's choice falls short of the best run, as a share of that run's gain over the behaviour."""
     true = np.array(row["true"])
     earned = {rule: true[p] for rule, p in row["chosen"].items() if p is not None}
-    # Where no run has a value, imitation is what is kept.
+    # If no run has a value, BC is kept.
     earned = {"tune": row["bc"], "run": row["bc"], **earned, "uniform": true.mean(), "oracle": true.max()}
     gain = true.max() - row["behaviour"]
     return {rule: float((true.max() - value) / gain) for rule, value in earned.items()}
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Regret of each rule, what the verdicts were worth, and who was refused a value."""
+    """Regret of each rule, how often the verdicts were right, and which policies were refused a value."""
     known_rows = [row for row in rows if row["kind"] == "regret"]
     found: dict[str, Any] = {"problems": len(known_rows)}
     found["regret"] = {
@@ -239,7 +241,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _verdicts(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """How often a run was to be deployed, by how much it truly gains: the winners and the worst of each grid."""
+    """How often each verdict occurred, by the true gain of the run: winners and worst runs of each grid."""
     asked = []
     for row in rows:
         best = max(row["true"]) - row["behaviour"]
@@ -260,7 +262,7 @@ def _verdicts(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _leavings(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of policies that leave the data and of those that stay: how many were refused a value, and would be by others."""
+    """Shares of policies refused a value, among those that leave the data and those that stay, by limit."""
     found: dict[str, Any] = {}
     for size in SIZES:
         own = [row for row in rows if row["episodes"] == size]
@@ -278,7 +280,7 @@ def _leavings(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _sums(table: list[dict[str, float]]) -> dict[str, Any]:
-    """Mean regret of each rule with its standard error, the worst, and how often it took the best."""
+    """Mean regret of each rule with its standard error, the worst regret, and how often it chose the best run."""
     found = {}
     for rule in RULES if table else ():
         values = np.array([own[rule] for own in table])
@@ -290,7 +292,7 @@ def _sums(table: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def write(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The results with their summary, in order of kind and index; returns the summary."""
+    """Write the results with their summary, sorted by kind and index; returns the summary."""
     rows = sorted(rows, key=lambda row: (row["kind"], row["index"]))
     summary = summarise(rows)
     RESULTS.write_text(json.dumps({"summary": summary, "problems": rows}, indent=1) + "\n", encoding="utf-8")
@@ -298,7 +300,7 @@ def write(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """A dot per problem and rule, its regret, for each size of log; the mean as a line; a triangle lies beyond."""
+    """Draw regrets by size of log: a dot per problem and rule, a line for the mean, a triangle if off the scale."""
     known_rows = [row for row in rows if row["kind"] == "regret"]
     canvas = style.new_figure(10, 3.2)
     panels = canvas.subplots(1, len(SIZES), sharey=True)
@@ -322,11 +324,13 @@ def draw(rows: list[dict[str, Any]]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Do what is left to do, then draw."""
+    """Run the problems that are missing, then draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=PROBLEMS)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after these, to go on another time")
-    parser.add_argument("--draw", action="store_true", help="only draw what is there")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="stop after this time; run again to continue"
+    )
+    parser.add_argument("--draw", action="store_true", help="only draw the results so far")
     options = parser.parse_args(arguments)
     rows, began = read(), time.monotonic()
     done = {(row["kind"], row["index"]) for row in rows}

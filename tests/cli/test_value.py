@@ -152,7 +152,7 @@ def test_mistakes_are_one_line_and_write_nothing(run, log, tmp_path, capsys):
         ((tmp_path / "empty",), "no checkpoint here to load"),
         ((run, "--data", files["short"]), "1 episode, off-policy evaluation needs"),
         ((run, "--data", files["other"]), "policy for other spaces"),
-        ((run, "--data", files["same"]), "every reward is 3, so no policy can be told"),
+        ((run, "--data", files["same"]), "every reward is 3, so no policy is better"),
         ((run, "--data", tmp_path / "gone.npz"), "gone.npz"),
         ((run, "--discount", 1), "give a discount below 1"),
         ((run, "--discount", 2), "discount must lie within"),

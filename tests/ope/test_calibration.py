@@ -1,4 +1,4 @@
-"""Measures of calibration: small of what is calibrated, large of what is not."""
+"""Measures of calibration are small for calibrated models and large for others."""
 
 import numpy as np
 

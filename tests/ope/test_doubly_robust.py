@@ -1,4 +1,4 @@
-"""Weighted doubly robust against the paper's own form, and the robustness that names it."""
+"""Weighted doubly robust against the form in the paper, and the double robustness."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from prudent.ope import doubly_robust, episodes, importance
 def loop_wdr(log, log_ratio, q, value, end_value):
     """Thomas & Brunskill 2016, the WDR estimator: w_t R_t - (w_t Q_t - w_{t-1} V_t), with w_{-1} = 1 / n.
 
-    A cut episode has one more state, whose worth is V itself: its term is ``w_{t-1} V``.
+    A truncated episode has one more state, with the value V: its term is ``w_{t-1} V``.
     """
     data, bounds, total = log.dataset, log.dataset.episode_bounds, 0.0
     count = len(log)
@@ -40,9 +40,9 @@ def case(seed):
 def agrees_with_the_loop():
     for seed in range(4):
         log, log_ratio, q, value, ends = case(seed)
-        found, influence = doubly_robust.wdr(importance.weights_of(log, log_ratio), q, value, ends)
-        assert found == pytest.approx(loop_wdr(log, log_ratio, q, value, ends), abs=1e-10), "WDR is not the paper's"
-        assert influence.mean() == pytest.approx(found, abs=1e-10)
+        estimate, influence = doubly_robust.wdr(importance.weights_of(log, log_ratio), q, value, ends)
+        assert estimate == pytest.approx(loop_wdr(log, log_ratio, q, value, ends), abs=1e-10), "WDR is not the paper's"
+        assert influence.mean() == pytest.approx(estimate, abs=1e-10)
 
 
 def test_wdr_is_the_papers():
@@ -76,8 +76,8 @@ def test_values_without_error_need_no_weights():
     following = np.append(value[1:], 0.0)
     following[log.last] = np.where(log.cut, ends, 0.0)
     q = log.dataset.reward + 0.9 * following
-    found, influence = doubly_robust.wdr(importance.weights_of(log, log_ratio), q, value, ends)
-    assert found == pytest.approx(value[log.first].mean())
+    estimate, influence = doubly_robust.wdr(importance.weights_of(log, log_ratio), q, value, ends)
+    assert estimate == pytest.approx(value[log.first].mean())
     np.testing.assert_allclose(influence, value[log.first], atol=1e-10)
 
 
@@ -88,5 +88,5 @@ def test_a_resample_is_the_log_with_its_episodes_repeated():
     repeated = importance.weights_of(episodes.lay_out(log.dataset.episodes(chosen), 0.9), log_ratio[rows])
     expected, _ = doubly_robust.wdr(repeated, q[rows], value[rows], ends[chosen])
     counts = np.bincount(chosen, minlength=len(log))
-    found, _ = doubly_robust.wdr(importance.weights_of(log, log_ratio), q, value, ends, counts)
-    assert found == pytest.approx(expected, abs=1e-10)
+    estimate, _ = doubly_robust.wdr(importance.weights_of(log, log_ratio), q, value, ends, counts)
+    assert estimate == pytest.approx(expected, abs=1e-10)

@@ -1,4 +1,4 @@
-"""All estimators together on problems whose values are known, and what they refuse."""
+"""All estimators together on problems with known values, and what they refuse."""
 
 import json
 from dataclasses import replace
@@ -33,19 +33,19 @@ def quadratic():
 @pytest.mark.parametrize("name", ["fqe", "wdr", "pdwis"])
 @pytest.mark.parametrize("problem", ["tabular", "quadratic"])
 def test_the_value_is_found(problem, name, request):
-    """Within 8 % of the exact value, and nearer to it than to the behaviour's, which is what ignoring it says."""
+    """Within 8 % of the exact value, and closer to it than to the value of the behaviour policy."""
     truth = {"tabular": TABULAR, "quadratic": QUADRATIC}[problem]
-    found = getattr(request.getfixturevalue(problem), name)
-    assert abs(found.value - truth.target_value) < 0.08 * abs(truth.target_value), f"{name}: {found}"
-    assert abs(found.value - truth.target_value) < abs(found.value - truth.behaviour_value)
-    assert found.interval[0] < found.value < found.interval[1]
+    estimate = getattr(request.getfixturevalue(problem), name)
+    assert abs(estimate.value - truth.target_value) < 0.08 * abs(truth.target_value), f"{name}: {estimate}"
+    assert abs(estimate.value - truth.target_value) < abs(estimate.value - truth.behaviour_value)
+    assert estimate.interval[0] < estimate.value < estimate.interval[1]
 
 
 @pytest.mark.parametrize("problem", ["tabular", "quadratic"])
 def test_the_behaviour_is_found(problem, request):
     truth = {"tabular": TABULAR, "quadratic": QUADRATIC}[problem]
-    found = request.getfixturevalue(problem).behaviour
-    assert abs(found.value - truth.behaviour_value) < 0.08 * abs(truth.behaviour_value), str(found)
+    estimate = request.getfixturevalue(problem).behaviour
+    assert abs(estimate.value - truth.behaviour_value) < 0.08 * abs(truth.behaviour_value), str(estimate)
 
 
 def test_intervals_with_and_without_refits(tabular, quadratic):
@@ -57,20 +57,20 @@ def test_intervals_with_and_without_refits(tabular, quadratic):
 
 
 def test_the_improvement_is_paired(tabular):
-    found = tabular.improvement["wdr"]
-    assert found.value == pytest.approx(tabular.wdr.value - tabular.behaviour.value)
-    assert found.method == "refit"
-    assert found.standard_error < np.hypot(tabular.wdr.standard_error, tabular.behaviour.standard_error)
+    gain = tabular.improvement["wdr"]
+    assert gain.value == pytest.approx(tabular.wdr.value - tabular.behaviour.value)
+    assert gain.method == "refit"
+    assert gain.standard_error < np.hypot(tabular.wdr.standard_error, tabular.behaviour.standard_error)
 
 
 def test_fitted_values_are_compared_with_fitted_ones(tabular):
     """The fitted value of the behaviour is near the exact one, and a difference of two fits has
-    neither the luck of the log's actions nor that of its start states."""
-    fitted, found = tabular.fitted_behaviour, tabular.improvement["fqe"]
+    neither the noise of the log's actions nor that of its start states."""
+    fitted, gain = tabular.fitted_behaviour, tabular.improvement["fqe"]
     assert abs(fitted.value - TABULAR.behaviour_value) < 0.08 * abs(TABULAR.behaviour_value), str(fitted)
     assert fitted.method == "refit"
-    assert found.value == pytest.approx(tabular.fqe.value - fitted.value)
-    assert found.standard_error < np.hypot(tabular.fqe.standard_error, fitted.standard_error)
+    assert gain.value == pytest.approx(tabular.fqe.value - fitted.value)
+    assert gain.standard_error < np.hypot(tabular.fqe.standard_error, fitted.standard_error)
     assert tabular.summary()["fitted_behaviour"]["value"] == fitted.value
 
 
@@ -102,7 +102,7 @@ def test_equal_seeds_give_equal_figures():
 
 @pytest.fixture(scope="module")
 def patients():
-    """Ten episodes each of twenty patients, whose rewards differ more than those of their episodes."""
+    """Ten episodes each of twenty patients; rewards differ more between patients than between episodes."""
     data = TABULAR.log(200, 0)
     patient = data.episode_of_row % 20
     luck = np.random.default_rng(0).normal(scale=1.0, size=20).astype(np.float32)
@@ -111,7 +111,7 @@ def patients():
 
 @pytest.mark.parametrize("n_bootstrap", [0, 20])
 def test_groups_widen_the_intervals(patients, n_bootstrap):
-    """Episodes of one patient are alike, so that there are twenty things to learn from, not two hundred."""
+    """Episodes of one patient are alike, so there are twenty independent units, not two hundred."""
     settings = replace(LINEAR, steps=100, behaviour_steps=50, n_bootstrap=n_bootstrap, min_effective=2)
     alone = replace(patients, extra={"behavior_log_prob": patients.extra["behavior_log_prob"]})
     grouped, apart = (ope.evaluate_policy(TABULAR.target, d, settings=settings) for d in (patients, alone))
@@ -137,7 +137,7 @@ def test_no_group_is_torn_apart(patients):
 
 
 def test_the_error_by_group_is_that_of_the_groups_means(patients):
-    """Equal sizes: a mean over episodes is a mean over the groups' means."""
+    """Groups have equal sizes, so a mean over episodes is the mean of the group means."""
     log = episodes.lay_out(patients, 0.9)
     values = np.random.default_rng(1).normal(size=200)
     np.testing.assert_allclose(log.per_unit(values), values.reshape(10, 20).mean(0), rtol=1e-9)
@@ -154,7 +154,7 @@ def test_too_few_groups_are_refused(patients):
 
 
 def test_no_minimum_over_members(monkeypatch):
-    """Members of few steps differ: the estimate has to be their mean."""
+    """After few steps members differ: the estimate has to be their mean."""
     settings = replace(LINEAR, steps=20, behaviour_steps=20, members=4)
     seen = []
     plain = fqe.combine
@@ -189,7 +189,7 @@ def test_no_minimum_over_members(monkeypatch):
 
 
 def never_taken():
-    """A policy that takes the one action which the log lacks."""
+    """A policy that always takes the one action that the log never shows."""
     data = replace(random_log(0, episodes=60), extra={})
     data = replace(data, spec=replace(data.spec, action_size=3))
     return data, ope.DiscretePolicy(data.spec, lambda s, _: np.eye(3)[[2] * len(s)], "elsewhere", 0.9)
@@ -197,26 +197,26 @@ def never_taken():
 
 def test_a_policy_that_leaves_the_data_gets_no_figure():
     data, elsewhere = never_taken()
-    found = ope.evaluate_policy(elsewhere, data, settings=replace(LINEAR, steps=20))
-    for estimate in (found.fqe, found.wdr, found.pdwis, found.undiscounted["pdwis"], found.improvement["fqe"]):
+    values = ope.evaluate_policy(elsewhere, data, settings=replace(LINEAR, steps=20))
+    for estimate in (values.fqe, values.wdr, values.pdwis, values.undiscounted["pdwis"], values.improvement["fqe"]):
         assert estimate.value is None
         assert estimate.interval is None
-    assert "rarer in the log" in found.fqe.reason
-    assert found.support.outside > 0.99
-    assert found.behaviour.supported, "the behaviour needs no support"
+    assert "rarer in the log" in values.fqe.reason
+    assert values.support.outside > 0.99
+    assert values.behaviour.supported, "the behaviour needs no support"
 
 
 def test_too_few_effective_episodes_silence_the_weights_alone():
     data = TABULAR.log(30, 0)
     settings = replace(LINEAR, steps=20, min_effective=29)
-    found = ope.evaluate_policy(TABULAR.target, data, settings=settings)
-    assert found.fqe.supported
-    assert "effective sample size" in found.wdr.reason
-    assert "effective sample size" in found.pdwis.reason
-    assert "never" not in found.wdr.reason, "a policy that is nearer to the log may reach it"
+    values = ope.evaluate_policy(TABULAR.target, data, settings=settings)
+    assert values.fqe.supported
+    assert "effective sample size" in values.wdr.reason
+    assert "effective sample size" in values.pdwis.reason
+    assert "no policy can reach" not in values.wdr.reason, "a policy closer to the log may reach it"
     few = ope.evaluate_policy(TABULAR.behaviour, data, settings=replace(settings, min_effective=31))
     for estimate in (few.wdr, few.pdwis, few.undiscounted["pdwis"]):
-        assert estimate.reason.endswith("below 31, which importance weights can never reach with so few")
+        assert estimate.reason.endswith("below 31, which no policy can reach with so few")
     assert ope.evaluate_policy(TABULAR.behaviour, data, settings=settings).wdr.supported
 
 
@@ -226,10 +226,10 @@ def test_one_action_per_state_has_fitted_values_alone():
         "td3_bc", grid(algorithms.get("td3_bc").Config(hidden=(8,)), {}, [0]), data.spec, Scaling.fit(data, True)
     )
     settings = replace(CURVED, steps=20, behaviour_steps=20, max_outside=1.0)
-    found = ope.evaluate_policy(policy, data, settings=settings)
-    assert found.fqe.supported
-    assert "no density" in found.wdr.reason
-    assert found.support.effective_sample_size is None
+    values = ope.evaluate_policy(policy, data, settings=settings)
+    assert values.fqe.supported
+    assert "no density" in values.wdr.reason
+    assert values.support.effective_sample_size is None
 
 
 # --- what users do wrong ----------------------------------------------------------------------------------------------
@@ -282,26 +282,26 @@ def test_a_policy_without_a_discount_needs_one():
 
 
 def test_constant_rewards_are_worth_their_sum():
-    """All that differs is how long episodes last; here all are cut, so every policy is worth 1 / (1 - gamma)."""
+    """Policies differ only in how long episodes last. Here all are truncated, so every value is 1 / (1 - gamma)."""
     data = TABULAR.log(60, 0)
     flat = replace(data, reward=np.ones_like(data.reward), terminated=np.zeros(len(data), bool))
     flat = replace(flat, truncated=data.terminated | data.truncated)
-    found = ope.evaluate_policy(TABULAR.target, flat, settings=replace(LINEAR, min_effective=2))
-    for estimate in (found.fqe, found.wdr, found.pdwis, found.behaviour):
+    values = ope.evaluate_policy(TABULAR.target, flat, settings=replace(LINEAR, min_effective=2))
+    for estimate in (values.fqe, values.wdr, values.pdwis, values.behaviour):
         assert estimate.value == pytest.approx(10, rel=0.02), estimate.name
-    assert any("every reward is 1" in note for note in found.notes)
+    assert any("every reward is 1" in note for note in values.notes)
 
 
 @pytest.mark.parametrize("problem", [TABULAR, known.quadratic(0)], ids=["tabular", "quadratic"])
 def test_short_steps_are_no_divergence(problem):
-    """Sixty steps per unit of time: values are sixty times what steps of a whole unit would allow."""
+    """Sixty steps per unit of time: values are sixty times as large as steps of a whole unit would allow."""
     data = problem.log(60, 0)
     ended = data.terminated | data.truncated
     short = replace(data, reward=data.reward - 20, terminated=np.zeros_like(ended), truncated=ended)
     short = replace(short, extra={"dt": np.full(len(data), 1 / 60)})
-    found = ope.evaluate_policy(problem.behaviour, short, discount=0.9, settings=replace(LINEAR, steps=50))
-    assert found.fqe.supported, str(found.fqe)
-    assert abs(found.fqe.value) > 10 * np.abs(short.reward).max() / (1 - 0.9), "the case tests nothing"
+    values = ope.evaluate_policy(problem.behaviour, short, discount=0.9, settings=replace(LINEAR, steps=50))
+    assert values.fqe.supported, str(values.fqe)
+    assert abs(values.fqe.value) > 10 * np.abs(short.reward).max() / (1 - 0.9), "the case tests nothing"
 
 
 def test_values_beyond_what_rewards_allow_are_refused(monkeypatch):
@@ -311,7 +311,7 @@ def test_values_beyond_what_rewards_allow_are_refused(monkeypatch):
     largest = np.abs(data.reward).max() / (1 - 0.9**0.5)
 
     def fitted(factor):
-        monkeypatch.setattr(evaluator._Fits, "start", np.full((3, 60), factor * largest))
+        monkeypatch.setattr(evaluator.Critics, "start", np.full((3, 60), factor * largest))
         return ope.evaluate_policy(TABULAR.target, data, settings=replace(LINEAR, steps=20)).fqe
 
     assert fitted(9.9).supported
@@ -321,8 +321,8 @@ def test_values_beyond_what_rewards_allow_are_refused(monkeypatch):
 def test_probabilities_in_other_units_are_noted():
     data = TABULAR.log(60, 0)
     shifted = replace(data, extra={"behavior_log_prob": data.extra["behavior_log_prob"] - 3.0})
-    found = ope.evaluate_policy(TABULAR.target, shifted, settings=replace(LINEAR, steps=20, min_effective=2))
-    assert any("check their units" in note for note in found.notes)
+    values = ope.evaluate_policy(TABULAR.target, shifted, settings=replace(LINEAR, steps=20, min_effective=2))
+    assert any("check their units" in note for note in values.notes)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_settings_out_of_range(settings, message):
 
 
 def test_nothing_random_outside_the_seed():
-    """Torch's own generator is left alone."""
+    """The global generator of torch is not used."""
     torch.manual_seed(7)
     before = torch.get_rng_state()
     evaluate(random_log(episodes=8))
@@ -355,20 +355,20 @@ def test_a_greedy_policy_says_why_weights_are_of_no_use():
         return np.eye(TABULAR.target.spec.action_size)[best]
 
     policy = ope.DiscretePolicy(TABULAR.target.spec, greedy, "greedy", TABULAR.discount)
-    found = ope.evaluate_policy(policy, TABULAR.log(30, 0), settings=replace(LINEAR, steps=20, max_outside=1.0))
-    assert found.fqe.supported
-    assert found.wdr.reason.startswith("it takes one action per state")
+    values = ope.evaluate_policy(policy, TABULAR.log(30, 0), settings=replace(LINEAR, steps=20, max_outside=1.0))
+    assert values.fqe.supported
+    assert values.wdr.reason.startswith("it takes one action per state")
     sampled = ope.evaluate_policy(TABULAR.target, TABULAR.log(30, 0), settings=replace(LINEAR, steps=20))
     assert "one action per state" not in str(sampled)
 
 
 def test_the_fitted_value_of_each_start_state():
     data = TABULAR.log(30, 0)
-    found = ope.evaluate_policy(TABULAR.target, data, settings=replace(LINEAR, steps=20))
-    assert found.starts.shape == (30,)
-    assert found.starts.mean() == pytest.approx(found.fqe.value)
+    values = ope.evaluate_policy(TABULAR.target, data, settings=replace(LINEAR, steps=20))
+    assert values.starts.shape == (30,)
+    assert values.starts.mean() == pytest.approx(values.fqe.value)
     state = data.observation[data.episode_bounds[:-1]].argmax(axis=1)
-    assert all(np.ptp(found.starts[state == s]) == 0 for s in np.unique(state)), "a value depends on its state alone"
+    assert all(np.ptp(values.starts[state == s]) == 0 for s in np.unique(state)), "a value depends on its state alone"
 
 
 # --- a fit that is not at its end -------------------------------------------------------------------------------------
@@ -396,5 +396,5 @@ def test_the_value_at_half_of_the_steps_is_that_of_half_of_the_fit(monkeypatch):
     log = episodes.lay_out(data, 0.9)
     problem, rows = fqe.decisions(log, TABULAR.target, LINEAR, 0), [torch.arange(len(data))]
     half, whole = (fqe.fit(problem, rows, replace(LINEAR, steps=steps), 0) for steps in (20, 40))
-    np.testing.assert_array_equal(whole.halfway.here([0], log.first), half.here([0], log.first))
-    assert np.abs(whole.here([0], log.first) - half.here([0], log.first)).max() > 1e-3, "the case tests nothing"
+    np.testing.assert_array_equal(whole.halfway.value([0], log.first), half.value([0], log.first))
+    assert np.abs(whole.value([0], log.first) - half.value([0], log.first)).max() > 1e-3, "the case tests nothing"

@@ -1,4 +1,4 @@
-"""Fitted Q evaluation: the empirical fixed point, and each mistake in it noticed."""
+"""Fitted Q evaluation reaches the empirical fixed point, and every planted mistake is noticed."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def fit(log, policy, settings=LINEAR, members=2):
 
 
 def empirical_values(log, policy):
-    """V (S,) of the policy in the process that the log's frequencies describe: what a table of values must learn."""
+    """V (S,) of the policy in the process given by the frequencies of the log: what a table of values must learn."""
     data, states, actions = log.dataset, 4, 2
     s, s2 = data.observation.argmax(1), data.next_observation.argmax(1)
     pi_SA = policies.probabilities(policy, np.eye(states, dtype=np.float32), None)
@@ -37,9 +37,9 @@ def empirical_values(log, policy):
 
 def agrees_with_the_fixed_point():
     log = episodes.lay_out(DATA, PROBLEM.discount)
-    found = fit(log, PROBLEM.target).here(range(2), log.first)
+    fitted = fit(log, PROBLEM.target).value(range(2), log.first)
     expected = empirical_values(log, PROBLEM.target)[log.dataset.observation[log.first].argmax(1)]
-    assert np.abs(found - expected).max() < 0.25, "FQE is not at the fixed point of the data"
+    assert np.abs(fitted - expected).max() < 0.25, "FQE is not at the fixed point of the data"
 
 
 def test_tables_learn_the_fixed_point_of_the_data():
@@ -47,8 +47,8 @@ def test_tables_learn_the_fixed_point_of_the_data():
 
 
 MISTAKES = {
-    "a truncation ends value": (fqe, "going_on", lambda data: ~(data.terminated | data.truncated)),
-    "a termination does not": (fqe, "going_on", lambda data: np.ones(len(data), dtype=bool)),
+    "a truncation ends value": (fqe, "goes_on", lambda data: ~(data.terminated | data.truncated)),
+    "a termination does not": (fqe, "goes_on", lambda data: np.ones(len(data), dtype=bool)),
     "the likeliest action instead of the policy's": (
         policies,
         "probabilities",
@@ -66,8 +66,8 @@ def test_mistakes_are_noticed(monkeypatch, name):
     log = episodes.lay_out(DATA, softer.discount)
     truth = empirical_values(log, softer.target)[DATA.observation[log.first].argmax(1)]
     monkeypatch.setattr(module, function, mistaken)
-    found = fit(log, softer.target).here(range(2), log.first)
-    assert np.abs(found.mean(1) - truth.mean()).min() > 0.25, f"{name}: nobody would notice"
+    fitted = fit(log, softer.target).value(range(2), log.first)
+    assert np.abs(fitted.mean(1) - truth.mean()).min() > 0.25, f"{name}: nobody would notice"
 
 
 def test_time_that_passed_counts():
@@ -75,7 +75,7 @@ def test_time_that_passed_counts():
     double = replace(DATA, extra={**DATA.extra, "dt": np.full(len(DATA), 2.0)})
     slow, fast = episodes.lay_out(double, 0.9), episodes.lay_out(DATA, 0.81)
     np.testing.assert_allclose(
-        fit(slow, PROBLEM.target).here([0], slow.first), fit(fast, PROBLEM.target).here([0], fast.first), rtol=1e-4
+        fit(slow, PROBLEM.target).value([0], slow.first), fit(fast, PROBLEM.target).value([0], fast.first), rtol=1e-4
     )
 
 
@@ -83,8 +83,8 @@ def test_a_member_fits_alone_as_in_company():
     log = episodes.lay_out(DATA, PROBLEM.discount)
     problem, rows = fqe.decisions(log, PROBLEM.target, LINEAR, 0), torch.arange(len(DATA))
     settings = replace(LINEAR, steps=50, hidden=(8,))
-    alone = fqe.fit(problem, [rows], settings, 0).here([0], log.first)
-    together = fqe.fit(problem, [rows, rows[::2], rows], settings, 0).here(range(3), log.first)
+    alone = fqe.fit(problem, [rows], settings, 0).value([0], log.first)
+    together = fqe.fit(problem, [rows, rows[::2], rows], settings, 0).value(range(3), log.first)
     np.testing.assert_allclose(together[0], alone[0], rtol=1e-4)
     assert np.abs(together[2] - together[0]).max() > 1e-3, "members are not independent"
 
@@ -94,16 +94,16 @@ def test_members_are_averaged():
 
 
 def prices_the_sampled_action():
-    """Rewards that price the action alone and no future: a value is the mean price of the policy's own draws."""
+    """Rewards depend on the action alone, with no future: a value is the mean reward of the policy's draws."""
     data = known.quadratic(0).log(150, 0)
     priced = replace(data, reward=-(data.action[:, 0] ** 2))
     log, policy = episodes.lay_out(priced, 0.0), known.quadratic(0).target
     problem = fqe.decisions(log, policy, replace(LINEAR, draws=8), 0)
     settings = replace(LINEAR, hidden=(32,), lr=5e-3)
-    found = fqe.fit(problem, [torch.arange(len(data))] * 2, settings, 0).here([0, 1], np.arange(len(data)))
+    fitted = fqe.fit(problem, [torch.arange(len(data))] * 2, settings, 0).value([0, 1], np.arange(len(data)))
     generator = torch.Generator().manual_seed(5)
     price = np.mean([(policy.draw(data.observation, generator) ** 2).mean() for _ in range(20)])
-    assert abs(found.mean() + price) < 0.1 * price, "not the value of the policy as it samples"
+    assert abs(fitted.mean() + price) < 0.1 * price, "not the value of the policy as it samples"
 
 
 def test_continuous_values_are_those_of_the_sampled_policy(monkeypatch):
@@ -123,14 +123,14 @@ def test_values_come_in_raw_reward_units(scale):
     log = episodes.lay_out(replace(DATA, reward=DATA.reward * np.float32(scale)), PROBLEM.discount)
     plain = episodes.lay_out(DATA, PROBLEM.discount)
     settings = replace(LINEAR, steps=200)
-    found = fit(log, PROBLEM.target, settings).here([0], log.first)
-    np.testing.assert_allclose(found, scale * fit(plain, PROBLEM.target, settings).here([0], plain.first), rtol=1e-2)
+    fitted = fit(log, PROBLEM.target, settings).value([0], log.first)
+    np.testing.assert_allclose(fitted, scale * fit(plain, PROBLEM.target, settings).value([0], plain.first), rtol=1e-2)
 
 
 def test_the_behaviour_without_its_actions():
     log = episodes.lay_out(DATA, PROBLEM.discount)
     fitted = fqe.fit(fqe.behaviour_decisions(log), [torch.arange(len(DATA))], LINEAR, 0)
-    assert fitted.here([0], log.first).mean() == pytest.approx(PROBLEM.behaviour_value, abs=0.5)
+    assert fitted.value([0], log.first).mean() == pytest.approx(PROBLEM.behaviour_value, abs=0.5)
 
 
 def test_resampled_rows():

@@ -1,4 +1,4 @@
-"""Importance sampling against loops over its definition, and what must hold exactly."""
+"""Importance sampling against loops over its definition, and properties that hold exactly."""
 
 import numpy as np
 import pytest
@@ -70,8 +70,8 @@ def test_a_resample_is_the_log_with_its_episodes_repeated():
     repeated = episodes.lay_out(log.dataset.episodes(chosen), 0.9)
     rows = np.concatenate([np.arange(*log.dataset.episode_bounds[e : e + 2]) for e in chosen])
     expected, _ = importance.pdwis(importance.weights_of(repeated, log_ratio[rows]), ends[chosen])
-    found, _ = importance.pdwis(importance.weights_of(log, log_ratio), ends, counts)
-    assert found == pytest.approx(expected, abs=1e-10)
+    estimate, _ = importance.pdwis(importance.weights_of(log, log_ratio), ends, counts)
+    assert estimate == pytest.approx(expected, abs=1e-10)
 
 
 def test_impossible_histories_leave_nothing_effective():

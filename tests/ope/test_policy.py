@@ -41,23 +41,23 @@ def population(algorithm, data, members=2):
 def test_densities_are_those_of_the_samples(algorithm):
     data = continuous_log()
     trained = population(algorithm, data)
-    found = policy.as_policy(trained, member=1)
+    member = policy.as_policy(trained, member=1)
     observation = np.repeat(data.observation[:1], 4000, axis=0)
     generator = torch.Generator().manual_seed(0)
     action, log_prob = trained.act_with_log_prob(observation[None], False, generator, member=1)
-    np.testing.assert_allclose(found.log_prob(observation, action[0]), log_prob[0], atol=2e-3)
+    np.testing.assert_allclose(member.log_prob(observation, action[0]), log_prob[0], atol=2e-3)
     uniform = np.random.default_rng(0).uniform(-2, 4, size=(4000, 2))
-    mass = np.exp(found.log_prob(observation, uniform)).mean() * 36
+    mass = np.exp(member.log_prob(observation, uniform)).mean() * 36
     assert mass == pytest.approx(1, rel=0.1), "a density in the log's units integrates to 1 over the action box"
 
 
 @pytest.mark.parametrize("algorithm", ["td3_bc", "rebrac"])
 def test_one_action_per_state_has_no_density(algorithm):
     data = continuous_log()
-    found = policy.as_policy(population(algorithm, data))
-    assert found.log_prob is None
-    assert policy.log_probs(found, data) is None
-    drawn = policy.draws(found, data.observation, 3, 0)
+    member = policy.as_policy(population(algorithm, data))
+    assert member.log_prob is None
+    assert policy.log_probs(member, data) is None
+    drawn = policy.draws(member, data.observation, 3, 0)
     np.testing.assert_array_equal(drawn[:, 0], drawn[:, 2])
 
 
@@ -65,28 +65,28 @@ def test_one_action_per_state_has_no_density(algorithm):
 def test_probabilities_are_the_frequencies_of_the_actions(algorithm):
     data = random_log(actions=3)
     trained = population(algorithm, data)
-    found = policy.as_policy(trained, member=1)
+    member = policy.as_policy(trained, member=1)
     mask = np.ones((len(data), 3), bool)
     mask[:, 0] = False
-    probability = policy.probabilities(found, data.observation, mask)
+    probability = policy.probabilities(member, data.observation, mask)
     assert (probability[:, 0] == 0).all(), "a forbidden action"
     greedy = algorithms.get(algorithm).POLICY == "greedy"
     row, repeated = data.observation[:1].repeat(4000, axis=0), mask[:1].repeat(4000, axis=0)
     both, masks = np.stack([row, row]), np.stack([repeated, repeated])
     action = trained.act(both, greedy, torch.Generator().manual_seed(0), mask=masks)[1]
     np.testing.assert_allclose(np.bincount(action, minlength=3) / 4000, probability[0], atol=0.03)
-    log_prob = policy.log_probs(found, data)
-    expected = policy.probabilities(found, data.observation, None)[np.arange(len(data)), data.action]
+    log_prob = policy.log_probs(member, data)
+    expected = policy.probabilities(member, data.observation, None)[np.arange(len(data)), data.action]
     np.testing.assert_allclose(np.exp(log_prob), expected, rtol=1e-5)
 
 
 def test_draws_are_of_each_row_and_repeatable():
     data = continuous_log()
-    found = policy.as_policy(population("bc", data))
-    drawn = policy.draws(found, data.observation, 5, 0)
+    member = policy.as_policy(population("bc", data))
+    drawn = policy.draws(member, data.observation, 5, 0)
     assert drawn.shape == (40, 5, 2)
-    np.testing.assert_array_equal(drawn, policy.draws(found, data.observation, 5, 0))
-    assert np.abs(drawn[:, 0] - drawn[:, 1]).max() > 1e-3, "the policy's own chance is missing"
+    np.testing.assert_array_equal(drawn, policy.draws(member, data.observation, 5, 0))
+    assert np.abs(drawn[:, 0] - drawn[:, 1]).max() > 1e-3, "draws of the policy do not differ"
 
 
 def test_an_agent_is_its_population():

@@ -1,4 +1,4 @@
-"""What a policy is worth by a log, beside others: which members are weighed, what is compared, and in which words."""
+"""The value of a policy beside others: which members are evaluated, what is compared, and the sentences."""
 
 import json
 from dataclasses import replace
@@ -31,88 +31,93 @@ def population(algorithm: str, data: Dataset, seeds=(0, 1), **lists) -> Populati
 
 @pytest.fixture(scope="module")
 def settled():
-    """A fit at its end, of a policy beside another."""
+    """A settled fit, of a policy and a rival."""
     rivals = {"old": TABULAR.behaviour}
     return prudent.value(TABULAR.target, LOG, compare=rivals, seen=False, polyak=0.2, batch_size=128, **LEARNED)
 
 
 def test_a_better_policy_is_shown_to_be_better_than_the_log_and_than_its_rival(settled):
-    found = settled
-    assert {name: pair["fqe"].sign for name, pair in found.differences.items()} == {"behaviour": 1, "old": 1}
-    assert found.best.found.fqe.value == pytest.approx(TABULAR.target_value, rel=0.2)
-    assert "over what made the log, fitted likewise: +" in found.reasons[1]
-    assert found.reasons[1].endswith("shown to be better.")
-    assert len(found.cautions) == 1
-    assert found.cautions[0].startswith("What follows the end of a recording counts 37 % on average, and is fitted")
-    assert found.firm
-    again = found.to_json()
+    result = settled
+    assert {name: pair["fqe"].sign for name, pair in result.differences.items()} == {"behaviour": 1, "old": 1}
+    assert result.best.estimates.fqe.value == pytest.approx(TABULAR.target_value, rel=0.2)
+    assert "over the behaviour policy (both fitted): +" in result.reasons[1]
+    assert result.reasons[1].endswith("shown to be better.")
+    assert len(result.cautions) == 1
+    assert result.cautions[0].startswith(
+        "What follows the end of a recording has a weight of 37 % on average. It is fitted"
+    )
+    assert result.firm
+    again = result.to_json()
     assert json.loads(json.dumps(again, allow_nan=False)) == json.loads(json.dumps(again))
     assert again["against"]["old"]["fqe"]["sign"] == 1
 
 
 def test_what_is_fitted_behind_recordings_is_not_called_earned(settled):
-    found = settled
+    result = settled
 
     def with_tail(share):
-        weighed = replace(found.best, found=replace(found.best.found, tail_weight=share))
-        return replace(found, policies=(weighed,))
+        policy = replace(result.best, estimates=replace(result.best.estimates, tail_weight=share))
+        return replace(result, policies=(policy,))
 
-    for share, told, cautious, firm in ((0.0, "earned", 0, 1), (0.04, "earned", 0, 1), (0.3, "is worth", 1, 1)):
+    for share, verb, cautious, firm in ((0.0, "earned", 0, 1), (0.04, "earned", 0, 1), (0.3, "is worth", 1, 1)):
         changed = with_tail(share)
-        assert f"; what made the log {told} " in changed.reasons[0], share
+        assert f"; the behaviour policy, which made the log, {verb} " in changed.reasons[0], share
         assert sum("the end of a recording" in text for text in changed.cautions) == cautious, share
         assert sum("the end of a recording" in text for text in changed.cautions + changed.reading) == (share > 0)
         assert changed.firm == firm, share
-        assert f"(of the behaviour: what it {told} by" in value_tables(changed.to_json())[0].note, share
-    assert not with_tail(0.6).firm, "more of it is fitted than was seen"
+        assert f"(of the behaviour: what it {verb} by" in value_tables(changed.to_json())[0].note, share
+    assert not with_tail(0.6).firm, "more of it is fitted than observed"
 
 
 def test_a_fit_that_does_not_give_what_the_log_earned_is_told(settled):
-    found = settled
-    assert found.firm
-    fitted = found.best.found.fitted_behaviour
+    result = settled
+    assert result.firm
+    fitted = result.best.estimates.fitted_behaviour
     off = replace(fitted, value=fitted.value + 9, replicates=fitted.replicates + 9)
-    weighed = replace(found.best, found=replace(found.best.found, fitted_behaviour=off))
-    doubtful = replace(found, policies=(weighed,))
+    policy = replace(result.best, estimates=replace(result.best.estimates, fitted_behaviour=off))
+    doubtful = replace(result, policies=(policy,))
     assert not doubtful.firm
-    apart = ope.difference(off, found.best.found.behaviour)
-    (told,) = (text for text in doubtful.cautions if text.startswith("The fit is off: "))
+    apart = ope.difference(off, result.best.estimates.behaviour)
+    (sentence,) = (text for text in doubtful.cautions if text.startswith("The fit is off: "))
     low, high = apart.interval
-    assert f"puts what made the log {apart.value:.4g} (95 % interval {low:.4g} to {high:.4g}) above what" in told
+    assert (
+        f"value of the behaviour policy is {apart.value:.4g} (95 % interval {low:.4g} to {high:.4g}) above what"
+        in sentence
+    )
     low = replace(fitted, value=fitted.value - 9, replicates=fitted.replicates - 9)
-    weighed = replace(found.best, found=replace(found.best.found, fitted_behaviour=low))
-    (told,) = (text for text in replace(found, policies=(weighed,)).cautions if text.startswith("The fit is off: "))
-    ends = sorted(-end for end in ope.difference(low, found.best.found.behaviour).interval)
-    assert f"(95 % interval {ends[0]:.4g} to {ends[1]:.4g}) below what" in told
-    moved = replace(found.best.found, halfway=found.best.found.fqe.value - 9)
-    unfinished = replace(found, policies=(replace(found.best, found=moved),))
+    policy = replace(result.best, estimates=replace(result.best.estimates, fitted_behaviour=low))
+    (sentence,) = (text for text in replace(result, policies=(policy,)).cautions if text.startswith("The fit is off: "))
+    ends = sorted(-end for end in ope.difference(low, result.best.estimates.behaviour).interval)
+    assert f"(95 % interval {ends[0]:.4g} to {ends[1]:.4g}) below what" in sentence
+    moved = replace(result.best.estimates, halfway=result.best.estimates.fqe.value - 9)
+    unfinished = replace(result, policies=(replace(result.best, estimates=moved),))
     assert not unfinished.firm
     assert any(text.startswith("The fitted value still moved from ") for text in unfinished.cautions)
     narrow = prudent.value(TABULAR.target, LOG, seen=False, **{**LEARNED, "steps": 50, "n_bootstrap": 0})
     assert not narrow.firm
-    assert any("too narrow to promise with" in text for text in narrow.cautions)
-    chosen = replace(found, policies=(*found.policies, *found.policies))
+    assert any("intervals are too narrow" in text for text in narrow.cautions)
+    chosen = replace(result, policies=(*result.policies, *result.policies))
     assert not chosen.firm, "the highest of several is partly luck"
-    assert any("highest of 2 by this very estimate" in text for text in chosen.cautions)
+    assert any("highest of 2 estimates" in text for text in chosen.cautions)
 
 
 def test_the_first_seed_of_every_setting_and_its_promise():
     agent, bc = population("cql", CURVED, alpha=[1.0, 5.0]), population("bc", CURVED)
     lines = []
-    found = prudent.value(agent, CURVED, compare={"BC": bc}, seen=True, told=lines.append, max_outside=1.0, **QUICK)
-    assert [w.title for w in found.policies] == ["alpha=1,seed=0", "alpha=5,seed=0", "BC, seed=0"]
-    assert [w.predicted is None for w in found.policies] == [False, False, True], "BC promises nothing"
-    assert found.best in found.policies[:2]
+    result = prudent.value(agent, CURVED, compare={"BC": bc}, seen=True, told=lines.append, max_outside=1.0, **QUICK)
+    assert [p.title for p in result.policies] == ["alpha=1,seed=0", "alpha=5,seed=0", "BC, seed=0"]
+    assert [p.predicted is None for p in result.policies] == [False, False, True], "BC has no critics"
+    assert result.best in result.policies[:2]
     assert len(lines) == 4
     assert lines[-1].endswith("0:00:00 left")
-    assert "learned from these very episodes" in found.cautions[0]
-    assert "highest of 2 by this very estimate" in found.cautions[1]
-    row = found.to_json()["policies"][0]
+    assert "learned from these very episodes" in result.cautions[0]
+    assert "highest of 2 estimates" in result.cautions[1]
+    row = result.to_json()["policies"][0]
     assert (row["algorithm"], row["setting"], row["run"]) == ("CQL", "alpha=1", "")
     assert len(row["starts"]["predicted"]) == len(row["starts"]["fitted"]) == 20
     first = CURVED.observation[CURVED.episode_bounds[:-1]][np.newaxis]
     whole = agent.member(0).predicted_value(first, torch.Generator().manual_seed(0))
-    np.testing.assert_allclose(found.policies[0].predicted, whole[0], rtol=1e-6)
+    np.testing.assert_allclose(result.policies[0].predicted, whole[0], rtol=1e-6)
 
 
 def test_promises_are_in_raw_rewards_or_not_told():
@@ -122,8 +127,8 @@ def test_promises_are_in_raw_rewards_or_not_told():
         CURVED.spec,
         Scaling.fit(CURVED, True),
     )
-    found = prudent.value(agent, CURVED, max_outside=1.0, **QUICK)
-    plain, shifted, scaled, _ = (weighed.predicted for weighed in found.policies)
+    result = prudent.value(agent, CURVED, max_outside=1.0, **QUICK)
+    plain, shifted, scaled, _ = (policy.predicted for policy in result.policies)
     assert shifted is None
     np.testing.assert_allclose(scaled, plain / 10, rtol=1e-4)
     assert prudent.value(agent, CURVED, member=agent.names[0], discount=0.5, **QUICK).policies[0].predicted is None
@@ -131,58 +136,58 @@ def test_promises_are_in_raw_rewards_or_not_told():
 
 def test_one_member_by_name():
     agent = population("cql", CURVED)
-    found = prudent.value(agent, CURVED, member="seed=1", max_outside=1.0, **QUICK)
-    assert [weighed.title for weighed in found.policies] == ["seed=1"]
-    assert any("one of 2 seeds" in text for text in found.cautions)
-    assert any("If the policy learned from these" in text for text in found.cautions)
+    result = prudent.value(agent, CURVED, member="seed=1", max_outside=1.0, **QUICK)
+    assert [policy.title for policy in result.policies] == ["seed=1"]
+    assert any("one of 2 seeds" in text for text in result.cautions)
+    assert any("If the policy learned from these" in text for text in result.cautions)
 
 
 def test_a_seed_that_has_diverged_gives_its_place_to_the_next():
     agent = population("cql", CURVED)
     for weight in agent.state.networks["actor"].values():
         weight[0] = np.nan
-    found = prudent.value(agent, CURVED, max_outside=1.0, **QUICK)
-    assert found.best.title == "seed=1"
-    assert "seed=0" in found.skipped[0]
-    assert any("it has diverged" in text for text in found.reading)
+    result = prudent.value(agent, CURVED, max_outside=1.0, **QUICK)
+    assert result.best.title == "seed=1"
+    assert "seed=0" in result.skipped[0]
+    assert any("it has diverged" in text for text in result.reading)
     for weight in agent.state.networks["actor"].values():
         weight[:] = np.nan
-    with pytest.raises(ConfigError, match=r"no policy left to weigh: .*it has diverged"):
+    with pytest.raises(ConfigError, match=r"no policy is left to evaluate: .*it has diverged"):
         prudent.value(agent, CURVED, **QUICK)
 
 
 def test_what_the_data_do_not_support_has_a_reason_and_no_number():
-    found = prudent.value(population("cql", CURVED), CURVED, max_outside=0.0, **QUICK)
-    told = found.to_json()
-    assert told["policies"][0]["fqe"]["value"] is None
-    assert told["policies"][0]["starts"] == {}
-    assert told["against"]["behaviour"]["fqe"]["sign"] is None
-    assert found.reasons[0].startswith("The data do not support a value of seed=0: ")
-    assert found.best.bound_share is None
+    result = prudent.value(population("cql", CURVED), CURVED, max_outside=0.0, **QUICK)
+    content = result.to_json()
+    assert content["policies"][0]["fqe"]["value"] is None
+    assert content["policies"][0]["starts"] == {}
+    assert content["against"]["behaviour"]["fqe"]["sign"] is None
+    assert result.reasons[0].startswith("The data do not support a value of seed=0: ")
+    assert result.best.bound_share is None
 
 
 def test_actions_to_choose_from_and_the_log_s_own_probabilities():
     logged = LOG.extra["behavior_log_prob"]
-    found = prudent.value(TABULAR.target, LOG, max_outside=1.0, **QUICK)
-    assert any("are the log's own" in text for text in found.reading)
+    result = prudent.value(TABULAR.target, LOG, max_outside=1.0, **QUICK)
+    assert any("log itself gives the probabilities" in text for text in result.reading)
     bare = replace(LOG, extra={})
-    found = prudent.value(TABULAR.target, bare, max_outside=1.0, **QUICK)
-    assert any("its probabilities are off by" in text for text in found.reading)
+    result = prudent.value(TABULAR.target, bare, max_outside=1.0, **QUICK)
+    assert any("its probabilities are off by" in text for text in result.reading)
     assert np.isfinite(logged).all()
-    assert isinstance(found, ValueResult)
-    assert "is worth" in str(found)
+    assert isinstance(result, ValueResult)
+    assert "is worth" in str(result)
 
 
 def test_the_discount_is_of_what_time_is_counted_in(settled):
     assert "discounted by 0.9 a step; " in settled.reasons[0]
     timed = replace(LOG, extra={**LOG.extra, "dt": np.full(len(LOG), 0.5)})
-    found = prudent.value(TABULAR.target, timed, max_outside=1.0, **QUICK)
-    assert "discounted by 0.9 a unit of time; " in found.reasons[0]
-    assert "discounted by 0.9 a unit of time, " in value_tables(found.to_json())[0].note
+    result = prudent.value(TABULAR.target, timed, max_outside=1.0, **QUICK)
+    assert "discounted by 0.9 a unit of time; " in result.reasons[0]
+    assert "discounted by 0.9 a unit of time, " in value_tables(result.to_json())[0].note
 
 
 @pytest.mark.parametrize(
-    ("above", "told"),
+    ("above", "where"),
     [
         (200, "every start state"),
         (199, "99 % of the start states"),
@@ -190,17 +195,17 @@ def test_the_discount_is_of_what_time_is_counted_in(settled):
         (0, "no start state"),
     ],
 )
-def test_how_often_critics_promise_too_much(settled, above, told):
-    fitted = settled.best.found.starts
+def test_how_often_critics_promise_too_much(settled, above, where):
+    fitted = settled.best.estimates.starts
     best = replace(settled.best, predicted=fitted + np.where(np.arange(len(fitted)) < above, 1, -1))
     text = "\n".join(replace(settled, policies=(best,)).reading)
-    assert f"The critics of {best.title} promise more than the fitted value at {told}." in text
+    assert f"The critics of {best.title} predict more than the fitted value at {where}." in text
 
 
 @pytest.mark.parametrize(
-    ("changes", "given", "complaint"),
+    ("changes", "options", "complaint"),
     [
-        ({"reward": np.zeros(len(LOG), np.float32)}, {}, "every reward is 0, so no policy"),
+        ({"reward": np.zeros(len(LOG), np.float32)}, {}, "every reward is 0, so no policy is better"),
         ({"extra": {"behavior_log_prob": np.full(len(LOG), -np.inf)}}, {}, "probability zero"),
         ({"extra": {"behavior_log_prob": np.full(len(LOG), 0.5)}}, {}, "probability above one"),
         ({"truncated": np.zeros(len(LOG), bool)}, {}, "truncation flags are missing"),
@@ -209,9 +214,9 @@ def test_how_often_critics_promise_too_much(settled, above, told):
         ({}, {"compare": {"BC": population("bc", CURVED)}}, "BC, seed=0 is a policy for other spaces"),
     ],
 )
-def test_what_cannot_be_weighed_is_refused(changes, given, complaint):
+def test_what_cannot_be_weighed_is_refused(changes, options, complaint):
     with pytest.raises((ConfigError, DataError), match=complaint):
-        prudent.value(population("discrete_bc", LOG), replace(LOG, **changes), **given, **QUICK)
+        prudent.value(population("discrete_bc", LOG), replace(LOG, **changes), **options, **QUICK)
 
 
 def test_members_of_different_discount_need_one():

@@ -74,7 +74,7 @@ def test_on_its_own_episodes_nothing_is_green(tmp_path, weighed):
 def test_with_reservations_nothing_is_green_either(tmp_path, weighed):
     found = judge(write(tmp_path / "run", signed(weighed, 1, 1, firm=False)), {})
     assert (found.tone, found.headline[-21:]) == ("open", "but with reservations")
-    assert any("too narrow to promise with" in text for text in found.reasons)
+    assert any("intervals are too narrow" in text for text in found.reasons)
 
 
 def test_an_environment_has_the_first_word(make_run, weighed):

@@ -18,16 +18,16 @@ STEPS = [100, 200, 300, 400, 500]
         ([-3, -7, -9, -8, -8], -9, 500, 400, "has settled"),  # down to what the log returned is learning
         ([-3, -2, -7, -8, -7.9], -9, 500, 500, "has settled"),  # on a way that is not straight
         ([-3, -9, -8, -12, -20], -9, 300, 300, "falls after step 300"),
-        ([-3, -5, -7, -8, -9], -20, 500, 500, "on its way down to what the log returned"),
+        ([-3, -5, -7, -8, -9], -20, 500, 500, "still falling to the mean return of the log"),
         ([9, 6, 3, 2, 1], 5, 100, 100, "falls after step 100"),
     ],
 )
 def test_the_peak_before_the_fall(q, reference, step, peak, reading):
-    found = choose(STEPS, np.array(q, dtype=float), reference)
-    assert (found.step, found.peak_step) == (step, peak)
-    assert reading in found.reading
-    assert found.q == q[STEPS.index(step)]
-    assert found.peak_q == q[STEPS.index(peak)]
+    choice = choose(STEPS, np.array(q, dtype=float), reference)
+    assert (choice.step, choice.peak_step) == (step, peak)
+    assert reading in choice.reading
+    assert choice.q == q[STEPS.index(step)]
+    assert choice.peak_q == q[STEPS.index(peak)]
 
 
 def test_one_checkpoint_is_taken():
@@ -44,7 +44,7 @@ def test_a_member_that_diverged_has_none_and_leaves_the_others():
 
 
 def test_a_gap_in_the_middle_is_left_out():
-    """A member that was set back and recovered."""
+    """A member that was rolled back and recovered."""
     q = np.array([[1.0], [np.nan], [3.0], [1.0]])
     chosen = Curves((10, 20, 30, 40), q, np.zeros(1)).choose(0)
     assert chosen is not None

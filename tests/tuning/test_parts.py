@@ -1,4 +1,4 @@
-"""Three parts without a common episode or group."""
+"""Three parts that share no episode or group."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ def log():
 
 
 def numbered(log):
-    """Its episodes by number, in a column."""
+    """The log with the number of each episode in a column."""
     return replace(log, extra={"episode": log.episode_of_row})
 
 
@@ -26,17 +26,17 @@ def members(part, column="episode"):
 
 def test_every_episode_is_in_one_part(log):
     parts = divide(numbered(log), 0, 0, 6)
-    found = [members(part) for part in (parts.train, parts.evaluation, parts.final)]
-    assert [len(own) for own in found] == [29, 6, 15]
-    assert members(parts.ranking) == found[0] | found[1]
-    assert set.union(*found) == set(range(50))
+    parts_ids = [members(part) for part in (parts.train, parts.evaluation, parts.final)]
+    assert [len(ids) for ids in parts_ids] == [29, 6, 15]
+    assert members(parts.ranking) == parts_ids[0] | parts_ids[1]
+    assert set.union(*parts_ids) == set(range(50))
     assert parts.summary() == {"by": "episode", "seed": [0, 0], "train": 29, "evaluation": 6, "final": 15}
     assert parts.train.n_episodes == 29
     assert "train part" in parts.train.name
 
 
 def test_of_a_large_log_some_of_the_training_part_ranks(log, monkeypatch):
-    """All of the evaluation part does, however large."""
+    """The evaluation part ranks in full, however large it is."""
     whole = divide(numbered(log), 0, 0, 6)
     monkeypatch.setattr("prudent.tuning.parts.RANKED", len(log) // 3)
     parts = divide(numbered(log), 0, 0, 6)
@@ -57,13 +57,13 @@ def test_seeds_and_splits_divide_differently_and_again_alike(log):
 def test_groups_stay_together(log):
     patients = log.episode_of_row // 3
     parts = divide(replace(log, extra={"group": patients}), 0, 0, 6)
-    found = [members(part, "group") for part in (parts.train, parts.evaluation, parts.final)]
+    parts_ids = [members(part, "group") for part in (parts.train, parts.evaluation, parts.final)]
     assert parts.by == "group"
-    assert not found[0] & found[1]
-    assert not found[0] & found[2]
-    assert not found[1] & found[2]
-    assert set.union(*found) == set(patients.tolist())
-    assert members(parts.ranking, "group") == found[0] | found[1]
+    assert not parts_ids[0] & parts_ids[1]
+    assert not parts_ids[0] & parts_ids[2]
+    assert not parts_ids[1] & parts_ids[2]
+    assert set.union(*parts_ids) == set(patients.tolist())
+    assert members(parts.ranking, "group") == parts_ids[0] | parts_ids[1]
     assert parts.evaluation.n_episodes >= 6
     assert parts.final.n_episodes >= 15
 

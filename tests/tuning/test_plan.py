@@ -1,4 +1,4 @@
-"""What may be asked for, and data out of which nothing can be chosen."""
+"""Valid requests, and data that do not allow a choice."""
 
 from dataclasses import replace
 
@@ -16,18 +16,18 @@ def log():
 
 
 def test_imitation_takes_over_what_is_shared(log):
-    asked = plan.make(log, None, [1, 5], [0, 3], {"hidden": (8,), "discount": 0.9, "steps": 50, "critic_lr": 0.1})
-    assert asked.algorithm == "discrete_cql"
-    assert [m.name for m in asked.members] == ["alpha=1,seed=0", "alpha=1,seed=3", "alpha=5,seed=0", "alpha=5,seed=3"]
-    assert asked.imitation == "discrete_bc"
-    assert [(m.seed, m.config.hidden, m.config.discount) for m in asked.imitators] == [(0, (8,), 0.9), (3, (8,), 0.9)]
-    assert asked.settings.training.steps == 50
-    assert asked.settings.training.checkpoint_every == 5
-    assert asked.settings.training.keep >= 10, "checkpoints of the curve would be thrown away"
+    request = plan.make(log, None, [1, 5], [0, 3], {"hidden": (8,), "discount": 0.9, "steps": 50, "critic_lr": 0.1})
+    assert request.algorithm == "discrete_cql"
+    assert [m.name for m in request.members] == ["alpha=1,seed=0", "alpha=1,seed=3", "alpha=5,seed=0", "alpha=5,seed=3"]
+    assert request.imitation == "discrete_bc"
+    assert [(m.seed, m.config.hidden, m.config.discount) for m in request.imitators] == [(0, (8,), 0.9), (3, (8,), 0.9)]
+    assert request.settings.training.steps == 50
+    assert request.settings.training.checkpoint_every == 5
+    assert request.settings.training.keep >= 10, "checkpoints of the curve would be thrown away"
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "given", "complaint"),
+    ("algorithm", "options", "complaint"),
     [
         ("discrete_bc", {}, "discrete_bc has no alpha, so there is nothing to choose: take one of discrete_cql"),
         ("discrete_iql", {}, "discrete_iql has no alpha"),
@@ -41,9 +41,9 @@ def test_imitation_takes_over_what_is_shared(log):
         (None, {"seed": -1}, "seed must be a whole number"),
     ],
 )
-def test_what_does_not_fit_is_refused(log, algorithm, given, complaint):
+def test_what_does_not_fit_is_refused(log, algorithm, options, complaint):
     with pytest.raises(PrudentError, match=complaint):
-        plan.make(log, algorithm, [1.0], [0], given)
+        plan.make(log, algorithm, [1.0], [0], options)
 
 
 @pytest.mark.parametrize("alpha", [[], [1.0, 1.0], [-1.0]])
@@ -53,34 +53,34 @@ def test_so_are_alphas(log, alpha):
 
 
 def test_data_without_an_answer_are_refused(log):
-    asked = plan.make(log, None, [1.0], [0], {"discount": 0.9})
-    plan.check_data(log, asked)
+    request = plan.make(log, None, [1.0], [0], {"discount": 0.9})
+    plan.check_data(log, request)
     inside = ~log.followed & ~log.terminated
     ends = log.terminated | log.truncated
     # A task that is to last, as cartpole is, says by its ends how well it went.
-    plan.check_data(replace(log, reward=np.ones(len(log), np.float32)), asked)
+    plan.check_data(replace(log, reward=np.ones(len(log), np.float32)), request)
     for changed, complaint in (
-        ({"reward": np.zeros(len(log), np.float32)}, "every reward is 0, so no policy can be told from another"),
+        ({"reward": np.zeros(len(log), np.float32)}, "every reward is 0, so no policy is better than another"),
         (
             {"reward": np.full(len(log), 2.0), "terminated": np.zeros(len(log), bool), "truncated": ends},
-            "every reward is 2, so no policy",
+            "every reward is 2, so no policy is better",
         ),
         ({"truncated": log.truncated & ~inside}, "truncation flags are missing"),
         ({"extra": {"behavior_log_prob": np.full(len(log), -np.inf)}}, "probability zero"),
         ({"extra": {"behavior_log_prob": np.full(len(log), 0.5)}}, "probability above one"),
     ):
         with pytest.raises(PrudentError, match=complaint):
-            plan.check_data(replace(log, **changed), asked)
+            plan.check_data(replace(log, **changed), request)
 
 
 def test_a_stored_plan_is_compared_in_what_matters(log):
-    def asked(**given):
-        return plan.make(log, None, [1.0], [0], given).to_json(log)
+    def request(**options):
+        return plan.make(log, None, [1.0], [0], options).to_json(log)
 
-    assert plan.difference(asked(), asked()) == ""
-    assert plan.difference(asked(splits=5, env="CartPole-v1", device="cpu"), asked()) == ""
-    assert plan.difference(asked(steps=10), asked()) == "its steps is 100000, 10 is asked for"
-    assert plan.difference(asked(hidden=(8,)), asked()) == "its hidden is [256, 256], [8] is asked for"
-    assert plan.difference({**asked(), "alpha": [2.0]}, asked()) == "its alpha is [1.0], [2.0] is asked for"
-    other = {**asked(), "dataset": {"fingerprint": "0"}}
-    assert plan.difference(asked(), other) == "it was of other data (fingerprint differs)"
+    assert plan.difference(request(), request()) == ""
+    assert plan.difference(request(splits=5, env="CartPole-v1", device="cpu"), request()) == ""
+    assert plan.difference(request(steps=10), request()) == "its steps is 100000, not 10"
+    assert plan.difference(request(hidden=(8,)), request()) == "its hidden is [256, 256], not [8]"
+    assert plan.difference({**request(), "alpha": [2.0]}, request()) == "its alpha is [1.0], not [2.0]"
+    other = {**request(), "dataset": {"fingerprint": "0"}}
+    assert plan.difference(request(), other) == "it used other data (fingerprint differs)"

@@ -1,4 +1,4 @@
-"""From a log to a verdict, on a problem whose answer is known; stopped and gone on with; what is left behind."""
+"""From a log to a verdict on a problem with a known answer; interruptions; the files that are left."""
 
 import json
 from dataclasses import replace
@@ -15,7 +15,7 @@ from prudent.errors import ConfigError, Interrupted, PrudentError
 from prudent.runs import checkpoint
 from prudent.tuning import candidates, plan, run
 from prudent.tuning.result import order
-from prudent.tuning.stored_values import Scales
+from prudent.tuning.stored_values import StoredValues
 from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING
 
 pytest_plugins = ["helpers.run_fixtures"]
@@ -39,7 +39,7 @@ PROBLEM = known.tabular(1)
 
 @pytest.fixture(scope="module")
 def patched():
-    """No reports, no pictures of runs, estimates in a moment."""
+    """No reports, no pictures of runs, fast estimates."""
 
     def settings(self, final):
         return ope.Settings(**QUICK, steps=self.final_steps, n_bootstrap=self.resamples if final else 0)
@@ -83,17 +83,17 @@ def test_what_is_found(tuned):
 
 
 def test_every_policy_is_ranked_by_the_same_episodes(tuned):
-    """Those that trained it and those that did not, but none of the final part."""
+    """Episodes of the training and of the evaluation part, none of the final part."""
     _, folder = tuned
     worth = [json.loads(path.read_text())["worth"] for path in sorted((folder / "ranking").glob("*.json"))]
-    assert {own["summary"]["support"]["episodes"] for own in worth} == {21}
-    assert len({own["estimates"]["fitted_behaviour"]["value"] for own in worth}) == 1
+    assert {content["summary"]["support"]["episodes"] for content in worth} == {21}
+    assert len({content["estimates"]["fitted_behaviour"]["value"] for content in worth}) == 1
     final = [json.loads(path.read_text())["worth"] for path in (folder / "final").glob("*.json")]
-    assert {own["summary"]["support"]["episodes"] for own in final} == {9}
+    assert {content["summary"]["support"]["episodes"] for content in final} == {9}
 
 
 def test_an_alpha_wins_by_all_of_its_seeds():
-    """One run of alpha 1 is the best, but its other seed is the worst; the mean of the seeds is what is chosen."""
+    """One run of alpha 1 is the best, but its other seed is the worst; alphas are ranked by the mean of their seeds."""
     places = order([1.0, 1.0, 5.0, 5.0, 9.0, None], [9.0, 0.0, 6.0, 7.0, -np.inf, -np.inf])
     assert places == [3, 2, 0, 1]
     assert order([1.0, 1.0, 5.0, 5.0], [9.0, -np.inf, 6.0, 7.0]) == [3, 2, 0], "a seed of alpha 1 has no value"
@@ -132,7 +132,7 @@ def test_the_same_call_does_nothing_again(tuned, log, monkeypatch):
 
     monkeypatch.setattr(run.start, "train", forbidden)
     monkeypatch.setattr(run, "resume", forbidden)
-    monkeypatch.setattr(Scales, "evaluator", property(forbidden))
+    monkeypatch.setattr(StoredValues, "evaluator", property(forbidden))
     assert tune(log, folder, **SMALL).to_json() == result.to_json()
     (folder / "split.json").unlink()
     assert tune(log, folder, **SMALL).to_json() == result.to_json(), "estimates were not kept"
@@ -149,7 +149,7 @@ def test_a_damaged_estimate_is_made_again(tuned, log):
 
 @pytest.mark.parametrize("place", ["ranking", "final"])
 def test_an_estimate_of_another_version_is_made_again(tuned, log, place):
-    """Before groups were counted, ``support`` said less."""
+    """Before groups were counted, ``support`` had fewer fields."""
     result, folder = tuned
     (folder / "split.json").unlink()
     file = next((folder / place).glob("alpha*.json"))
@@ -164,7 +164,7 @@ def test_an_estimate_of_another_version_is_made_again(tuned, log, place):
 def test_other_settings_are_refused(tuned, log):
     _, folder = tuned
     before = tree(folder)
-    with pytest.raises(ConfigError, match="was tuned otherwise: its steps is 40, 50 is asked for"):
+    with pytest.raises(ConfigError, match="holds another tuning: its steps is 40, not 50"):
         tune(log, folder, **{**SMALL, "steps": 50})
     with pytest.raises(ConfigError, match="other data"):
         tune(PROBLEM.log(30, 1), folder, **SMALL)
@@ -172,7 +172,7 @@ def test_other_settings_are_refused(tuned, log):
 
 
 def test_a_stopped_training_goes_on(log, patched, tmp_path, tuned, monkeypatch):  # noqa: ARG001
-    """Stopped after the grid's first checkpoint, as a signal would; the end is the same."""
+    """Stopped after the first checkpoint of the grid, as by a signal; the result is the same."""
     result, _ = tuned
     save = run.checkpoint.save
 
@@ -197,7 +197,7 @@ def test_splits_say_how_stable_the_choice_is(tuned, log, patched):  # noqa: ARG0
     assert sum(several.stability["alpha"].values()) == 2
     assert sum(several.stability["verdict"].values()) == 2
     assert several.splits[1].parts["seed"] == [0, 1]
-    assert "of 2 splits alpha won" in str(several)
+    assert "over 2 splits, alpha that won: " in str(several)
     assert tune(log, folder, **SMALL).to_json() == result.to_json()
 
 
@@ -207,30 +207,30 @@ def test_a_diverged_member_is_not_chosen(tuned, log, tmp_path, patched, monkeypa
     read = candidates.curve.read
 
     def diverged(*arguments):
-        found = read(*arguments)
-        found.q[-1, index] = np.nan
-        return found
+        curves = read(*arguments)
+        curves.q[-1, index] = np.nan
+        return curves
 
     monkeypatch.setattr(candidates.curve, "read", diverged)
-    found = tune(log, tmp_path / "log", **SMALL)
-    assert found.first.winner != result.first.winner
-    lost = found.first.candidates[index]
-    assert (lost.step, lost.rank, lost.reason) == (None, None, "it diverged")
-    assert "it diverged" in str(found)
+    outcome = tune(log, tmp_path / "log", **SMALL)
+    assert outcome.first.winner != result.first.winner
+    failed = outcome.first.candidates[index]
+    assert (failed.step, failed.rank, failed.reason) == (None, None, "it diverged")
+    assert "it diverged" in str(outcome)
 
 
 def test_a_grid_that_diverged_leaves_a_verdict(log, tmp_path, patched, monkeypatch):  # noqa: ARG001
     """Nothing of it is deployed, and the same call trains nothing again."""
-    asked = {**SMALL, "alpha": [1.0], "critic_lr": 1e30}
-    found = tune(log, tmp_path / "log", **asked)
+    options = {**SMALL, "alpha": [1.0], "critic_lr": 1e30}
+    outcome = tune(log, tmp_path / "log", **options)
     assert json.loads((tmp_path / "log" / "grid" / "status.json").read_text())["state"] == "failed"
-    assert found.verdict != DEPLOY
-    assert (found.first.winner, found.alpha) == (None, None)
-    assert "none of the 1 runs of the grid can be ranked: it diverged" in found.reasons
-    assert package.load(found.policy).algorithm == "discrete_bc"
+    assert outcome.verdict != DEPLOY
+    assert (outcome.first.winner, outcome.alpha) == (None, None)
+    assert "none of the 1 runs of the grid can be ranked: it diverged" in outcome.reasons
+    assert package.load(outcome.policy).algorithm == "discrete_bc"
     (tmp_path / "log" / "split.json").unlink()
     monkeypatch.setattr(run, "resume", lambda *_: pytest.fail("it was trained again"))
-    assert tune(log, tmp_path / "log", **asked).to_json() == found.to_json()
+    assert tune(log, tmp_path / "log", **options).to_json() == outcome.to_json()
 
 
 def test_bc_that_diverged_is_an_error(log, tmp_path, patched, monkeypatch):  # noqa: ARG001
@@ -253,10 +253,10 @@ def test_one_seed_of_bc_may_diverge_and_one_checkpoint_be_damaged(log, tmp_path,
             (folder / "checkpoints" / "step_20" / "state.safetensors").write_bytes(b"damaged")
 
     monkeypatch.setattr(run.start, "train", broken)
-    found = tune(log, tmp_path / "log", **{**SMALL, "alpha": [1.0], "seeds": [0, 1]})
-    lost, kept = found.first.imitators
-    assert (lost.step, lost.rank, lost.reason) == (None, None, "it diverged")
-    assert (kept.step, kept.name) == (40, found.first.imitator)
+    outcome = tune(log, tmp_path / "log", **{**SMALL, "alpha": [1.0], "seeds": [0, 1]})
+    failed, kept = outcome.first.imitators
+    assert (failed.step, failed.rank, failed.reason) == (None, None, "it diverged")
+    assert (kept.step, kept.name) == (40, outcome.first.imitator)
     assert [step for step, _ in kept.curve] == [40], "the damaged checkpoint was read"
 
 
@@ -286,10 +286,10 @@ def save(path, log, **changes):
 
 
 def words(**changes):
-    found = []
+    flags = []
     for name, value in {**SMALL, **changes}.items():
-        found += ["--" + name.replace("_", "-"), *(value if isinstance(value, list | tuple) else [value])]
-    return found
+        flags += ["--" + name.replace("_", "-"), *(value if isinstance(value, list | tuple) else [value])]
+    return flags
 
 
 def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: ARG001
@@ -300,9 +300,9 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
     assert str(result) in shown
     assert "0:00:00 left" in shown
     assert prudent("tune", path, "--out", tmp_path / "out", *words(algo="discrete_cql", alpha=[3.0])) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "its alpha is [0.1, 10.0], [3.0] is asked for" in told
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "its alpha is [0.1, 10.0], not [3.0]" in error
 
 
 @pytest.mark.parametrize(
@@ -334,14 +334,14 @@ def test_mistakes_end_in_one_line_and_write_nothing(tmp_path, log, case, complai
     if part.extra:  # columns that this kind of file has no place for
         monkeypatch.setattr("prudent.data.load_dataset", lambda **_: part)
     typable = ("discount", "algo", "env", "splits", "resamples")
-    given = {"algo": "discrete_cql", **{k: v for k, v in case.items() if k in typable}}
-    typed = words(**given)
-    if given["algo"] in ("discrete_bc", "discrete_iql"):
-        typed = ["--algo", given["algo"]]
+    options = {"algo": "discrete_cql", **{k: v for k, v in case.items() if k in typable}}
+    typed = words(**options)
+    if options["algo"] in ("discrete_bc", "discrete_iql"):
+        typed = ["--algo", options["algo"]]
     before = tree(tmp_path)
     assert prudent("tune", path, "--out", tmp_path / "out", *typed) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("prudent: ")
-    assert told.count("\n") == 1
-    assert complaint in told
+    error = capsys.readouterr().err
+    assert error.startswith("prudent: ")
+    assert error.count("\n") == 1
+    assert complaint in error
     assert tree(tmp_path) == before

@@ -6,24 +6,24 @@ import pytest
 from prudent.ope import interval
 from prudent.tuning import curve
 from prudent.tuning.result import Candidate, _unfinished
-from prudent.tuning.stored_values import Worth
+from prudent.tuning.stored_values import StoredValue
 from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING, judge
 
 NOISE = np.linspace(-1, 1, 8)
 
 
 def estimate(name, value, error=0.1):
-    """Replicates that pair with those of every other one: the error of a difference is theirs together."""
+    """Replicates that pair with those of every other estimate, so the error of a difference is that of both."""
     return interval.from_replicates(name, value, value + error * np.roll(NOISE, int(10 * value)))
 
 
-def worth(name, value, behaviour=1.0, error=0.1, wdr=None, returned=None):
+def stored_value(name, value, behaviour=1.0, error=0.1, wdr=None, returned=None):
     unsupported = interval.unsupported("wdr", "too few")
     fqe = interval.unsupported("fqe", "60% of its actions") if value is None else estimate("fqe", value, error)
     support = {"support": {"outside": 0.02, "effective_sample_size": 25.0, "units": 40, "by": "episode"}}
     second = unsupported if wdr is None else estimate("wdr", wdr)
     monte_carlo = estimate("behaviour", behaviour if returned is None else returned, error)
-    return Worth(name, fqe, second, monte_carlo, estimate("fitted behaviour", behaviour, error), support)
+    return StoredValue(name, fqe, second, monte_carlo, estimate("fitted behaviour", behaviour, error), support)
 
 
 @pytest.mark.parametrize(
@@ -40,58 +40,60 @@ def worth(name, value, behaviour=1.0, error=0.1, wdr=None, returned=None):
     ],
 )
 def test_both_lower_bounds_have_to_lie_above_zero(policy, bc, error, verdict):
-    found = judge(worth("alpha=5", policy, error=error), worth("BC", bc, error=error))
-    assert found.verdict == verdict, found.reasons
+    judgement = judge(stored_value("alpha=5", policy, error=error), stored_value("BC", bc, error=error))
+    assert judgement.verdict == verdict, judgement.reasons
 
 
 def test_reasons_have_figures():
-    reasons = list(judge(worth("alpha=5", 3.0), worth("BC", 1.2)).reasons)
-    assert reasons[0].startswith("alpha=5 over what made the log: +2, 95 % interval +")
+    reasons = list(judge(stored_value("alpha=5", 3.0), stored_value("BC", 1.2)).reasons)
+    assert reasons[0].startswith("alpha=5 over the behaviour policy: +2, 95 % interval +")
     assert reasons[0].endswith("shown to be better")
     assert reasons[1].startswith("alpha=5 over BC: +1.8")
     assert reasons.pop(2).startswith("second estimator, policy - behaviour, Monte Carlo: +2")
-    assert "2.0 % of the actions" in reasons[2]
-    assert "of the 40 final episodes what 25.0 recorded with the policy itself" in reasons[2]
+    assert "2.0 % of the policy's actions" in reasons[2]
+    assert "after importance weighting, the 40 final episodes count as 25.0" in reasons[2]
 
 
 def test_no_winner_says_why():
-    found = judge(None, worth("BC", 1.0), "none of the 3 runs of the grid can be ranked: it diverged")
-    assert found.verdict == NOTHING
-    assert found.reasons[0].startswith("none of the 3 runs")
-    assert set(found.differences) == {"BC - behaviour"}
+    judgement = judge(None, stored_value("BC", 1.0), "none of the 3 runs of the grid can be ranked: it diverged")
+    assert judgement.verdict == NOTHING
+    assert judgement.reasons[0].startswith("none of the 3 runs")
+    assert set(judgement.differences) == {"BC - behaviour"}
 
 
 def test_a_second_estimator_that_says_worse_forbids_it():
-    assert judge(worth("alpha=5", 3.0, wdr=3.0), worth("BC", 1.2, wdr=1.2)).verdict == DEPLOY
-    found = judge(worth("alpha=5", 3.0, wdr=0.2), worth("BC", 1.2, wdr=1.2))
-    assert found.verdict != DEPLOY
-    assert "contradict each other" in found.reasons[-1]
+    assert judge(stored_value("alpha=5", 3.0, wdr=3.0), stored_value("BC", 1.2, wdr=1.2)).verdict == DEPLOY
+    judgement = judge(stored_value("alpha=5", 3.0, wdr=0.2), stored_value("BC", 1.2, wdr=1.2))
+    assert judgement.verdict != DEPLOY
+    assert "contradict each other" in judgement.reasons[-1]
 
 
 def test_returns_that_say_worse_forbid_it():
-    """The fitted value of the behaviour is the better yardstick, unless what the log returned is far above it."""
-    found = judge(worth("alpha=5", 3.0, returned=4.0), worth("BC", 1.2))
-    assert found.verdict != DEPLOY
-    assert "Monte Carlo" in found.reasons[-1]
+    """The fitted value of the behaviour policy is the better reference, unless the log returned far more."""
+    judgement = judge(stored_value("alpha=5", 3.0, returned=4.0), stored_value("BC", 1.2))
+    assert judgement.verdict != DEPLOY
+    assert "Monte Carlo" in judgement.reasons[-1]
 
 
 @pytest.mark.parametrize(("returned", "deployed"), [(1.0, True), (2.0, True), (2.9, False), (0.0, True), (-1.5, False)])
 def test_the_gain_has_to_exceed_what_the_fit_is_visibly_off_by(returned, deployed):
-    """The policy is 2 better than the behaviour by the fit, which gives 1 for what earned ``returned``."""
-    found = judge(worth("alpha=5", 3.0, returned=returned), worth("BC", 1.2))
-    assert (found.verdict == DEPLOY) is deployed, found.reasons
-    assert any("so far off is the fit" in reason for reason in found.reasons) is (returned != 1.0)
-    assert deployed or "than what the fit is off by" in found.reasons[-1]
+    """By the fit the policy gains 2 over a behaviour policy of value 1, which truly earned ``returned``."""
+    judgement = judge(stored_value("alpha=5", 3.0, returned=returned), stored_value("BC", 1.2))
+    assert (judgement.verdict == DEPLOY) is deployed, judgement.reasons
+    assert any("the fit is off by that much" in reason for reason in judgement.reasons) is (returned != 1.0)
+    assert deployed or "than the error of the fit" in judgement.reasons[-1]
 
 
 def test_why_bc_is_kept_where_nothing_beats_the_log():
-    found = judge(worth("alpha=5", 1.0), worth("BC", 0.2))
-    assert found.verdict == NOTHING
-    assert found.differences["policy - BC"].sign == 1
-    assert found.reasons[-1].startswith("alpha=5 beats BC, but nothing is shown to be better than what made the log")
-    assert "more episodes" in found.reasons[-1]
-    assert judge(None, worth("BC", 1.0), "why").reasons[-1].startswith("nothing is shown to be better")
-    assert "nothing is shown" not in " ".join(judge(worth("alpha=5", 0.5), worth("BC", 2.5)).reasons)
+    judgement = judge(stored_value("alpha=5", 1.0), stored_value("BC", 0.2))
+    assert judgement.verdict == NOTHING
+    assert judgement.differences["policy - BC"].sign == 1
+    assert judgement.reasons[-1].startswith(
+        "alpha=5 beats BC, but nothing is shown to be better than the behaviour policy"
+    )
+    assert "More episodes" in judgement.reasons[-1]
+    assert judge(None, stored_value("BC", 1.0), "why").reasons[-1].startswith("nothing is shown to be better")
+    assert "nothing is shown" not in " ".join(judge(stored_value("alpha=5", 0.5), stored_value("BC", 2.5)).reasons)
 
 
 @pytest.mark.parametrize("climbing", [False, True])
@@ -100,6 +102,6 @@ def test_more_steps_are_told_in_the_terminal(climbing):
     q = end if climbing else 5 - np.exp(-end)
     readings = [curve.choose(list(steps), q, 0.0).reading] * 2 + ["diverged"]
     runs = [Candidate(f"seed={i}", 1.0, i, 10, 1.0, 10, 1.0, text, ()) for i, text in enumerate(readings)]
-    told = _unfinished(runs)
-    assert [line.partition(":")[0] for line in told] == ["seed=0, seed=1"] * climbing
+    lines = _unfinished(runs)
+    assert [line.partition(":")[0] for line in lines] == ["seed=0, seed=1"] * climbing
     assert [line.partition(":")[0] for line in _unfinished(runs[:2])] == ["all 2 runs"] * climbing

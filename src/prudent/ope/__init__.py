@@ -1,36 +1,41 @@
-"""Off-policy evaluation: what a policy is worth, from a log alone.
+"""Off-policy evaluation: estimates the value of a policy from a log alone.
 
 >>> from prudent import ope
 >>> value = ope.evaluate_policy(agent, held_out, member=0)      # -> OffPolicyValue
->>> print(value)                                                # every estimator, its interval or why there is none
+>>> print(value)                                                # each estimate with its interval, or why there is none
 >>> value.fqe.value, value.fqe.interval, value.wdr.reason
->>> value.improvement["fqe"].interval                           # over the behaviour, paired
+>>> value.improvement["fqe"].interval                           # gain over the behaviour policy, paired
 >>> value.summary()                                             # for JSON
 
-Several policies on one log: :class:`Evaluator` prepares it once, and their differences are paired.
+For several policies on one log, prepare the log once. Their differences are then paired:
 
 >>> log = ope.Evaluator(held_out, discount=0.99, settings=ope.QUICK)
 >>> values = [log.evaluate(population, member=p) for p in range(population.size)]
 >>> ope.difference(values[0].fqe, values[1].fqe)
 
-Where things are:
+The files, from the log to the answer:
 
-- :mod:`~prudent.ope.policy`: what is evaluated; :func:`policy.of` makes it from a member of a population
-- :mod:`~prudent.ope.episodes`: checks of the log; the convention for truncated episodes
-- :mod:`~prudent.ope.behaviour`: model of who made the log, which actions lie outside the data
-- :mod:`~prudent.ope.calibration`: how far to trust that model
+- :mod:`~prudent.ope.settings`: :class:`Settings`, every setting of an estimate
+- :mod:`~prudent.ope.policy`: the policy to evaluate; :func:`~prudent.ope.policy.as_policy` makes one from a population
+- :mod:`~prudent.ope.episodes`: checks the log; discounts, truncated episodes, groups
+- :mod:`~prudent.ope.behaviour`: model of the behaviour policy, and which actions lie outside the data
+- :mod:`~prudent.ope.calibration`: how good that model is
 - :mod:`~prudent.ope.fqe`: fitted Q evaluation (``fqe``)
-- :mod:`~prudent.ope.importance`: weights, effective sample size, per-decision weighted importance sampling (``pdwis``)
+- :mod:`~prudent.ope.critics`: all fits that the estimates of one policy need
+- :mod:`~prudent.ope.importance`: importance weights, effective sample size, per-decision weighted importance sampling
+  (``pdwis``)
 - :mod:`~prudent.ope.doubly_robust`: weighted doubly robust (``wdr``)
-- :mod:`~prudent.ope.interval`: :class:`Estimate` and the three kinds of interval
-- :mod:`~prudent.ope.evaluator`: all of them together; :mod:`~prudent.ope.estimates`: what comes out, and its text
-- :mod:`~prudent.ope.known`: problems with exact values, to hold estimators against
+- :mod:`~prudent.ope.interval`: :class:`Estimate`, one figure with its interval
+- :mod:`~prudent.ope.evaluator`: runs all estimators of one policy: :class:`Evaluator`, :func:`evaluate_policy`
+- :mod:`~prudent.ope.estimates`: :class:`OffPolicyValue`, what the evaluator returns for one policy
+- :mod:`~prudent.ope.value`: :func:`prudent.value`, evaluates several policies and compares them
+- :mod:`~prudent.ope.result`: ``ValueResult``, what :func:`prudent.value` returns, with its sentences
 
-Values are in raw reward units: discounted from the log's start states, truncated episodes going on; ``undiscounted``
-holds sums per episode as recorded. docs/trust.md says what was measured of each.
+Values are in raw reward units, discounted, from the start states of the log. A truncated episode is taken to go on;
+``undiscounted`` holds the sums of rewards as recorded. docs/trust.md reports how accurate each estimator is.
 """
 
-from prudent.ope.estimates import OffPolicyValue, Support, support_told
+from prudent.ope.estimates import OffPolicyValue, Support, support_text
 from prudent.ope.evaluator import Evaluator, evaluate_policy
 from prudent.ope.interval import Estimate, difference
 from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
@@ -48,5 +53,5 @@ __all__ = [
     "Support",
     "difference",
     "evaluate_policy",
-    "support_told",
+    "support_text",
 ]

@@ -1,11 +1,12 @@
-"""Who made the log: a model of the behaviour's actions, cross-fitted over episodes.
+"""The behaviour policy, as a model fitted to the log with cross-fitting over episodes.
 
-Discrete actions: a classifier, its logits divided by a temperature that held-out episodes choose (Guo et al. 2017,
-arXiv 1706.04599). Continuous actions: a mixture of tanh-Gaussians. One model per fold, on the population axis; each
-speaks of the episodes that it was not fitted to. Training keeps the parameters that were best on held-out episodes.
+Discrete actions: a classifier; its logits are divided by a temperature chosen on held-out episodes (Guo et al. 2017,
+arXiv 1706.04599). Continuous actions: a mixture of tanh-Gaussians. There is one model per fold, on the population axis.
+Each model predicts only the episodes of its fold, which it was not fitted to. Training keeps the parameters that were
+best on held-out episodes.
 
-Probabilities that the log itself carries take the model's place in the weights; the model still says how calibrated
-it is and where a policy leaves the data.
+If the log carries probabilities of its own, the importance weights use those. The model then still measures calibration
+and which actions of a policy lie outside the data.
 """
 
 import math
@@ -24,73 +25,81 @@ from prudent.errors import DataError
 from prudent.nn import optim
 from prudent.nn.rng import MemberRng
 from prudent.ope.calibration import Calibration, expected_calibration_error, transform_error
-from prudent.ope.policy import ROWS
+from prudent.ope.policy import slices
 from prudent.ope.settings import Settings
 from prudent.types import Params
 
 COLUMNS = ("behavior_log_prob", "behaviour_log_prob")
-"""Column with the log's own log-probability of each action (log-density in the log's units), as readers name it, and
-the other spelling."""
+"""Column with the log-probability of each logged action (log-density in the log's units): the name that readers use,
+and the British spelling."""
 
 CHECK_EVERY = 100
 DEFENSIVE = 0.05
-"""Weight of a component as broad as all actions together (a defensive mixture: Hesterberg 1995): a model that is sure
-and wrong of a single action would otherwise hand its episode all the weight."""
+"""Weight of one component as broad as all actions together (a defensive mixture: Hesterberg 1995). Without it, one
+action that the model wrongly holds for impossible would give its episode all the weight."""
 HELD_OUT = 5
-"""Every fifth of a fold's episodes (or groups) is held out, to stop and for the temperature."""
+"""One in this many of a fold's training episodes (or groups) is held out, for early stopping and the temperature."""
 
 
 @dataclass(frozen=True, eq=False)
 class Behaviour:
-    """The behaviour of a dataset. ``log_prob`` (rows,) of the logged actions is the log's own where it has them."""
+    """The behaviour policy of a dataset.
+
+    Attributes:
+        log_prob: (rows,) of the logged actions: from the log where it has them, else from the model.
+        source: ``logged`` or ``fitted``.
+        calibration: how good the model is.
+        model: the fitted model.
+        threshold: log-density that 99 % of logged actions exceed, under models that did not see them.
+    """
 
     log_prob: np.ndarray
     source: str
     calibration: Calibration
-    fitted: "Cross"
+    model: "CrossFittedModel"
     threshold: float
-    """The log-density that 99 % of logged actions exceed, under models that did not see them."""
 
     def outside(self, policy_actions: np.ndarray) -> np.ndarray:
-        """Share of the policy's actions at each row that are rarer than nearly all logged ones, (rows,).
+        """Share of the policy's actions at each row that are rarer than 99 % of the logged actions, (rows,).
 
         ``policy_actions``: probabilities (rows, A) of a discrete policy, or draws (rows, N, A) of a continuous one.
         """
-        log_prob = self.fitted.log_prob(policy_actions)
-        rare = log_prob < self.threshold
-        if self.fitted.dataset.spec.discrete:
+        rare = self.model.log_prob(policy_actions) < self.threshold
+        if self.model.dataset.spec.discrete:
             return (policy_actions * rare).sum(axis=1)
         return rare.mean(axis=1)
 
 
 def logged_log_prob(dataset: Dataset) -> np.ndarray | None:
-    """The log's own log-probability of each action, (rows,) float64; None where it has none.
+    """The log-probability of each action as given in the log, (rows,) float64; None without such a column.
 
     Raises:
-        DataError: one is no number or stands for a probability of zero or above one, or both spellings are there.
+        DataError: a value is not a number, or means a probability of zero or above one; or the log has both spellings.
     """
-    found = [name for name in COLUMNS if name in dataset.extra]
-    if not found:
+    names = [name for name in COLUMNS if name in dataset.extra]
+    if not names:
         return None
-    if len(found) > 1:
-        raise DataError(f"{dataset.name}: has both {found[0]} and {found[1]}, the same in two spellings: leave one out")
-    column = np.asarray(dataset.extra[found[0]])
+    if len(names) > 1:
+        raise DataError(
+            f"{dataset.name}: has both {names[0]} and {names[1]}, two spellings of one column: leave one out"
+        )
+    column = np.asarray(dataset.extra[names[0]])
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     if column.ndim != 1 or column.dtype.kind not in "fiu":
-        raise DataError(f"{dataset.name}: {found[0]} must be one number per row, the logarithm of a probability")
+        raise DataError(f"{dataset.name}: {names[0]} must be one number per row, the logarithm of a probability")
     log_prob = column.astype(np.float64)
     limit = 1e-6 if dataset.spec.discrete else math.inf
-    for what, wrong in {
+    for problem, wrong in {
         "is not a number": np.isnan(log_prob),
-        "says that an action that was taken had probability zero": log_prob == -math.inf,
-        "is a probability above one; natural logarithms of probabilities are wanted": log_prob > limit,
+        "gives a logged action probability zero": log_prob == -math.inf,
+        "must hold natural logarithms of probabilities, but gives a probability above one": log_prob > limit,
         "is infinite": log_prob == math.inf,
     }.items():
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             raise DataError(
-                f"{dataset.name}: {found[0]} {what} in {counted(int(wrong.sum()), 'row')}, the first is row {row}"
+                f"{dataset.name}: {names[0]} {problem} in {counted(int(wrong.sum()), 'row')}, the first is row {row}"
             )
     return log_prob
 
@@ -99,9 +108,9 @@ def logged_log_prob(dataset: Dataset) -> np.ndarray | None:
 
 
 def mixture(params: Params, observation: Tensor, broad_2A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-weights (P, B, C + 1), means and log-deviations (P, B, C + 1, A) before the tanh.
+    """Log-weights (P, B, C + 1), means and log standard deviations (P, B, C + 1, A) before the tanh.
 
-    The last component is ``broad_2A`` (mean and log-deviation) with weight :data:`DEFENSIVE` in every state.
+    The last component is ``broad_2A`` (mean and log standard deviation) with weight :data:`DEFENSIVE` in every state.
     """
     size = broad_2A.shape[-1]
     out_PBCO = nn.mlp(params, observation).unflatten(-1, (-1, 1 + 2 * size))
@@ -116,130 +125,146 @@ def mixture(params: Params, observation: Tensor, broad_2A: Tensor) -> tuple[Tens
 
 
 def broad(action: Tensor) -> Tensor:
-    """Mean and log-deviation of all actions (rows, A) before the tanh, one and a half times as wide, (2, A)."""
-    reached = action.clamp(-nn.ACTION_LIMIT, nn.ACTION_LIMIT).atanh()
-    return torch.stack([reached.mean(0), (1.5 * reached.std(0)).clamp(min=math.exp(nn.LOG_STD_MIN)).log()])
+    """Mean and log standard deviation of all actions (rows, A) before the tanh, 1.5 times as wide, (2, A)."""
+    unbounded = _atanh(action)
+    return torch.stack([unbounded.mean(0), (1.5 * unbounded.std(0)).clamp(min=math.exp(nn.LOG_STD_MIN)).log()])
+
+
+def _atanh(action: Tensor) -> Tensor:
+    return action.clamp(-nn.ACTION_LIMIT, nn.ACTION_LIMIT).atanh()
 
 
 @dataclass(frozen=True, eq=False)
-class Cross:
-    """Models of K folds and which of them speaks for each row."""
+class CrossFittedModel:
+    """A model per fold (K), and which of them predicts each row."""
 
     dataset: Dataset
     settings: Settings
     scaling: Scaling
     params: Params
     temperature: Tensor  # (K,), 1 for continuous actions
-    broad: Tensor  # (2, A), see :func:`broad`; nothing for discrete actions
+    broad: Tensor  # (2, A), see :func:`broad`; empty for discrete actions
     fold_of_row: np.ndarray  # (rows,)
 
-    def _parts(self) -> list[tuple[int, np.ndarray, Tensor, Params]]:
-        """(fold, rows, their observations (1, B, S), parameters), in pieces."""
-        found = []
+    def _pieces(self) -> list[tuple[int, np.ndarray, Tensor, Params]]:
+        """(fold, rows, their observations (1, B, S), parameters of the fold), a few thousand rows at a time."""
+        pieces = []
         for fold in range(self.settings.folds):
-            rows = np.flatnonzero(self.fold_of_row == fold)
-            own = {name: p[fold : fold + 1] for name, p in self.params.items()}
-            for start in range(0, len(rows), ROWS):
-                part = rows[start : start + ROWS]
-                observation = self.scaling.observation(torch.from_numpy(self.dataset.observation[part]))
-                found.append((fold, part, observation.unsqueeze(0), own))
-        return found
+            fold_rows = np.flatnonzero(self.fold_of_row == fold)
+            fold_params = _params_of(self.params, fold)
+            for part in slices(len(fold_rows)):
+                rows = fold_rows[part]
+                observation = self.scaling.observation(torch.from_numpy(self.dataset.observation[rows]))
+                pieces.append((fold, rows, observation.unsqueeze(0), fold_params))
+        return pieces
 
     @torch.no_grad()
     def log_prob(self, actions: np.ndarray) -> np.ndarray:
-        """Of every action (rows, A) where they are discrete; of ``actions`` (rows, N, A) where not, (rows, N)."""
-        found = np.empty(actions.shape if self.dataset.spec.discrete else actions.shape[:2])
-        for fold, rows, observation, own in self._parts():
+        """Log-probability of every discrete action, (rows, A), or log-density of ``actions`` (rows, N, A), (rows, N).
+
+        Of discrete ``actions`` only the shape (rows, A) matters.
+        """
+        log_prob = np.empty(actions.shape if self.dataset.spec.discrete else actions.shape[:2])
+        for fold, rows, observation, params in self._pieces():
             if self.dataset.spec.discrete:
                 mask = self.dataset.extra.get("mask")
                 allowed = None if mask is None else torch.from_numpy(mask[rows])
-                logits = nn.mlp(own, observation)[0] / self.temperature[fold]
-                found[rows] = nn.log_prob_categorical(logits, allowed).double().numpy()
+                logits = nn.mlp(params, observation)[0] / self.temperature[fold]
+                log_prob[rows] = nn.log_prob_categorical(logits, allowed).double().numpy()
             else:
-                asked = self.scaling.action(torch.from_numpy(actions[rows]))
-                log_weight, mean, log_std = (x.movedim(0, 1) for x in mixture(own, observation, self.broad))
-                each = nn.log_prob_tanh_gaussian(mean, log_std, asked.unsqueeze(-2))
-                found[rows] = (log_weight + each).logsumexp(-1).double().numpy()
-        return found if self.dataset.spec.discrete else found - float(self.scaling.action_half_range.log().sum())
+                scaled = self.scaling.action(torch.from_numpy(actions[rows]))
+                log_weight, mean, log_std = (x.movedim(0, 1) for x in mixture(params, observation, self.broad))
+                component = nn.log_prob_tanh_gaussian(mean, log_std, scaled.unsqueeze(-2))
+                log_prob[rows] = (log_weight + component).logsumexp(-1).double().numpy()
+        return log_prob if self.dataset.spec.discrete else log_prob - float(self.scaling.action_half_range.log().sum())
 
     @torch.no_grad()
     def transform(self) -> np.ndarray:
         """Probability integral transform of each logged action's features, (rows, A): uniform if calibrated."""
-        found = np.empty(self.dataset.action.shape)
-        for _, rows, observation, own in self._parts():
-            log_weight, mean, log_std = mixture(own, observation, self.broad)
-            inside = self.scaling.action(torch.from_numpy(self.dataset.action[rows]))
-            reached = inside.clamp(-nn.ACTION_LIMIT, nn.ACTION_LIMIT).atanh().unsqueeze(-2)
-            below = torch.special.ndtr((reached - mean[0]) / log_std[0].exp())
-            found[rows] = (log_weight[0].exp().unsqueeze(-1) * below).sum(-2).numpy()
-        return found
+        uniform = np.empty(self.dataset.action.shape)
+        for _, rows, observation, params in self._pieces():
+            log_weight, mean, log_std = mixture(params, observation, self.broad)
+            scaled = self.scaling.action(torch.from_numpy(self.dataset.action[rows]))
+            below = torch.special.ndtr((_atanh(scaled).unsqueeze(-2) - mean[0]) / log_std[0].exp())
+            uniform[rows] = (log_weight[0].exp().unsqueeze(-1) * below).sum(-2).numpy()
+        return uniform
+
+
+def _params_of(params: Params, fold: int) -> Params:
+    return {name: p[fold : fold + 1] for name, p in params.items()}
+
+
+# --- fitting ----------------------------------------------------------------------------------------------------------
 
 
 def fit(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> Behaviour:
-    """The behaviour of ``dataset``; ``fold_E`` (episodes,) says which fold each episode belongs to.
+    """The behaviour policy of ``dataset``; ``fold_E`` (episodes,) is the fold of each episode.
 
     Raises:
-        DataError: logged probabilities are none, see :func:`logged_log_prob`.
+        DataError: the log's own probabilities are not probabilities, see :func:`logged_log_prob`.
     """
     logged = logged_log_prob(dataset)
-    cross = _train(dataset, fold_E, settings, seed)
+    model = _train(dataset, fold_E, settings, seed)
     if dataset.spec.discrete:
-        every = cross.log_prob(np.empty((len(dataset), dataset.spec.action_size)))
-        fitted = every[np.arange(len(dataset)), dataset.action]
-        error, coverage = expected_calibration_error(np.exp(every), dataset.action), None
+        table = model.log_prob(np.empty((len(dataset), dataset.spec.action_size)))
+        fitted = table[np.arange(len(dataset)), dataset.action]
+        error, coverage = expected_calibration_error(np.exp(table), dataset.action), None
     else:
-        fitted = cross.log_prob(dataset.action[:, None])[:, 0]
-        uniform = cross.transform()
+        fitted = model.log_prob(dataset.action[:, None])[:, 0]
+        uniform = model.transform()
         error, coverage = transform_error(uniform), float(((uniform > 0.05) & (uniform < 0.95)).mean())
     calibration = Calibration(float(fitted.mean()), error, coverage, None if logged is None else float(logged.mean()))
     source = "fitted" if logged is None else "logged"
-    return Behaviour(fitted if logged is None else logged, source, calibration, cross, float(np.quantile(fitted, 0.01)))
+    return Behaviour(fitted if logged is None else logged, source, calibration, model, float(np.quantile(fitted, 0.01)))
 
 
-def _train(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> Cross:
+def _train(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> CrossFittedModel:
     spec, folds = dataset.spec, settings.folds
     scaling = Scaling.fit(dataset, True)
     seeds = [seed * folds + k for k in range(folds)]
-    fold_R = fold_E[dataset.episode_of_row]
-    pools, held = zip(*[_split(dataset, fold_E, k, seed) for k in range(folds)], strict=True)
+    pools, held_out = zip(*[_split(dataset, fold_E, k, seed) for k in range(folds)], strict=True)
     outputs = spec.action_size if spec.discrete else settings.components * (1 + 2 * spec.action_size)
     params = nn.init_mlp(MemberRng(seeds, "behaviour"), (spec.observation_size, *settings.hidden, outputs))
-    widest = torch.zeros(2, 0) if spec.discrete else broad(scaling.action(torch.from_numpy(dataset.action)))
-    loss = _loss(dataset, scaling, widest)
-    check_rng = MemberRng(seeds, "behaviour held out")
-    held_KB = torch.stack([p[i] for p, i in zip(held, check_rng.integers([len(p) for p in held], 2048), strict=True)])
+    broad_2A = torch.zeros(2, 0) if spec.discrete else broad(scaling.action(torch.from_numpy(dataset.action)))
+    loss = _loss(dataset, scaling, broad_2A)
+    held_out_KB = _draw_rows(MemberRng(seeds, "behaviour held out"), held_out, 2048)
     rng, state = MemberRng(seeds, "behaviour rows"), optim.adam_init(params)
     best, lowest_K = {name: p.clone() for name, p in params.items()}, torch.full((folds,), math.inf)
     for step in range(settings.behaviour_steps):
-        index = rng.integers([len(p) for p in pools], settings.batch_size)
-        rows_KB = torch.stack([p[i] for p, i in zip(pools, index, strict=True)])
-        found, _ = optim.gradients(lambda leaves, rows=rows_KB: (loss(leaves, rows), {}), params)
+        rows_KB = _draw_rows(rng, pools, settings.batch_size)
+        gradients, _ = optim.gradients(lambda leaves, rows=rows_KB: (loss(leaves, rows), {}), params)
         lr = settings.lr * (1.0 if 2 * step < settings.behaviour_steps else 0.1)
-        optim.adam_step(params, found, state, torch.full((folds,), lr))
+        optim.adam_step(params, gradients, state, torch.full((folds,), lr))
         if (step + 1) % CHECK_EVERY == 0 or step + 1 == settings.behaviour_steps:
             with torch.no_grad():
-                now_K = loss(params, held_KB)
-            better_K = now_K < lowest_K
-            lowest_K = torch.where(better_K, now_K, lowest_K)
+                loss_K = loss(params, held_out_KB)
+            better_K = loss_K < lowest_K
+            lowest_K = torch.where(better_K, loss_K, lowest_K)
             for name, p in params.items():
                 best[name] = torch.where(optim.per_member(better_K, p), p, best[name])
     temperature = torch.ones(folds)
     if spec.discrete:
-        temperature = torch.stack([_temperature(loss, best, held_KB, k) for k in range(folds)])
-    return Cross(dataset, settings, scaling, best, temperature, widest, fold_R)
+        temperature = torch.stack([_temperature(loss, best, held_out_KB, k) for k in range(folds)])
+    return CrossFittedModel(dataset, settings, scaling, best, temperature, broad_2A, fold_E[dataset.episode_of_row])
+
+
+def _draw_rows(rng: MemberRng, pools: tuple[Tensor, ...], size: int) -> Tensor:
+    """``size`` rows from the pool of each fold, with replacement, (K, size)."""
+    index = rng.integers([len(pool) for pool in pools], size)
+    return torch.stack([pool[i] for pool, i in zip(pools, index, strict=True)])
 
 
 def _split(dataset: Dataset, fold_E: np.ndarray, fold: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Rows to fit the model of a fold to, and rows of other units to stop it by; none of the fold itself."""
+    """Rows to fit the model of a fold to, and held-out rows of other units; neither includes the fold itself."""
     unit_E, _ = dataset.units()
-    others = np.random.default_rng([seed, fold]).permutation(np.unique(unit_E[fold_E != fold]))
-    held = np.isin(unit_E, others[: max(1, len(others) // HELD_OUT)])
-    held_R, other_R = held[dataset.episode_of_row], (fold_E != fold)[dataset.episode_of_row]
-    return torch.from_numpy(np.flatnonzero(other_R & ~held_R)), torch.from_numpy(np.flatnonzero(held_R))
+    units = np.random.default_rng([seed, fold]).permutation(np.unique(unit_E[fold_E != fold]))
+    held_out_E = np.isin(unit_E, units[: max(1, len(units) // HELD_OUT)])
+    held_out_R, usable_R = held_out_E[dataset.episode_of_row], (fold_E != fold)[dataset.episode_of_row]
+    return torch.from_numpy(np.flatnonzero(usable_R & ~held_out_R)), torch.from_numpy(np.flatnonzero(held_out_R))
 
 
-def _loss(dataset: Dataset, scaling: Scaling, widest: Tensor) -> Any:
-    """A function of parameters and rows (K, B), and of a temperature if discrete: negative log-likelihood (K,)."""
+def _loss(dataset: Dataset, scaling: Scaling, broad_2A: Tensor) -> Any:
+    """The negative log-likelihood (K,), as a function of parameters, rows (K, B) and, if discrete, a temperature."""
     observation = scaling.observation(torch.from_numpy(dataset.observation))
     action = scaling.action(torch.from_numpy(dataset.action))
     mask = torch.from_numpy(dataset.extra["mask"]) if dataset.spec.discrete and "mask" in dataset.extra else None
@@ -250,22 +275,22 @@ def _loss(dataset: Dataset, scaling: Scaling, widest: Tensor) -> Any:
         return -nn.value_of(log_prob, action[rows]).mean(-1)
 
     def continuous(params: Params, rows: Tensor) -> Tensor:
-        log_weight, mean, log_std = mixture(params, observation[rows], widest)
-        each = nn.log_prob_tanh_gaussian(mean, log_std, action[rows].unsqueeze(-2))
-        return -(log_weight + each).logsumexp(-1).mean(-1)
+        log_weight, mean, log_std = mixture(params, observation[rows], broad_2A)
+        component = nn.log_prob_tanh_gaussian(mean, log_std, action[rows].unsqueeze(-2))
+        return -(log_weight + component).logsumexp(-1).mean(-1)
 
     return discrete if dataset.spec.discrete else continuous
 
 
 @torch.no_grad()
-def _temperature(loss: Any, params: Params, held_KB: Tensor, fold: int) -> Tensor:
-    """The temperature within [1/8, 8] at which held-out actions are likeliest, by golden section on its logarithm."""
-    own = {name: p[fold : fold + 1] for name, p in params.items()}
+def _temperature(loss: Any, params: Params, held_out_KB: Tensor, fold: int) -> Tensor:
+    """The temperature within [1/8, 8] of the lowest held-out loss, by golden-section search on its logarithm."""
+    fold_params, rows = _params_of(params, fold), held_out_KB[fold : fold + 1]
     golden = (math.sqrt(5) - 1) / 2
     low, high = -math.log(8), math.log(8)
     for _ in range(30):
         left, right = high - golden * (high - low), low + golden * (high - low)
-        if loss(own, held_KB[fold : fold + 1], math.exp(left)) < loss(own, held_KB[fold : fold + 1], math.exp(right)):
+        if loss(fold_params, rows, math.exp(left)) < loss(fold_params, rows, math.exp(right)):
             high = right
         else:
             low = left

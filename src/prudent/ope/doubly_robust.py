@@ -1,13 +1,13 @@
-"""Weighted doubly robust: fitted values, corrected by the weighted errors that they make along the log.
+"""Weighted doubly robust: fitted values, corrected by their weighted errors along the log.
 
-Thomas & Brunskill 2016 (arXiv 1604.00923, section 4), with a sum by parts of their equation:
+Thomas & Brunskill 2016 (arXiv 1604.00923, section 4), their equation summed by parts:
 
     V = mean_i V(s_i0) + sum_t sum_i gamma^t w_it (r_it + gamma^dt V(s_i,t+1) - Q(s_it, a_it))
 
-and w as in :mod:`prudent.ope.importance`; V behind a termination is 0, behind a truncation it is that of the state in
-which the recording stopped. It is right in the limit where either the ratios or the values are. Q and V of an episode
-come from critics that were fitted without its fold (cross-fitting; Chernozhukov et al. 2018, arXiv 1608.00060): their
-errors are then not those of the episode's own luck.
+with w as in :mod:`prudent.ope.importance`. V after a termination is 0. V after a truncation is that of the state in
+which the recording stopped. The estimate is consistent if either the ratios or the values are right. Q and V of an
+episode come from critics that were fitted without its fold (cross-fitting; Chernozhukov et al. 2018, arXiv 1608.00060),
+so that the noise of the episode does not enter its own correction.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from prudent.ope.importance import Weights
 def errors(weights: Weights, q: np.ndarray, value: np.ndarray, end_value: np.ndarray) -> np.ndarray:
     """Discounted errors of the fitted values at each step, (E, T).
 
-    ``q`` (rows,) is Q of the logged action, ``value`` (rows,) V of the state, ``end_value`` (E,) V behind the last row.
+    ``q`` (rows,) is Q of the logged action, ``value`` (rows,) V of the state, ``end_value`` (E,) V after the last row.
     """
     episodes, dataset = weights.episodes, weights.episodes.dataset
     following = np.append(value[1:], 0.0)
@@ -31,7 +31,7 @@ def errors(weights: Weights, q: np.ndarray, value: np.ndarray, end_value: np.nda
 def wdr(
     weights: Weights, q: np.ndarray, value: np.ndarray, end_value: np.ndarray, counts: np.ndarray | None = None
 ) -> tuple[float, np.ndarray]:
-    """Value and influence (E,), as :func:`prudent.ope.importance.pdwis` gives them."""
+    """Value and influence (E,), as in :func:`prudent.ope.importance.pdwis`."""
     start = value[weights.episodes.first]
     if counts is not None:
         start = start * counts * (len(counts) / counts.sum())

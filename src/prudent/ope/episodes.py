@@ -1,9 +1,8 @@
-"""The log as episodes in time: what the estimators may be asked to estimate from, and the clock of the discount.
+"""The log as discounted episodes: checks that values can be estimated from it, and lays it out in (E, T) arrays.
 
-One convention for what was cut off: a truncated episode goes on. Its sum of discounted rewards ends with the fitted
-value of the state in which the recording stopped, ``gamma ** t * V(s_t)``; a terminated one ends with nothing. The
-undiscounted return per episode is the other thing that people mean: what the recording holds, where a truncation ends
-the sum.
+One convention for truncated episodes: they go on. Their sum of discounted rewards ends with the fitted value of the
+state in which the recording stopped, ``gamma ** t * V(s_t)``. After a termination nothing is added. The undiscounted
+return per episode is different: it is the sum of the recorded rewards, and a truncation ends it.
 """
 
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from prudent.errors import ConfigError, DataError
 
 @dataclass(frozen=True, eq=False)
 class Episodes:
-    """A checked dataset with a discount; (E, T) arrays have a column per step and one for what a cut episode is worth.
+    """A checked dataset with a discount, made by :func:`lay_out`.
 
-    Make one with :func:`lay_out`.
+    Its (E, T) arrays have a column per step, and one more for the value after a truncation.
     """
 
     dataset: Dataset
@@ -33,22 +32,22 @@ class Episodes:
 
     @property
     def first(self) -> np.ndarray:
-        """(E,) rows in which the episodes start."""
+        """(E,) first row of each episode."""
         return self.dataset.episode_bounds[:-1]
 
     @property
     def last(self) -> np.ndarray:
-        """(E,) their last rows."""
+        """(E,) last row of each episode."""
         return self.dataset.episode_bounds[1:] - 1
 
     @property
     def cut(self) -> np.ndarray:
-        """(E,) bool: truncated, so that there is a future which the log does not show."""
+        """(E,) bool: the episode was truncated, so its future is not in the log."""
         return ~self.dataset.terminated[self.last]
 
     @cached_property
     def unit(self) -> np.ndarray:
-        """(E,) int64: which unit each belongs to, see :func:`prudent.data.units.units`."""
+        """(E,) int64: the unit of each episode, see :meth:`prudent.data.Dataset.units`."""
         return self.dataset.units()[0]
 
     @property
@@ -57,14 +56,14 @@ class Episodes:
 
     @property
     def by(self) -> str:
-        """What a unit is: ``episode`` or ``group``."""
+        """The kind of unit: ``episode`` or ``group``."""
         return self.dataset.units()[1]
 
     def per_unit(self, influence: np.ndarray) -> np.ndarray:
-        """Contributions of episodes (E,) as those of units (U,), whose mean is the same.
+        """Contributions of episodes (E,) as contributions of units (U,), with the same mean.
 
-        Each unit's share of the deviation from the mean: the variance of these over the units is that of the mean when
-        whole units are drawn (Liang & Zeger 1986, with ``U / (U - 1)`` for few of them).
+        Their variance over units is that of the mean when whole units are drawn (Liang & Zeger 1986, with
+        ``U / (U - 1)`` for few units).
         """
         if self.n_units == len(self):
             return influence
@@ -73,29 +72,28 @@ class Episodes:
 
     @cached_property
     def step(self) -> np.ndarray:
-        """(rows,) int64: number of decisions before this one in its episode."""
+        """(rows,) int64: number of steps before this one in its episode."""
         return np.arange(len(self.dataset)) - self.first[self.dataset.episode_of_row]
 
     @cached_property
     def dt(self) -> np.ndarray:
-        """(rows,) float64: units of time that each step took."""
+        """(rows,) float64: duration of each step, in units of time."""
         column = self.dataset.extra.get("dt")
         return np.ones(len(self.dataset)) if column is None else column.astype(np.float64)
 
     @property
     def clock(self) -> str:
-        """What the discount is of: ``step``, or ``unit of time`` where steps say how long they took."""
+        """What the discount is per: ``step``, or ``unit of time`` if the log has a column dt."""
         return "unit of time" if "dt" in self.dataset.extra else "step"
 
     @cached_property
     def time(self) -> np.ndarray:
         """(rows,) float64: time since the start of the episode."""
-        passed = np.cumsum(self.dt)
-        before = passed - self.dt
+        before = np.cumsum(self.dt) - self.dt
         return before - before[self.first][self.dataset.episode_of_row]
 
     def pad(self, values: np.ndarray, ending: np.ndarray | None = None) -> np.ndarray:
-        """(rows,) as (E, T) float64, zero behind the end; ``ending`` (E,) stands in the column behind the last step."""
+        """(rows,) as (E, T) float64, zero after the end; ``ending`` (E,) goes into the column after the last step."""
         table = np.zeros((len(self), int(self.dataset.episode_lengths.max()) + 1))
         table[self.dataset.episode_of_row, self.step] = values
         if ending is not None:
@@ -109,8 +107,10 @@ class Episodes:
 
     @property
     def largest_value(self) -> float:
-        """What no value exceeds in size: of the largest reward for ever, every shortest step; without a discount, of
-        as many rewards as the log has."""
+        """Bound on the size of any value: the largest reward at every shortest step, for ever.
+
+        Without a discount: as many largest rewards as the log has rows.
+        """
         reward = float(np.abs(self.dataset.reward).max())
         if self.discount == 1:
             return reward * len(self.dataset)
@@ -118,34 +118,35 @@ class Episodes:
 
     @property
     def tail_weight(self) -> float:
-        """Mean over episodes of ``gamma ** t`` where the recording stopped, 0 where the task ended."""
+        """Mean over episodes of ``gamma ** t`` at a truncation, with 0 for episodes that terminated."""
         return float((self.end_weight * self.cut).mean())
 
 
-def going_on(dataset: Dataset) -> np.ndarray:
-    """(rows,) bool: whether there is a value behind each row: yes after a truncation, no after a termination."""
+def goes_on(dataset: Dataset) -> np.ndarray:
+    """(rows,) bool: whether the next state has a value: yes after a truncation, no after a termination."""
     return ~dataset.terminated
 
 
 def check_rewards(dataset: Dataset) -> None:
-    """Refuse rewards by which no policy can be told from another.
+    """Refuse rewards with which all policies have the same value.
 
     Raises:
-        DataError: they are all the same, and no episode ends by the task, or they are all 0.
+        DataError: all rewards are 0, or all are the same and no episode terminates.
     """
     if reward_constant(dataset) is not None:
         raise DataError(
-            f"{dataset.name}: every reward is {dataset.reward[0]:g}, so no policy can be told from another: name the "
-            "column that says what went well"
+            f"{dataset.name}: every reward is {dataset.reward[0]:g}, so no policy is better than another: name the "
+            "column that holds the rewards"
         )
 
 
 def lay_out(dataset: Dataset, discount: float, least: int = 2) -> Episodes:
-    """Check that values can be estimated from the dataset and lay it out.
+    """The dataset as episodes, after checking that values can be estimated from it.
 
     Raises:
-        ConfigError: the discount is out of range, or 1 where episodes do not end.
-        DataError: there are fewer than ``least`` units, or rows of an episode do not follow each other.
+        ConfigError: the discount is out of range, or it is 1 and some episodes do not terminate.
+        DataError: there are fewer than ``least`` units, a ``dt`` is not above 0, or rows of an episode do not lead to
+            the next one.
     """
     if not 0 <= discount <= 1:
         raise ConfigError(f"discount must lie within [0, 1], got {discount}")
@@ -153,8 +154,8 @@ def lay_out(dataset: Dataset, discount: float, least: int = 2) -> Episodes:
     broken = np.flatnonzero(inside & ~dataset.followed)
     if len(broken):
         raise DataError(
-            f"{dataset.name}: {counted(len(broken), 'row')} inside episodes do not lead to the next one, the first is "
-            f"row {broken[0]}: truncation flags are missing there, or rows stand in no order of time"
+            f"{dataset.name}: {counted(len(broken), 'row')} inside episodes do not lead to the next row, the first is "
+            f"row {broken[0]}: truncation flags are missing, or the rows are not in order of time"
         )
     unit, by = dataset.units()
     count = int(unit.max()) + 1
@@ -171,10 +172,10 @@ def lay_out(dataset: Dataset, discount: float, least: int = 2) -> Episodes:
     endless = int((~dataset.terminated[dataset.episode_bounds[1:] - 1]).sum())
     longest = 1.0 if dt is None else float(dt.max())
     if endless and np.float32(discount**longest) == 1:
-        lasting = "" if dt is None else f", and none of their steps (dt of at most {longest:g}) costs value"
+        too_short = "" if dt is None else f", and no step (dt up to {longest:g}) is long enough to be discounted"
         raise ConfigError(
-            f"{dataset.name}: {counted(endless, 'episode')} of {dataset.n_episodes} do not terminate{lasting}, so "
-            "values without a discount have no bound: give a discount below 1"
+            f"{dataset.name}: {counted(endless, 'episode')} of {dataset.n_episodes} do not terminate{too_short}, so "
+            "values are unbounded: give a discount below 1"
             f"{'' if dt is None else ', or dt in a smaller unit of time'}"
         )
     return Episodes(dataset, discount)

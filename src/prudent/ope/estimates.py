@@ -1,4 +1,4 @@
-"""What all estimators say of one policy, how much the log supports it, and both as text."""
+""":class:`OffPolicyValue`, the result for one policy: every estimate, the support of the log, and both as text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,28 +11,28 @@ from prudent.ope.calibration import Calibration
 from prudent.ope.interval import Estimate
 
 UNSEEN = 0.05
-"""Share of what was not watched from which on a value is not called what the log earned."""
+"""Tail weight from which on a value is not called what the behaviour policy earned."""
 SETTLED = 0.05
-"""Share of its size by which a fitted value may move in the second half of its fit and count as settled."""
+"""Relative change in the second half of a fit up to which its value counts as settled."""
 
 
-def worth_told(tail_weight: float) -> str:
-    """The verb for the behaviour's value: what of it is fitted behind the end of recordings was not earned."""
+def value_verb(tail_weight: float) -> str:
+    """The verb for the value of the behaviour policy: it "earned" only what was recorded, not what is fitted."""
     return "is worth" if tail_weight >= UNSEEN else "earned"
 
 
 @dataclass(frozen=True)
 class Support:
-    """How much of the policy the log shows.
+    """How far the log supports estimates of the policy.
 
     Attributes:
-        episodes: in the log.
-        units, by: how many groups they fall into, ``by`` is ``group``, or their number again and ``episode``: what is
-            independent, and drawn for intervals.
-        effective_sample_size: how many units of the policy's own they are worth (see
-            :meth:`prudent.ope.importance.Weights.effective_sample_size`); None for a policy without a density.
-        outside: share of the policy's actions, at the log's states, that the behaviour model holds for rarer than 99 %
-            of the logged ones; 0.01 for the behaviour itself.
+        episodes: number of episodes in the log.
+        units, by: number of independent units, which are resampled for intervals, and their kind: ``group`` or
+            ``episode``.
+        effective_sample_size: effective number of units, see
+            :meth:`prudent.ope.importance.Weights.effective_sample_size`; None for a policy without a density.
+        outside: share of the policy's actions, in the states of the log, that are rarer by the behaviour model than
+            99 % of the logged actions; 0.01 for the behaviour policy itself.
     """
 
     episodes: int
@@ -42,36 +42,35 @@ class Support:
     outside: float
 
 
-def support_told(support: Mapping[str, Any], part: str = "") -> str:
-    """The fields of a :class:`Support` in words; ``part`` says which episodes of a larger log they are."""
-    effective, what = support["effective_sample_size"], f"{part} {support['by']}".strip()
-    told = f"{100 * support['outside']:.1f} % of the actions are rarer in the log than 99 % of the logged ones"
-    if effective is not None:
-        told += (
-            f"; importance weights leave of the {support['units']} {what}s what {effective:.1f} recorded with the "
-            "policy itself would tell"
-        )
-    return told
+def support_text(support: Mapping[str, Any], part: str = "") -> str:
+    """The fields of a :class:`Support` in words; ``part`` names the part of a larger log."""
+    effective, unit = support["effective_sample_size"], f"{part} {support['by']}".strip()
+    text = (
+        f"{100 * support['outside']:.1f} % of the policy's actions are rarer in the log than 99 % of the logged actions"
+    )
+    if effective is None:
+        return text
+    return f"{text}; after importance weighting, the {support['units']} {unit}s count as {effective:.1f}"
 
 
 @dataclass(frozen=True, eq=False)
 class OffPolicyValue:
-    """What a policy is worth, from a log alone. Values are raw reward units, from the log's start states.
+    """The value of one policy, estimated from a log. Values are in raw reward units, from the start states of the log.
 
     Attributes:
-        name: the policy.
+        name: of the policy.
         discount: gamma of the discounted values, per :attr:`clock`.
         fqe, pdwis, wdr: discounted value of the policy by each estimator.
-        starts: (episodes,) fitted value of each start state, whose mean is that of ``fqe`` where it is supported.
-        halfway: the fitted value as it was at half of the steps.
-        behaviour: discounted value of what made the log, by Monte Carlo.
-        fitted_behaviour: the same, fitted as ``fqe`` is.
-        undiscounted: sum of rewards per episode as recorded (a truncation ends it): ``pdwis`` and ``behaviour``.
-        support, calibration: how much to trust it.
-        behaviour_source: ``logged`` where the log has the probabilities of its actions, else ``fitted``.
-        clock: what the discount is of: ``unit of time`` where the log has dt, else ``step``.
-        tail_weight: mean discount at the end of a recording: how much of the future was not watched.
-        notes: what to know, one line each.
+        starts: (episodes,) fitted value of each start state; their mean is ``fqe.value`` where that is supported.
+        halfway: the fitted value after half of the gradient steps.
+        behaviour: discounted value of the behaviour policy, by Monte Carlo.
+        fitted_behaviour: the same, fitted in the way of ``fqe``.
+        undiscounted: ``pdwis`` and ``behaviour`` of the sum of rewards per episode as recorded (a truncation ends it).
+        support, calibration: how far to trust the estimates.
+        behaviour_source: ``logged`` if the log has the probabilities of its actions, else ``fitted``.
+        clock: what the discount is per: ``unit of time`` if the log has a column dt, else ``step``.
+        tail_weight: mean discount at the end of a recording, the weight of the future that was not recorded.
+        notes: remarks, one line each.
     """
 
     name: str
@@ -93,34 +92,34 @@ class OffPolicyValue:
 
     @property
     def drift(self) -> float | None:
-        """How far the fitted value moved in the second half of the fit; None without one."""
+        """Change of the fitted value in the second half of the fit; None without a value."""
         return None if self.fqe.value is None else self.fqe.value - self.halfway
 
     @property
     def moving(self) -> str:
-        """In words that the fitted value still moved by more than its standard error and :data:`SETTLED` of its size.
+        """A sentence if the fitted value still moved by more than its standard error and :data:`SETTLED` of its size.
 
-        Empty where it has settled. The interval knows nothing of that: refits stop as early, as far from where they go.
+        Empty if it has settled. Intervals do not show this, since refits stop after the same number of steps.
         """
         value, error = self.fqe.value, self.fqe.standard_error
         if self.drift is None or value is None or error is None or abs(self.drift) <= max(error, SETTLED * abs(value)):
             return ""
         return (
-            f"the fitted value still moved from {self.halfway:.4g} to {value:.4g} in the second half of the fit: give "
-            "it more --steps"
+            f"the fitted value still moved from {self.halfway:.4g} to {value:.4g} in the second half of the fit: raise "
+            "--steps"
         )
 
     @property
     def improvement(self) -> dict[str, Estimate]:
-        """``fqe``, ``pdwis`` and ``wdr`` less the behaviour, paired by episode or resample.
+        """``fqe``, ``pdwis`` and ``wdr`` less the value of the behaviour policy, paired by episode or resample.
 
-        Fitted values are compared with fitted ones, weighted returns with returns.
+        Fitted values are compared with fitted values, weighted returns with returns.
         """
         pairs = ((self.fqe, self.fitted_behaviour), (self.pdwis, self.behaviour), (self.wdr, self.behaviour))
-        return {own.name: interval.difference(own, other) for own, other in pairs}
+        return {policy.name: interval.difference(policy, behaviour) for policy, behaviour in pairs}
 
     def summary(self) -> dict[str, Any]:
-        """Ready for JSON; None stands for what has no value."""
+        """Ready for JSON; what has no value is None."""
         estimates = {e.name: e.summary() for e in (self.fqe, self.pdwis, self.wdr, self.behaviour)}
         estimates["fitted_behaviour"] = self.fitted_behaviour.summary()
         return {

@@ -1,11 +1,14 @@
-"""All estimators of one policy on one log, each with its interval or the reason why it has none."""
+"""Runs every estimator of one policy on one log: :class:`Evaluator`, and :func:`evaluate_policy` for a single policy.
+
+Each estimate has an interval, or a reason why there is no value. Both return a
+:class:`prudent.ope.estimates.OffPolicyValue`.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
 from prudent.data import Dataset
 from prudent.data.columns import counted
@@ -13,6 +16,7 @@ from prudent.errors import ConfigError
 from prudent.ope import behaviour, doubly_robust, episodes, fqe, importance, interval
 from prudent.ope import policy as policies
 from prudent.ope.behaviour import Behaviour
+from prudent.ope.critics import Critics, HeldOutValues
 from prudent.ope.estimates import OffPolicyValue, Support
 from prudent.ope.importance import Weights
 from prudent.ope.interval import Estimate
@@ -20,15 +24,27 @@ from prudent.ope.policy import Policy
 from prudent.ope.settings import Settings
 
 TAIL = 1e-3
-"""Mean discount at the ends of recordings below which what follows is left out: it moves no figure."""
+"""Tail weight below which the value after a truncation is left out: it would not change the figures."""
 DIVERGED = 10
-"""How many times the largest value that the rewards allow a fitted one may be."""
+"""A fitted value above this many times the largest value that the rewards allow has diverged."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighting:
+    """The importance weights of a policy, or the ``reason`` why they cannot be used.
+
+    ``effective`` is their effective sample size, usable or not; None for a policy without a density.
+    """
+
+    weights: Weights | None
+    effective: float | None
+    reason: str = ""
 
 
 class Evaluator:
-    """A log prepared once, for any number of policies: folds, resamples, behaviour model and behaviour value.
+    """A log prepared for any number of policies: folds, resamples, behaviour model, value of the behaviour policy.
 
-    Policies evaluated by the same one share resamples, so that :func:`prudent.ope.difference` of them is paired.
+    Policies evaluated by one evaluator share its resamples, so their :func:`prudent.ope.difference` is paired.
 
     Raises:
         ConfigError, DataError: see :func:`prudent.ope.episodes.lay_out` and
@@ -45,39 +61,40 @@ class Evaluator:
         self.behaviour: Behaviour = behaviour.fit(dataset, self.fold_E, self.settings, seed)
 
     def _resample(self, rng: np.random.Generator) -> np.ndarray:
-        """How often a resample of whole units holds each episode, (episodes,); some of them outside every fold."""
+        """How often a resample of whole units holds each episode, (episodes,); no resample lies in one fold alone."""
         units = self.episodes.n_units
         while True:
             counts = np.bincount(rng.integers(units, size=units), minlength=units)[self.episodes.unit]
             if all(counts[self.fold_E != k].any() for k in range(self.settings.folds)):
                 return counts
 
+    # --- the behaviour policy -----------------------------------------------------------------------------------------
+
     @cached_property
-    def _course(self) -> fqe.Fitted:
-        """V of the behaviour, fitted from the log's own course: the members, then one for each resample."""
-        everything = np.ones(len(self.episodes), dtype=np.int64)
-        counts = [*[everything] * self.settings.members, *self.counts]
-        pools = [fqe.rows_of(self.episodes, own) for own in counts]
-        return fqe.fit(fqe.behaviour_decisions(self.episodes), pools, self.settings, self.seed + 1)
+    def _behaviour_values(self) -> fqe.FittedValues:
+        """Fitted V of the behaviour policy: the members, then one for each resample."""
+        log, s = self.episodes, self.settings
+        pools = [fqe.all_rows(log)] * s.members + [fqe.rows_of(log, counts) for counts in self.counts]
+        return fqe.fit(fqe.behaviour_decisions(log), pools, s, self.seed + 1)
 
     @cached_property
     def fitted_behaviour(self) -> Estimate:
-        """Discounted value of the behaviour, fitted like that of a policy: what one is to be compared with.
+        """Discounted value of the behaviour policy, fitted like that of a policy, to compare policies with.
 
-        What the start states, the rewards and the fit do to both alike cancels in their difference. Of Monte Carlo
-        returns the luck of every action and transition along the log remains.
+        In the difference of two fitted values the noise of start states, rewards and fit cancels. In a difference to
+        Monte Carlo returns the noise of all actions and transitions of the log would remain.
         """
         s = self.settings
-        values = self._course.here(range(s.members + s.n_bootstrap), self.episodes.first)
-        return self._of_starts("fitted behaviour", values[: s.members], values[s.members :])
+        values = self._behaviour_values.value(range(s.members + s.n_bootstrap), self.episodes.first)
+        return self._from_starts("fitted behaviour", values[: s.members], values[s.members :])
 
     @cached_property
     def behaviour_value(self) -> Estimate:
-        """Discounted value of the behaviour: Monte Carlo, and the fitted value of the behaviour behind a truncation."""
+        """Discounted value of the behaviour policy by Monte Carlo, with its fitted value after a truncation."""
         log, s = self.episodes, self.settings
         ends = np.zeros((1 + s.n_bootstrap, len(log)))
         if log.tail_weight >= TAIL:
-            values = self._course.ahead(range(s.members + s.n_bootstrap), log.last)
+            values = self._behaviour_values.next_value(range(s.members + s.n_bootstrap), log.last)
             ends = np.concatenate([fqe.combine(values[: s.members])[None], values[s.members :]])
         returns = importance.monte_carlo(log, ends[0])
         value = float(returns.mean())
@@ -89,203 +106,138 @@ class Evaluator:
         ]
         return interval.from_replicates("behaviour", value, np.array(resampled))
 
+    # --- one policy ---------------------------------------------------------------------------------------------------
+
     def evaluate(self, agent: Any, member: int = 0) -> OffPolicyValue:
-        """What a policy (as in :func:`prudent.ope.evaluate_policy`) is worth.
+        """Every estimate of a policy, given as in :func:`prudent.ope.evaluate_policy`.
 
         Raises:
-            ConfigError: it is for other spaces, or has diverged.
+            ConfigError: its spaces differ from those of the log, or it has diverged.
         """
         policy = policies.as_policy(agent, member)
-        log, s = self.episodes, self.settings
+        log = self.episodes
         policies.check(policy, log.dataset)
-        problem = fqe.decisions(log, policy, s, self.seed)
-        outside = float(self.behaviour.outside(problem.asked).mean())
-        weights, lacking = self._weights(policy, outside)
-        effective = None if weights is None else weights.effective_sample_size()
-        if lacking is None and weights is not None and effective is not None and effective < s.min_effective:
-            lacking = self._too_few(effective, log.by)
-            if weights.all_or_nothing:
-                lacking = (
-                    "it takes one action per state, so that an episode weighs nothing from the first logged action on "
-                    f"that is not its own: {lacking}"
-                )
-        fits = _Fits(self, problem, cross=lacking is None)
-        support = Support(len(log), log.n_units, log.by, effective, outside)
-        found = OffPolicyValue(
+        problem = fqe.decisions(log, policy, self.settings, self.seed)
+        outside = float(self.behaviour.outside(problem.policy_actions).mean())
+        weighting = self._weighting(policy, outside)
+        fold_E = None if weighting.weights is None else self.fold_E
+        critics = Critics(problem, log, fold_E, self.counts, self.settings, self.seed)
+        values = OffPolicyValue(
             name=policy.name,
             discount=log.discount,
-            fqe=self._fqe(fits, outside),
-            pdwis=self._weighted("pdwis", fits, weights, lacking, effective),
-            wdr=self._weighted("wdr", fits, weights, lacking, effective),
-            starts=fqe.combine(fits.start),
-            halfway=float(fqe.combine(fits.start_halfway).mean()),
+            fqe=self._fqe(critics, outside),
+            pdwis=self._weighted("pdwis", critics, weighting),
+            wdr=self._weighted("wdr", critics, weighting),
+            starts=fqe.combine(critics.start),
+            halfway=float(fqe.combine(critics.start_halfway).mean()),
             behaviour=self.behaviour_value,
             fitted_behaviour=self.fitted_behaviour,
-            undiscounted=self._undiscounted(weights, lacking),
-            support=support,
+            undiscounted=self._undiscounted(weighting),
+            support=Support(len(log), log.n_units, log.by, weighting.effective, outside),
             calibration=self.behaviour.calibration,
             behaviour_source=self.behaviour.source,
             clock=log.clock,
             tail_weight=log.tail_weight,
         )
-        notes = self._notes(found)
-        return OffPolicyValue(**{**vars(found), "notes": notes})
+        return replace(values, notes=self._notes(values))
 
-    # --- the estimators -----------------------------------------------------------------------------------------------
-
-    def _weights(self, policy: Policy, outside: float) -> tuple[Weights | None, str | None]:
-        """Weights of histories, and why importance sampling cannot speak of this policy, if so."""
-        log_prob = policies.log_probs(policy, self.episodes.dataset)
+    def _weighting(self, policy: Policy, outside: float) -> _Weighting:
+        log = self.episodes
+        log_prob = policies.log_probs(policy, log.dataset)
         if log_prob is None:
-            return None, "it takes one action per state, which has no density to compare with the behaviour's"
-        sure = bool(np.isin(log_prob, (0.0, -np.inf)).all())
-        weights = importance.weights_of(self.episodes, log_prob - self.behaviour.log_prob, sure)
-        return weights, self._left(outside)
+            no_density = "it takes one action per state, so it has no density to compare with that of the behaviour"
+            return _Weighting(None, None, no_density)
+        weights = importance.weights_of(log, log_prob - self.behaviour.log_prob)
+        effective = weights.effective_sample_size()
+        reason = self._outside_reason(outside)
+        if not reason and effective < self.settings.min_effective:
+            reason = self._too_few(effective, log.by)
+            if np.isin(log_prob, (0.0, -np.inf)).all():
+                reason = (
+                    "it takes one action per state, so an episode has weight 0 from the first action on that the "
+                    f"policy would not take: {reason}"
+                )
+        return _Weighting(None if reason else weights, effective, reason)
 
-    def _too_few(self, effective: float, what: str) -> str:
-        """Why importance weights have no figure; no policy has more effective units than the log has."""
-        units, least = self.episodes.n_units, self.settings.min_effective
-        told = f"effective sample size {effective:.1f} of {counted(units, what)}, below {least:g}"
-        return f"{told}, which importance weights can never reach with so few" if units < least else told
-
-    def _left(self, outside: float) -> str | None:
-        if outside <= self.settings.max_outside:
-            return None
+    def _outside_reason(self, outside: float) -> str:
         limit = self.settings.max_outside
-        rare = f"{100 * outside:.0f} % of its actions are rarer in the log than 99 % of the logged ones"
+        if outside <= limit:
+            return ""
+        rare = f"{100 * outside:.0f} % of its actions are rarer in the log than 99 % of the logged actions"
         return f"{rare} (limit {100 * limit:.0f} %)"
 
-    def _fqe(self, fits: "_Fits", outside: float) -> Estimate:
-        left = self._left(outside)
-        if left is not None:
-            return interval.unsupported("fqe", left)
-        start_ME = fits.start
+    def _too_few(self, effective: float, unit: str) -> str:
+        units, least = self.episodes.n_units, self.settings.min_effective
+        text = f"effective sample size {effective:.1f} of {counted(units, unit)}, below {least:g}"
+        # No policy has more effective units than the log has units.
+        return f"{text}, which no policy can reach with so few" if units < least else text
+
+    def _fqe(self, critics: Critics, outside: float) -> Estimate:
+        reason = self._outside_reason(outside)
+        if reason:
+            return interval.unsupported("fqe", reason)
+        start_ME = critics.start
         if not np.isfinite(start_ME).all() or np.abs(start_ME).max() > DIVERGED * self.episodes.largest_value + 1e-6:
             return interval.unsupported("fqe", "the fitted values have diverged")
-        return self._of_starts("fqe", start_ME, fits.start_resampled if self.counts else start_ME[:0])
+        return self._from_starts("fqe", start_ME, critics.start_resampled if self.counts else start_ME[:0])
 
-    def _of_starts(self, name: str, members_ME: np.ndarray, resampled_BE: np.ndarray) -> Estimate:
-        """Of fitted values at the start states, by the members and by the critics of each resample."""
+    def _from_starts(self, name: str, members_ME: np.ndarray, resampled_BE: np.ndarray) -> Estimate:
+        """Estimate from the fitted values at the start states by the members and by the critics of each resample."""
         combined_E = fqe.combine(members_ME)
         if not self.counts:
             return interval.from_starts(name, members_ME.mean(1), self.episodes.per_unit(combined_E))
         resampled = [np.average(v, weights=c) for v, c in zip(resampled_BE, self.counts, strict=True)]
         return interval.from_replicates(name, float(combined_E.mean()), np.array(resampled))
 
-    def _weighted(
-        self, name: str, fits: "_Fits", weights: Weights | None, lacking: str | None, effective: float | None
-    ) -> Estimate:
-        if weights is None or lacking is not None:
-            return interval.unsupported(name, lacking or "no weights")
+    def _weighted(self, name: str, critics: Critics, weighting: _Weighting) -> Estimate:
+        """``pdwis`` or ``wdr``."""
+        weights = weighting.weights
+        if weights is None:
+            return interval.unsupported(name, weighting.reason)
 
-        def once(crossed: "_Crossed", counts: np.ndarray | None) -> tuple[float, np.ndarray]:
+        def estimate(values: HeldOutValues, counts: np.ndarray | None) -> tuple[float, np.ndarray]:
             if name == "pdwis":
-                return importance.pdwis(weights, crossed.end, counts)
-            return doubly_robust.wdr(weights, crossed.q, crossed.value, crossed.end, counts)
+                return importance.pdwis(weights, values.end, counts)
+            return doubly_robust.wdr(weights, values.q, values.value, values.end, counts)
 
-        value, influence = once(fits.crossed, None)
+        value, influence = estimate(critics.held_out, None)
         if not self.counts:
-            return interval.from_influence(name, value, self.episodes.per_unit(influence), effective)
-        resampled = [once(c, counts)[0] for c, counts in zip(fits.crossed_resampled, self.counts, strict=True)]
+            return interval.from_influence(name, value, self.episodes.per_unit(influence), weighting.effective)
+        resampled = [estimate(v, c)[0] for v, c in zip(critics.held_out_resampled, self.counts, strict=True)]
         return interval.from_replicates(name, value, np.array(resampled))
 
-    def _undiscounted(self, weights: Weights | None, lacking: str | None) -> dict[str, Estimate]:
-        """Sum of rewards per episode as recorded; the discount is 1 and a truncation ends it, in both."""
+    def _undiscounted(self, weighting: _Weighting) -> dict[str, Estimate]:
+        """Sum of rewards per episode as recorded: with a discount of 1, ended by a truncation."""
         log = episodes.Episodes(self.episodes.dataset, 1.0)
-        nothing = np.zeros(len(log))
-        returns = importance.monte_carlo(log, nothing)
-        found = {"behaviour": interval.from_influence("behaviour", float(returns.mean()), log.per_unit(returns))}
-        if weights is None or lacking is not None:
-            return {"pdwis": interval.unsupported("pdwis", lacking or "no weights"), **found}
-        whole = replace(weights, episodes=log)
-        effective, least = whole.effective_sample_size(), self.settings.min_effective
-        if effective < least:
-            return {"pdwis": interval.unsupported("pdwis", self._too_few(effective, f"whole {log.by}")), **found}
-        value, influence = importance.pdwis(whole, nothing)
-        return {"pdwis": interval.from_influence("pdwis", value, log.per_unit(influence), effective), **found}
+        no_value = np.zeros(len(log))
+        returns = importance.monte_carlo(log, no_value)
+        behaviour_return = interval.from_influence("behaviour", float(returns.mean()), log.per_unit(returns))
+        return {"pdwis": self._undiscounted_pdwis(log, weighting, no_value), "behaviour": behaviour_return}
 
-    def _notes(self, found: OffPolicyValue) -> tuple[str, ...]:
+    def _undiscounted_pdwis(self, log: episodes.Episodes, weighting: _Weighting, no_value: np.ndarray) -> Estimate:
+        if weighting.weights is None:
+            return interval.unsupported("pdwis", weighting.reason)
+        weights = replace(weighting.weights, episodes=log)
+        effective = weights.effective_sample_size()
+        if effective < self.settings.min_effective:
+            return interval.unsupported("pdwis", self._too_few(effective, f"whole {log.by}"))
+        value, influence = importance.pdwis(weights, no_value)
+        return interval.from_influence("pdwis", value, log.per_unit(influence), effective)
+
+    def _notes(self, values: OffPolicyValue) -> tuple[str, ...]:
         notes = []
         reward = self.episodes.dataset.reward
         if np.ptp(reward) == 0:
-            notes.append(f"every reward is {reward[0]:g}: policies differ at most by how long episodes last")
-        logged = found.calibration.logged_log_likelihood
-        if logged is not None and found.calibration.log_likelihood > logged + 0.2:
+            notes.append(f"every reward is {reward[0]:g}: policies differ at most in how long their episodes last")
+        logged, fitted = values.calibration.logged_log_likelihood, values.calibration.log_likelihood
+        if logged is not None and fitted > logged + 0.2:
             notes.append(
-                f"the log's own probabilities make its actions less likely (mean {logged:.2f}) than a model learned "
-                f"from them ({found.calibration.log_likelihood:.2f}): check their units"
+                f"the log's own probabilities make its actions less likely (mean log-probability {logged:.2f}) than "
+                f"the fitted model does ({fitted:.2f}): check their units"
             )
-        if found.fqe.supported and found.wdr.supported:
-            apart = interval.difference(found.fqe, found.wdr)
-            if apart.interval is not None and not apart.interval[0] <= 0 <= apart.interval[1]:
-                notes.append("fqe and wdr disagree by more than their intervals allow: trust neither to the last digit")
+        if values.fqe.supported and values.wdr.supported and interval.difference(values.fqe, values.wdr).sign:
+            notes.append("fqe and wdr disagree by more than their intervals allow: take both as rough figures")
         return tuple(notes)
-
-
-@dataclass(frozen=True, eq=False)
-class _Crossed:
-    """Values of every row and episode's end by critics that did not see its fold."""
-
-    q: np.ndarray
-    value: np.ndarray
-    end: np.ndarray
-
-
-class _Fits:
-    """All critics of one policy as one population: members, folds, resamples, folds of resamples, in this order."""
-
-    def __init__(self, evaluator: Evaluator, problem: fqe.Decisions, cross: bool):
-        self.log, self.settings, self.fold_E = evaluator.episodes, evaluator.settings, evaluator.fold_E
-        everything = np.ones(len(self.log), dtype=np.int64)
-        complements = [(self.fold_E != k).astype(np.int64) for k in range(self.settings.folds)] if cross else []
-        counts = [everything] * self.settings.members
-        counts += complements + evaluator.counts
-        counts += [own * other for own in evaluator.counts for other in complements]
-        cache: dict[int, torch.Tensor] = {}
-        pools = [cache.setdefault(id(c), fqe.rows_of(self.log, c)) for c in counts]
-        self.fitted = fqe.fit(problem, pools, self.settings, evaluator.seed)
-
-    @cached_property
-    def start(self) -> np.ndarray:
-        """V of the start states, (members, episodes)."""
-        return self.fitted.here(range(self.settings.members), self.log.first)
-
-    @cached_property
-    def start_halfway(self) -> np.ndarray:
-        """The same at half of the steps, (members, episodes)."""
-        return self.fitted.halfway.here(range(self.settings.members), self.log.first)
-
-    @cached_property
-    def start_resampled(self) -> np.ndarray:
-        """The same by the critics of each resample, (n_bootstrap, episodes)."""
-        begin = self.settings.members + self._folds
-        return self.fitted.here(range(begin, begin + self.settings.n_bootstrap), self.log.first)
-
-    @property
-    def _folds(self) -> int:
-        total, s = len(self.fitted.params["w0"]), self.settings
-        return s.folds if total > s.members + s.n_bootstrap else 0
-
-    @cached_property
-    def crossed(self) -> _Crossed:
-        """By the folds of the whole log."""
-        return self._cross(self.settings.members)
-
-    @cached_property
-    def crossed_resampled(self) -> list[_Crossed]:
-        """By the folds of each resample."""
-        begin = self.settings.members + self._folds + self.settings.n_bootstrap
-        return [self._cross(begin + b * self._folds) for b in range(self.settings.n_bootstrap)]
-
-    def _cross(self, begin: int) -> _Crossed:
-        fold_R, rows = self.fold_E[self.log.dataset.episode_of_row], len(self.log.dataset)
-        found = _Crossed(np.empty(rows), np.empty(rows), np.empty(len(self.log)))
-        for k in range(self._folds):
-            own, ended = np.flatnonzero(fold_R == k), np.flatnonzero(self.fold_E == k)
-            found.q[own] = self.fitted.logged([begin + k], own)[0]
-            found.value[own] = self.fitted.here([begin + k], own)[0]
-            found.end[ended] = self.fitted.ahead([begin + k], self.log.last[ended])[0]
-        return found
 
 
 def evaluate_policy(
@@ -297,21 +249,22 @@ def evaluate_policy(
     settings: Settings | None = None,
     seed: int = 0,
 ) -> OffPolicyValue:
-    """What a policy would earn where ``dataset`` was recorded, estimated from that dataset alone.
+    """Estimate the value of a policy from a dataset alone.
 
     Args:
         agent: a fitted agent, a population, or a :data:`prudent.ope.Policy`.
         dataset: episodes in order of time. Fit the policy to other episodes: on its own training data it looks better
             than it is.
         member: which member of the agent.
-        discount: gamma; None takes the policy's own.
+        discount: gamma; None takes that of the policy.
         settings: see :class:`prudent.ope.Settings`.
         seed: equal seeds give equal figures.
 
     Raises:
-        ConfigError: the policy is for other spaces, is not fitted or has diverged; no discount is known, or it is 1
-            where episodes do not terminate.
-        DataError: too few episodes, rows in no order, or logged probabilities that are none.
+        ConfigError: the policy has other spaces than the data, is not fitted or has diverged; it has no discount and
+            none is given; or the discount is 1 and some episodes do not terminate.
+        DataError: there are too few episodes, rows are not in order of time, or the log's own probabilities are not
+            probabilities.
     """
     policy = policies.as_policy(agent, member)
     gamma = policy.discount if discount is None else discount

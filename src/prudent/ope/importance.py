@@ -1,12 +1,12 @@
-"""Importance sampling: the log's rewards, weighted by how much likelier the policy would have made them.
+"""Importance sampling: the rewards of the log, weighted by how much more likely they are under the policy.
 
 Per-decision weighted importance sampling (PDWIS; Precup, Sutton & Singh 2000, section 3; Thomas 2015, section 3.7):
 
     V = sum_t sum_i gamma^t w_it r_it,   w_it = rho_it / sum_j rho_jt,   rho_it = prod_{k <= t} pi(a_k|s_k) / b(a_k|s_k)
 
-The reward of step t carries the ratios up to and with the action that earned it. Weights are normalised over the
-episodes at each step; an episode that has ended stays in the sum with the ratio it ended with, since the policy might
-have ended it too. The bias of normalising falls with the number of episodes.
+The weight of the reward at step t includes the ratio of the action that earned it. Weights are normalised over the
+episodes at each step. An episode that has ended keeps its last ratio and stays in the sum. The bias of normalising
+falls with the number of episodes.
 """
 
 from dataclasses import dataclass
@@ -18,20 +18,17 @@ from prudent.ope.episodes import Episodes
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Ratios of whole histories, in logarithms: ``log_rho`` (E, T), constant behind an episode's end.
-
-    ``all_or_nothing``: of a policy that took every logged action for certain, or never would.
-    """
+    """Log-ratios of histories: ``log_rho`` (E, T), constant after the end of an episode."""
 
     episodes: Episodes
     log_rho: np.ndarray
-    all_or_nothing: bool = False
 
     def effective_sample_size(self) -> float:
-        """How many units (episodes, or groups where the log has them) of the policy's own the weighted ones are worth.
+        """Effective number of units: this many, recorded with the policy itself, would be as informative.
 
-        Kish's ``(sum rho)^2 / sum rho^2`` over units at each step, averaged harmonically over steps (as variances add)
-        with weights ``gamma^t`` times the share of episodes still running, which is what a step counts for.
+        A unit is an episode or a group. Kish's ``(sum rho)^2 / sum rho^2`` over units at each step, averaged
+        harmonically over steps, since variances add. The weight of a step is ``gamma^t`` times the share of episodes
+        still running.
         """
         w_ET = normalized(self.log_rho)
         w_UT = np.zeros((self.episodes.n_units, w_ET.shape[1]))
@@ -45,20 +42,20 @@ class Weights:
         return float(running_T[counts].sum() / (running_T[counts] / kish_T[counts]).sum())
 
 
-def weights_of(episodes: Episodes, log_ratio: np.ndarray, all_or_nothing: bool = False) -> Weights:
-    """The weights of histories out of the log-ratio (rows,) of each action."""
-    return Weights(episodes, history(episodes.pad(log_ratio)), all_or_nothing)
+def weights_of(episodes: Episodes, log_ratio: np.ndarray) -> Weights:
+    """The weights of histories from the log-ratio (rows,) of each action."""
+    return Weights(episodes, history(episodes.pad(log_ratio)))
 
 
 def history(log_ratio_ET: np.ndarray) -> np.ndarray:
-    """Log-ratio of all actions up to and with each step, (E, T)."""
+    """Log-ratio of all actions up to and including each step, (E, T)."""
     return np.cumsum(log_ratio_ET, axis=1)
 
 
 def normalized(log_rho_ET: np.ndarray, counts_E: np.ndarray | None = None) -> np.ndarray:
-    """Weights (E, T) that sum to 1 over the episodes at each step; all 0 where no history is possible.
+    """Weights (E, T) that sum to 1 over the episodes at each step; all 0 where every ratio is 0.
 
-    ``counts_E`` is how often a resample holds each episode: the weight is then that of all its copies together.
+    ``counts_E`` is how often a resample holds each episode. The weight is then that of all its copies together.
     """
     highest_T = log_rho_ET.max(axis=0)
     rho_ET = np.exp(log_rho_ET - np.where(np.isfinite(highest_T), highest_T, 0.0))
@@ -69,10 +66,9 @@ def normalized(log_rho_ET: np.ndarray, counts_E: np.ndarray | None = None) -> np
 
 
 def weighted_sum(w_ET: np.ndarray, gain_ET: np.ndarray, base_E: np.ndarray | None = None) -> tuple[float, np.ndarray]:
-    """``mean base + sum_t sum_i w_it gain_it`` and each episode's influence (E,), whose mean is that value.
+    """``mean base + sum_t sum_i w_it gain_it``, and the influence (E,) of each episode, whose mean is that value.
 
-    The influence is that of a ratio of means: ``n w_it (gain_it - theta_t)`` around the step's own ``theta_t = sum_i
-    w_it gain_it``.
+    The influence is that of a ratio of means: ``n w_it (gain_it - theta_t)`` with ``theta_t = sum_i w_it gain_it``.
     """
     count = len(w_ET)
     theta_T = (w_ET * gain_ET).sum(axis=0)
@@ -82,20 +78,21 @@ def weighted_sum(w_ET: np.ndarray, gain_ET: np.ndarray, base_E: np.ndarray | Non
 
 
 def rewards(episodes: Episodes, end_value: np.ndarray) -> np.ndarray:
-    """Discounted rewards (E, T) and, behind a cut episode, the discounted value ``end_value`` (E,) it goes on with."""
+    """Discounted rewards (E, T), and the discounted ``end_value`` (E,) after the last step of a truncated episode."""
     row_weight = episodes.discount**episodes.time
     ending = np.where(episodes.cut, episodes.end_weight * end_value, 0.0)
     return episodes.pad(row_weight * episodes.dataset.reward, ending)
 
 
 def pdwis(weights: Weights, end_value: np.ndarray, counts: np.ndarray | None = None) -> tuple[float, np.ndarray]:
-    """Value and influence (E,); of a resample (``counts`` as in :func:`normalized`) only the value means anything.
+    """Value and influence (E,).
 
-    ``end_value`` (E,) is the value of the state in which each episode was cut.
+    ``end_value`` (E,) is the value of the state in which each episode was truncated. With ``counts`` (a resample, as in
+    :func:`normalized`) the influence has no meaning.
     """
     return weighted_sum(normalized(weights.log_rho, counts), rewards(weights.episodes, end_value))
 
 
 def monte_carlo(episodes: Episodes, end_value: np.ndarray) -> np.ndarray:
-    """The behaviour's own discounted return of each episode, (E,)."""
+    """Discounted return of the behaviour policy in each episode, (E,)."""
     return rewards(episodes, end_value).sum(axis=1)

@@ -1,18 +1,18 @@
-"""Estimates with their intervals, and how an interval comes about.
+""":class:`Estimate`, one figure with its 95 % interval, and the three methods that give an interval.
 
-Three ways, from the most to the least complete:
+From the most to the least complete:
 
-- ``refit``: units are drawn anew with replacement, everything that is learned from them is learned again, and the
-  distance of the replicates from the estimate is the standard error (Efron & Tibshirani 1993, chapter 6; for
-  off-policy values Hao et al. 2021, arXiv 2102.03607);
-- ``influence``: the deviation of each unit's contribution to an estimator that is a mean of such, to first order;
-- ``start``: the deviation of the fitted values over start states and members alone. The fit itself counts as certain,
-  so this one is too narrow; it is for ranking many policies cheaply.
+- ``refit``: units are resampled with replacement and everything is fitted again on each resample. The standard error is
+  the distance of these replicates from the estimate (Efron & Tibshirani 1993, chapter 6; for off-policy values Hao et
+  al. 2021, arXiv 2102.03607).
+- ``influence``: the estimator is a mean of contributions, to first order. The standard error is that of their mean.
+- ``start``: the standard deviation of fitted values over start states and members. It ignores the error of the fit, so
+  the interval is too narrow. It serves to rank many policies cheaply.
 
-Units are episodes, or groups of them where the log has groups (:func:`prudent.data.units.units`).
+Units are episodes, or groups of episodes where the log has groups (:meth:`prudent.data.Dataset.units`).
 
-Each is ``value -+ t * standard error`` with Student's t: of a few replicates or a few effective episodes nobody knows
-the deviation well, and a percentile out of twenty replicates would hang on the outermost.
+Each interval is ``value -+ t * standard error`` with Student's t, since a few replicates or a few effective episodes
+give an uncertain standard error. A percentile of twenty replicates would depend on the outermost ones.
 """
 
 import math
@@ -27,17 +27,20 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """One figure, or why there is none.
+    """One figure, or the reason why there is none.
 
     Attributes:
         name: the estimator: ``behaviour``, ``fqe``, ``pdwis``, ``wdr``, or a difference of two.
-        value: raw reward units; None where the data do not support one, and ``reason`` says why.
+        value: in raw reward units; None where the data do not support one.
         interval: (low, high), 95 %; None without a value.
         standard_error: of the value.
-        method: ``refit``, ``influence`` or ``start``, see the module.
-        degrees: of freedom of Student's t.
-        influence: (units,) each one's contribution, whose mean is the value; of ``influence`` and ``start``.
-        replicates: (n_bootstrap,) the value on each resample; of ``refit``.
+        method: how the interval was made: ``refit``, ``influence``, ``start``, or ``independent`` (a difference of two
+            estimates that cannot be paired).
+        degrees: degrees of freedom of Student's t.
+        reason: why there is no value.
+        influence: (units,) contribution of each unit, with the value as their mean; methods ``influence`` and
+            ``start``.
+        replicates: (n_bootstrap,) value on each resample; method ``refit``.
     """
 
     name: str
@@ -57,22 +60,28 @@ class Estimate:
 
     @property
     def sign(self) -> int | None:
-        """Of a difference: 1 or -1 where its whole interval is on one side of 0, else 0; None without one."""
+        """Sign of a difference: 1 or -1 if its whole interval lies on one side of 0, else 0; None without a value."""
         if self.interval is None:
             return None
         low, high = self.interval
         return 1 if low > 0 else -1 if high < 0 else 0
 
-    def told(self, what: str) -> str:
-        """A difference in words, ``what`` being what it is the gain of."""
+    @property
+    def lower_bound(self) -> float:
+        """The lower end of the interval; minus infinity without one."""
+        return -math.inf if self.interval is None else self.interval[0]
+
+    def difference_text(self, label: str, meaning: str = "") -> str:
+        """A difference in words: ``label``, figures, and ``meaning`` (by default, which side is shown to be better)."""
         if self.value is None or self.interval is None:
-            return f"{what}: not supported by the data ({self.reason})"
+            return f"{label}: not supported by the data ({self.reason})"
         low, high = self.interval
-        meaning = {1: "shown to be better", -1: "shown to be worse"}.get(self.sign or 0, "not shown to differ")
-        return f"{what}: {self.value:+.4g}, 95 % interval {low:+.4g} to {high:+.4g}: {meaning}"
+        by_sign = {1: "shown to be better", -1: "shown to be worse"}
+        meaning = meaning or by_sign.get(self.sign or 0, "not shown to differ")
+        return f"{label}: {self.value:+.4g}, 95 % interval {low:+.4g} to {high:+.4g}: {meaning}"
 
     def summary(self) -> dict[str, Any]:
-        """Ready for JSON; None stands for what has no value."""
+        """Ready for JSON; what has no value is None."""
         interval = None if self.interval is None else list(self.interval)
         return {
             "value": self.value,
@@ -89,20 +98,23 @@ class Estimate:
 
 
 def unsupported(name: str, reason: str) -> Estimate:
-    """No figure, and why."""
+    """An estimate without a value, and why."""
     return Estimate(name, None, reason=reason)
 
 
 def with_error(name: str, value: float, error: float, method: str, degrees: float, **parts: Any) -> Estimate:
-    """An estimate and its interval ``value -+ t * error``; unsupported where a number is not finite."""
+    """An estimate with the interval ``value -+ t * error``; unsupported if a number is not finite."""
     if not (math.isfinite(value) and math.isfinite(error)):
         return unsupported(name, "the estimate is not a finite number")
-    reach = t_quantile((1 + LEVEL) / 2, degrees) * error
-    return Estimate(name, value, (value - reach, value + reach), error, method, degrees, **parts)
+    half_width = t_quantile((1 + LEVEL) / 2, degrees) * error
+    return Estimate(name, value, (value - half_width, value + half_width), error, method, degrees, **parts)
 
 
 def from_influence(name: str, value: float, influence_U: np.ndarray, effective: float | None = None) -> Estimate:
-    """Of a mean over units, with ``effective`` of them (all of them by default) less one as degrees of freedom."""
+    """Estimate of a mean over units, from their contributions (units,).
+
+    Degrees of freedom are the ``effective`` number of units (by default all) less one.
+    """
     count = len(influence_U)
     error = float(np.std(influence_U, ddof=1) / math.sqrt(count))
     degrees = max(1.0, (count if effective is None else min(effective, count)) - 1)
@@ -110,32 +122,32 @@ def from_influence(name: str, value: float, influence_U: np.ndarray, effective: 
 
 
 def from_replicates(name: str, value: float, replicates_B: np.ndarray) -> Estimate:
-    """Of values on resamples of the episodes, each refitted.
+    """Estimate from its values (resamples,) on resamples of the episodes, each refitted.
 
-    The standard error is the root mean square distance of the replicates from the value: their deviation and, where
-    they lie to one side of it, the bias that this reveals (normalised weights and few steps both have one).
+    The standard error is the root mean square distance of the replicates from the value. So it includes the bias that
+    shows where the replicates lie to one side (normalised weights and short fits both have a bias).
     """
     error = math.hypot(float(np.std(replicates_B, ddof=1)), float(np.mean(replicates_B)) - value)
     return with_error(name, value, error, "refit", len(replicates_B) - 1, replicates=replicates_B)
 
 
 def from_starts(name: str, members_M: np.ndarray, values_U: np.ndarray) -> Estimate:
-    """Of fitted values (units,) at the start states, with the spread of their members (M,) and no refit."""
-    luck = float(np.var(members_M, ddof=1) / len(members_M)) if len(members_M) > 1 else 0.0
-    error = math.sqrt(float(np.var(values_U, ddof=1)) / len(values_U) + luck)
+    """Estimate from fitted values (units,) at the start states and the means (M,) of the members, without refits."""
+    member_variance = float(np.var(members_M, ddof=1) / len(members_M)) if len(members_M) > 1 else 0.0
+    error = math.sqrt(float(np.var(values_U, ddof=1)) / len(values_U) + member_variance)
     return with_error(name, float(np.mean(members_M)), error, "start", len(values_U) - 1, influence=values_U)
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:
-    """``a - b`` of two estimates on the same episodes, paired: what moves both does not widen the interval.
+    """``a - b`` of two estimates on the same episodes, paired: noise that both share does not widen the interval.
 
-    Pairs replicates of equal resamples (equal seeds and data) or, failing these, contributions of equal units; an
-    estimate with neither in common counts as independent.
+    Pairs the replicates of equal resamples (equal seeds and data), else the contributions of equal units. Estimates
+    that share neither count as independent.
     """
     name = f"{a.name} - {b.name}"
-    for one in (a, b):
-        if not one.supported:
-            return unsupported(name, f"{one.name}: {one.reason}")
+    for estimate in (a, b):
+        if not estimate.supported:
+            return unsupported(name, f"{estimate.name}: {estimate.reason}")
     (value_a, error_a), (value_b, error_b) = _figures(a), _figures(b)
     value = value_a - value_b
     if a.replicates is not None and b.replicates is not None and len(a.replicates) == len(b.replicates):
@@ -156,15 +168,15 @@ def _figures(estimate: Estimate) -> tuple[float, float]:
 
 
 def t_quantile(p: float, degrees: float) -> float:
-    """Quantile of Student's t by the expansion of Abramowitz & Stegun 26.7.5; exact at 1 and 2 degrees.
+    """Quantile of Student's t by the expansion of Abramowitz & Stegun 26.7.5; exact at 1 and 2 degrees of freedom.
 
-    Within 0.3 % of the truth at p 0.975 from 3 degrees on.
+    From 3 degrees on it is within 0.3 % at p = 0.975.
     """
     z = NormalDist().inv_cdf(p)
     if math.isinf(degrees):
         return z
     if degrees <= 2:
-        # Between the Cauchy quantile and that of two degrees, on a straight line.
+        # Linear between the quantiles of one degree (Cauchy) and of two.
         cauchy = math.tan(math.pi * (p - 0.5))
         two = (2 * p - 1) * math.sqrt(2 / (4 * p * (1 - p)))
         return cauchy + (two - cauchy) * (max(degrees, 1.0) - 1)

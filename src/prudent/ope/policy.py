@@ -1,7 +1,8 @@
-"""The policy under evaluation: what the estimators ask of it, in the units of the log.
+"""The policy to evaluate: its probabilities, draws and densities, in the units of the log.
 
-A policy is a few functions of observations; :func:`of` makes one from a member of a trained population, which brings
-its own scaling with it. Any other is written down directly, such as the known ones of :mod:`prudent.ope.known`.
+A policy is a few functions of observations. :func:`as_policy` makes one from a member of a trained population,
+including its scaling. Any other policy can be written down directly as a :class:`DiscretePolicy` or a
+:class:`ContinuousPolicy`.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from prudent.errors import ConfigError
 from prudent.types import Spec
 
 ROWS = 8192
-"""Observations that a policy is asked about at once."""
+"""Rows that go through a network at once."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class DiscretePolicy:
 class ContinuousPolicy:
     """``draw(observation (R, S), generator) -> (R, A)``, one draw per row in the units of the log.
 
-    ``log_prob(observation (R, S), action (R, A)) -> (R,)`` is its log-density in those units; None where it takes one
-    action per state, which has no density.
+    ``log_prob(observation (R, S), action (R, A)) -> (R,)`` is its log-density in those units. None for a policy that
+    takes one action per state, since that has no density.
     """
 
     spec: Spec
@@ -50,12 +51,12 @@ Policy = DiscretePolicy | ContinuousPolicy
 
 
 def as_policy(agent: Any, member: int = 0) -> Policy:
-    """The policy of one member of a population, or of an agent that holds one; a policy is returned as it is.
+    """The policy of one member of a population or of a fitted agent. A policy is returned unchanged.
 
-    A policy that samples is taken as it samples, since that is what was trained and what its values speak of.
+    A stochastic policy stays stochastic: that is the policy that was trained and that its critics value.
 
     Raises:
-        ConfigError: the agent is not fitted, is nothing that acts, or has no such member.
+        ConfigError: the agent is not fitted, has no such member, or is neither an agent, a population nor a policy.
     """
     if isinstance(agent, DiscretePolicy | ContinuousPolicy):
         return agent
@@ -67,12 +68,12 @@ def as_policy(agent: Any, member: int = 0) -> Policy:
     if not 0 <= member < population.size:
         raise ConfigError(f"member must lie within 0 to {population.size - 1}, got {member}")
     solo = population.member(member)
-    known = {"spec": solo.spec, "name": solo.names[0], "discount": float(solo.discount[0])}
+    shared = {"spec": solo.spec, "name": solo.names[0], "discount": float(solo.discount[0])}
     if solo.spec.discrete:
-        return DiscretePolicy(probability=lambda observation, mask: _probability(solo, observation, mask), **known)
+        return DiscretePolicy(probability=lambda observation, mask: _probability(solo, observation, mask), **shared)
     kind = solo.algorithm.POLICY
     log_prob = None if kind == "deterministic" else lambda observation, action: _log_prob(solo, observation, action)
-    return ContinuousPolicy(draw=lambda observation, rng: _draw(solo, observation, rng), log_prob=log_prob, **known)
+    return ContinuousPolicy(draw=lambda observation, rng: _draw(solo, observation, rng), log_prob=log_prob, **shared)
 
 
 @torch.no_grad()
@@ -80,7 +81,7 @@ def _probability(solo: Population, observation: np.ndarray, mask: np.ndarray | N
     stacked = None if mask is None else mask[None]
     if solo.algorithm.POLICY == "greedy":
         action = solo.act(observation[None], mask=stacked)[0]
-        # A network that has diverged takes action -1: no action, which check() then reports.
+        # A diverged network returns action -1. NaN makes probabilities() report it.
         return np.where(action[:, None] < 0, np.nan, np.arange(solo.spec.action_size) == action[:, None])
     scaled = solo.scaling.observation(_tensor(observation, solo).unsqueeze(0))
     allowed = None if stacked is None else torch.from_numpy(stacked).to(solo.device)
@@ -96,8 +97,8 @@ def _draw(solo: Population, observation: np.ndarray, generator: torch.Generator)
 def _log_prob(solo: Population, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
     scaled = solo.scaling.observation(_tensor(observation, solo).unsqueeze(0))
     mean, log_std = nn.tanh_gaussian(solo.state.networks["actor"], scaled)
-    inside = solo.scaling.action(_tensor(action, solo).unsqueeze(0))
-    log_prob = nn.log_prob_tanh_gaussian(mean, log_std, inside)[0]
+    scaled_action = solo.scaling.action(_tensor(action, solo).unsqueeze(0))
+    log_prob = nn.log_prob_tanh_gaussian(mean, log_std, scaled_action)[0]
     return (log_prob - solo.scaling.action_half_range.log().sum()).double().cpu().numpy()
 
 
@@ -105,23 +106,22 @@ def _tensor(values: np.ndarray, solo: Population) -> torch.Tensor:
     return torch.from_numpy(np.array(values, dtype=np.float32)).to(solo.device)
 
 
-# --- asking it --------------------------------------------------------------------------------------------------------
+# --- evaluating it ----------------------------------------------------------------------------------------------------
 
 
 def check(policy: Policy, dataset: Dataset) -> None:
-    """Refuse a policy for other spaces than those of the data.
+    """Refuse a policy whose spaces differ from those of the data.
 
     Raises:
         ConfigError: kinds, sizes or declared bounds differ.
     """
-    own, logged = policy.spec, dataset.spec
     for f in fields(Spec):
-        mine, theirs = getattr(own, f.name), getattr(logged, f.name)
-        undeclared = f.name in ("action_low", "action_high") and (mine is None or theirs is None)
-        if mine != theirs and not undeclared:
+        expected, logged = getattr(policy.spec, f.name), getattr(dataset.spec, f.name)
+        undeclared = f.name in ("action_low", "action_high") and (expected is None or logged is None)
+        if expected != logged and not undeclared:
             raise ConfigError(
-                f"{policy.name} is a policy for other spaces than {dataset.name}: its {f.name} is {mine}, "
-                f"that of the data {theirs}"
+                f"{policy.name} is a policy for other spaces than {dataset.name}: its {f.name} is {expected}, "
+                f"that of the data is {logged}"
             )
 
 
@@ -129,50 +129,50 @@ def probabilities(policy: DiscretePolicy, observation: np.ndarray, mask: np.ndar
     """Probability of each action, (R, A) float32.
 
     Raises:
-        ConfigError: they are not probabilities: the policy has diverged.
+        ConfigError: the policy has diverged: these are not probabilities.
     """
     parts = [
-        policy.probability(observation[own], None if mask is None else mask[own]) for own in slices(len(observation))
+        policy.probability(observation[rows], None if mask is None else mask[rows]) for rows in slices(len(observation))
     ]
-    found = np.concatenate(parts)
-    wrong = ~np.isfinite(found).all(axis=1) | (np.abs(found.sum(axis=1) - 1) > 1e-3) | (found < 0).any(axis=1)
+    table = np.concatenate(parts)
+    wrong = ~np.isfinite(table).all(axis=1) | (np.abs(table.sum(axis=1) - 1) > 1e-3) | (table < 0).any(axis=1)
     if wrong.any():
         raise ConfigError(f"{policy.name} gives no probabilities in {int(wrong.sum())} rows: it has diverged")
-    return found.astype(np.float32)
+    return table.astype(np.float32)
 
 
 def draws(policy: ContinuousPolicy, observation: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """``count`` actions per row out of the policy, (R, N, A) float32 in the units of the log.
+    """``count`` actions per row drawn from the policy, (R, N, A) float32 in the units of the log.
 
     Raises:
-        ConfigError: an action is not a number: the policy has diverged.
+        ConfigError: the policy has diverged: an action is not a number.
     """
     generator = torch.Generator().manual_seed(seed)
     parts = [
-        np.stack([policy.draw(observation[own], generator) for _ in range(count)], axis=1).astype(np.float32)
-        for own in slices(len(observation))
+        np.stack([policy.draw(observation[rows], generator) for _ in range(count)], axis=1).astype(np.float32)
+        for rows in slices(len(observation))
     ]
-    found = np.concatenate(parts)
-    wrong = ~np.isfinite(found).all(axis=(1, 2))
+    actions = np.concatenate(parts)
+    wrong = ~np.isfinite(actions).all(axis=(1, 2))
     if wrong.any():
         raise ConfigError(
-            f"{policy.name} takes actions that are no numbers in {int(wrong.sum())} rows: it has diverged"
+            f"{policy.name} takes actions that are not numbers in {int(wrong.sum())} rows: it has diverged"
         )
-    return found
+    return actions
 
 
 def log_probs(policy: Policy, dataset: Dataset) -> np.ndarray | None:
     """Log-probability, or log-density in the units of the log, of each logged action, (R,); None without a density."""
     if isinstance(policy, DiscretePolicy):
-        found = probabilities(policy, dataset.observation, dataset.extra.get("mask"))
+        table = probabilities(policy, dataset.observation, dataset.extra.get("mask"))
         with np.errstate(divide="ignore"):
-            return np.log(found[np.arange(len(dataset)), dataset.action].astype(np.float64))
+            return np.log(table[np.arange(len(dataset)), dataset.action].astype(np.float64))
     if policy.log_prob is None:
         return None
-    parts = [policy.log_prob(dataset.observation[own], dataset.action[own]) for own in slices(len(dataset))]
+    parts = [policy.log_prob(dataset.observation[rows], dataset.action[rows]) for rows in slices(len(dataset))]
     return np.concatenate(parts).astype(np.float64)
 
 
 def slices(rows: int) -> list[slice]:
-    """``rows`` in parts of at most :data:`ROWS`."""
+    """``rows`` rows as slices of at most :data:`ROWS`."""
     return [slice(start, start + ROWS) for start in range(0, rows, ROWS)]

@@ -1,4 +1,4 @@
-"""How to estimate: every setting of off-policy evaluation, and how it is checked."""
+"""The settings of off-policy evaluation, and their checks."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,21 @@ from prudent.errors import ConfigError
 class Settings:
     """Settings of off-policy evaluation."""
 
-    members: int = 5  # independent fits of the policy's values; their mean is the estimate
-    folds: int = 3  # parts of the episodes for cross-fitting: an episode is judged by what did not see it
-    n_bootstrap: int = 20  # resamples of the episodes, each refitted, for the intervals; 0 takes the cheaper ones
+    members: int = 5  # independent fits of the policy's values; the estimate is their mean
+    folds: int = 3  # parts for cross-fitting: an episode is estimated by models that were not fitted to it
+    n_bootstrap: int = (
+        20  # resamples of the episodes, each refitted, for the intervals; 0: cheaper intervals, no refits
+    )
     steps: int = 10_000  # gradient steps of the values
     batch_size: int = 256  # rows per step and member
-    hidden: tuple[int, ...] = (64, 64)  # widths of the hidden layers of values and behaviour; none is a linear model
-    lr: float = 1e-3  # Adam learning rate; it falls to a twentieth over the second half of the steps
+    hidden: tuple[int, ...] = (64, 64)  # hidden layer widths of values and behaviour model; none: linear models
+    lr: float = 1e-3  # Adam learning rate; falls to a twentieth over the second half of the steps
     polyak: float = 0.05  # share of the values that enters their target at each step
-    draws: int = 8  # actions drawn per state out of a continuous policy
+    draws: int = 8  # actions drawn per state from a continuous policy
     behaviour_steps: int = 3_000  # gradient steps of the behaviour model; the best on held-out episodes is kept
     components: int = 3  # tanh-Gaussians in the behaviour model of continuous actions
-    min_effective: float = 20.0  # effective episodes below which importance sampling says unsupported
-    max_outside: float = 0.1  # share of the policy's actions outside the data beyond which fitted values do so too
+    min_effective: float = 20.0  # smallest effective number of episodes for which importance sampling gives a value
+    max_outside: float = 0.1  # largest share of the policy's actions outside the data for which there is a value
 
     def __post_init__(self):
         check_whole(self, 1, "members", "steps", "batch_size", "draws", "behaviour_steps", "components")
@@ -31,8 +33,8 @@ class Settings:
         check_positive(self, "lr")
         check_within(self, 0, 1, "polyak", "max_outside")
         check_finite(self)
-        if self.n_bootstrap < 0 or self.n_bootstrap == 1:
-            raise ConfigError(f"n_bootstrap must be 0 or 2 and more, got {self.n_bootstrap}")
+        if self.n_bootstrap == 1:
+            raise ConfigError(f"n_bootstrap must be 0 or 2 or more, got {self.n_bootstrap}")
         if self.hidden and min(self.hidden) < 1:
             raise ConfigError(f"hidden must be layer widths of 1 or more, got {self.hidden}")
 

@@ -1,7 +1,7 @@
-"""What policies are worth, from a log alone, side by side: :func:`value`.
+""":func:`value` (``prudent.value``): evaluates several policies on one log and compares them.
 
-One :class:`prudent.ope.Evaluator` weighs all of them, the policy, those it is compared with and what made the log, so
-that every difference is paired. What comes out says it in words and in figures, and why where there is no figure.
+One :class:`prudent.ope.Evaluator` estimates all of them: the policy, its rivals and the behaviour policy. So every
+difference is paired. The result, with its sentences, is a :class:`prudent.ope.result.ValueResult`.
 """
 
 import hashlib
@@ -38,65 +38,61 @@ def value(
     told: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> ValueResult:
-    """What a policy is worth by a log, beside others and beside what made the log.
+    """Estimate the value of a policy from a log, and compare it with other policies and with the behaviour policy.
 
     Args:
         agent: a population, an agent that holds one, or a :data:`prudent.ope.Policy`.
-        dataset: episodes in order of time, better those that nobody learned from.
-        compare: agents to hold it against, by name (``{"BC": bc}``).
-        member: the member of ``agent`` to weigh; None takes the first seed of each setting that has not diverged.
+        dataset: episodes in order of time, preferably ones that no policy was trained on.
+        compare: other agents, by name (``{"BC": bc}``).
+        member: name of the member of ``agent`` to evaluate; None takes, for each setting, the first seed that has not
+            diverged.
         discount: gamma; None takes that of ``agent``.
-        seen: whether ``agent`` learned from these episodes, or what it learned from, of which none of these should be;
-            None where that is not known. It changes the words, and whether the verdict is firm.
+        seen: whether ``agent`` was trained on these episodes, or the dataset it was trained on (its episodes are then
+            looked for in this one); None if unknown. It changes the sentences and whether the result is firm.
         seed: equal seeds give equal figures.
-        told: called with a line of text about what is being done.
+        told: called with each line of progress.
         settings: fields of :class:`prudent.ope.Settings`.
 
     Returns:
-        Every estimate, the differences, and all of it in words.
+        Every estimate, the differences, and both in sentences.
 
     Raises:
-        ConfigError: a policy is for other spaces or not fitted, all have diverged, members differ in their discount, or
-            it is 1 where episodes do not terminate; a setting is out of its range.
-        DataError: too few episodes, rows in no order, rewards that are all the same, or logged probabilities that are
-            none.
+        ConfigError: a policy has other spaces than the data or is not fitted, all policies have diverged, members
+            differ in their discount, the discount is 1 and some episodes do not terminate, or a setting is out of
+            range.
+        DataError: there are too few episodes, rows are not in order of time, all rewards are the same, or the log's own
+            probabilities are not probabilities.
     """
-    asked, say = ope.Settings(**settings), told or (lambda _: None)
-    groups = {"": _settings(agent, member)} | {name: _settings(other, None) for name, other in (compare or {}).items()}
-    for name, group in groups.items():
-        policy = policies.as_policy(group[0].policies[0])
+    estimation, report = ope.Settings(**settings), told or (lambda _: None)
+    groups = {"": _seed_groups(agent, member)}
+    groups |= {name: _seed_groups(rival, None) for name, rival in (compare or {}).items()}
+    for name, seed_groups in groups.items():
+        policy = policies.as_policy(seed_groups[0].members[0])
         policies.check(replace(policy, name=f"{name}, {policy.name}") if name else policy, dataset)
     check_rewards(dataset)
     gamma = _discount(groups[""]) if discount is None else discount
-    log = ope.Evaluator(dataset, gamma, asked, seed)
-    say(f"{dataset.name}: {len(log.episodes)} episodes, and a model of what made them")
-    wanted = [(name, setting) for name, group in groups.items() for setting in group]
-    found, skipped, began = [], [], time.monotonic()
-    for number, (name, setting) in enumerate(wanted, 1):
-        weighed, lost = _first_sound(log, name, setting)
-        skipped += lost
-        if weighed is not None:
-            found.append(weighed)
-            left = timedelta(seconds=round((time.monotonic() - began) / number * (len(wanted) - number)))
-            say(f"{number}/{len(wanted)}  {weighed.title}: {weighed.found.fqe}  {left} left")
-    if not any(weighed.run == "" for weighed in found):
-        raise ConfigError(f"there is no policy left to weigh: {'; '.join(skipped)}")
+    log = ope.Evaluator(dataset, gamma, estimation, seed)
+    report(f"{dataset.name}: {len(log.episodes)} episodes; the behaviour model is fitted")
+    values, skipped = _evaluate(log, groups, report)
+    if not any(v.run == "" for v in values):
+        raise ConfigError(f"no policy is left to evaluate: {'; '.join(skipped)}")
+    seen_any, shared = _seen(dataset, seen)
     return ValueResult(
-        dataset.name, dataset.fingerprint, *_seen(dataset, seen), seed, asked, tuple(found), tuple(skipped)
+        dataset.name, dataset.fingerprint, seen_any, shared, seed, estimation, tuple(values), tuple(skipped)
     )
 
 
 def _seen(dataset: Dataset, seen: bool | Dataset | None) -> tuple[bool | None, int | None]:
-    """Whether a policy learned from any of these episodes, and from how many; None where that is not known."""
+    """Whether a policy was trained on any of these episodes, and on how many; None if unknown."""
     if isinstance(seen, Dataset):
-        known = set(_digests(seen))
-        shared = sum(digest in known for digest in _digests(dataset))
+        trained_on = set(_digests(seen))
+        shared = sum(digest in trained_on for digest in _digests(dataset))
         return shared > 0, shared
     return seen, None if seen is None else dataset.n_episodes if seen else 0
 
 
 def _digests(dataset: Dataset) -> Iterator[bytes]:
-    """One for each episode: equal where its observations, actions and rewards are, as float32."""
+    """A digest of each episode's observations, actions and rewards, as float32."""
     for begin, end in pairwise(dataset.episode_bounds):
         digest = hashlib.sha256()
         for column in (dataset.observation, dataset.action, dataset.reward):
@@ -107,63 +103,86 @@ def _digests(dataset: Dataset) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """Policies that differ in their seed alone, of which the first sound one is weighed, and how many there are."""
+class _SeedGroup:
+    """Members that differ only in their seed, of which the first sound one is evaluated.
 
-    policies: list[Any]
+    ``seeds`` counts the members with this setting, which are more than ``members`` if one was named.
+    """
+
+    members: list[Any]
     seeds: int
 
 
-def _settings(agent: Any, member: str | None) -> list[_Setting]:
-    first = policies.as_policy(agent)  # says what is wrong with something that is none
+def _seed_groups(agent: Any, member: str | None) -> list[_SeedGroup]:
+    policy = policies.as_policy(agent)  # raises for anything that is not a policy
     if isinstance(agent, Policy):
-        return [_Setting([first], 1)]
+        return [_SeedGroup([policy], 1)]
     population: Population = getattr(agent, "population", agent)
     if member is not None and member not in population.names:
         raise ConfigError(f"there is no member {member}: the members are {', '.join(population.names)}")
     groups = settings_of(population.names).values()
     if member is not None:
         index = population.names.index(member)
-        return [_Setting([population.member(index)], len(group)) for group in groups if index in group]
-    return [_Setting([population.member(i) for i in group], len(group)) for group in groups]
+        return [_SeedGroup([population.member(index)], len(group)) for group in groups if index in group]
+    return [_SeedGroup([population.member(i) for i in group], len(group)) for group in groups]
 
 
-def _discount(settings: list[_Setting]) -> float:
-    found = {policies.as_policy(one).discount for setting in settings for one in setting.policies}
-    known = [discount for discount in found if discount is not None]
-    if len(found) > 1 or not known:
-        why = "the members differ in their discount" if len(found) > 1 else "the policy has no discount of its own"
-        raise ConfigError(f"{why}, and values of different ones do not compare: give one")
+def _discount(groups: list[_SeedGroup]) -> float:
+    discounts = {policies.as_policy(member).discount for group in groups for member in group.members}
+    known = [discount for discount in discounts if discount is not None]
+    if len(discounts) > 1:
+        raise ConfigError("the members differ in their discount, so their values cannot be compared: give one")
+    if not known:
+        raise ConfigError("the policy has no discount of its own: give one")
     return known[0]
 
 
-def _first_sound(log: ope.Evaluator, run: str, setting: _Setting) -> tuple[PolicyValue | None, list[str]]:
-    """The first seed of a setting that has not diverged, weighed, and what is to be said of those before it."""
-    lost = []
-    for one in setting.policies:
+def _evaluate(
+    log: ope.Evaluator, groups: Mapping[str, list[_SeedGroup]], report: Callable[[str], None]
+) -> tuple[list[PolicyValue], list[str]]:
+    """The value of the first sound member of every group, and why others were skipped."""
+    queue = [(name, group) for name, seed_groups in groups.items() for group in seed_groups]
+    values, skipped, began = [], [], time.monotonic()
+    for number, (name, group) in enumerate(queue, 1):
+        policy_value, errors = _first_sound(log, name, group)
+        skipped += errors
+        if policy_value is not None:
+            values.append(policy_value)
+            left = timedelta(seconds=round((time.monotonic() - began) / number * (len(queue) - number)))
+            report(f"{number}/{len(queue)}  {policy_value.title}: {policy_value.estimates.fqe}  {left} left")
+    return values, skipped
+
+
+def _first_sound(log: ope.Evaluator, run: str, group: _SeedGroup) -> tuple[PolicyValue | None, list[str]]:
+    """The value of the first member that has not diverged, and the errors of those before it."""
+    errors = []
+    for member in group.members:
         try:
-            found = log.evaluate(one)
-        except ConfigError as error:  # spaces are checked: what is left is divergence
-            lost.append(str(error) if run == "" else f"{run}, {error}")
+            estimates = log.evaluate(member)
+        except ConfigError as error:  # spaces have been checked: it has diverged
+            errors.append(str(error) if run == "" else f"{run}, {error}")
             continue
-        algorithm = "" if isinstance(one, Policy) else one.algorithm.TITLE
-        return PolicyValue(run, algorithm, found, _predicted(one, log), setting.seeds), lost
-    return None, lost
+        algorithm = "" if isinstance(member, Policy) else member.algorithm.TITLE
+        return PolicyValue(run, algorithm, estimates, _predicted(member, log), group.seeds), errors
+    return None, errors
 
 
-def _predicted(one: Any, log: ope.Evaluator) -> np.ndarray | None:
-    """What the critics promise at each start state in raw reward units, (episodes,).
+def _predicted(member: Any, log: ope.Evaluator) -> np.ndarray | None:
+    """Values that the member's own critics predict at the start states, in raw reward units, (episodes,).
 
-    None without critics, or with such that value another discount or shifted rewards.
+    None without critics, or if they were trained with another discount or with shifted rewards.
     """
-    if isinstance(one, Policy) or one.discount[0] != np.float32(log.episodes.discount) or one.reward_shift[0] != 0:
+    if isinstance(member, Policy):
+        return None
+    if member.discount[0] != np.float32(log.episodes.discount) or member.reward_shift[0] != 0:
         return None
     data, first = log.episodes.dataset, log.episodes.first
     generator, parts = torch.Generator().manual_seed(log.seed), []
-    for own in policies.slices(len(first)):
-        mask = data.extra["mask"][first[own]][np.newaxis] if "mask" in data.extra else None
-        found = one.predicted_value(data.observation[first[own]][np.newaxis], generator, mask)
-        if found is None:
+    for part in policies.slices(len(first)):
+        rows = first[part]
+        mask = data.extra["mask"][rows][np.newaxis] if "mask" in data.extra else None
+        predicted = member.predicted_value(data.observation[rows][np.newaxis], generator, mask)
+        if predicted is None:
             return None
-        parts.append(found[0] / one.reward_scale[0])
+        parts.append(predicted[0] / member.reward_scale[0])
     return np.concatenate(parts)

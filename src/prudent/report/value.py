@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prudent.ope.estimates import worth_told
+from prudent.ope.estimates import value_verb
 from prudent.report.format import Table, interval, number
 from prudent.runs.read import NOTHING, Run, as_number
 
@@ -26,7 +26,7 @@ def worth_table(heading: str, about: str, rows: Sequence[Row]) -> Table:
     if "fitted_behaviour" in found:
         cells = [_estimate(found["fitted_behaviour"]), NOTHING, NOTHING, NOTHING]
         shown.append({"name": "behaviour, fitted likewise", "kind": "other", "cells": cells})
-    theirs = f"what it {worth_told(found.get('tail_weight', 0))} by its own rewards"
+    theirs = f"what it {value_verb(found.get('tail_weight', 0))} by its own rewards"
     discounted = f"discounted by {found['discount']:g} a {found.get('clock', 'step')}"
     note = (
         f"Value from the start states {about}, {discounted}, with 95 % intervals: by fitted Q evaluation (of the "

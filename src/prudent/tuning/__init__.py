@@ -1,22 +1,22 @@
-"""Choosing alpha and a policy from a log alone, and abstaining where the log does not say enough.
+"""``prudent tune``: chooses alpha and a policy from a log alone, or says that the log does not support a choice.
 
 >>> import prudent
 >>> result = prudent.tune(prudent.load_dataset("logs.npz"), "tuned/logs")
 >>> print(result)                        # table, verdict, reasons
 >>> result.verdict, result.alpha
->>> agent = prudent.load(result.policy)  # the winner, or BC where the verdict is not to deploy
+>>> agent = prudent.load(result.policy)  # the winner if the verdict is to deploy it, else BC
 
-Where things are:
+The files, in the order of the work:
 
-- :mod:`~prudent.tuning.plan`: what is asked for, and whether the data allow an answer
-- :mod:`~prudent.tuning.parts`: the three parts of the episodes
-- :mod:`~prudent.tuning.curve`: which checkpoint of a run
-- :mod:`~prudent.tuning.stored_values`: estimates, kept in files
-- :mod:`~prudent.tuning.verdict`: deploy, keep BC, or neither shown
-- :mod:`~prudent.tuning.result`: :class:`TuneResult`, its table and its file
+- :mod:`~prudent.tuning.plan`: the request (grid and settings), and checks of the data before anything is trained
+- :mod:`~prudent.tuning.parts`: divides the episodes into training, evaluation and final part
+- :mod:`~prudent.tuning.run`: :func:`tune`, runs all steps in order
+- :mod:`~prudent.tuning.candidates`: picks one checkpoint of each run
+- :mod:`~prudent.tuning.curve`: how to pick it from the curve of average dataset Q
+- :mod:`~prudent.tuning.stored_values`: off-policy values of the candidates, stored in files
+- :mod:`~prudent.tuning.verdict`: deploy, keep BC, or no improvement shown
+- :mod:`~prudent.tuning.result`: :class:`TuneResult`, what :func:`tune` returns: its table and ``tune.json``
 - :mod:`~prudent.tuning.picture`: ``tune.png``; :mod:`prudent.report.tuning` writes ``report.html``
-- :mod:`~prudent.tuning.candidates`: the checkpoint of each run that is weighed
-- :mod:`~prudent.tuning.run`: all of it in order
 
 Sources: Kumar et al. 2021 (arXiv 2109.10813) for the checkpoint within a run; Paine et al. 2020 (arXiv 2007.09055) and
 Tang & Wiens 2021 (arXiv 2107.11003) for ranking runs by fitted Q evaluation.

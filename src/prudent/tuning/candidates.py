@@ -1,4 +1,4 @@
-"""The checkpoint of each run that is weighed: of the grid by its curve of dataset Q, of BC by its likelihood."""
+"""The candidates: one checkpoint of each run. The grid's by the curve of dataset Q, those of BC by likelihood."""
 
 import math
 from dataclasses import asdict
@@ -12,77 +12,69 @@ from prudent.engine.members import Member
 from prudent.engine.population import Population
 from prudent.errors import ConfigError, PrudentError
 from prudent.ope import policy as policies
-from prudent.runs import checkpoint
 from prudent.tuning import curve
 from prudent.tuning.plan import Plan
 from prudent.tuning.result import Candidate
 
+Points = tuple[tuple[int, float | None], ...]
+"""(step, value) of each checkpoint, None where the value is not finite."""
 
-def from_grid(asked: Plan, run: Path, data: Dataset) -> list[Candidate]:
-    """The checkpoint of each member, by its curve."""
-    curves = curve.read(run, data, asked.settings.seed)
-    found = []
-    for p, member in enumerate(asked.members):
-        points = tuple((step, _number(q)) for step, q in zip(curves.steps, curves.q[:, p], strict=True))
+
+def from_grid(plan: Plan, run: Path, data: Dataset) -> list[Candidate]:
+    """The checkpoint of each member of the grid, by its curve."""
+    curves = curve.read(run, data, plan.settings.seed)
+    candidates = []
+    for p, member in enumerate(plan.members):
+        points = _points(curves.steps, curves.q[:, p])
         choice = curves.choose(p)
-        if choice is None:
-            found.append(diverged(member, points))
-        else:
-            alpha = float(member.config.alpha)
-            found.append(Candidate(member.name, alpha, member.seed, curve=points, **asdict(choice)))
-    return found
+        candidates.append(diverged(member, points) if choice is None else _candidate(member, points, **asdict(choice)))
+    return candidates
 
 
-def diverged(member: Member, points: tuple[tuple[int, float | None], ...] = ()) -> Candidate:
-    """The candidate of a member, of the grid or of BC, that has no policy."""
-    alpha = getattr(member.config, "alpha", None)
-    about: dict[str, Any] = {"step": None, "q": None, "peak_step": None, "peak_q": None, "curve": points}
-    told = "it diverged"
-    return Candidate(
-        member.name, None if alpha is None else float(alpha), member.seed, reading=told, reason=told, **about
-    )
+def from_bc(plan: Plan, run: Path, data: Dataset) -> list[Candidate]:
+    """The checkpoint of each member of BC with the highest likelihood on ``data``: imitation overfits, too.
 
-
-def from_bc(asked: Plan, run: Path, data: Dataset) -> list[Candidate]:
-    """The checkpoint of each member of BC that makes the evaluation part likeliest: imitation overfits, too.
-
-    A checkpoint that does not verify is left out.
+    A checkpoint that does not verify is skipped.
 
     Raises:
-        PrudentError: none is left, or every member has diverged.
+        PrudentError: no checkpoint is left, or every member has diverged.
     """
-    rows: list[tuple[int, list[float]]] = []
-    for step, place in checkpoint.steps(run):
-        try:
-            population, _ = checkpoint.load(place)
-        except PrudentError:
-            continue
-        rows.append((step, [_likelihood(population, p, data) for p in range(population.size)]))
-    if not rows:
-        raise PrudentError(f"{run}: no checkpoint verifies; delete the folder to train it again")
-    found = []
-    for p, member in enumerate(asked.imitators):
-        points = tuple((step, _number(values[p])) for step, values in rows)
+    steps, likelihoods = [], []
+    for step, population in curve.checkpoints(run):
+        steps.append(step)
+        likelihoods.append([_likelihood(population, p, data) for p in range(population.size)])
+    candidates = []
+    for p, member in enumerate(plan.imitators):
+        points = _points(steps, [row[p] for row in likelihoods])
         if points[-1][1] is None:
-            found.append(diverged(member, points))
-            continue
-        step = max(points, key=lambda point: -np.inf if point[1] is None else point[1])[0]
-        about: dict[str, Any] = {"step": step, "q": None, "peak_step": None, "peak_q": None, "curve": points}
-        found.append(Candidate(member.name, None, member.seed, reading="likeliest on the evaluation part", **about))
-    if all(c.step is None for c in found):
-        raise PrudentError(f"{run}: every member of BC has diverged, so nothing is there to compare with")
-    return found
+            candidates.append(diverged(member, points))
+        else:
+            step = max(points, key=lambda point: -np.inf if point[1] is None else point[1])[0]
+            candidates.append(_candidate(member, points, step, reading="highest likelihood on the evaluation part"))
+    if all(c.step is None for c in candidates):
+        raise PrudentError(f"{run}: every member of BC has diverged, so there is nothing to compare with")
+    return candidates
+
+
+def diverged(member: Member, points: Points = ()) -> Candidate:
+    """The candidate of a member, of the grid or of BC, that has no policy."""
+    return _candidate(member, points, None, reading="it diverged", reason="it diverged")
+
+
+def _candidate(member: Member, points: Points, step: int | None, **choice: Any) -> Candidate:
+    alpha = getattr(member.config, "alpha", None)
+    return Candidate(member.name, None if alpha is None else float(alpha), member.seed, step, curve=points, **choice)
+
+
+def _points(steps: Any, values: Any) -> Points:
+    return tuple((s, float(v) if np.isfinite(v) else None) for s, v in zip(steps, values, strict=True))
 
 
 def _likelihood(population: Population, member: int, data: Dataset) -> float:
-    """Mean log-probability of the logged actions; NaN of a member that has diverged."""
+    """Mean log-probability of the logged actions; NaN if the member has diverged."""
     try:
         log_prob = policies.log_probs(policies.as_policy(population, member), data)
     except ConfigError:  # it gives no probabilities
         return math.nan
     assert log_prob is not None
-    return float(np.maximum(log_prob, -1e3).mean())  # one impossible action is bad, not infinitely so
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return float(np.maximum(log_prob, -1e3).mean())  # one impossible action must not make it minus infinity

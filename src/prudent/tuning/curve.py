@@ -1,6 +1,6 @@
-"""Which checkpoint of a run to take, from the curve of its average dataset Q (:mod:`prudent.evaluation.q_curve`)."""
+"""Picks a checkpoint of a run from the curve of its average dataset Q (:mod:`prudent.evaluation.q_curve`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from prudent.evaluation import q_curve
 from prudent.runs import checkpoint
 
 ROWS = 4096
-"""Logged decisions whose Q is averaged."""
+"""Number of logged rows whose Q is averaged."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The checkpoint taken, its average dataset Q, where the curve peaked, and how it reads, in words."""
+    """The chosen checkpoint, its average dataset Q, the peak of the curve, and the shape of the curve in words."""
 
     step: int
     q: float
@@ -29,9 +29,9 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Average dataset Q at each checkpoint: ``steps`` (C,), ``q`` (C, P) in the critics' units.
+    """Average dataset Q at each checkpoint: ``steps`` (C,), ``q`` (C, P) in the units of the critics.
 
-    ``reference`` (P,) is the mean return to go of the same decisions, transformed as the rewards were.
+    ``reference`` (P,) is the mean return-to-go of the same rows, with the reward transform of each member.
     """
 
     steps: tuple[int, ...]
@@ -39,7 +39,7 @@ class Curves:
     reference: np.ndarray
 
     def choose(self, member: int) -> Choice | None:
-        """The checkpoint of one member; None where it has diverged."""
+        """The checkpoint of one member; None if it has diverged."""
         q_C = self.q[:, member]
         if not np.isfinite(q_C[-1]):
             return None
@@ -48,55 +48,69 @@ class Curves:
 
 
 def choose(steps: Sequence[int], q_C: np.ndarray, reference: float) -> Choice:
-    """The last checkpoint before the average dataset Q falls below its peak; the last of all where it does not.
+    """The last checkpoint before the average dataset Q falls below its peak; the very last if it does not fall.
 
-    ``steps`` and ``q_C`` (C,) of each checkpoint, ``reference`` what the log returned on average, in the same units.
+    ``steps`` and ``q_C`` (C,) are those of each checkpoint, ``reference`` the mean return of the log in the same units.
     """
-    found = q_curve.shape(q_C, reference)
-    if found.falls:
-        reading = f"dataset Q falls after step {steps[found.kept]:,}: overfitting from there"
-    elif found.descends:
-        reading = "still on its way down to what the log returned: the last; more steps would help"
-    elif found.climbs:
-        reading = "dataset Q still climbs: the last; more steps may help"
+    shape = q_curve.shape(q_C, reference)
+    if shape.falls:
+        reading = f"dataset Q falls after step {steps[shape.kept]:,}: overfitting from there"
+    elif shape.descends:
+        reading = "dataset Q is still falling to the mean return of the log: last checkpoint; more steps would help"
+    elif shape.climbs:
+        reading = "dataset Q still climbs: last checkpoint; more steps may help"
     else:
-        reading = "dataset Q has settled: the last"
-    kept, peak = found.kept, found.peak
+        reading = "dataset Q has settled: last checkpoint"
+    kept, peak = shape.kept, shape.peak
     return Choice(int(steps[kept]), float(q_C[kept]), int(steps[peak]), float(q_C[peak]), reading)
 
 
-def read(run: Path, dataset: Dataset, seed: int) -> Curves:
-    """The curves of every member of a run, on a sample of the data that it was trained on.
-
-    A checkpoint that does not verify is left out.
+def checkpoints(run: Path) -> Iterator[tuple[int, Population]]:
+    """(step, population) of each checkpoint of a run that verifies.
 
     Raises:
-        PrudentError: none is left.
+        PrudentError: there is none.
     """
-    rows = np.sort(np.random.default_rng([seed, 7]).permutation(len(dataset))[:ROWS])
-    steps, q, last = [], [], None
+    count = 0
     for step, folder in checkpoint.steps(run):
         try:
             population, _ = checkpoint.load(folder)
         except PrudentError:
             continue
-        observation = np.broadcast_to(dataset.observation[rows], (population.size, *dataset.observation[rows].shape))
-        action = np.broadcast_to(dataset.action[rows], (population.size, *dataset.action[rows].shape))
-        steps.append(step)
-        q.append(population.q_value(observation, action).astype(np.float64).mean(1))
-        last = population
-    if last is None:
+        count += 1
+        yield step, population
+    if count == 0:
         raise PrudentError(f"{run}: no checkpoint verifies; delete the folder to train it again")
-    return Curves(tuple(steps), np.stack(q), _reference(dataset, rows, last))
+
+
+def read(run: Path, dataset: Dataset, seed: int) -> Curves:
+    """The curve of every member of a run, on a sample of the data that it was trained on.
+
+    A checkpoint that does not verify is skipped.
+
+    Raises:
+        PrudentError: no checkpoint is left.
+    """
+    rows = np.sort(np.random.default_rng([seed, 7]).permutation(len(dataset))[:ROWS])
+    observation, action = dataset.observation[rows], dataset.action[rows]
+    steps, q, reference = [], [], np.empty(0)
+    for step, population in checkpoints(run):
+        every_observation = np.broadcast_to(observation, (population.size, *observation.shape))
+        every_action = np.broadcast_to(action, (population.size, *action.shape))
+        steps.append(step)
+        q.append(population.q_value(every_observation, every_action).astype(np.float64).mean(1))
+        if not reference.size:
+            reference = _reference(dataset, rows, population)
+    return Curves(tuple(steps), np.stack(q), reference)
 
 
 def _reference(dataset: Dataset, rows: np.ndarray, population: Population) -> np.ndarray:
-    """Mean return to go of ``rows`` for each member, (P,), computed once per distinct discount and reward transform."""
+    """Mean return-to-go of ``rows`` for each member, (P,), computed once per distinct discount and reward transform."""
     settings = list(zip(population.discount, population.reward_scale, population.reward_shift, strict=True))
-    found = {
+    means = {
         (discount, scale, shift): float(
             dataset.returns_to_go(discount, (dataset.reward * scale + shift).astype(np.float32))[rows].mean()
         )
         for discount, scale, shift in dict.fromkeys(settings)
     }
-    return np.array([found[key] for key in settings])
+    return np.array([means[key] for key in settings])

@@ -1,4 +1,4 @@
-"""The episodes in three parts: to learn from, to choose with, and to say in the end what the choice is worth."""
+"""Divides the episodes into three parts: to train on, to choose with, and to judge the choice by."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,22 +10,22 @@ from prudent.data.columns import counted
 from prudent.errors import DataError
 
 EVALUATION, FINAL = 0.1, 0.3
-"""Shares of the episodes. The final part is the larger: runs are ranked on training and evaluation together, but the
-verdict rests on it alone."""
+"""Shares of the episodes. The final part is larger, since the verdict rests on it alone, while runs are ranked on
+training and evaluation part together."""
 RANKED = 200_000
-"""Rows beyond which ranking leaves out episodes of the training part: fitted Q evaluation draws no more than a few of
-them at each step, while every policy has to be asked in each."""
+"""Number of rows above which ranking leaves out episodes of the training part. Fitted Q evaluation would draw only few
+of them, but every policy has to be evaluated on all."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Three datasets without a common episode (or group, where the log has groups).
+    """Three datasets that share no episode (or group, if the log has groups).
 
     Attributes:
         train, evaluation, final: the parts.
-        ranking: evaluation and training together, of the latter no more than bring it to :data:`RANKED` rows.
-        by: ``episode`` or ``group``.
-        seed: of the division.
+        ranking: the evaluation part, and the training part up to :data:`RANKED` rows in total.
+        by: what is kept together: ``episode`` or ``group``.
+        seed: seed and number of the division.
     """
 
     train: Dataset
@@ -36,7 +36,7 @@ class Parts:
     seed: tuple[int, int]
 
     def summary(self) -> dict[str, Any]:
-        """Episodes of each part, and how they were divided."""
+        """Number of episodes of each part, and how they were divided."""
         counts = {name: getattr(self, name).n_episodes for name in ("train", "evaluation", "final")}
         return {"by": self.by, "seed": list(self.seed), **counts}
 
@@ -44,12 +44,12 @@ class Parts:
         s = self.summary()
         return (
             f"divided by {self.by}, seed {self.seed[0]}, split {self.seed[1] + 1}: {s['train']} episodes to train, "
-            f"{s['evaluation']} to choose with, {s['final']} for the final word"
+            f"{s['evaluation']} to choose with, {s['final']} to judge the choice"
         )
 
 
 def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
-    """60/10/30 by episode, or by ``extra["group"]``; the last two get ``least`` of these or more.
+    """Divide 60/10/30 by episode, or by ``extra["group"]``. The last two parts get at least ``least`` of these.
 
     An episode belongs to the group of its first row. ``number`` counts repeated divisions from 0.
 
@@ -61,33 +61,37 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
     if episodes < 3 * least:
         raise DataError(
             f"{dataset.name}: {counted(episodes, 'episode')}, tuning needs {3 * least} or more, to divide them into "
-            "training, evaluation and final: flag where episodes end, or collect more"
+            "training, evaluation and final part: flag where episodes end, or collect more"
         )
     wanted = {"evaluation": max(least, round(EVALUATION * episodes)), "final": max(least, round(FINAL * episodes))}
     order_G = np.random.default_rng([seed, number, 5]).permutation(groups)
     rank_E = np.argsort(order_G)[group_E]
     size_G = np.bincount(rank_E, minlength=groups).cumsum()
-    # The first groups until there are enough, episodes and groups, are the final part, the next evaluation.
+    # By rank: the first groups, until there are enough episodes and groups, are the final part, the next evaluation.
     last = max(int(np.searchsorted(size_G, wanted["final"])), least - 1)
     second = max(int(np.searchsorted(size_G, size_G[min(last, groups - 1)] + wanted["evaluation"])), last + least)
     if second >= groups - 1:
         raise DataError(
-            f"{dataset.name}: {counted(groups, 'group')} cannot be divided into three parts, two of them of "
-            f"{wanted['evaluation']} and {wanted['final']} episodes and {least} groups or more: leave the column group "
-            "out, or collect more"
+            f"{dataset.name}: {counted(groups, 'group')} cannot be divided into three parts, since two of them need "
+            f"{wanted['evaluation']} and {wanted['final']} episodes, and {least} groups or more: leave out the column "
+            "group, or collect more"
         )
-    parts = {
+    masks = {
         "final": rank_E <= last,
         "evaluation": (rank_E > last) & (rank_E <= second),
         "train": rank_E > second,
     }
-    # In the order of their rank the evaluation part comes first.
-    order_E = np.argsort(rank_E, kind="stable")[int((rank_E <= last).sum()) :]
-    held = parts["evaluation"].sum()
-    fits = max(int(np.searchsorted(dataset.episode_lengths[order_E].cumsum(), RANKED, side="right")), held)
-    parts["ranking"] = np.isin(np.arange(episodes), order_E[:fits])
-    made = {
-        name: dataset.episodes(np.flatnonzero(own)).relabelled(name=f"{dataset.name} ({name} part)")
-        for name, own in parts.items()
+    masks["ranking"] = _ranking(dataset, rank_E, masks["final"], int(masks["evaluation"].sum()))
+    parts = {
+        name: dataset.episodes(np.flatnonzero(mask_E)).relabelled(name=f"{dataset.name} ({name} part)")
+        for name, mask_E in masks.items()
     }
-    return Parts(**made, by=by, seed=(seed, number))
+    return Parts(**parts, by=by, seed=(seed, number))
+
+
+def _ranking(dataset: Dataset, rank_E: np.ndarray, final_E: np.ndarray, evaluation: int) -> np.ndarray:
+    """(E,) bool: all ``evaluation`` episodes of that part, and the training part up to :data:`RANKED` rows."""
+    # Behind the final part, the evaluation part has the lowest ranks.
+    order = np.argsort(rank_E, kind="stable")[int(final_E.sum()) :]
+    count = max(int(np.searchsorted(dataset.episode_lengths[order].cumsum(), RANKED, side="right")), evaluation)
+    return np.isin(np.arange(dataset.n_episodes), order[:count])

@@ -1,4 +1,4 @@
-"""``tune.png``: what each run of the grid is worth, per alpha and seed, beside BC and what made the log."""
+"""Draws ``tune.png``: the fitted value of each run of the grid, by alpha and seed, with BC and behaviour policy."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,16 +17,16 @@ def draw(result: TuneResult, path: Path) -> Path:
 
 
 def figure(result: TuneResult) -> "Figure":
-    """A dot with its interval per run, at the place of its alpha; a ring around the winner; BC and behaviour as lines.
+    """A dot with its interval per run, by alpha; a ring around the winner; BC and the behaviour policy as lines.
 
-    A run without a value (outside the data, diverged) is a cross at the lower edge.
+    A run without a value (outside the data, or diverged) is a cross at the lower edge.
     """
     split = result.first
     canvas = style.new_figure(8.2, 4.4)
     axes = canvas.add_subplot()
     about = (
-        f"{result.plan['dataset']['name']}: fitted Q evaluation on training and evaluation part, its interval over "
-        "start states"
+        f"{result.plan['dataset']['name']}: fitted Q evaluation on training and evaluation part, intervals over start "
+        "states"
     )
     style.quiet(axes, f"Verdict: {result.verdict}", below=style.label_text(about, longest=110))
     alphas = sorted({c.alpha for c in split.candidates if c.alpha is not None})
@@ -58,7 +58,7 @@ def _candidate(axes: "Axes", c: Candidate, place: float, winner: bool) -> None:
 
 
 def _labels(axes: "Axes", lines: list[tuple[str, float | None]]) -> None:
-    """The names of the lines to the right of the axes, moved apart where the lines lie close."""
+    """Names of the lines, to the right of the axes and moved apart if the lines are close."""
     low, high = axes.get_ylim()
     known = [(number, label, value) for number, (label, value) in enumerate(lines, 1) if value is not None]
     heights = style.spread([(value - low) / (high - low) for _, _, value in known], 0.055)

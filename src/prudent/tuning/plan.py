@@ -1,4 +1,4 @@
-"""What is asked of a tuning: the grid, the settings, and whether the data allow an answer at all."""
+"""The request of a tuning: the grid, the settings, and checks that the data allow a choice."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -17,25 +17,25 @@ ALPHAS: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 SEEDS: tuple[int, ...] = (0, 1, 2)
 
 _SHARED = ("hidden", "batch_size", "normalize_observations", "orthogonal_init", "discount", "reward_scale")
-"""Settings that imitation takes over from the grid: what it is compared in should differ in the learning alone."""
+"""Settings that BC takes over from the grid, so that the two differ only in how they learn."""
 
 _MAY_CHANGE = ("splits", "env", "eval_episodes", "device", "threads")
-"""Settings that a tuning may go on with in another way."""
+"""Settings that may differ when a tuning is continued."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to tune, apart from the algorithm's own settings."""
+    """Settings of a tuning, besides those of the algorithm."""
 
     steps: int = 100_000  # gradient steps of every run of the grid, and of BC
-    splits: int = 1  # divisions of the episodes, each tuned anew; 5 or more say how stable the choice is
-    seed: int = 0  # of the divisions and of the estimates
-    checkpoints: int = 10  # points on each run's curve of dataset Q, one of which is chosen
-    rank_steps: int = 4_000  # gradient steps of the values by which the grid is ranked
-    final_steps: int = 10_000  # gradient steps of the values of the last comparison
-    resamples: int = 20  # resamples of the episodes for its intervals, each refitted
-    env: str | None = None  # Gymnasium id to run the policies in afterwards: a check, it chooses nothing
-    eval_episodes: int = 10  # episodes per policy of that check
+    splits: int = 1  # divisions of the episodes, each tuned separately; 5 or more show how stable the choice is
+    seed: int = 0  # seed of the divisions and of the estimates
+    checkpoints: int = 10  # checkpoints of each run, one of which is chosen by the curve of dataset Q
+    rank_steps: int = 4_000  # gradient steps of the values that rank the grid
+    final_steps: int = 10_000  # gradient steps of the values in the final comparison
+    resamples: int = 20  # resamples of the episodes for the intervals of the final comparison, each refitted
+    env: str | None = None  # Gymnasium id to run the policies in afterwards; a check that does not change the choice
+    eval_episodes: int = 10  # episodes per policy in that environment
     device: str = "auto"  # auto, cpu, cuda or mps
     threads: int | None = None  # CPU threads; none leaves it to PyTorch
     tf32: bool = True  # let CUDA round the factors of float32 products to 10 bits (TF32), several times as fast
@@ -51,17 +51,17 @@ class Settings:
 
     @property
     def ranking(self) -> ope.Settings:
-        """How the grid is ranked: no refits."""
+        """Estimation settings for ranking the grid: no refits."""
         return ope.Settings(**{**asdict(ope.QUICK), "steps": self.rank_steps})
 
     @property
     def final(self) -> ope.Settings:
-        """How the last comparison is made."""
+        """Estimation settings for the final comparison."""
         return ope.Settings(steps=self.final_steps, n_bootstrap=self.resamples)
 
     @property
     def training(self) -> Options:
-        """How runs are trained: without an environment, every checkpoint kept."""
+        """Training options: no environment, and every checkpoint is kept."""
         every = max(1, self.steps // self.checkpoints)
         shared = {"device": self.device, "threads": self.threads, "tf32": self.tf32, "log_every": min(1_000, every)}
         return Options(steps=self.steps, checkpoint_every=every, keep=self.steps // every + 2, **shared)
@@ -69,7 +69,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that was asked for: the members of the grid, those of imitation, and the settings."""
+    """The request: the grid, BC, and the settings."""
 
     algorithm: str
     alpha: tuple[float, ...]
@@ -79,24 +79,24 @@ class Plan:
 
     @property
     def members(self) -> list[Member]:
-        """alpha x seed, seeds fastest."""
+        """Members of the grid: alpha x seed, seeds fastest."""
         return grid(self.config, {"alpha": self.alpha}, self.seeds)
 
     @property
     def imitation(self) -> str:
-        """The algorithm that clones the behaviour, for the same kind of actions."""
+        """Name of the BC algorithm for the same kind of actions."""
         return "discrete_bc" if algorithms.is_discrete(self.algorithm) else "bc"
 
     @property
     def imitators(self) -> list[Member]:
-        """One per seed."""
+        """Members of BC, one per seed."""
         config_type = algorithms.get(self.imitation).Config
-        own = {f.name for f in fields(self.config)}
-        shared = {name: getattr(self.config, name) for name in _SHARED if name in own}
+        names = {f.name for f in fields(self.config)}
+        shared = {name: getattr(self.config, name) for name in _SHARED if name in names}
         return grid(from_json(config_type, to_json(config_type()) | shared), {}, self.seeds)
 
     def to_json(self, dataset: Dataset) -> dict[str, Any]:
-        """As ``plan.json`` has it."""
+        """The content of ``plan.json``."""
         config = {name: value for name, value in to_json(self.config).items() if name != "alpha"}
         about = {"name": dataset.name, "fingerprint": dataset.fingerprint, "transitions": len(dataset)}
         return {
@@ -114,12 +114,12 @@ def make(
     algorithm: str | None,
     alpha: Sequence[float],
     seeds: Sequence[int],
-    given: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> Plan:
-    """The plan; ``given`` are fields of :class:`Settings` and of the algorithm's ``Config``.
+    """The plan; ``options`` are fields of :class:`Settings` and of the algorithm's ``Config``.
 
     Raises:
-        ConfigError: the algorithm has no alpha or is for other actions, or a setting does not exist or fit.
+        ConfigError: the algorithm has no alpha or is for another kind of action, or a setting is unknown or invalid.
     """
     name = algorithm or ("discrete_cql" if dataset.spec.discrete else "cql")
     config_type = algorithms.get(name).Config
@@ -127,17 +127,15 @@ def make(
         known = ", ".join(tunable(algorithms.is_discrete(name)))
         raise ConfigError(f"{name} has no alpha, so there is nothing to choose: take one of {known}")
     algorithms.check_actions(name, dataset.spec.discrete, dataset.name)
-    own = {f.name for f in fields(Settings)}
-    settings = Settings(**{key: value for key, value in given.items() if key in own})
-    rest = {key: value for key, value in given.items() if key not in own}
+    names = {f.name for f in fields(Settings)}
+    settings = Settings(**{key: value for key, value in options.items() if key in names})
+    rest = {key: value for key, value in options.items() if key not in names}
     if "alpha" in rest:
-        raise ConfigError("alpha is what is tuned: give its values as alpha, a list")
-    unknown = [key for key in rest if key not in {f.name for f in fields(config_type)}]
-    if unknown:
-        check_names(config_type, unknown)
+        raise ConfigError("alpha is tuned: give its values as alpha, a list")
+    check_names(config_type, rest)
     config, lists = split_settings(config_type(), rest)
     if lists:
-        raise ConfigError(f"{next(iter(lists))} takes one value here: alpha alone is tuned")
+        raise ConfigError(f"{next(iter(lists))} takes one value here: only alpha is tuned")
     plan = Plan(name, tuple(float(a) for a in alpha), tuple(seeds), config, settings)
     _ = plan.members, plan.imitators
     return plan
@@ -155,26 +153,27 @@ def tunable(discrete: bool) -> list[str]:
 
 
 def check_data(dataset: Dataset, plan: Plan) -> None:
-    """Refuse data out of which nothing can be chosen, before anything is trained.
+    """Refuse data that do not allow a choice, before anything is trained.
 
     Raises:
-        DataError: rewards tell no policy from another, rows do not follow each other, or logged probabilities are none.
+        DataError: with these rewards all policies have the same value, rows do not follow each other, or the log's own
+            probabilities are not probabilities.
     """
     check_rewards(dataset)
-    lay_out(dataset, plan.config.discount, least=1)  # divide() says how many episodes it needs
+    lay_out(dataset, plan.config.discount, least=1)  # divide() checks the number of episodes
     logged_log_prob(dataset)
 
 
-def difference(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
-    """In what a stored plan is not the one asked for, in a few words; empty where a tuning may go on."""
+def difference(plan: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
+    """How a stored plan differs from this one, in a few words; empty if the tuning may be continued."""
     for key in ("algorithm", "alpha", "seeds"):
-        if asked[key] != stored.get(key):
-            return f"its {key} is {stored.get(key)}, {asked[key]} is asked for"
+        if plan[key] != stored.get(key):
+            return f"its {key} is {stored.get(key)}, not {plan[key]}"
     for group in ("config", "settings"):
-        before = stored.get(group) or {}
-        for key, value in asked[group].items():
-            if key not in _MAY_CHANGE and before.get(key) != value:
-                return f"its {key} is {before.get(key)}, {value} is asked for"
-    if asked["dataset"]["fingerprint"] != (stored.get("dataset") or {}).get("fingerprint"):
-        return "it was of other data (fingerprint differs)"
+        stored_group = stored.get(group) or {}
+        for key, value in plan[group].items():
+            if key not in _MAY_CHANGE and stored_group.get(key) != value:
+                return f"its {key} is {stored_group.get(key)}, not {value}"
+    if plan["dataset"]["fingerprint"] != (stored.get("dataset") or {}).get("fingerprint"):
+        return "it used other data (fingerprint differs)"
     return ""

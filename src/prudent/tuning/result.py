@@ -1,4 +1,7 @@
-"""What a tuning found: every candidate, the last comparison, the verdict of each division, and all of it as a file."""
+""":class:`TuneResult`, what :func:`prudent.tune` returns: candidates, final comparison and verdict of each division.
+
+It prints as a table and is stored as ``tune.json``.
+"""
 
 import math
 from collections import Counter
@@ -15,32 +18,33 @@ from prudent.runs.folder import read_json
 FILE = "tune.json"
 
 MORE_STEPS = "more steps"
-"""What the readings of :mod:`prudent.tuning.curve` say of a curve that has not come to its end."""
+"""In the readings of :mod:`prudent.tuning.curve`, of a curve that has not settled."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One run of the grid, or one of BC (then ``alpha`` is None, and so are ``q``, the peak and the curve's values).
+    """One run of the grid, or one of BC. For BC ``alpha``, ``q``, ``peak_step`` and ``peak_q`` are None.
 
     Attributes:
         name: of the member, ``alpha=5,seed=0``.
-        step: of the checkpoint taken; None for a run that diverged.
-        q, peak_step, peak_q: average dataset Q at that step, and where its curve peaked.
-        reading: how the curve reads, in words; of BC why this checkpoint.
-        curve: (step, average dataset Q or None) of each checkpoint; of BC log-likelihoods on the evaluation part.
-        value, interval: by fitted Q evaluation on training and evaluation part; None where ``reason`` says why.
-        rank: as :func:`ranked` has it, from 1; None without an interval.
+        step: of the chosen checkpoint; None if the run diverged.
+        q, peak_step, peak_q: average dataset Q at that step, and the peak of its curve.
+        reading: the shape of the curve in words; for BC why this checkpoint was chosen.
+        curve: (step, average dataset Q or None) of each checkpoint; for BC the log-likelihood on the evaluation part.
+        value, interval: by fitted Q evaluation on training and evaluation part.
+        reason: why there is no value.
+        rank: from 1, see :func:`ranked`; None without an interval.
     """
 
     name: str
     alpha: float | None
     seed: int
     step: int | None
-    q: float | None
-    peak_step: int | None
-    peak_q: float | None
-    reading: str
-    curve: tuple[tuple[int, float | None], ...]
+    q: float | None = None
+    peak_step: int | None = None
+    peak_q: float | None = None
+    reading: str = ""
+    curve: tuple[tuple[int, float | None], ...] = ()
     value: float | None = None
     interval: tuple[float, float] | None = None
     reason: str | None = None
@@ -48,41 +52,41 @@ class Candidate:
 
     @property
     def lower_bound(self) -> float:
-        """The lower end of the interval, minus infinity without one."""
+        """The lower end of the interval; minus infinity without one."""
         return -math.inf if self.interval is None else self.interval[0]
 
 
 def ranked(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The same, in the same order, with their ranks, see :func:`order`."""
-    best = order([c.alpha for c in candidates], [c.lower_bound for c in candidates])
-    ranks = {place: rank for rank, place in enumerate(best, 1)}
+    """The candidates with their ranks, in unchanged order; see :func:`order`."""
+    best_first = order([c.alpha for c in candidates], [c.lower_bound for c in candidates])
+    ranks = {place: rank for rank, place in enumerate(best_first, 1)}
     return tuple(replace(c, rank=ranks.get(place)) for place, c in enumerate(candidates))
 
 
 def order(alphas: Sequence[float | None], bounds: Sequence[float]) -> list[int]:
-    """Places of the runs, the best first: the alpha with the highest mean bound over its seeds, then the highest bound.
+    """Indices of the runs, best first: by the mean lower bound of their alpha over its seeds, then by their own bound.
 
-    What one seed gains over another is mostly the error of its estimate, of which the highest of all runs would be the
-    luckiest. Runs without a bound (minus infinity) are left out, and an alpha that has one comes behind those that have
-    none: where one seed diverges or leaves the data, the next may be about to.
+    Seeds of one alpha differ mostly by the error of their estimates, so the run with the highest bound of all is likely
+    the one with the luckiest estimate. Runs without a bound (minus infinity) are left out. An alpha with such a run
+    ranks behind all others: if one seed diverges or leaves the data, the next may do so too.
     """
-    known = [place for place, bound in enumerate(bounds) if bound > -math.inf]
-    lost = {alpha for alpha, bound in zip(alphas, bounds, strict=True) if bound == -math.inf and alpha is not None}
-    means = {a: mean(bounds[place] for place in known if alphas[place] == a) for a in {alphas[p] for p in known}}
-    return sorted(known, key=lambda p: (alphas[p] in lost, -means[alphas[p]], -bounds[p]))
+    bounded = [run for run, bound in enumerate(bounds) if bound > -math.inf]
+    unsafe = {alpha for alpha, bound in zip(alphas, bounds, strict=True) if bound == -math.inf and alpha is not None}
+    means = {a: mean(bounds[run] for run in bounded if alphas[run] == a) for a in {alphas[run] for run in bounded}}
+    return sorted(bounded, key=lambda run: (alphas[run] in unsafe, -means[alphas[run]], -bounds[run]))
 
 
 @dataclass(frozen=True)
 class Split:
-    """What came of one division of the episodes.
+    """The result of one division of the episodes.
 
     Attributes:
-        parts: episodes of each part, ``by``, ``seed``.
-        behaviour: what made the log, on training and evaluation part: ``{"value", "interval", ...}``.
-        candidates, imitators: the grid and BC.
-        winner, imitator: the names of the first of each; ``winner`` None where no run can be ranked.
+        parts: number of episodes of each part, ``by``, ``seed``.
+        behaviour: value of the behaviour policy on training and evaluation part: ``{"value", "ci95", ...}``.
+        candidates, imitators: the runs of the grid and of BC.
+        winner, imitator: name of the best of each; ``winner`` is None if no run can be ranked.
         verdict, reasons: see :mod:`prudent.tuning.verdict`.
-        final: on the final part: ``policy`` and ``bc`` as :meth:`prudent.ope.OffPolicyValue.summary` has them, and
+        final: values on the final part: ``policy`` and ``bc`` (:meth:`prudent.ope.OffPolicyValue.summary`), and
             ``differences`` by name.
     """
 
@@ -98,12 +102,12 @@ class Split:
 
     @property
     def alpha(self) -> float | None:
-        """Alpha of the winner."""
+        """Alpha of the winner; None without one."""
         return next((c.alpha for c in self.candidates if c.name == self.winner), None)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Split":
-        """Out of a file."""
+        """From the content of a file."""
         groups = {key: tuple(_candidate(c) for c in content[key]) for key in ("candidates", "imitators")}
         return cls(**{**content, **groups, "reasons": tuple(content["reasons"])})
 
@@ -116,14 +120,14 @@ def _candidate(content: dict[str, Any]) -> Candidate:
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What :func:`prudent.tune` found; the first split's choice is the one that is kept at :attr:`policy`.
+    """The result of :func:`prudent.tune`. The choice of the first split is kept at :attr:`policy`.
 
     Attributes:
-        folder: where everything lies.
-        plan: what was asked for: ``algorithm``, ``alpha``, ``seeds``, ``config``, ``settings``, ``dataset``.
-        splits: what came of each division of the episodes.
-        kept: name of what lies at :attr:`policy`: the winner, or ``BC``.
-        checked: returns in an environment, for a look afterwards; None without one.
+        folder: the folder of the tuning.
+        plan: the request: ``algorithm``, ``alpha``, ``seeds``, ``config``, ``settings``, ``dataset``.
+        splits: the result of each division of the episodes.
+        kept: name of the policy at :attr:`policy`: the winner, or a member of BC.
+        checked: returns in an environment, measured afterwards; None without one.
     """
 
     folder: Path
@@ -134,32 +138,32 @@ class TuneResult:
 
     @property
     def first(self) -> Split:
-        """The division whose choice is kept."""
+        """The split whose choice is kept."""
         return self.splits[0]
 
     @property
     def verdict(self) -> str:
-        """One of the three in :mod:`prudent.tuning.verdict`."""
+        """One of the three verdicts in :mod:`prudent.tuning.verdict`."""
         return self.first.verdict
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Of the verdict, each with its figures."""
+        """Reasons of the verdict, with their figures."""
         return self.first.reasons
 
     @property
     def alpha(self) -> float | None:
-        """Alpha of the winner; None where no run could be ranked."""
+        """Alpha of the winner; None if no run could be ranked."""
         return self.first.alpha
 
     @property
     def policy(self) -> Path:
-        """What to deploy, for :func:`prudent.load`: the winner if the verdict says so, else BC."""
+        """Folder of the policy to deploy, for :func:`prudent.load`: the winner if the verdict says so, else BC."""
         return self.folder / "policy"
 
     @property
     def stability(self) -> dict[str, Any]:
-        """How many splits each alpha won, and how many each verdict fell in."""
+        """In how many splits each alpha won, and how often each verdict occurred."""
         wins = Counter("none" if s.alpha is None else f"{s.alpha:g}" for s in self.splits)
         return {
             "splits": len(self.splits),
@@ -168,7 +172,7 @@ class TuneResult:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """As ``tune.json`` has it; None stands for what has no value."""
+        """The content of ``tune.json``; what has no value is None."""
         return {
             "plan": self.plan,
             "verdict": self.verdict,
@@ -183,7 +187,7 @@ class TuneResult:
 
     @classmethod
     def load(cls, folder: Path | str) -> "TuneResult":
-        """The result in a folder.
+        """Read the result from a folder.
 
         Raises:
             PrudentError: there is none, or the file is damaged.
@@ -197,7 +201,7 @@ class TuneResult:
             raise PrudentError(f"{folder / FILE} is damaged, or of another version: {error}") from error
 
     def table(self) -> str:
-        """The grid of the first split, the best on top, then BC."""
+        """Table of the first split: the grid, best first, then BC."""
         split = self.first
         checked = {} if self.checked is None else self.checked["returns"]
         head = ["run", "step", "Q there", "Q peak at", "FQE", "lower bound", "rank"]
@@ -217,26 +221,29 @@ class TuneResult:
             f"{c.name}: {c.reason}" for c in (*split.candidates, *split.imitators) if c.reason and c.value is None
         ]
         lines += _unfinished(split.candidates)
-        lines += [f"behaviour on the same episodes: {_text(split.behaviour['value'])}", ""]
+        lines += [f"value of the behaviour policy on the same episodes: {_text(split.behaviour['value'])}", ""]
         lines += [f"verdict: {self.verdict}", *(f"  - {reason}" for reason in self.reasons)]
         if len(self.splits) > 1:
-            told = self.stability
-            wins = ", ".join(f"{alpha} in {n}" for alpha, n in told["alpha"].items())
-            verdicts = ", ".join(f"{verdict} in {n}" for verdict, n in told["verdict"].items())
-            lines.append(f"of {told['splits']} splits alpha won: {wins}; verdicts: {verdicts}")
+            wins, verdicts = (
+                ", ".join(f"{name} in {n}" for name, n in self.stability[key].items()) for key in ("alpha", "verdict")
+            )
+            lines.append(f"over {len(self.splits)} splits, alpha that won: {wins}; verdicts: {verdicts}")
         if self.checked is not None:
-            lines.append(f"returns in {self.checked['env']} are a check made afterwards; they chose nothing")
+            lines.append(f"returns in {self.checked['env']} were measured afterwards and did not change the choice")
         return "\n".join([*lines, f"{self.kept} is kept at {self.policy}"])
 
 
 def _unfinished(candidates: Sequence[Candidate]) -> list[str]:
-    """Of which runs the curves say that more steps help, a line per reading."""
-    names: dict[str, list[str]] = {}
+    """The runs whose curves have not settled, a line per reading."""
+    runs: dict[str, list[str]] = {}
     for c in candidates:
         if MORE_STEPS in c.reading:
-            names.setdefault(c.reading, []).append(c.name)
-    everyone = f"all {len(candidates)} runs"
-    return [f"{everyone if len(n) == len(candidates) > 1 else ', '.join(n)}: {text}" for text, n in names.items()]
+            runs.setdefault(c.reading, []).append(c.name)
+    every = f"all {len(candidates)} runs"
+    return [
+        f"{every if len(names) == len(candidates) > 1 else ', '.join(names)}: {reading}"
+        for reading, names in runs.items()
+    ]
 
 
 def _text(value: float | None, form: str = ".4g") -> str:

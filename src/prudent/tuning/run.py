@@ -1,4 +1,4 @@
-"""From a log to a verdict: train the grid, take a checkpoint of each run, rank, weigh again, judge, keep."""
+""":func:`tune`: from a log to a verdict. Trains the grid and BC, ranks the grid, judges the winner, keeps a policy."""
 
 import math
 import time
@@ -27,7 +27,7 @@ from prudent.tuning.candidates import diverged, from_bc, from_grid
 from prudent.tuning.parts import Parts, divide
 from prudent.tuning.plan import Plan
 from prudent.tuning.result import FILE, Candidate, Split, TuneResult, ranked
-from prudent.tuning.stored_values import Scales, Worth
+from prudent.tuning.stored_values import StoredValue, StoredValues
 
 BC = "BC"
 
@@ -41,122 +41,130 @@ def tune(
     seeds: Sequence[int] = plan.SEEDS,
     **settings: Any,
 ) -> TuneResult:
-    """Choose alpha and a policy from a log alone, and say whether it is good enough to deploy.
+    """Choose alpha and a policy from a log alone, and say whether the policy is good enough to deploy.
 
-    Episodes (or groups, where the log has a column ``group``) are divided into three parts. On the first the grid
-    alpha x seed is trained as one population, and BC; on the first two each run's checkpoint (the peak of its average
-    dataset Q) is weighed by fitted Q evaluation, and the alpha taken whose lower bounds are the highest on average; on
-    the third the winner, BC and the behaviour are weighed against each other, and the verdict falls. What was done is
-    kept in ``out``, and the same call goes on.
+    Episodes (or groups, if the log has a column ``group``) are divided into three parts. The grid alpha x seed is
+    trained on the first part as one population, and so is BC. Each run gives one checkpoint (before its average dataset
+    Q falls). Fitted Q evaluation on the first two parts ranks them: the alpha whose lower bounds are the highest on
+    average wins. The third part compares the winner, BC and the behaviour policy, and gives the verdict. All work is
+    stored in ``out``, so the same call continues after an interruption.
 
     Args:
         dataset: the log.
-        out: folder to create, or to go on in; None is ``tuned/NAME-ALGORITHM``.
-        algorithm: any with an alpha; None is ``cql`` or ``discrete_cql``, as the actions are.
+        out: folder to create or to continue in; None is ``tuned/NAME-ALGORITHM``.
+        algorithm: any algorithm with an alpha; None is ``cql`` or ``discrete_cql``, by the kind of actions.
         alpha: values to choose from.
-        seeds: runs of each.
+        seeds: training seeds of each alpha.
         settings: fields of :class:`prudent.tuning.Settings` and of the algorithm's ``Config``.
 
     Raises:
-        ConfigError: settings do not exist or fit, or ``out`` holds something else.
-        DataError: nothing can be chosen from the data; nothing has been written then.
-        Interrupted: a signal stopped the training, after saving.
+        ConfigError: a setting is unknown or invalid, or ``out`` holds something else.
+        DataError: the data do not allow a choice; nothing has been written.
+        Interrupted: a signal stopped the training; its state is saved.
     """
-    asked = plan.make(dataset, algorithm, alpha, seeds, settings)
-    plan.check_data(dataset, asked)
-    least = 2 * asked.settings.final.folds
-    divisions = [divide(dataset, asked.settings.seed, k, least) for k in range(asked.settings.splits)]
-    if asked.settings.env is not None:
-        check_fits(asked.settings.env, dataset.spec)
-    folder = Path(out) if out is not None else Path("tuned") / folder_name(f"{dataset.name}-{asked.algorithm}")
-    described = asked.to_json(dataset)
-    _check_folder(folder, described)
+    request = plan.make(dataset, algorithm, alpha, seeds, settings)
+    plan.check_data(dataset, request)
+    least = 2 * request.settings.final.folds
+    divisions = [divide(dataset, request.settings.seed, k, least) for k in range(request.settings.splits)]
+    if request.settings.env is not None:
+        check_fits(request.settings.env, dataset.spec)
+    folder = Path(out) if out is not None else Path("tuned") / folder_name(f"{dataset.name}-{request.algorithm}")
+    content = request.to_json(dataset)
+    _check_folder(folder, content)
     with advice_on_interrupt(f"the same command goes on with {folder}"), locked(create(folder)):
-        write_json(folder / "plan.json", described)
-        places = [folder if k == 0 else folder / f"split_{k + 1}" for k in range(len(divisions))]
-        splits = [_split(asked, parts, place) for parts, place in zip(divisions, places, strict=True)]
-        result = TuneResult(folder, described, tuple(splits), _keep(splits[0], folder))
-        if asked.settings.env is not None:
-            result = replace(result, checked=_checked(result, asked.settings))
+        write_json(folder / "plan.json", content)
+        folders = [folder if k == 0 else folder / f"split_{k + 1}" for k in range(len(divisions))]
+        splits = [_split(request, parts, place) for parts, place in zip(divisions, folders, strict=True)]
+        result = TuneResult(folder, content, tuple(splits), _keep(splits[0], folder))
+        if request.settings.env is not None:
+            result = replace(result, checked=_check_returns(result, request.settings))
         write_json(folder / FILE, result.to_json())
         tune_report(folder, result.to_json(), picture.draw(result, folder / "tune.png"))
     return result
 
 
-def _check_folder(folder: Path, described: dict[str, Any]) -> None:
+def _check_folder(folder: Path, content: dict[str, Any]) -> None:
     if not (folder / "plan.json").is_file():
         check_free(folder, "choose another --out")
         return
-    told = plan.difference(described, read_json(folder / "plan.json"))
-    if told:
-        raise ConfigError(f"{folder} was tuned otherwise: {told}; choose another --out or delete that folder")
+    difference = plan.difference(content, read_json(folder / "plan.json"))
+    if difference:
+        raise ConfigError(f"{folder} holds another tuning: {difference}; choose another --out or delete that folder")
 
 
 # --- one division of the episodes -------------------------------------------------------------------------------------
 
 
-def _split(asked: Plan, parts: Parts, folder: Path) -> Split:
-    """Everything for one division, below ``folder``; what is there already is not done again."""
+def _split(request: Plan, parts: Parts, folder: Path) -> Split:
+    """All work for one division, below ``folder``; what is stored there is not done again."""
     print(parts, flush=True)
     path = folder / "split.json"
     if path.is_file():
         return Split.from_json(read_json(path))
-    grid, bc = folder / "grid", folder / "bc"
-    trained = _train_grid(grid, parts.train, asked)
-    _train(bc, parts.train, asked.imitation, asked.imitators, asked)
-    s, discount = asked.settings, asked.config.discount
-    scales = Scales(parts.ranking, discount, s.ranking, s.seed, folder / "ranking")
-    chosen = from_grid(asked, grid, parts.train) if trained else [diverged(m) for m in asked.members]
-    imitators = from_bc(asked, bc, parts.evaluation)
-    weighed = list(_weigh([(c, grid) for c in chosen] + [(c, bc) for c in imitators], scales))
-    candidates, imitators = ranked(weighed[: len(chosen)]), ranked(weighed[len(chosen) :])
+    candidates, imitators = _train_all(request, parts, folder)
+    s, discount = request.settings, request.config.discount
+    ranking = StoredValues(parts.ranking, discount, s.ranking, s.seed, folder / "ranking")
+    runs = [(c, folder / "grid") for c in candidates] + [(c, folder / "bc") for c in imitators]
+    valued = list(_add_values(runs, ranking))
+    candidates, imitators = ranked(valued[: len(candidates)]), ranked(valued[len(candidates) :])
     winner = next((c for c in candidates if c.rank == 1), None)
     imitator = min((c for c in imitators if c.step is not None), key=lambda c: c.rank or math.inf)
-    final = Scales(parts.final, discount, s.final, s.seed + 1, folder / "final")
-    judged, about = _judge(winner, imitator, candidates, final, folder)
+    final = StoredValues(parts.final, discount, s.final, s.seed + 1, folder / "final")
+    judgement, final_values = _judge(winner, imitator, candidates, final, folder)
+    behaviour = ranking.stored(_label(imitator), imitator.step or 0)
+    assert behaviour is not None
     split = Split(
         parts=parts.summary(),
-        behaviour=_behaviour(scales, imitator),
+        behaviour=behaviour.behaviour.summary(),
         candidates=candidates,
         imitators=imitators,
         winner=None if winner is None else winner.name,
         imitator=imitator.name,
-        verdict=judged.verdict,
-        reasons=judged.reasons,
-        final=about,
+        verdict=judgement.verdict,
+        reasons=judgement.reasons,
+        final=final_values,
     )
     write_json(path, asdict(split))
     return split
 
 
-def _train_grid(folder: Path, data: Dataset, asked: Plan) -> bool:
-    """Train what is left of the grid; False where every member of it has diverged, as it would again."""
-    if _all_stopped(folder, asked):
+def _train_all(request: Plan, parts: Parts, folder: Path) -> tuple[list[Candidate], list[Candidate]]:
+    """Train the grid and BC; returns their candidates."""
+    grid, bc = folder / "grid", folder / "bc"
+    trained = _train_grid(grid, parts.train, request)
+    _train(bc, parts.train, request.imitation, request.imitators, request)
+    candidates = from_grid(request, grid, parts.train) if trained else [diverged(m) for m in request.members]
+    return candidates, from_bc(request, bc, parts.evaluation)
+
+
+def _train_grid(folder: Path, data: Dataset, request: Plan) -> bool:
+    """Train the rest of the grid; False if every member has diverged, as it would again."""
+    if _all_stopped(folder, request):
         return False
     try:
-        _train(folder, data, asked.algorithm, asked.members, asked)
+        _train(folder, data, request.algorithm, request.members, request)
     except Interrupted:
         raise
     except PrudentError as error:
-        if not _all_stopped(folder, asked):
+        if not _all_stopped(folder, request):
             raise
         print(f"{folder}: {error}", flush=True)
         return False
     return True
 
 
-def _all_stopped(folder: Path, asked: Plan) -> bool:
+def _all_stopped(folder: Path, request: Plan) -> bool:
     """Whether a run ended because the guard had stopped all of its members."""
     path = folder / "status.json"
     if not path.is_file() or read_json(path).get("state") != "failed":
         return False
-    stopped = {row.get("member") for row in incidents(folder, asked.settings.steps) if row.get("kind") == "stopped"}
-    return stopped >= {m.name for m in asked.members}
+    stopped = {row.get("member") for row in incidents(folder, request.settings.steps) if row.get("kind") == "stopped"}
+    return stopped >= {m.name for m in request.members}
 
 
-def _train(folder: Path, data: Dataset, algorithm: str, members: Sequence[Member], asked: Plan) -> None:
-    """Train what is left of a run."""
-    options = asked.settings.training
+def _train(folder: Path, data: Dataset, algorithm: str, members: Sequence[Member], request: Plan) -> None:
+    """Train the rest of a run."""
+    options = request.settings.training
     try:
         if not (folder / "config.json").is_file():
             print(f"training {algorithm}: {len(members)} members, {options.steps:,} steps", flush=True)
@@ -164,38 +172,35 @@ def _train(folder: Path, data: Dataset, algorithm: str, members: Sequence[Member
             return
         if is_finished(folder):
             return
-        print(f"going on with {folder}", flush=True)
+        print(f"continuing {folder}", flush=True)
         resume(folder, options.steps, data, options.device, options.threads)
     except Interrupted as error:
         raise Interrupted(f"{folder} {str(error).partition(';')[0]}; the same command goes on") from None
 
 
-def _weigh(candidates: Sequence[tuple[Candidate, Path]], scales: Scales) -> Iterator[Candidate]:
-    """Each candidate with its value on the part that ranks."""
-    began, fresh = time.monotonic(), 0
-    for number, (c, run) in enumerate(candidates, 1):
+# --- values and verdict -----------------------------------------------------------------------------------------------
+
+
+def _add_values(runs: Sequence[tuple[Candidate, Path]], ranking: StoredValues) -> Iterator[Candidate]:
+    """Each candidate with its value on the ranking part; ``runs`` has the folder of each."""
+    began, estimated = time.monotonic(), 0
+    for number, (c, run) in enumerate(runs, 1):
         if c.step is None:
             yield c
             continue
         name = _label(c)
-        known = scales.known(name, c.step)
-        worth = known or scales.weigh(name, c.step, _loader(run, c))
-        if known is None:
-            fresh += 1
-            left = (time.monotonic() - began) / fresh * (len(candidates) - number)
-            told = f"{worth.fqe}" if worth.fqe.supported else f"unsupported: {worth.fqe.reason}"
-            print(
-                f"ranking {number}/{len(candidates)}  {name}, step {c.step:,}: {told}  {_clock(left)} left", flush=True
-            )
-        yield replace(c, value=worth.fqe.value, interval=worth.fqe.interval, reason=worth.fqe.reason)
+        is_stored = ranking.stored(name, c.step) is not None
+        fqe = ranking.value(name, c.step, _loader(run, c)).fqe
+        if not is_stored:
+            estimated += 1
+            left = timedelta(seconds=round((time.monotonic() - began) / estimated * (len(runs) - number)))
+            text = f"{fqe}" if fqe.supported else f"unsupported: {fqe.reason}"
+            print(f"ranking {number}/{len(runs)}  {name}, step {c.step:,}: {text}  {left} left", flush=True)
+        yield replace(c, value=fqe.value, interval=fqe.interval, reason=fqe.reason)
 
 
 def _label(c: Candidate) -> str:
     return c.name if c.alpha is not None else f"{BC},{c.name}"
-
-
-def _clock(seconds: float) -> timedelta:
-    return timedelta(seconds=round(seconds))
 
 
 def _loader(run: Path, c: Candidate) -> Callable[[], tuple[Population, int]]:
@@ -206,32 +211,26 @@ def _loader(run: Path, c: Candidate) -> Callable[[], tuple[Population, int]]:
     return load
 
 
-def _behaviour(scales: Scales, imitator: Candidate) -> dict[str, Any]:
-    worth = scales.known(_label(imitator), imitator.step or 0)
-    assert worth is not None
-    return worth.behaviour.summary()
-
-
 def _judge(
-    winner: Candidate | None, imitator: Candidate, candidates: Sequence[Candidate], final: Scales, folder: Path
+    winner: Candidate | None, imitator: Candidate, candidates: Sequence[Candidate], final: StoredValues, folder: Path
 ) -> tuple[verdict.Judgement, dict[str, Any]]:
-    """The verdict on the final part, and the figures that it rests on."""
+    """The verdict on the final part, and the values behind it."""
 
-    def weigh(c: Candidate, run: Path) -> Worth:
+    def value_of(c: Candidate, run: Path) -> StoredValue:
         name = _label(c)
-        if final.known(name, c.step or 0) is None:
-            print(f"weighing {name} again on the final part", flush=True)
-        return final.weigh(name, c.step or 0, _loader(run, c))
+        if final.stored(name, c.step or 0) is None:
+            print(f"estimating {name} on the final part", flush=True)
+        return final.value(name, c.step or 0, _loader(run, c))
 
-    best = None if winner is None else weigh(winner, folder / "grid")
-    bc = weigh(imitator, folder / "bc")
-    judged = verdict.judge(best, bc, _why_none(candidates) if winner is None else "")
-    about = {
+    best = None if winner is None else value_of(winner, folder / "grid")
+    bc = value_of(imitator, folder / "bc")
+    judgement = verdict.judge(best, bc, _why_none(candidates) if winner is None else "")
+    values = {
         "policy": None if best is None else best.summary,
         "bc": bc.summary,
-        "differences": {name: gain.summary() for name, gain in judged.differences.items()},
+        "differences": {name: gain.summary() for name, gain in judgement.differences.items()},
     }
-    return judged, about
+    return judgement, values
 
 
 def _why_none(candidates: Sequence[Candidate]) -> str:
@@ -243,7 +242,7 @@ def _why_none(candidates: Sequence[Candidate]) -> str:
 
 
 def _keep(split: Split, folder: Path) -> str:
-    """Save what is to be deployed below ``folder/policy``; returns its name."""
+    """Save the policy to deploy at ``folder/policy``; returns its name."""
     deployed = split.verdict == verdict.DEPLOY
     group, name = (split.candidates, split.winner) if deployed else (split.imitators, split.imitator)
     c = next(c for c in group if c.name == name)
@@ -252,15 +251,14 @@ def _keep(split: Split, folder: Path) -> str:
     return _label(c)
 
 
-def _checked(result: TuneResult, settings: plan.Settings) -> dict[str, Any]:
-    """Mean returns of every candidate's checkpoint in the environment, by name; nothing was chosen by them."""
+def _check_returns(result: TuneResult, settings: plan.Settings) -> dict[str, Any]:
+    """Mean returns of every candidate in the environment, by name; they do not change the choice."""
     assert settings.env is not None
     returns: dict[str, float | None] = {}
     for run, group in (("grid", result.first.candidates), ("bc", result.first.imitators)):
         for step in sorted({c.step for c in group if c.step is not None}):
-            own = [c for c in group if c.step == step]
             population = checkpoint.load(result.folder / run / "checkpoints" / f"step_{step}")[0]
             members = evaluate_both(population, settings.env, episodes=settings.eval_episodes).summary()["members"]
-            returns |= {_label(c): members[c.name]["return_mean"] for c in own}
-    about = {"env": settings.env, "episodes": settings.eval_episodes, "returns": returns}
-    return about | {"note": "a check made afterwards; it chose nothing"}
+            returns |= {_label(c): members[c.name]["return_mean"] for c in group if c.step == step}
+    check = {"env": settings.env, "episodes": settings.eval_episodes, "returns": returns}
+    return check | {"note": "a check made afterwards; it did not change the choice"}

@@ -1,10 +1,10 @@
-"""Whether the chosen policy is good enough, by the part of the data that neither trained nor chose it."""
+"""The verdict on the chosen policy, from the part of the data that was used neither to train nor to choose it."""
 
 from dataclasses import dataclass
 
 from prudent import ope
 from prudent.ope import Estimate
-from prudent.tuning.stored_values import Worth
+from prudent.tuning.stored_values import StoredValue
 
 DEPLOY = "deploy this policy"
 KEEP_BC = "keep BC"
@@ -13,65 +13,85 @@ NOTHING = "the data do not support an improvement"
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """The verdict, its reasons in plain words, and the paired differences that it rests on, by name."""
+    """The verdict, its reasons in words, and the paired differences behind it, by name."""
 
     verdict: str
     reasons: tuple[str, ...]
     differences: dict[str, Estimate]
 
 
-def judge(winner: Worth | None, bc: Worth, why_none: str = "") -> Judgement:
-    """Deploy only what is better than the behaviour and than BC, with 95 % confidence each.
+def judge(winner: StoredValue | None, bc: StoredValue, why_none: str = "") -> Judgement:
+    """Deploy only a policy that is better than the behaviour policy and better than BC, with 95 % confidence each.
 
-    Fitted values are compared with the fitted value of the behaviour, by more than what that is visibly off: where it
-    differs from what the log earned, with 95 % confidence, the policy's may be off by as much. The behaviour's Monte
-    Carlo return and WDR see less, and may contradict.
+    Fitted values are compared with fitted values. Where the fitted value of the behaviour policy is off from what the
+    log earned, with 95 % confidence, that of the policy may be off by as much: the gain has to be larger than this
+    error. Monte Carlo returns and WDR are noisier, but may contradict the gain.
 
-    ``winner`` None: no policy of the grid can be ranked, ``why_none`` says why.
+    ``winner`` is None if no policy of the grid can be ranked, and ``why_none`` says why.
     """
     gains = {"BC - behaviour": ope.difference(bc.fqe, bc.fitted_behaviour)}
-    reasons = [] if why_none == "" else [why_none]
-    contradiction, misfit = "", 0.0
+    reasons, doubts, better = [why_none] if why_none else [], [], False
     if winner is not None:
-        gains["policy - behaviour"] = ope.difference(winner.fqe, winner.fitted_behaviour)
-        gains["policy - BC"] = ope.difference(winner.fqe, bc.fqe)
-        seconds = {
-            "policy - behaviour, Monte Carlo": ope.difference(winner.fqe, winner.behaviour),
-            "policy - behaviour, WDR": ope.difference(winner.wdr, winner.behaviour),
-            "policy - BC, WDR": ope.difference(winner.wdr, bc.wdr),
-        }
-        contradiction = next((key for key, gain in seconds.items() if gain.sign == -1), "")
-        off = ope.difference(winner.fitted_behaviour, winner.behaviour)
-        misfit = abs(off.value) if off.value is not None and off.sign else 0.0
-        told = {"policy - behaviour": winner.name + " over what made the log", "policy - BC": winner.name + " over BC"}
-        reasons += [gains[key].told(text) for key, text in told.items()]
-        reasons += [gain.told(f"second estimator, {key}") for key, gain in seconds.items() if gain.supported]
-        if misfit:
-            reasons.append(
-                f"{off.told('the fitted value of what made the log, over what it earned')}: so far off is the fit"
-            )
-        reasons.append(ope.support_told(winner.summary["support"], "final"))
-        gains |= seconds
-    reasons.append(gains["BC - behaviour"].told("BC over what made the log"))
-    better = winner is not None and gains["policy - behaviour"].sign == gains["policy - BC"].sign == 1
-    interval = gains["policy - behaviour"].interval if better else None
-    beyond = interval is not None and interval[0] > misfit
-    if better and beyond and not contradiction:
+        fitted, second = _gains(winner, bc)
+        misfit = ope.difference(winner.fitted_behaviour, winner.behaviour)
+        better = all(gain.sign == 1 for gain in fitted.values())
+        doubts = _doubts(fitted["policy - behaviour"], second, misfit)
+        reasons += _reasons(winner, fitted, second, misfit)
+        gains |= fitted | second
+    reasons.append(gains["BC - behaviour"].difference_text("BC over the behaviour policy"))
+    if better and not doubts:
         return Judgement(DEPLOY, tuple(reasons), gains)
-    if better and not beyond:
-        reasons.append("the gain over what made the log is not shown to be larger than what the fit is off by")
-    if better and contradiction:
-        reasons.append(f"the two estimators contradict each other ({contradiction}): neither is to be relied on")
     verdict = KEEP_BC if gains["BC - behaviour"].sign == 1 else NOTHING
-    if verdict == NOTHING and not better:
+    if better:
+        reasons += doubts
+    elif verdict == NOTHING:
         reasons.append(_why_bc(winner, gains))
     return Judgement(verdict, tuple(reasons), gains)
 
 
-def _why_bc(winner: Worth | None, gains: dict[str, Estimate]) -> str:
-    """Why BC is kept where nothing is shown to be better than the log, and what may show more."""
+def _gains(winner: StoredValue, bc: StoredValue) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """What the winner gains, by fitted values and by the second estimators."""
+    fitted = {
+        "policy - behaviour": ope.difference(winner.fqe, winner.fitted_behaviour),
+        "policy - BC": ope.difference(winner.fqe, bc.fqe),
+    }
+    second = {
+        "policy - behaviour, Monte Carlo": ope.difference(winner.fqe, winner.behaviour),
+        "policy - behaviour, WDR": ope.difference(winner.wdr, winner.behaviour),
+        "policy - BC, WDR": ope.difference(winner.wdr, bc.wdr),
+    }
+    return fitted, second
+
+
+def _doubts(gain: Estimate, second: dict[str, Estimate], misfit: Estimate) -> list[str]:
+    """Why a gain over the behaviour policy does not count."""
+    doubts = []
+    error = abs(misfit.value) if misfit.value is not None and misfit.sign else 0.0
+    if gain.lower_bound <= error:
+        doubts.append("the gain over the behaviour policy is not shown to be larger than the error of the fit")
+    contradiction = next((name for name, other in second.items() if other.sign == -1), "")
+    if contradiction:
+        doubts.append(f"the two estimators contradict each other ({contradiction}): rely on neither")
+    return doubts
+
+
+def _reasons(
+    winner: StoredValue, fitted: dict[str, Estimate], second: dict[str, Estimate], misfit: Estimate
+) -> list[str]:
+    """The gains of the winner, the error of the fit, and the support of the log, in words."""
+    rivals = {"policy - behaviour": "the behaviour policy", "policy - BC": "BC"}
+    reasons = [fitted[name].difference_text(f"{winner.name} over {rival}") for name, rival in rivals.items()]
+    reasons += [gain.difference_text(f"second estimator, {name}") for name, gain in second.items() if gain.supported]
+    if misfit.sign:
+        label = "the fitted value of the behaviour policy, less what it earned"
+        reasons.append(misfit.difference_text(label, "the fit is off by that much"))
+    return [*reasons, ope.support_text(winner.summary["support"], "final")]
+
+
+def _why_bc(winner: StoredValue | None, gains: dict[str, Estimate]) -> str:
+    """Why BC is kept although nothing is shown to be better than the log, and what may show more."""
     lead = "" if winner is None or gains["policy - BC"].sign != 1 else f"{winner.name} beats BC, but "
     return (
-        f"{lead}nothing is shown to be better than what made the log, so BC, the cautious imitation of it, is kept; "
-        "more episodes (or groups) narrow the intervals, more steps may raise the values"
+        f"{lead}nothing is shown to be better than the behaviour policy. So BC, the cautious imitation of it, is kept. "
+        "More episodes (or groups) narrow the intervals, more steps may raise the values"
     )
