@@ -206,7 +206,7 @@ def test_problems_of_the_data_are_said_before_training_and_in_the_report(tmp_pat
     assert prudent("train", path, *flags("bc"), "--steps", 3, "--out", tmp_path / "run") == 0
     told = "constant reward (240): every policy is worth the same; is this the right column?"
     assert f"log.npz: {told}\n" in capsys.readouterr().out
-    assert f"Of the data, {told}<" in (tmp_path / "run" / "report.html").read_text()
+    assert f"Data: {told}<" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_training_without_an_environment(log, tmp_path, quick_report, capsys):  # noqa: ARG001

@@ -15,10 +15,10 @@ def report(words: list[str]) -> None:
     for path in (arguments.run, *others.values()):
         check_one_run(path)
 
-    from prudent.report import read_others, read_run, unmeasured, write_report
+    from prudent.report import missing_comparisons, read_others, read_run, write_report
 
     if others:
         run = read_run(arguments.run)
-        for sentence in unmeasured(run, read_others(run, others)):
+        for sentence in missing_comparisons(run, read_others(run, others)):
             to_stderr(sentence)
     print(write_report(arguments.run, others or None))
