@@ -118,7 +118,7 @@ def test_the_page_has_every_value_with_its_interval(tmp_path, weighed):
     assert "behaviour (what was logged)" in text
     assert "of 60 episodes of tabular" in text
     told = [
-        "Values estimated from a log alone",
+        "Value of each policy",
         "Gain of ",
         weighed["reading"][0],
         "Settings and versions",

@@ -135,8 +135,8 @@ def _predictions(run: Run, path: Path | None) -> dict[str, str]:
         followed = "its value by fitted Q evaluation, because the policy was not run in an environment"
         certainty = " as far as the log can tell: both are estimates."
     caption = (
-        f"A dot per start state: the value that the critics predict, against {followed}. Of the best setting, for the "
-        f"policy that samples. Above the diagonal the prediction was a lower bound{certainty}"
+        f"A dot per start state: the value that the critics predict, against {followed}, both for "
+        f"the sampled policy of the best setting. Above the diagonal the prediction was a lower bound{certainty}"
     )
     # One panel fits the width of a phone, several do not.
     style = "predictions wide" if int.from_bytes(path.read_bytes()[16:20], "big") > 700 else "predictions"

@@ -46,7 +46,7 @@ def gains_table(heading: str, gains: Mapping[str, Mapping[str, Any]]) -> Table:
         {"name": name, "kind": "member", "cells": [_value(gain), interval(gain["ci95"])]}
         for name, gain in gains.items()
     ]
-    note = "Both policies use the same resamples of the episodes. A gain is shown if its whole interval is above zero."
+    note = "Both policies use the same resamples of the episodes. A gain counts as shown if its whole interval is above zero."
     return Table(heading, ["gain", "95 % interval"], rows, note, "what")
 
 
@@ -81,7 +81,7 @@ def value_tables(value: Mapping[str, Any]) -> list[Table]:
         gains = {f"over {name}": pair["fqe"] for name, pair in pairs.items()}
         gains |= {f"over {name}, WDR": pair["wdr"] for name, pair in pairs.items() if pair["wdr"]["value"] is not None}
         return [
-            estimates_table("Values estimated from a log alone", episodes, rows),
+            estimates_table("Value of each policy", episodes, rows),
             gains_table(f"Gain of {value['best']}, by FQE", gains),
         ]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
