@@ -46,7 +46,7 @@ def gains_table(heading: str, gains: Mapping[str, Mapping[str, Any]]) -> Table:
         {"name": name, "kind": "member", "cells": [_value(gain), interval(gain["ci95"])]}
         for name, gain in gains.items()
     ]
-    note = "Both policies use the same resamples of the episodes. A gain counts as shown if its whole interval is above zero."
+    note = "Both policies use the same resamples of the episodes. A gain is shown if its whole interval is above zero."
     return Table(heading, ["gain", "95 % interval"], rows, note, "what")
 
 

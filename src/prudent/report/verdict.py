@@ -171,7 +171,7 @@ def _choice_sentence(run: Run, setting: str) -> str:
         return ""
     return (
         f"{setting} was chosen among {len(run.settings())} settings by its return in the environment, so its figures "
-        "are optimistic: the highest of several is partly luck. Train new seeds of this setting alone for a fair estimate."
+        "are optimistic: the highest of several is partly luck. New seeds of this setting alone give a fair estimate."
     )
 
 
