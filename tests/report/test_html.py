@@ -223,7 +223,7 @@ def test_the_verdict_is_about_the_best_setting_and_says_that_it_was_chosen(tmp_p
     assert verdict.tone == "good"
     assert verdict.headline == "b, the best of 3 settings: better than the data it learned from"
     assert verdict.reasons[0] == (
-        "Mean return of b: -150.0; of the episodes in the data: -600.0. IQM -, 95 % interval -160.0 to -140.0."
+        "Mean return of b: -150.0; the episodes of the data have -600.0. IQM -, 95 % interval -160.0 to -140.0."
     )
     assert verdict.reasons[1].startswith("b was chosen among 3 settings by its return in the environment")
     assert "optimistic" in verdict.reasons[1]

@@ -178,7 +178,7 @@ def _choice_sentence(run: Run, setting: str) -> str:
 def _return_sentence(run: Run, setting: str, overall: Mapping[str, Any]) -> str:
     text = f"Mean return{f' of {setting}' if setting else ''}: {number(overall['return_mean'])}"
     if run.data_mean is not None:
-        text += f"; of the episodes in the data: {number(run.data_mean)}"
+        text += f"; the episodes of the data have {number(run.data_mean)}"
     if as_interval(overall.get("ci95")):
         text += f". IQM {number(overall.get('iqm'))}, 95 % interval {interval(overall['ci95'])}"
         if run.seeds(setting) == 1:
