@@ -151,7 +151,7 @@ def rates(device: torch.device, small: bool) -> dict[str, float]:
 
 
 def breakdown(config: cql.Config, members: int, device: torch.device, steps: int = 20) -> list[dict[str, Any]]:
-    """The slowest operations of steps taken one by one: microseconds of device time and calls per step."""
+    """The operations that take most of the device's time in steps taken one by one: microseconds and calls a step."""
     population, data = work.prepared(config, members, str(device))
     for _ in range(5):
         population.step(data)
