@@ -33,6 +33,19 @@ def add_data_flags(parser: ArgumentParser) -> None:
     group.add_argument("--horizon", type=int, metavar="N", help="time limit of the task, for files without timeouts")
 
 
+def load_named(arguments: Mapping[str, Any], data: list[str] | None) -> Any:
+    """The dataset that ``data`` names, read as the flags say; None if there is no ``data``.
+
+    Raises:
+        ConfigError: there are flags but no ``data``.
+        DataError: the dataset is missing or cannot be read.
+    """
+    from prudent.data import load_dataset
+
+    options = data_options(arguments, data)
+    return load_dataset(data, **options) if data else None
+
+
 def data_options(arguments: Mapping[str, Any], data: object = True) -> dict[str, Any]:
     """Keyword arguments for ``load_dataset`` from the parsed flags; ``data`` is what the flags are about.
 

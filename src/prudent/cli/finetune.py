@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prudent.cli.data_flags import add_data_flags, data_options
+from prudent.cli.data_flags import add_data_flags, load_named
 from prudent.cli.flags import Parser, add_flags, values_of
 from prudent.cli.run_folders import check_folder, free_folder
 
@@ -29,11 +29,9 @@ def finetune(words: list[str]) -> None:
         check_free(arguments["out"], "choose another folder")
     check_folder(arguments["run"])
 
-    from prudent.data import load_dataset
     from prudent.online import finetune as online
 
-    options = data_options(arguments, arguments["moved"])
-    dataset = load_dataset(arguments["moved"], **options) if arguments["moved"] else None
+    dataset = load_named(arguments, arguments["moved"])
     out = arguments["out"] or free_folder(f"{arguments['run']}-online")
     online.finetune(arguments["run"], settings, out, dataset)
     print(f"finished: {out / 'report.html'}")

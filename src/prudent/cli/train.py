@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from prudent.cli.data_flags import add_data, add_data_flags, data_options
+from prudent.cli.data_flags import add_data, add_data_flags, data_options, load_named
 from prudent.cli.flags import Parser, add_flags, values_of
 from prudent.cli.run_folders import free_folder
 from prudent.errors import ConfigError
@@ -25,7 +25,6 @@ def train(words: list[str]) -> None:
 
 
 def _resume(words: list[str]) -> None:
-    from prudent.data import load_dataset
     from prudent.training import groups
     from prudent.training.resume import resume
 
@@ -47,8 +46,7 @@ def _resume(words: list[str]) -> None:
         arguments = parser.parse_strict(words)
     except ConfigError as error:
         raise ConfigError(f"{error}; all other settings stay those of the run") from error
-    options = data_options(vars(arguments), arguments.data)
-    dataset = load_dataset(arguments.data, **options) if arguments.data else None
+    dataset = load_named(vars(arguments), arguments.data)
     changes = {name: vars(arguments)[name] for name in ("steps", "device", "threads", "env", "max_minutes")}
     if groups.is_in(arguments.resume):
         groups.resume(arguments.resume, dataset, **changes)

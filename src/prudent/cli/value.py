@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prudent.cli.data_flags import add_data_flags, data_options
+from prudent.cli.data_flags import add_data_flags, load_named
 from prudent.cli.flags import Parser, add_flags, values_of
 from prudent.cli.run_folders import check_folder, is_run, named_runs, to_stderr, training_data
 from prudent.errors import ConfigError, PrudentError
@@ -66,15 +66,14 @@ def _parse(words: list[str]) -> dict[str, Any]:
 
 def _estimate(arguments: dict[str, Any], rivals: dict[str, Path], settings: dict[str, Any]) -> dict[str, Any]:
     """The figures of ``value.json``."""
-    from prudent.data import load_dataset
     from prudent.ope.value import value
     from prudent.runs import checkpoint
 
-    run, logged = arguments["run"], arguments["logged"]
+    run = arguments["run"]
     population, _ = checkpoint.load(run, say=to_stderr)
     others = {name: checkpoint.load(path, say=to_stderr)[0] for name, path in rivals.items()}
-    options = data_options(arguments, logged)
-    dataset = load_dataset(logged, **options) if logged else training_data(run)
+    dataset = load_named(arguments, arguments["logged"])
+    dataset = training_data(run) if dataset is None else dataset
     result = value(
         population,
         dataset,
