@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure all parts, or some, and store the results or check them against the stored ones."""
+"""``python -m benchmarks``: measure all or some parts, and store the results or compare them with the stored ones."""
 
 import argparse
 import json
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The exit status: 0; with ``--check`` 1 where a ratio got worse, 2 where there is nothing to compare with."""
+    """Run; returns the exit status: 0, or with ``--check`` 1 if a ratio got worse, 2 if results cannot be compared."""
     arguments = parser().parse_args(words)
     unknown = [part for part in arguments.parts if part not in suite.PARTS]
     if unknown or arguments.rounds < 5 or arguments.calls < 1:
@@ -43,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return _all(chosen, arguments)
     except subprocess.CalledProcessError as failed:
-        # It has said why itself.
+        # The process has already printed why.
         print(f"{' '.join(failed.cmd[3:6])} failed with exit code {failed.returncode}", file=sys.stderr)
         return 1
 
@@ -61,7 +61,7 @@ def _all(chosen: Sequence[str], arguments: argparse.Namespace) -> int:
 
 
 def measure_here(arguments: argparse.Namespace) -> int:
-    """One part in this process."""
+    """Measure one part in this process."""
     (part,) = arguments.parts
     prepare(arguments.threads)
     module = suite.module(part)
@@ -77,7 +77,7 @@ def measure_here(arguments: argparse.Namespace) -> int:
 
 
 def measure_all(parts: Sequence[str], arguments: argparse.Namespace, out: Path) -> None:
-    """Every part in a process of its own, one after the other."""
+    """Measure every part in a process of its own, one after the other."""
     if arguments.peers is None and "step" in parts:
         print("d3rlpy is left out: no --peers PYTHON")
     shared = ["--rounds", str(arguments.rounds), "--calls", str(arguments.calls), "--out", str(out)]
@@ -90,7 +90,7 @@ def measure_all(parts: Sequence[str], arguments: argparse.Namespace, out: Path) 
 
 
 def waiting(threads: int) -> dict[str, str]:
-    """How several threads wait for each other: as usual on a quiet machine, else asleep, which changes the clock."""
+    """The environment for several threads: on a busy machine they sleep while they wait, and the clock changes."""
     if threads == 1:
         return {}
     try:
@@ -102,7 +102,7 @@ def waiting(threads: int) -> dict[str, str]:
 
 
 def check(found: Path, stored: Path) -> int:
-    """Compare folders of results; says what it found, and returns the exit status."""
+    """Compare two folders of results and print the differences; returns the exit status."""
     told: list[str] = []
     unlike: list[str] = []
     for path in sorted(found.glob("*.json")):

@@ -1,7 +1,7 @@
 """Part ``checkpoints``: milliseconds to save and to load, by size.
 
-Saving flushes to the disk, so the clock is that on the wall. The unit is the plainest thing that could be done instead:
-the same number of bytes written to one file and flushed, or read from it.
+Saving flushes to the disk, so times are wall time. The unit is the simplest alternative: the same number of bytes,
+written to one file and flushed, or read from it.
 """
 
 import os
@@ -24,7 +24,7 @@ UNITS = (("save", "write"), ("load", "read"))
 
 
 def plain_write(path: Path, content: bytes) -> Callable[[], None]:
-    """Write and flush, as little as a file can do with."""
+    """A function that writes bytes to one file and flushes it."""
 
     def write() -> None:
         with path.open("wb") as file:
@@ -36,7 +36,7 @@ def plain_write(path: Path, content: bytes) -> Callable[[], None]:
 
 
 def measures_of(folder: Path, hidden: tuple[int, int], members: int) -> tuple[dict[str, Measure], int]:
-    """Saving, loading and their units for one size, and its bytes."""
+    """Measures of saving, loading and their units for one size, and the bytes of a checkpoint."""
     population = work.untrained(work.SPEC, cql.Config(hidden=hidden), members)
     saved = checkpoint.save(folder, population, {}, keep=1)
     size = sum(file.stat().st_size for file in saved.iterdir())
@@ -52,7 +52,7 @@ def measures_of(folder: Path, hidden: tuple[int, int], members: int) -> tuple[di
 
 
 def measure(settings: Settings) -> Result:
-    """Every size in turn, in a folder of the system's for temporary files."""
+    """Measure every size in turn, in a temporary folder."""
     measures: dict[str, Measure] = {}
     sizes: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,21 +1,21 @@
-"""The regression check: this run's ratios against the stored ones. No absolute time is ever compared."""
+"""The regression check: compares the ratios of this run with the stored ones, never absolute times."""
 
 from collections.abc import Mapping
 from typing import Any
 
 Stored = Mapping[str, Any]
-"""A :class:`benchmarks.harness.Result` as its file has it."""
+"""A :class:`benchmarks.harness.Result`, as read from its file."""
 
 
 class NotComparableError(Exception):
-    """The stored result comes from another kind of machine, or there is none."""
+    """There is no stored result, or it is of another kind of machine."""
 
 
 def worse(stored: Stored, found: Stored) -> list[str]:
-    """One line for each ratio that got worse beyond its range and the stored margin; lower is better in all.
+    """A line for each ratio that got worse by more than its range and the stored margin; lower is always better.
 
-    The ranges are the middle halves of the rounds, so that one round which something else disturbed decides nothing:
-    worse is what has its first quartile above the stored third one by more than the margin.
+    A ratio is worse if its first quartile is above the stored third quartile by more than the margin. So a single
+    disturbed round decides nothing.
 
     Raises:
         NotComparableError: processor, threads or what is measured differ, or a ratio is missing on either side.

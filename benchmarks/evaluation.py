@@ -1,7 +1,8 @@
-"""Part ``evaluation``: environment steps per second while policies are evaluated, against bare environments.
+"""Part ``evaluation``: environment steps per second of an evaluation, compared with a bare environment.
 
-The whole of ``evaluate``: environments made and reset, a policy of 2 x 256 asked, values predicted, figures worked out.
-The unit is as many steps of one such environment in a bare loop that always takes the same action.
+All of ``evaluate`` is measured: environments are made and reset, a policy of 2 x 256 acts, values are predicted,
+figures computed. The unit is the same number of steps of one environment in a bare loop that always takes the same
+action.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ EPISODES = {"Pendulum-v1": 10, "Hopper-v5": 50}
 
 
 def bare(env_id: str, steps: int) -> Callable[[], None]:
-    """So many steps of one environment, and nothing else."""
+    """A function that makes ``steps`` steps of one environment and nothing else."""
 
     def walk() -> None:
         env = gymnasium.make(env_id)
@@ -36,14 +37,14 @@ def bare(env_id: str, steps: int) -> Callable[[], None]:
 
 
 def measure(settings: Settings) -> Result:
-    """Evaluations and bare steps of every environment that is there, in turn."""
+    """Measure evaluations and bare steps of every installed environment, in turn."""
     measures: dict[str, Measure] = {}
     steps: dict[str, int] = {}
     for env_id, episodes in EPISODES.items():
         try:
             policy = work.untrained(spec_of(env_id), cql.Config())
         except ConfigError:
-            continue  # its simulator is not installed: what is left out is missing from the results
+            continue  # its simulator is not installed: the results leave it out
         count = 2 if settings.small else episodes
         steps[env_id] = int(evaluate(policy, env_id, episodes=count).lengths.sum())
         measures[env_id] = timed(lambda p=policy, e=env_id, n=count: evaluate(p, e, episodes=n))

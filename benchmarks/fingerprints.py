@@ -1,11 +1,11 @@
-"""``python -m benchmarks.fingerprints DIR``: what the library computes, in fingerprints, before and after a change.
+"""``python -m benchmarks.fingerprints DIR``: fingerprints of what the library computes, before and after a change.
 
 The first call makes small runs in ``DIR`` and keeps them with their fingerprints. Every later call computes the same
-again, resumes and reports the kept runs with the code as it is now, and prints each fingerprint that is another one.
-A step that moves code and changes none of it leaves all of them equal, bit for bit, on one machine.
+things again, resumes and reports the kept runs with the present code, and prints each fingerprint that differs. A
+change that only moves code leaves all of them equal, bit for bit, on the same machine.
 
-Only the public face is used (``import prudent`` and the command line), so that this file stays as it is when the
-inside is rebuilt.
+Only the public interface is used (``import prudent`` and the command line), so that this file need not change when the
+inside of the library does.
 """
 
 import argparse
@@ -58,7 +58,7 @@ AGENTS = {
 """Every algorithm, and the branches of its loss."""
 
 Contents = dict[str, bytes | str]
-"""Parts of what one thing leaves behind, by name; numbers are bytes, words are text."""
+"""Parts of one result, by name; numbers are bytes, words are text."""
 
 RUNS = {
     "cql": ["train", CONTINUOUS, "--env", "Pendulum-v1", "--alpha", "1", "5", "--n-actions", "3"],
@@ -82,7 +82,7 @@ discrete = false
 
 
 def main(words: list[str] | None = None) -> int:
-    """The exit status: 1 where a fingerprint changed."""
+    """Run; returns the exit status: 1 if a fingerprint changed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fingerprints", description=__doc__.split("\n\n")[1])
     parser.add_argument("folder", type=Path, metavar="DIR", help="where the first call keeps its runs")
     parser.add_argument(
@@ -112,7 +112,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def fingerprints(folder: Path, fresh: bool, only: str) -> dict[str, str]:
-    """Each by its name; runs made afresh are kept in ``folder`` if ``fresh``, else in a folder that goes again."""
+    """Fingerprints by name; new runs are made in ``folder`` if ``fresh``, else in its subfolder ``again``."""
     work = folder if fresh else folder / "again"
     if not fresh:
         shutil.rmtree(work, ignore_errors=True)
@@ -133,7 +133,7 @@ def fingerprints(folder: Path, fresh: bool, only: str) -> dict[str, str]:
             whole = f"{name}: {part}" if part else name
             found[whole] = digest(value)
             if isinstance(value, str):
-                # Another wording leaves the figures as they were.
+                # A change of wording leaves the figures equal.
                 found[f"{whole} (figures)"] = digest(" ".join(re.findall(r"-?\d+\.\d+(?:e[+-]?\d+)?", value)))
             keep = work / "contents" / (re.sub(r"\W+", "_", whole) + ".txt")
             keep.parent.mkdir(exist_ok=True)
@@ -205,7 +205,7 @@ def write_logs(folder: Path) -> None:
 
 
 def dataset_print(data: prudent.Dataset) -> str:
-    """Every column and what is said of it."""
+    """The columns' fingerprint, sizes, spec and notes of a dataset."""
     return "\n".join([data.fingerprint, str(len(data)), str(data.n_episodes), repr(data.spec), *data.notes])
 
 
@@ -256,13 +256,13 @@ def batches(data: prudent.Dataset) -> bytes:
 
 
 def run_of(command: list[str], name: str) -> Contents:
-    """A run of the command line, without times and versions."""
+    """A run made by the command line, without times and versions."""
     screen = said(*command)
     return {**run_contents(Path("runs") / name), "screen": screen}
 
 
 def run_contents(run: Path) -> Contents:
-    """What a run leaves: weights, metrics, what it says of itself, its report."""
+    """What a run leaves: weights, metrics, JSON files, report."""
     names = sorted(str(p.relative_to(run)) for p in run.rglob("*") if "events." not in p.name)
     told = [n for n in names if n.endswith(".json") and "environment" not in n and "checkpoints" not in n]
     return {
@@ -275,7 +275,7 @@ def run_contents(run: Path) -> Contents:
 
 
 def metrics_of(run: Path) -> str:
-    """``metrics.jsonl`` without what a clock measured."""
+    """``metrics.jsonl`` without times."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return "\n".join(json.dumps({k: v for k, v in line.items() if not k.startswith("time")}) for line in lines)
 
@@ -291,14 +291,14 @@ def groups_of() -> Contents:
 
 
 def finetuned() -> Contents:
-    """A run that went on in its environment."""
+    """A run that was fine-tuned in its environment."""
     words = "--steps 60 --eval-every 30 --log-every 10 --eval-episodes 1 --threads 1 --out runs/online"
     said("finetune", "runs/cql", *words.split())
     return run_contents(Path("runs/online"))
 
 
 def tuned(log: str, out: str, *more: str) -> Contents:
-    """The choice made from a log, all files of it."""
+    """A tuning on a log."""
     words = f"tune {log} {TUNING} --hidden 8 --batch-size 32 --eval-episodes 2 --threads 1 --out {out}"
     screen = said(*words.split(), *more)
     return {"json": plain(json.loads((Path(out) / "tune.json").read_text())), "screen": screen}
@@ -333,7 +333,7 @@ def converted() -> str:
 
 
 def resumed(run: Path, name: str) -> Contents:
-    """A run of the first call, taken further."""
+    """A run of the first call, resumed for more steps."""
     shutil.rmtree(Path("taken"), ignore_errors=True)
     shutil.copytree(run, Path("taken") / name)
     said("train", "--resume", f"taken/{name}", "--steps", "60", "--threads", "1")
@@ -352,7 +352,7 @@ def kept_report(run: Path, name: str) -> str:
 
 
 def said(*words: str) -> str:
-    """What the command line prints, without times and paths."""
+    """The output of the command line, without times and paths."""
     screen = io.StringIO()
     with contextlib.redirect_stdout(screen), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -361,17 +361,17 @@ def said(*words: str) -> str:
 
 
 def plain(content: object) -> str:
-    """JSON without what a clock or this place decides."""
+    """JSON without times and paths."""
     return timeless(json.dumps(content, indent=1, sort_keys=True))
 
 
 def text_of(page: Path) -> str:
-    """The words of a page, without pictures and times."""
+    """The text of a page, without pictures and times."""
     return timeless(re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<(style|head).*?</\1>|data:[^\"]+", "", page.read_text())))
 
 
 def timeless(text: str) -> str:
-    """Without times, rates, commits and the folder's own path."""
+    """The text without times, rates, commits and the path of the folder."""
     here = str(Path.cwd())
     text = text.replace(here, ".").replace(str(Path(here).parent), ".")
     text = re.sub(
@@ -382,7 +382,7 @@ def timeless(text: str) -> str:
 
 
 def digest(content: bytes | str) -> str:
-    """The first half of its SHA-256."""
+    """The first half of the SHA-256 of the content."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:32]
 
 

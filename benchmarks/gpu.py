@@ -1,8 +1,8 @@
-"""The work item's step on a GPU: its time, one by one and recorded, and how far that is from what it needs.
+"""The workload's step on a GPU: its time, one by one and recorded, and how far that is from the minimum.
 
-What a step needs is counted: operations that start a kernel (some of them several, so there are at least as many
-kernels), floating-point operations, bytes that those operations read and write. That takes no GPU. Times do; without
-one they are not measured, and this says so.
+The minimum is counted, which needs no GPU: operations that start a kernel (some start several, so there are at least as
+many kernels), floating-point operations, and the bytes that these operations read and write. Times need a GPU; without
+one they are not measured, and a message says so.
 
     python -m benchmarks.gpu [--members 1 16] [--rounds 7] [--steps 200]
 """
@@ -32,14 +32,14 @@ from prudent.engine.process import prepare_process
 PRECISIONS = {"ieee": False, "tf32": True}
 WAYS = ("one by one", "recorded")
 KERNELS = 15
-"""Lines of the breakdown."""
+"""Number of operations in the breakdown."""
 
 
 # --- what a step needs ------------------------------------------------------------------------------------------------
 
 
 class Traffic(TorchDispatchMode):
-    """Counts operations that start a kernel, and the bytes of what they read and write."""
+    """Counts operations that start a kernel, and the bytes that they read and write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,19 +53,19 @@ class Traffic(TorchDispatchMode):
             return found
         self.operations += 1
         outputs = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
-        if not outputs:  # some that change what they are handed return nothing
+        if not outputs:  # some operations that change their arguments return nothing
             written = [v for v, a in zip(args, func._schema.arguments, strict=False) if a.is_write]
             outputs = [leaf for leaf in tree_leaves(written) if isinstance(leaf, Tensor)]
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if name in ("aten::index", "aten::gather"):
-            # As many rows as are asked for, not the whole dataset.
+            # They read the chosen rows only, not the whole dataset.
             inputs = [*outputs, *inputs[1:]]
         self.bytes += sum(map(_bytes, (*inputs, *outputs)))
         return found
 
 
 def _bytes(tensor: Tensor) -> int:
-    """Of a tensor; what is repeated by broadcasting is read once."""
+    """Bytes of a tensor; elements that broadcasting repeats count once."""
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
@@ -79,9 +79,9 @@ class Needs:
 
 
 def needs(config: cql.Config, members: int) -> Needs:
-    """Counted on the CPU, by the passes that a GPU takes.
+    """Count on the CPU, with the passes that a GPU uses.
 
-    Adam's routine is one operation for each network of each member, as on a GPU.
+    As on a GPU, Adam is one operation for each network of each member.
     """
     population, data = work.prepared(config, members)
     with passes.replaced(passes.WAYS["plain"][:1]):
@@ -97,7 +97,7 @@ def needs(config: cql.Config, members: int) -> Needs:
 
 
 def timed(function: Any, device: torch.device) -> Measure:
-    """Milliseconds of a call, by the clock on the wall; the device has finished when a turn ends."""
+    """Measures milliseconds of wall time per call; waits until the device has finished."""
 
     def measure(calls: int) -> float:
         _wait(device)
@@ -135,7 +135,7 @@ def steps_of(config: cql.Config, members: int, device: torch.device, way: str, t
 
 
 def rates(device: torch.device, small: bool) -> dict[str, float]:
-    """What the device reaches here: TFLOP/s of the work item's products by precision, TB/s of a copy."""
+    """The measured rates of the device: TFLOP/s of the workload's products by precision, TB/s of a copy."""
     rows, size = (64, 1 << 10) if small else (7936, 1 << 26)
     left, right = torch.randn(2, rows, 256, device=device), torch.randn(2, 256, 256, device=device)
     flops, large = 2 * 2 * rows * 256 * 256, torch.randn(size, device=device)
@@ -162,7 +162,7 @@ def breakdown(config: cql.Config, members: int, device: torch.device, steps: int
             population.step(data)
         _wait(device)
     time_of = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
-    # Once as the operation and once as the kernel: the device's time is the kernel's.
+    # The profile has operations and kernels; device time belongs to the kernels.
     own = [event for event in found.key_averages() if device.type == "cpu" or event.device_type == DeviceType.CUDA]
     events = sorted(own, key=lambda event: -getattr(event, time_of))[:KERNELS]
     return [{"operation": e.key, "us": getattr(e, time_of) / steps, "calls": e.count / steps} for e in events]
@@ -171,7 +171,7 @@ def breakdown(config: cql.Config, members: int, device: torch.device, steps: int
 def measure(
     device: torch.device, members: Sequence[int], settings: Settings, steps: int
 ) -> tuple[dict[str, Any], list[str]]:
-    """All of it, in turn, and lines that tell it."""
+    """Measure everything in turn; returns the figures, and lines of text."""
     small = {"hidden": (64, 64), "n_actions": 2} if settings.small else {}
     found: dict[str, Any] = {"rates": rates(device, settings.small)}
     lines = [
@@ -204,7 +204,7 @@ def measure(
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Count, measure where there is a GPU, print; results go to a file under ``benchmarks/results/``."""
+    """Count, measure if there is a GPU, print, and write a file under ``benchmarks/results/``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--members", type=int, nargs="+", default=[1, 16], help="sizes of populations (default: 1 16)")
     parser.add_argument("--rounds", type=int, default=7, help="turns that count (default: 7)")

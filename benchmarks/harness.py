@@ -1,7 +1,7 @@
-"""Turns, clocks and spreads: how every part measures, and what it writes.
+"""How every part measures (turns, clocks, spreads) and what it writes.
 
-On a machine that others use, absolute times move by a factor of two within minutes. So whatever is to be compared is
-measured in turn, round after round, and only ratios within a round mean something.
+On a shared machine, absolute times change by a factor of two within minutes. So everything that is compared is measured
+in turn, round after round, and only ratios within a round mean something.
 """
 
 import json
@@ -26,18 +26,18 @@ RESULTS = Path(__file__).resolve().parent / "results"
 Spread = dict[str, float]
 Turn = dict[str, float]
 Measure = Callable[[int], float]
-"""Calls something so many times and returns milliseconds per call."""
+"""Takes a number of calls, makes them, and returns milliseconds per call."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How thoroughly to measure.
+    """How often to measure what.
 
     Attributes:
-        rounds: turns that count; one more comes first and does not.
+        rounds: turns that count; one more turn before them does not count.
         calls: calls per measurement.
-        small: problems so small that figures mean nothing, for tests.
-        peers: the Python of an environment with d3rlpy; None leaves it out.
+        small: measure problems that are too small to mean anything, for tests.
+        peers: the Python of an environment with d3rlpy; None leaves d3rlpy out.
     """
 
     rounds: int = 7
@@ -48,16 +48,16 @@ class Settings:
 
 @dataclass
 class Result:
-    """What one part measured, on what.
+    """What one part measured, and on which machine.
 
     Attributes:
         part: the part's name.
         what: what was measured, one line.
         clock: ``process``, ``thread`` or ``wall``, see :func:`clock_name`.
-        margin: by how much of itself a ratio may get worse before the check calls it so.
+        margin: share by which a ratio may increase before the check reports it.
         ratios: what the check compares, by name; lower is better in all of them.
-        figures: all else, for people and for the picture.
-        load: the system's load over the last minute, before and after.
+        figures: everything else, for the text and the picture.
+        load: the system's load over one minute, before and after.
     """
 
     part: str
@@ -71,7 +71,7 @@ class Result:
     load: list[float] = field(default_factory=list)
 
     def write(self, folder: Path) -> Path:
-        """The result as JSON, in a file named after part and threads."""
+        """Write the result as JSON to a file named after part and threads; returns its path."""
         path = folder / f"{self.part}-{self.environment['threads']}-threads.json"
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(rounded(asdict(self)), indent=1) + "\n", encoding="utf-8")
@@ -84,7 +84,7 @@ def machine() -> dict[str, Any]:
 
 
 def prepare(threads: int) -> None:
-    """Threads and allocator of this process as a training run has them."""
+    """Set threads and allocator of this process as a training run does."""
     prepare_process(Options(device="cpu", threads=threads))
 
 
@@ -93,11 +93,11 @@ PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def clock_name() -> str:
-    """With one thread ``process``, its own clock, which stands still while others have the core; with more ``wall``.
+    """The clock to use: ``process`` (CPU time) with one thread, ``wall`` with several.
 
-    Where threads sleep while they wait (:data:`PASSIVE`), the clock is ``thread``, the main thread's own: it has its
-    share of all that is shared, and all that is not, so that it shows on a busy machine about what the wall's would on
-    a quiet one, a little less by what the threads wait for each other.
+    If threads sleep while they wait (:data:`PASSIVE`), it is ``thread``, CPU time of the main thread: its share of the
+    shared work and all other work. On a busy machine that is about the wall time of a quiet one, without the time that
+    threads wait for each other.
     """
     if torch.get_num_threads() == 1:
         return "process"
@@ -108,12 +108,12 @@ CLOCKS = {"process": time.process_time, "thread": time.thread_time, "wall": time
 
 
 def timed(function: Callable[[], object]) -> Measure:
-    """``function`` called in this process, on the clock of :func:`clock_name`."""
+    """Measures ``function`` in this process, with the clock of :func:`clock_name`."""
     return _timed(function, CLOCKS[clock_name()])
 
 
 def wall(function: Callable[[], object]) -> Measure:
-    """``function`` called in this process, on the wall's clock: it waits for a disk."""
+    """Measures ``function`` in this process in wall time, for functions that wait for a disk."""
     return _timed(function, time.perf_counter)
 
 
@@ -128,16 +128,16 @@ def _timed(function: Callable[[], object], clock: Callable[[], float]) -> Measur
 
 
 class NotMeasuredError(Exception):
-    """Something cannot be measured here and now, and why."""
+    """Something cannot be measured here and now; the message says why."""
 
 
 def wait_for_quiet(seconds: float = 30.0) -> None:
-    """Wait until others leave the processors alone: a clock on the wall would measure them.
+    """Wait until no other work uses the processors, because wall time would include it.
 
-    Where the system does not say what its processors do (it has no ``/proc/stat``), it is taken to be quiet.
+    A system without ``/proc/stat`` is assumed to be quiet.
 
     Raises:
-        NotMeasuredError: they did not, for so long.
+        NotMeasuredError: other work went on for all of these seconds.
     """
     stat, until = Path("/proc/stat"), time.monotonic() + seconds
     while stat.exists():
@@ -152,17 +152,17 @@ def wait_for_quiet(seconds: float = 30.0) -> None:
 
 
 QUIET = 0.1
-"""Share of the processors' time that others may take while time is taken on the wall."""
+"""Share of the processors' time that other work may use while wall time is measured."""
 
 
 def processors_busy(stat: Path) -> tuple[float, float]:
-    """Ticks that all processors were busy, and all their ticks, since the system began."""
+    """Busy ticks and all ticks of all processors since the system started."""
     ticks = [float(word) for word in stat.read_text(encoding="ascii").splitlines()[0].split()[1:9]]
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
 def take_turns(measures: Mapping[str, Measure], settings: Settings, calls: int | None = None) -> list[Turn]:
-    """Milliseconds per call of everything, one after the other, ``settings.rounds`` times."""
+    """Milliseconds per call of each measure, one after the other, in ``settings.rounds`` turns."""
     times = settings.calls if calls is None else calls
     turns = [{name: measure(times) for name, measure in measures.items()} for _ in range(settings.rounds + 1)]
     return turns[1:]
@@ -190,7 +190,7 @@ def shown(figures: Spread, form: str = ".2f") -> str:
 
 
 def rounded(value: Any) -> Any:
-    """Five significant digits: nothing here repeats better."""
+    """The value with five significant digits: no measurement here repeats better."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):

@@ -1,6 +1,7 @@
-"""Part ``memory``: the most that a training run has resident, from the command line, as the system counts it.
+"""Part ``memory``: the peak resident memory of a training run from the command line, as the system counts it.
 
-The unit of a run's own need is its data: peak, less what a process has that only imports, over the columns' bytes.
+The unit is the size of the data: the peak, minus the peak of a process that only imports, divided by the columns'
+bytes.
 """
 
 import subprocess
@@ -35,12 +36,12 @@ told, module, sys.argv = sys.argv[1], sys.argv[2], sys.argv[2:]
 atexit.register(tell)
 runpy.run_module(module, run_name="__main__" if sys.argv[1:] else module)
 """
-"""What a measured process runs: a module, and when it ends, its peak in KiB to a file. The system's figure for an ended
-child would not do: it begins with what the parent had."""
+"""The program of a measured process: it runs a module and at its end writes its peak in KiB to a file. The system's
+figure for a child process that has ended would be wrong: it starts at the memory of the parent."""
 
 
 def peak(folder: Path, words: list[str]) -> float:
-    """MiB that a Python process had resident at most, running a module with arguments."""
+    """Peak resident memory, in MiB, of a Python process that runs a module with arguments."""
     told = folder / "peak"
     done = subprocess.run(
         [sys.executable, "-c", PROBE, str(told), *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -51,7 +52,7 @@ def peak(folder: Path, words: list[str]) -> float:
 
 
 def measure(settings: Settings) -> Result:
-    """A process that imports, and runs on the built-in dataset and on a large file, three times each."""
+    """Measure a process that only imports, and runs on the built-in dataset and on a large file, three times each."""
     rows, steps, times = (2_000, 2, 1) if settings.small else (1_000_000, 50, 3)
     imported: list[float] = []
     with tempfile.TemporaryDirectory() as folder:

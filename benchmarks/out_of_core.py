@@ -1,16 +1,17 @@
-"""What training on data larger than memory costs: resident memory, time per step, and time to load.
+"""The cost of training on data larger than memory: resident memory, time per step, and time to load.
 
 Writes a synthetic dataset (17 observation and 6 action features, episodes of 1000) as a folder of mapped columns, and a
-smaller one that is held in memory too. Three questions:
+smaller one that is also held in memory. It measures:
 
-- memory: how much a process that trains CQL on the large one has resident (``/proc/self/status``: VmRSS, of which
-  RssAnon is its own and RssFile are pages of files, the system's to take back), sampled while it trains;
-- time: a training step on the small one in memory, on the same mapped, and on the large one mapped, in turn, round
-  after round, their files in the system's cache; the unit is the step in memory. Then the same for the large one with
-  its files dropped from the cache before every round, so that rows come from the disk;
-- loading: ``load_dataset`` of a D4RL HDF5 file of 2 M rows against reading the same columns with h5py, in turn.
+- memory: the resident memory of a process that trains CQL on the large dataset, sampled while it trains
+  (``/proc/self/status``: VmRSS; its part RssAnon belongs to the process, its part RssFile are pages of files, which the
+  system can take back);
+- time: a training step on the small dataset in memory, on the small one mapped, and on the large one mapped, in turn,
+  round after round, with the files in the system's cache; the unit is the step in memory. Then the same for the large
+  dataset, with its files dropped from the cache before every round, so that rows come from the disk;
+- loading: ``load_dataset`` of a D4RL HDF5 file of 2 M rows, compared with reading the same columns with h5py, in turn.
 
-On a machine that others use only the ratios mean something. Nothing here passes or fails. It needs Linux.
+On a shared machine only the ratios mean something. There is no pass or fail. It needs Linux.
 
     python benchmarks/out_of_core.py [--rows 50000000] [--memory-rows 10000000] [--folder /tmp] [--threads 1]
     python benchmarks/out_of_core.py --loading
@@ -56,7 +57,7 @@ LOADED_ROWS, PAIRS = 2_000_000, 7
 
 
 def write_synthetic(folder: Path, rows: int) -> float:
-    """Write the dataset; returns seconds, in which the figures of the whole of it are worked out too."""
+    """Write the dataset; returns the seconds, which include the time to compute its summary."""
     began = time.perf_counter()
     generator = np.random.default_rng(0)
     with Writer(folder, rows) as writer:
@@ -82,7 +83,7 @@ def write_synthetic(folder: Path, rows: int) -> float:
 
 
 def in_memory(dataset: Dataset) -> Dataset:
-    """The same dataset, read."""
+    """The same dataset, read into memory."""
     return replace(dataset, **{key: np.array(getattr(dataset, key)) for key in COLUMNS})
 
 
@@ -112,14 +113,14 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def resident() -> dict[str, float]:
-    """MiB that this process has resident, by what they are."""
+    """Resident memory of this process in MiB, by kind."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "VmHWM", "Rss"))}
     return {key: int(found[key]) / 1024 for key in ("VmRSS", "RssAnon", "RssFile", "VmHWM")}
 
 
 def train_and_watch(folder: Path, steps: int) -> dict[str, Any]:
-    """Train CQL on a folder in this process, and the most that was resident meanwhile, in MiB."""
+    """Train CQL on a folder in this process; returns its resident memory in MiB, also at the peak."""
     before = resident()
     _, step = population_on(load_dataset(folder), "cql")
     ready, seen = resident(), []
@@ -148,7 +149,7 @@ def forget(folder: Path) -> None:
 
 
 def remember(folder: Path) -> None:
-    """Have the system read the files of a folder into its cache, as far as there is room."""
+    """Let the system read the files of a folder into its cache, as far as there is room."""
     for path in folder.iterdir():
         with path.open("rb", buffering=0) as file:
             while file.read(1 << 24):
@@ -156,7 +157,7 @@ def remember(folder: Path) -> None:
 
 
 def measure_steps(small: Path, large: Path, algorithm: str, rounds: int, steps: int) -> dict[str, Any]:
-    """Time per step of every arm, in turn, and its ratio to that in memory."""
+    """Measure the time per step of every dataset in turn, and its ratio to the time in memory."""
     mapped = load_dataset(small)
     arms = {
         "memory": population_on(in_memory(mapped), algorithm),
@@ -169,7 +170,7 @@ def measure_steps(small: Path, large: Path, algorithm: str, rounds: int, steps: 
     cached = _in_turn(arms, rounds, steps)
     remember(small)
     uncached = _in_turn({key: arms[key] for key in ("memory", "mapped_large")}, rounds, steps, lambda: forget(large))
-    # The arm that was not in the second part has those steps to make up.
+    # To compare parameters, make the steps that this one missed in the second part.
     milliseconds(arms["mapped"][1], rounds * steps)
     same = _same_state(arms["memory"][0], arms["mapped"][0])
     return {
@@ -212,7 +213,7 @@ def _same_state(one: Population, other: Population) -> bool:
 
 
 def measure_loading(folder: Path, compression: str | None) -> dict[str, Any]:
-    """``load_dataset`` against h5py on a D4RL file of :data:`LOADED_ROWS` rows, with next observations."""
+    """Compare ``load_dataset`` with h5py on a D4RL file of :data:`LOADED_ROWS` rows, with next observations."""
     path, generator = folder / "load.hdf5", np.random.default_rng(0)
     states = generator.standard_normal((LOADED_ROWS + 1, OBSERVATION), dtype=np.float32)
     ends = np.arange(1, LOADED_ROWS + 1) % EPISODE == 0
@@ -248,7 +249,7 @@ def measure_loading(folder: Path, compression: str | None) -> dict[str, Any]:
 
 
 def measure_both_loadings(folder: Path) -> dict[str, Any]:
-    """Of a file stored plainly, and of one compressed as D4RL has them."""
+    """Measure loading of an uncompressed file, and of one compressed as D4RL's are."""
     return {name: measure_loading(folder, kind) for name, kind in (("contiguous", None), ("gzip", "gzip"))}
 
 
@@ -256,7 +257,7 @@ def measure_both_loadings(folder: Path) -> dict[str, Any]:
 
 
 def measure(place: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Everything, in folders within ``place``."""
+    """Measure everything, in folders below ``place``."""
     large, small = place / "large", place / "small"
     loading = measure_both_loadings(place)
     seconds = write_synthetic(large, arguments.rows)

@@ -1,4 +1,4 @@
-"""Part ``passes``: the step as it runs, with plain passes, and with fast passes but all products by ``torch.mm``."""
+"""Part ``passes``: the step as it is, with plain passes, and with fast passes but all products by ``torch.mm``."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ LABELS = {"now": "as it runs", "mkl": "all products by torch.mm", "plain": "plai
 
 @contextmanager
 def replaced(changes: Changes) -> Iterator[None]:
-    """Attributes of modules put in place of others for a while."""
+    """Replace attributes of modules inside a ``with`` block."""
     before = [getattr(module, name) for module, name, _ in changes]
     for module, name, value in changes:
         setattr(module, name, value)
@@ -31,7 +31,7 @@ def replaced(changes: Changes) -> Iterator[None]:
 
 
 def within(changes: Changes, step: Callable[[], object]) -> Measure:
-    """Times ``step`` with ``changes`` made."""
+    """Measures ``step`` with ``changes`` applied."""
     measure = timed(step)
 
     def changed(calls: int) -> float:
@@ -42,7 +42,7 @@ def within(changes: Changes, step: Callable[[], object]) -> Measure:
 
 
 def measure(settings: Settings) -> Result:
-    """Both gradients, every way, in turn."""
+    """Measure both gradients in every way, in turn."""
     small = {"hidden": (64, 64), "n_actions": 2} if settings.small else {}
     measures = {name: timed(call) for name, call in work.six_products(cql.Config(**small)).items()}
     for gradient in ("exact", "sampled"):
@@ -61,7 +61,7 @@ def measure(settings: Settings) -> Result:
 
 
 def lines(result: Result) -> list[str]:
-    """A line for each."""
+    """A line for each gradient and way."""
     return [
         f"  {gradient + ', ' + LABELS[way]:<36} {shown(result.figures['ms'][f'{gradient}_{way}'], '.1f'):>26} ms; "
         f"over products {shown(result.ratios[f'{gradient}_{way}_over_products'])}"

@@ -19,11 +19,11 @@ OURS, THEIRS = style.PALETTE[0], style.PALETTE[1]
 
 
 def draw(results: Path, path: Path) -> Path:
-    """Steps against others' with one thread and two, populations, and how a step grows with its sizes."""
+    """Draw steps of all libraries with one and two threads, populations, and how a step grows; returns the path."""
     figure = style.new_figure(13.5, 8.0)
     grid = figure.add_gridspec(2, 4, hspace=0.5, wspace=0.3)
     measured = [threads for threads in (1, 2) if stored(results, "step", threads).exists()]
-    # One panel takes the place of two where the machine was not quiet enough for two threads.
+    # If the machine was not quiet enough for two threads, one panel takes the place of two.
     steps = {threads: read(results, "step", threads) for threads in measured}
     top = 1.12 * max(r["max"] for found in steps.values() for r in found["figures"]["over_products"].values())
     for column, threads in enumerate(measured):
@@ -49,7 +49,7 @@ def read(results: Path, part: str, threads: int) -> dict[str, Any]:
 
 
 def bars(axes: "Axes", found: Mapping[str, Any], threads: int, top: float) -> None:
-    """Everyone's step in units of the six products, with ranges; the scale ends at ``top``."""
+    """Draw all steps in units of the six products, with ranges; the scale ends at ``top``."""
     ratios = found["figures"]["over_products"]
     names = [name for name in BARS if name in ratios]
     thread = "one thread" if threads == 1 else f"{threads} threads"
@@ -77,7 +77,7 @@ def bars(axes: "Axes", found: Mapping[str, Any], threads: int, top: float) -> No
 
 
 def members(axes: "Axes", width: str, found: Mapping[str, Any]) -> None:
-    """Time of the processor per member-step, stacked and as processes."""
+    """Draw CPU time per member-step, in one process and in several."""
     style.quiet(axes, f"Members, {width}", below="ms of one thread per member-step")
     counts = [int(count) for count in found]
     for name, colour in (("stacked", OURS), ("processes", style.PALETTE[2])):
@@ -88,7 +88,7 @@ def members(axes: "Axes", width: str, found: Mapping[str, Any]) -> None:
 
 
 def growth(axes: "Axes", axis: str, values: Mapping[str, Figures]) -> None:
-    """A step with one size changed, over the work item's, with proportional growth for comparison."""
+    """Draw the step with one size changed, relative to the workload's, and proportional growth for comparison."""
     per_member = axis == "members"
     style.quiet(axes, TITLES[axis], below="one member's share of a step" if per_member else "step over the work item's")
     sizes = [int(size) for size in values]
@@ -104,7 +104,7 @@ def growth(axes: "Axes", axis: str, values: Mapping[str, Figures]) -> None:
 
 
 def line(axes: "Axes", places: Sequence[int], found: Sequence[Figures], colour: str, label: str) -> None:
-    """Medians, with their ranges."""
+    """Draw medians with their ranges."""
     axes.plot(places, [figures["median"] for figures in found], color=colour, marker="o", markersize=4, label=label)
     axes.errorbar(
         places, [f["median"] for f in found], yerr=around(found), fmt="none", ecolor=colour, elinewidth=1.1, alpha=0.7
@@ -112,7 +112,7 @@ def line(axes: "Axes", places: Sequence[int], found: Sequence[Figures], colour: 
 
 
 def counted(axes: "Axes", places: Sequence[int]) -> None:
-    """Sizes that double, each with its tick."""
+    """Scale the axes for sizes that double, with a tick at each."""
     from matplotlib.ticker import FuncFormatter, NullLocator
 
     axes.set_xscale("log", base=2)
@@ -125,6 +125,6 @@ def counted(axes: "Axes", places: Sequence[int]) -> None:
 
 
 def around(found: Any) -> list[list[float]]:
-    """Distances from the medians down and up, as error bars want them."""
+    """Distances from the medians down and up, as matplotlib's error bars need them."""
     figures = list(found)
     return [[f["median"] - f["min"] for f in figures], [f["max"] - f["median"] for f in figures]]

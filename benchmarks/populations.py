@@ -1,13 +1,13 @@
-"""Part ``populations``: members trained as one program against members trained as processes of their own.
+"""Part ``populations``: members trained in one process, compared with members trained in processes of their own.
 
 ``stacked`` is what ``--seeds`` does: one process, all members in the same tensors. ``processes`` is one process per
-member, each with one thread, pinned to the processors in turn; all are asked for the same number of steps at once. Two
-figures of each:
+member, each with one thread, pinned to the processors in turn; all make the same number of steps at the same time. Both
+have two figures:
 
-- processor time per member-step, of one thread: stacked, and the mean of the processes while all of them run. Others on
-  the machine hardly touch it. With one thread per processor, throughput is processors over this;
-- member-steps per second on the wall, stacked with as many threads as there are processors. Left out while others use
-  the processors: it would say what they left over, and two threads that wait for each other lose most.
+- CPU time per member-step with one thread; for the processes, their mean while all of them run. Other work on the
+  machine hardly changes it. With one thread per processor, throughput is processors divided by this;
+- member-steps per second of wall time, stacked with as many threads as processors. It is left out while other work uses
+  the processors, which would distort it, most of all for two threads that wait for each other.
 """
 
 import os
@@ -26,8 +26,7 @@ CALLS = {"2 x 64": 4, "2 x 256": 1}
 
 
 def together(peers: Sequence[Peer], step: str, calls: int, threads: int = 1) -> tuple[float, float]:
-    """Milliseconds per step when all are asked at once: on the wall until the last has answered, and each one's mean
-    of its own processor time."""
+    """Milliseconds per step when all peers run at once: wall time until the last one ends, and their mean CPU time."""
     began = time.perf_counter()
     for peer in peers:
         peer.ask(calls, step, threads)
@@ -36,9 +35,9 @@ def together(peers: Sequence[Peer], step: str, calls: int, threads: int = 1) -> 
 
 
 def turn(stacked: Peer, apart: Sequence[Peer], name: str, calls: int, threads: int | None) -> Turn:
-    """Both ways once, milliseconds per member-step: ``..._cpu`` of the processor, ``..._wall`` on the wall.
+    """Measure both ways once, in milliseconds per member-step: CPU time ``..._cpu``, wall time ``..._wall``.
 
-    ``threads`` is those of the stacked members on the wall; None leaves the wall out.
+    ``threads`` is the number of threads of the stacked members for wall time; None leaves wall time out.
     """
     count = len(apart)
     _, stacked_cpu = together([stacked], f"{name} {count}", calls)
@@ -51,7 +50,7 @@ def turn(stacked: Peer, apart: Sequence[Peer], name: str, calls: int, threads: i
 
 
 def figures_of(turns: Sequence[Turn]) -> dict[str, Any]:
-    """What the turns of one width and number of members say."""
+    """The figures of one width and number of members, from its turns."""
     clocks = [clock for clock in ("cpu", "wall") if f"stacked_{clock}" in turns[0]]
     rates = {
         way: [1000 / each[f"{way}_wall"] for each in turns] for way in ("stacked", "processes") if "wall" in clocks
@@ -64,7 +63,7 @@ def figures_of(turns: Sequence[Turn]) -> dict[str, Any]:
 
 
 def measure(settings: Settings) -> Result:
-    """Small and large networks, by number of members."""
+    """Measure small and large networks with several numbers of members."""
     members = (2,) if settings.small else MEMBERS
     hidden = {"2 x 64": HIDDEN["2 x 64"]} if settings.small else HIDDEN
     processors = sorted(os.sched_getaffinity(0))

@@ -1,14 +1,13 @@
-"""Time to a policy worth having: seconds of training until two evaluations in a row are good and honestly predicted.
+"""Time to a useful policy: seconds of training until two evaluations in a row are good and well predicted.
 
-Good is a mean return of at least the task's goal; honestly predicted is a mean predicted value at the start states that
-lies within 30 % of the realised one and not above it. Ours has the settings of the task below, d3rlpy's CQL those it
-documents. Both train in turn, an evaluation interval at a time, in processes of their own on the same data file; what
-counts is the processor time of their training steps. Evaluations are not counted and are the same for both: 20
-episodes of the most likely action for the return, 20 of sampled actions for the realised value. Predictions are what
-each library says of its policy: ours the smallest critic over several draws, d3rlpy's the mean critic of one draw.
+Good means a mean return of at least the task's goal. Well predicted means that the mean predicted value of the start
+states is within 30 % of the realised one and not above it. Ours has the settings of the task below, d3rlpy's CQL those
+that it documents. Both train in turn, one evaluation interval at a time, in processes of their own on the same data
+file. Only the CPU time of training steps counts. Evaluations are the same for both: 20 episodes of the most likely
+action for the return, 20 of sampled actions for the realised value. Each library predicts the value of its policy in
+its own way: ours with the smallest critic over several draws, d3rlpy with the mean critic of one draw.
 
-A racer gives up after the task's number of steps; d3rlpy also once it has taken so many times as long as ours that
-the question is answered.
+A racer stops after the task's number of steps; d3rlpy also stops once it has taken ``--times`` times as long as ours.
 
     python -m benchmarks.race pendulum --peers PYTHON [--seeds 0 1 2] [--times 12]
 """
@@ -35,12 +34,12 @@ from prudent.evaluation.rollouts import Acting, evaluate_both
 from prudent.types import Spec
 
 WITHIN = 0.3
-"""How far below the realised value a prediction may lie, as a share of it."""
+"""How far below the realised value a prediction may be, as a share of that value."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Data, environment, what is good enough, and our settings."""
+    """Data, environment, goal, and our settings."""
 
     data: str
     env: str
@@ -67,7 +66,7 @@ TASKS = {
             polyak=0.02,
         ),
     ),
-    # The actor clones for longer than the race takes, while the critics learn what its policy is worth.
+    # The actor clones the log throughout the race, while the critics learn the value of its policy.
     "hopper": Task(
         "hopper-medium-expert-v2",
         "Hopper-v5",
@@ -90,7 +89,7 @@ TASKS = {
 
 @dataclass
 class Course:
-    """One racer's way: processor seconds and figures at each evaluation, and when it arrived."""
+    """The progress of one racer: CPU seconds and figures at each evaluation, and whether it has reached the goal."""
 
     seconds: float = 0.0
     steps: int = 0
@@ -98,7 +97,7 @@ class Course:
     arrived: bool = False
 
     def add(self, milliseconds: float, steps: int, figures: Mapping[str, float], goal: float) -> None:
-        """An interval and the evaluation behind it."""
+        """Add an interval and the evaluation after it."""
         self.seconds += milliseconds * steps / 1000
         self.steps += steps
         self.points.append({"step": self.steps, "seconds": self.seconds, **figures, "good": good(figures, goal)})
@@ -106,13 +105,13 @@ class Course:
 
 
 def good(figures: Mapping[str, float], goal: float) -> bool:
-    """Whether a return is high enough and the prediction a near lower bound of what was realised."""
+    """Whether the return is high enough and the prediction a close lower bound of the realised value."""
     short = figures["realised"] - figures["predicted"]
     return bool(figures["return"] >= goal and 0 <= short <= WITHIN * abs(figures["realised"]))
 
 
 class Visitor:
-    """The policy of a peer, asked over its pipe, as one that can be evaluated here."""
+    """The policy of a peer, called over its pipe, as an agent that can be evaluated here."""
 
     size, names, reward_scale, reward_shift = 1, ("d3rlpy",), 1.0, 0.0
 
@@ -127,7 +126,7 @@ class Visitor:
         *,
         mask: np.ndarray | None = None,  # noqa: ARG002 - actions are continuous
     ) -> np.ndarray:
-        """Its actions."""
+        """Actions of the peer's policy."""
         return self._ask("best" if deterministic else "drawn", observation)
 
     def predicted_value(
@@ -137,7 +136,7 @@ class Visitor:
         *,
         mask: np.ndarray | None = None,  # noqa: ARG002
     ) -> np.ndarray:
-        """What its critics say of actions drawn from its policy."""
+        """The value, by the peer's critics, of actions drawn from its policy."""
         return self._ask("value", observation)
 
     def _ask(self, what: str, observation: np.ndarray) -> np.ndarray:
@@ -145,7 +144,7 @@ class Visitor:
 
 
 def figures_of(agent: Acting, env: str, episodes: int = 20) -> dict[str, float]:
-    """Return of the most likely action; predicted and realised value of the sampled one."""
+    """Return of the deterministic policy; predicted and realised value of the sampled one."""
     overall = evaluate_both(agent, env, episodes=episodes).summary()["overall"]
     return {
         "return": overall["return_mean"],
@@ -155,7 +154,7 @@ def figures_of(agent: Acting, env: str, episodes: int = 20) -> dict[str, float]:
 
 
 def ours(task: Task, dataset: Dataset, seed: int) -> tuple[Population, Callable[[], object], float]:
-    """One member, its training step, and the processor seconds that it takes before the first."""
+    """A population of one member, its training step, and the CPU seconds of its preparation."""
     scaling = Scaling.fit(dataset, task.config.normalize_observations)
     population = Population("cql", grid(task.config, {}, [seed]), dataset.spec, scaling, torch.device("cpu"))
     prepared: list[Any] = []
@@ -164,7 +163,7 @@ def ours(task: Task, dataset: Dataset, seed: int) -> tuple[Population, Callable[
 
 
 def race(task: Task, seed: int, peers: str, times: float) -> dict[str, Course]:
-    """Both racers with one seed."""
+    """Train both racers with one seed."""
     dataset = load_dataset(task.data)
     population, step, before = ours(task, dataset, seed)
     courses = {"prudent": Course(before), "d3rlpy": Course()}
@@ -196,7 +195,7 @@ def _told(name: str, course: Course) -> str:
 
 
 def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
-    """By D4RL's names, with the bounds of the actions; -1 and 1 where none are declared, as in training."""
+    """Columns with the names of D4RL, and the action bounds; -1 and 1 if none are declared, as in training."""
     low, high = dataset.spec.action_low, dataset.spec.action_high
     ones = np.ones(dataset.spec.action_size, dtype=np.float32)
     return {

@@ -1,6 +1,6 @@
 """Part ``scaling``: how a step's time grows with batch, width, proposals and members.
 
-The unit is the work item's step.
+The unit is the workload's step.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ LABELS = {
 
 
 def settings_at(axis: str, value: int) -> dict[str, Any]:
-    """The work item's settings with one of them changed."""
+    """The settings of the workload with one of them changed."""
     changed = {
         "batch": {"batch_size": value},
         "width": {"hidden": (value, value)},
@@ -36,7 +36,7 @@ def settings_at(axis: str, value: int) -> dict[str, Any]:
 
 
 def measure(settings: Settings) -> Result:
-    """All points in turn; those of several members count per member."""
+    """Measure all sizes in turn; the time of several members is divided by their number."""
     axes = {axis: values[:2] for axis, values in AXES.items()} if settings.small else AXES
     measures: dict[str, Measure] = {"item": timed(work.population(cql.Config())[1])}
     for axis, values in axes.items():

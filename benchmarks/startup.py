@@ -1,7 +1,7 @@
-"""Part ``startup``: how long a command takes before it does anything.
+"""Part ``startup``: how long a command takes before it does any work.
 
-Each is a process of its own; the time is the processor's, of the process and of what it starts, beside that on the
-wall. The unit is a process that imports PyTorch and ends.
+Each command is a process of its own, measured in CPU time (including its child processes) and in wall time. The unit is
+a process that imports PyTorch and ends.
 """
 
 import os
@@ -28,7 +28,7 @@ LABELS = {
 
 
 def run(words: list[str]) -> tuple[float, float]:
-    """Seconds of the processor and on the wall that a Python process takes."""
+    """CPU time and wall time of a Python process, in seconds."""
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -39,7 +39,7 @@ def run(words: list[str]) -> tuple[float, float]:
 
 
 def measure(settings: Settings) -> Result:
-    """All commands in turn."""
+    """Measure all commands in turn."""
     commands = {name: COMMANDS[name] for name in (("python", "torch", "help") if settings.small else COMMANDS)}
     walls: dict[str, list[float]] = {name: [] for name in commands}
 

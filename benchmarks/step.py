@@ -1,6 +1,6 @@
-"""Part ``step``: a full CQL step against d3rlpy's, against one in CORL's style, and against its matrix products.
+"""Part ``step``: a full CQL step, compared with d3rlpy's, with one in CORL's style, and with its matrix products.
 
-The library's own steps and the products run here, the others in processes of their own; nothing runs at the same time.
+The library's steps and the products run in this process, the others in processes of their own, one at a time.
 """
 
 import tempfile
@@ -39,7 +39,7 @@ THEIRS = ("d3rlpy", "corl")
 
 
 def measure(settings: Settings) -> Result:
-    """Everyone's step in turn."""
+    """Measure all steps in turn."""
     small = {"hidden": (64, 64), "n_actions": 2} if settings.small else {}
     configs = {gradient: cql.Config(gradient=gradient, **small) for gradient in ("exact", "sampled")}
     exact = configs["exact"]
@@ -54,7 +54,7 @@ def measure(settings: Settings) -> Result:
         for name, python in pythons.items():
             peer = stack.enter_context(Peer(name, data, torch.get_num_threads(), python, options=options))
             measures[name], versions[name] = peer.measure, peer.versions
-        # On the wall's clock many short turns: some fall between what else runs on the machine.
+        # For wall time, many short turns: some of them fall between the other work of the machine.
         several = settings if clock_name() != "wall" else replace(settings, rounds=3 * settings.rounds, calls=1)
         turns = take_turns(measures, several)
     ours, theirs = ("exact", "sampled"), [name for name in THEIRS if name in measures]
@@ -86,7 +86,7 @@ def measure(settings: Settings) -> Result:
 
 
 def lines(result: Result) -> list[str]:
-    """A line for each of those in turn, then the comparisons."""
+    """A line for each step, then the comparisons."""
     found = result.figures
     told = [
         f"  {LABELS[name]:<36} {shown(ms, '.1f'):>26} ms; over products {shown(found['over_products'][name])}"

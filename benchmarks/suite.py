@@ -1,4 +1,4 @@
-"""All parts in their order: which module, with how many threads."""
+"""All parts in order: their modules, and with how many threads they are measured."""
 
 import importlib
 from types import ModuleType
@@ -13,7 +13,7 @@ PARTS: dict[str, tuple[int, ...]] = {
     "checkpoints": (1,),
     "memory": (1,),
 }
-"""Threads by part; each is measured once per number, in a process of its own."""
+"""Numbers of threads by part; each number is measured in a process of its own."""
 
 
 def module(part: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""The work item, its data, and the products that nobody can do without.
+"""The workload that is measured, its data, and the matrix products that every implementation needs.
 
 17 observation and 6 action features, batch 256, 10 actions per proposal distribution (30 proposals and the data
 action), 2 critics of 2 x 256, one member, float32, CPU. The critics' hidden layer needs six products of (7936 x 256) by
@@ -24,7 +24,7 @@ SPEC = Spec(OBSERVATION, ACTION, False, (-1.0,) * ACTION, (1.0,) * ACTION)
 
 
 def columns(rows: int = ROWS) -> dict[str, np.ndarray]:
-    """Random transitions by D4RL's names."""
+    """Random transitions with the names of D4RL."""
     generator = np.random.default_rng(0)
     return {
         "observations": generator.standard_normal((rows, OBSERVATION), dtype=np.float32),
@@ -37,7 +37,7 @@ def columns(rows: int = ROWS) -> dict[str, np.ndarray]:
 
 
 def dataset(rows: int = ROWS) -> Dataset:
-    """The same as a dataset of the library."""
+    """:func:`columns` as a dataset of the library."""
     found = columns(rows)
     return Dataset.from_columns(
         observation=found["observations"],
@@ -53,7 +53,7 @@ def dataset(rows: int = ROWS) -> Dataset:
 
 
 def prepared(config: cql.Config, members: int = 1, device: str = "cpu") -> tuple[Population, TrainingData]:
-    """CQL and the random data it learns from, on a device."""
+    """A population of CQL and its random training data, on a device."""
     data = dataset()
     scaling = Scaling.fit(data, config.normalize_observations)
     made = Population("cql", grid(config, {}, list(range(members))), data.spec, scaling, device)
@@ -61,13 +61,13 @@ def prepared(config: cql.Config, members: int = 1, device: str = "cpu") -> tuple
 
 
 def population(config: cql.Config, members: int = 1) -> tuple[Population, Callable[[], object]]:
-    """CQL on random data, and a function that makes one training step of it: everything that training does."""
+    """A population of CQL on random data, and a function that makes one complete training step."""
     made, data = prepared(config, members)
     return made, lambda: made.step(data)
 
 
 def untrained(spec: Spec, config: cql.Config, members: int = 1) -> Population:
-    """CQL for given spaces, with observations as they are."""
+    """A population of CQL for given spaces, without scaling of observations."""
     low, high = torch.tensor(spec.action_low), torch.tensor(spec.action_high)
     size = spec.observation_size
     scaling = Scaling(torch.zeros(size), torch.ones(size), (low + high) / 2, (high - low) / 2)
@@ -75,7 +75,7 @@ def untrained(spec: Spec, config: cql.Config, members: int = 1) -> Population:
 
 
 def six_products(config: cql.Config) -> dict[str, Callable[[], object]]:
-    """Functions that multiply what the exact critic passes have to multiply, and nothing else, by library."""
+    """Functions that make only the six products of the exact critic passes, by name."""
     rows, width = _shape(config)
     hidden, gradient, weight = torch.randn(rows, width), torch.randn(rows, width), torch.randn(width, width)
     forward, back, weights = torch.empty(rows, width), torch.empty(rows, width), torch.empty(width, width)

@@ -2,9 +2,9 @@
 
     python examples/compare_alphas.py --out runs/alphas
 
-alpha weighs the term that pushes down the value of actions the data do not show. Too small, and the policy walks off
-to where nobody has been; too large, and it only repeats the data. Training six networks as one population costs little
-more than training one, so there is no reason to guess.
+alpha is the weight of the term that pushes down the value of actions that are not in the data. If it is too small, the
+policy leaves the data; if it is too large, the policy only repeats them. Training six members as one population costs
+less than six runs, so there is no need to guess.
 """
 
 import argparse
@@ -19,10 +19,10 @@ arguments = parser.parse_args()
 
 data = prudent.load_dataset("pendulum-mixed")
 
-# A list for a setting makes a member of each value, times the seeds: 2 x 3 = 6 members.
+# A list of values for a setting makes a member per value and seed: 2 x 3 = 6 members.
 agent = prudent.CQL(alpha=[1.0, 10.0], seeds=[0, 1, 2], hidden=(64, 64), batch_size=128)
 
-# With `out`, a complete run folder is left there: metrics, checkpoints and a report.html with curves.
+# `out` is the run folder to create: metrics, checkpoints and a report.html with curves.
 # (The same from a shell: prudent train pendulum-mixed --alpha 1 10 --seeds 0 1 2 --env Pendulum-v1 --out runs/alphas)
 agent.fit(
     data,

@@ -2,8 +2,8 @@
 
     python examples/own_log.py
 
-The "log" here is made up on the spot: a cart on a line, pushed left and right by a careless driver. In your case the
-arrays come out of a database; what they have to look like is the same.
+The "log" is made up here: a cart on a line, pushed left and right by a careless driver. Your arrays may come from a
+database; they need the same form.
 """
 
 import argparse
@@ -48,7 +48,7 @@ np.savez(
     rewards=rewards,  # (rows,): how good that was
     next_observations=next_observations,  # (rows, features): what the driver saw next
     terminals=np.zeros(len(rewards), dtype=bool),  # nothing ever ends the cart's future ...
-    timeouts=last.astype(bool),  # ... only our recording stops. The two mean different things to a critic.
+    timeouts=last.astype(bool),  # ... only our recording stops. A critic has to know the difference.
     action_low=-1.0,  # a policy never leaves these bounds
     action_high=1.0,
 )
@@ -70,7 +70,7 @@ for position in (-0.5, 0.0, 0.5):
     value = agent.q_value(observation, agent.predict(observation))
     print(f"at {position:+.1f}: push {np.mean(pushes):+.2f} (seeds: {np.round(pushes, 2)}), value {value:.1f}")
 
-# Many observations at once, in the units of the log; and a sampled action with its log-density:
+# Many observations at once, in the units of the log. And a sampled action with its log-density:
 print("a hundred at once:", agent.predict(observations[:100]).shape)
 action, log_density = agent.act(observations[0], deterministic=False)
 
@@ -79,4 +79,4 @@ action, log_density = agent.act(observations[0], deterministic=False)
 agent.save(folder / "agent")
 again = prudent.load(folder / "agent")
 assert (again.predict(observations[:100]) == agent.predict(observations[:100])).all()
-print("saved, loaded, and it acts the same")
+print("saved and loaded: it acts the same")

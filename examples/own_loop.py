@@ -1,8 +1,8 @@
-"""A training loop of your own: you draw the batches and decide what is updated when.
+"""Your own training loop: you draw the batches and decide when each network is updated.
 
     python examples/own_loop.py
 
-Good for logging to your own system, for schedules nobody foresaw, and for looking inside.
+Use it to log to your own system, for unusual schedules, or to look inside a step.
 """
 
 import argparse
@@ -13,21 +13,21 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--steps", type=int, default=2000, help="gradient steps (default: 2000)")
 steps = parser.parse_args().steps
 
-data = prudent.load_dataset("pendulum-mixed")  # built in, made on the spot
+data = prudent.load_dataset("pendulum-mixed")  # built in
 agent = prudent.CQL(alpha=5.0, hidden=(64, 64), batch_size=256)
 
 # --- the short way: one call per step ---------------------------------------------------------------------------------
 
 every = max(1, steps // 4)
 for step, batch in enumerate(data.batches(256, steps=steps // 2), start=1):
-    metrics = agent.update(batch)  # names as in metrics.jsonl; one figure per member of the population
+    metrics = agent.update(batch)  # names as in metrics.jsonl, one number per member of the population
     if step % every == 0:
         print(f"step {step}: critic loss {metrics['critic_loss'][0]:.2f}, gap {metrics['cql_gap'][0]:.2f}")
 
 # --- the long way: the parts of a step apart --------------------------------------------------------------------------
 
-# In this order, on one batch, they are exactly agent.update(batch). Apart, the critics can be given two batches for
-# every one of the actor's, as here.
+# In this order and on one batch they do exactly what agent.update(batch) does. Here the critics are updated twice for
+# each update of the actor.
 for step, (first, second) in enumerate(
     zip(data.batches(256, seed=1), data.batches(256, seed=2), strict=False), start=1
 ):

@@ -137,7 +137,7 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
         "prudent.online.finetune.finetune",
         "prudent.report.read_run",
         "prudent.report.write_report",
-        "prudent.cli.demo.demo",
+        "prudent.cli.demo.run_demo",
         "prudent.bench.load",
         "prudent.online.collect.collect",
     ):

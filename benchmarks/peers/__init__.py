@@ -1,5 +1,5 @@
-"""Training steps that run in processes of their own: other libraries', and the library's own when several run at once.
+"""Training steps in processes of their own: of other libraries, and of this one where several processes run at once.
 
-:mod:`benchmarks.peers.server` makes the steps, in whatever environment the peer needs; :mod:`benchmarks.peers.client`
-asks it for them over a pipe.
+:mod:`benchmarks.peers.server` makes the steps, in the Python environment that the peer needs;
+:mod:`benchmarks.peers.client` requests them over a pipe.
 """

@@ -1,4 +1,4 @@
-"""The side of the pipe that asks."""
+"""The side of the pipe that requests steps."""
 
 import contextlib
 import json
@@ -17,14 +17,14 @@ from benchmarks.harness import ROOT, clock_name
 
 
 class PeerError(Exception):
-    """A peer did not start, or ended before its time."""
+    """A peer did not start, or ended too early."""
 
 
 class Peer:
-    """A process that makes training steps on request, and waits meanwhile.
+    """A process that makes training steps on request.
 
-    ``name`` is ``d3rlpy``, ``corl`` or ``prudent``; ``options`` are those of its module. ``cpu`` pins it to one.
-    Use it in a ``with`` block.
+    ``name`` is ``d3rlpy``, ``corl`` or ``prudent``; ``options`` are those of its module. ``cpu`` pins it to a
+    processor. Use it in a ``with`` block.
 
     Raises:
         PeerError: it does not start.
@@ -66,7 +66,7 @@ class Peer:
             raise
 
     def ask(self, calls: int, step: str = "step", threads: int | None = None) -> None:
-        """Let it make so many steps, by default with the threads it has; :meth:`answer` waits for them."""
+        """Start ``calls`` steps, by default with the threads of the process; :meth:`answer` waits for them."""
         self._send({"calls": calls, "step": step, "threads": threads or self.threads})
 
     def answer(self) -> dict[str, float]:
@@ -74,12 +74,12 @@ class Peer:
         return self._receive()
 
     def measure(self, calls: int) -> float:
-        """Milliseconds per step, on the clock that this process goes by."""
+        """Milliseconds per step, with the clock that this process uses."""
         self.ask(calls)
         return self.answer()[clock_name()]
 
     def policy(self, what: str, states: np.ndarray) -> np.ndarray:
-        """What its policy does in ``states`` (B, S): ``best`` or ``drawn`` actions (B, A), or their ``value`` (B,)."""
+        """The policy's ``best`` or ``drawn`` actions (B, A) in ``states`` (B, S), or their ``value`` (B,)."""
         self._send({"policy": what, "states": states.tolist()})
         return np.array(self._receive(), dtype=np.float32)
 
@@ -128,7 +128,7 @@ class Peer:
 
 
 def save_columns(folder: Path, columns: Mapping[str, np.ndarray]) -> Path:
-    """The data that every peer trains on, as a file that needs no library but NumPy."""
+    """Write the training data of all peers to a file that only needs NumPy; returns its path."""
     path = folder / "data.npz"
     np.savez(path, **columns)  # pyright: ignore[reportArgumentType]
     return path

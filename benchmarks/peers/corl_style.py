@@ -1,9 +1,9 @@
-"""CQL(H) as single files write it: modules, one call per network and kind of action, autograd throughout.
+"""CQL(H) in the style of single-file implementations: one call per network and kind of action, autograd throughout.
 
-States are repeated for every proposed action, through policy and critics alike; the two critics are called apart; the
-policy's graph is built for proposals that are then detached, and its loss leaves gradients in the critics that are
-thrown away; every figure is read back at every step. The settings are CORL's, with two hidden layers of 256 like
-everyone's here. Written for this comparison, after the description of that style and not after its code.
+States are repeated for every proposed action, through policy and critics; the two critics are called separately; the
+policy's graph is built for proposals that are then detached, and its loss leaves gradients in the critics that are not
+used; every figure is read back at every step. The settings are CORL's, with two hidden layers of 256 as everywhere
+here. Written for this comparison from a description of that style, not from its code.
 """
 
 import math
@@ -52,7 +52,7 @@ class Actor(nn.Module):
 
 
 class Critic(nn.Module):
-    """Q of a state and an action, or of N actions each."""
+    """Q of a state and an action, or of a state and N actions."""
 
     def __init__(self, observation: int, action: int, hidden: tuple[int, ...]):
         super().__init__()
@@ -128,7 +128,7 @@ class Trainer:
         return {name: column[indices] for name, column in self.data.items()}
 
     def step(self) -> dict[str, float]:
-        """One training step; its figures as numbers."""
+        """Make one training step; returns its figures as numbers."""
         batch = self.sample()
         action, log_prob = self.actor(batch["observation"])
         entropy_gap = (log_prob - batch["action"].shape[1]).detach()

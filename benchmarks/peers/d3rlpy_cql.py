@@ -1,4 +1,4 @@
-"""d3rlpy's CQL as documented: its own settings, its own buffer, its own sampling, ``update``."""
+"""d3rlpy's CQL as documented: with its own settings, buffer, sampling and ``update``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,10 +10,10 @@ import numpy as np
 def make(
     data: dict[str, np.ndarray], options: dict[str, Any]
 ) -> tuple[Callable[[], object], Callable[[str, np.ndarray], np.ndarray], dict[str, str]]:
-    """One step, a batch from the replay buffer, then ``update``; and the policy.
+    """A step (a batch from the replay buffer, then ``update``), the policy, and versions.
 
-    Option ``batch``; ``seed``, if there is one, of everything drawn. Actions are scaled to [-1, 1], as it needs them,
-    where the data have ``low`` and ``high``.
+    Options: ``batch``, and optionally ``seed``, the random seed. If the data have ``low`` and ``high``, actions are
+    scaled to [-1, 1], as d3rlpy needs them.
     """
     if "seed" in options:
         d3rlpy.seed(options["seed"])

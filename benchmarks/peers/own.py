@@ -1,4 +1,4 @@
-"""The library's own steps in a process of their own; option ``hidden``: widths by name."""
+"""This library's steps in a process of their own; option ``hidden``: widths by name."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from prudent.version import __version__
 
 
 class Steps(dict[str, Callable[[], object]]):
-    """One training step of all members by ``"NAME MEMBERS"``; a population is made when it is first asked for."""
+    """One training step of all members by ``"NAME MEMBERS"``; a population is made when it is first used."""
 
     def __init__(self, hidden: Mapping[str, tuple[int, ...]]):
         super().__init__()

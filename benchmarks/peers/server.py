@@ -1,8 +1,8 @@
-"""A training step that is asked for over a pipe: ``python -m benchmarks.peers.server``.
+"""Training steps on request over a pipe: ``python -m benchmarks.peers.server``.
 
-One JSON line says what to make (see :class:`benchmarks.peers.client.Peer`), further ones ask for steps, or for what the
-policy does in given states; every line is answered by one. Runs in the environment of the peer, so nothing but NumPy is
-imported before it is known who that is.
+The first JSON line says which peer to make (see :class:`benchmarks.peers.client.Peer`); the following ones request
+steps, or the policy's actions or values in given states. Every line gets one line as answer. It runs in the Python
+environment of the peer, so it imports only NumPy before it knows the peer.
 """
 
 import json
@@ -22,7 +22,7 @@ CLOCKS = {"process": time.process_time, "thread": time.thread_time, "wall": time
 
 
 def make(wanted: dict[str, Any]) -> tuple[Steps, Policy | None, dict[str, str]]:
-    """The steps of the peer ``wanted["peer"]`` by name, its policy if it can be asked, and the versions that matter."""
+    """The steps of the peer ``wanted["peer"]`` by name, its policy if it has one to call, and versions."""
     if wanted["peer"] == "prudent":
         from benchmarks.peers.own import steps
 
@@ -42,8 +42,8 @@ def make(wanted: dict[str, Any]) -> tuple[Steps, Policy | None, dict[str, str]]:
 
 
 def main() -> None:
-    """Answer until the pipe is closed."""
-    # Whatever a library prints goes to stderr: stdout is for answers.
+    """Answer requests until the pipe is closed."""
+    # Output of a library goes to stderr: stdout is for answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     wanted = json.loads(sys.stdin.readline())

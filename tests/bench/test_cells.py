@@ -48,7 +48,7 @@ def test_a_stopped_cell_goes_on(toy, trained, monkeypatch):
 
     stopped = []
     monkeypatch.setattr(recorder.Recorder, "stepped", stop)
-    with pytest.raises(Interrupted, match="log/bc stopped by SIGINT at step 13; the same command goes on"):
+    with pytest.raises(Interrupted, match="log/bc stopped by SIGINT at step 13; the same command continues"):
         run(suite)
     plan = bench.plan(suite, Path("out"), suite.choose()).splitlines()[2:]
     assert [" ".join(line.split()) for line in plan] == ["log/bc 2 20 partial at step 13", "log/cql 2 20 missing"]
@@ -61,7 +61,7 @@ def test_a_stopped_cell_goes_on(toy, trained, monkeypatch):
 def test_more_steps_take_a_cell_further(toy, trained):
     run(bench.load(str(toy)), only=["bc"])
     longer = change(toy, "steps = 20", "steps = 30")
-    assert cells.standing(longer.cells[0], Path("out")).state == cells.PARTIAL
+    assert cells.cell_status(longer.cells[0], Path("out")).state == cells.PARTIAL
     run(longer, only=["bc"])
     assert trained == [("train", "bc"), ("resume", "bc")]
     assert read_json(Path("out/log/bc/status.json"))["step"] == 30
@@ -86,7 +86,7 @@ def test_a_cell_of_another_suite_is_refused(one_cell, difference, trained):
     path.write_text(TOY)
     suite = change(path, old, new)
     before = tree(one_cell / "out")
-    with pytest.raises(ConfigError, match=f"was trained otherwise: {told}.*choose another --out or delete") as error:
+    with pytest.raises(ConfigError, match=f"was trained differently: {told}.*choose another --out or delete") as error:
         run(suite, one_cell / "out")
     assert "\n" not in str(error.value)
     assert not trained
@@ -97,7 +97,7 @@ def test_what_does_not_change_figures_may_change(one_cell):
     path = one_cell / "changed.toml"
     path.write_text(TOY)
     suite = change(path, "threads = 1", "threads = 2\nkeep = 1")
-    assert cells.standing(suite.cells[0], one_cell / "out").state == cells.COMPLETE
+    assert cells.cell_status(suite.cells[0], one_cell / "out").state == cells.COMPLETE
 
 
 @pytest.mark.usefixtures("quick_report")
@@ -144,7 +144,7 @@ def test_missing_data_are_told_before_anything_is_trained(toy, trained):
     toy.write_text(TOY + OTHER)
     suite = bench.load(str(toy))
     with pytest.raises(
-        DataError, match=r"gone.npz: no such file \(dataset gone of the suite; --datasets trains on others alone"
+        DataError, match=r"gone.npz: no such file \(dataset gone of the suite; --datasets can leave it out"
     ):
         run(suite)
     assert not trained
@@ -195,7 +195,7 @@ def test_a_diverged_cell_is_told_and_tried_again(toy, trained, monkeypatch):
     )
     assert row["algorithm"] == "bc"
     assert "every member has diverged by step 10" in row["reason"]
-    assert cells.standing(suite.cells[0], Path("out")).state == cells.FAILED
+    assert cells.cell_status(suite.cells[0], Path("out")).state == cells.FAILED
     assert run(suite) == ["log/bc"]
     assert trained == [("train", "bc"), ("train", "cql"), ("resume", "bc")]
 

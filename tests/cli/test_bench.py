@@ -7,19 +7,19 @@ import pytest
 from helpers.runs import prudent, tree
 from helpers.suites import OTHER, TOY
 from prudent import bench
-from prudent.bench.cells import FAILED, Standing
+from prudent.bench.cells import FAILED, CellStatus
 
 pytest_plugins = ["helpers.suite_fixtures"]
 
 
 @pytest.mark.usefixtures("quick_report", "toy")
 def test_failed_cells_end_in_one_line_and_code_1(capsys, monkeypatch):
-    complete = bench.complete
+    train_cell = bench.train_cell
 
     def fails(cell, out, datasets):
-        return Standing(FAILED, 0, "for a test") if cell.algorithm == "cql" else complete(cell, out, datasets)
+        return CellStatus(FAILED, 0, "for a test") if cell.algorithm == "cql" else train_cell(cell, out, datasets)
 
-    monkeypatch.setattr(bench, "complete", fails)
+    monkeypatch.setattr(bench, "train_cell", fails)
     assert prudent("bench", "toy.toml") == 1
     error = capsys.readouterr().err
     assert error == ("prudent: 1 of 2 cells failed: log/cql; the table says why, the same command tries again\n")
@@ -32,7 +32,7 @@ def test_missing_data_are_one_line_before_anything_is_written(toy, capsys):
     before = tree(toy.parent)
     assert prudent("bench", "toy.toml") == 2
     assert capsys.readouterr().err == (
-        "prudent: gone.npz: no such file (dataset gone of the suite; --datasets trains on others alone)\n"
+        "prudent: gone.npz: no such file (dataset gone of the suite; --datasets can leave it out)\n"
     )
     assert tree(toy.parent) == before
 

@@ -1,6 +1,5 @@
 """The command line: every flag takes effect, every mistake is one line and leaves nothing behind."""
 
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 
 from helpers.patches import replace_everywhere
 from helpers.runs import TINY, columns, flags, prudent, tree, write_log
-from prudent import algorithms, cli, presets, report
+from prudent import algorithms, cli, presets
 from prudent.config import member_fields
 from prudent.engine.options import Options
 from prudent.runs import machine, status
@@ -21,17 +20,6 @@ from prudent.training import start
 from prudent.version import __version__
 
 pytest_plugins = ["helpers.run_fixtures"]
-
-EVALUATION_KEYS = {
-    "return_mean",
-    "return_std",
-    "normalized_score",
-    "iqm",
-    "ci95",
-    "predicted_value",
-    "realized_value",
-    "lower_bound_share",
-}
 
 
 @pytest.fixture
@@ -204,7 +192,7 @@ def test_problems_of_the_data_are_said_before_training_and_in_the_report(tmp_pat
     assert prudent("train", path, *flags("bc"), "--steps", 3, "--out", tmp_path / "run") == 0
     told = "constant reward (240): every policy is worth the same; is this the right column?"
     assert f"log.npz: {told}\n" in capsys.readouterr().out
-    assert f"Of the data, {told}<" in (tmp_path / "run" / "report.html").read_text()
+    assert f"Data: {told}<" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_training_without_an_environment(log, tmp_path, quick_report, capsys):  # noqa: ARG001
@@ -460,89 +448,6 @@ def test_a_reader_that_leaves_is_no_error():
     command = f"{sys.executable} -m prudent.cli --help | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
-
-
-# --- evaluate, report, describe ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A run of two members that has ended, made without a report."""
-    folder = tmp_path_factory.mktemp("finished")
-    log = write_log(folder / "log.npz")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "write_report", lambda _folder: None)
-        words = ["--alpha", 1, 5, "--steps", 5, "--env", "Pendulum-v1", "--eval-episodes", 1]
-        assert prudent("train", log, *flags("cql"), *words, "--out", folder / "run") == 0
-    return folder / "run"
-
-
-@pytest.mark.parametrize("what", ["run", "checkpoint"])
-def test_evaluate_json(finished, what, capsys):
-    place = finished if what == "run" else finished / "checkpoints" / "step_5"
-    before = tree(finished)
-    assert prudent("evaluate", place, "--episodes", 2, "--json") == 0
-
-    def refuse(constant):
-        raise AssertionError(f"{constant} is not strict JSON")
-
-    out, errors = capsys.readouterr()
-    found = json.loads(out, parse_constant=refuse)
-    assert errors == ""
-    assert set(found["overall"]) == EVALUATION_KEYS
-    assert list(found["members"]) == ["alpha=1,seed=0", "alpha=5,seed=0"]
-    assert all(set(figures) == EVALUATION_KEYS for figures in found["members"].values())
-    for kind in ("deterministic", "stochastic"):
-        assert set(found[kind]["overall"]) == EVALUATION_KEYS
-    assert (found["env"], found["step"], found["episodes"]) == ("Pendulum-v1", 5, 2)
-    overall = found["overall"]
-    assert overall["ci95"][0] <= overall["iqm"] <= overall["ci95"][1]
-    assert 0 <= overall["lower_bound_share"] <= 1
-    assert overall["normalized_score"] is None
-    assert tree(finished) == before
-
-
-def test_evaluate_is_reproducible_and_agrees_with_python(finished, capsys):
-    import prudent as package
-
-    texts = []
-    for _ in range(2):
-        assert prudent("evaluate", finished, "--episodes", 1, "--seed", 3, "--json") == 0
-        texts.append(capsys.readouterr().out)
-    assert texts[0] == texts[1]
-    summary = package.load(finished).evaluate("Pendulum-v1", episodes=1, seed=3)
-    assert {key: json.loads(texts[0])[key] for key in summary} == summary
-
-
-def test_evaluate_prints_a_table(finished, capsys):
-    assert prudent("evaluate", finished, "--episodes", 1) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{finished}, step 5: 1 episodes per member in Pendulum-v1"
-    # Nothing is pooled over different settings, and a setting of one member would only repeat it.
-    assert [line.split()[0] for line in lines[3:]] == ["alpha=1,seed=0", "alpha=5,seed=0"]
-
-
-def test_evaluate_in_an_environment_that_does_not_fit(finished, capsys):
-    assert prudent("evaluate", finished, "--env", "MountainCarContinuous-v0") == 2
-    assert "does not fit" in capsys.readouterr().err
-
-
-def test_report_again(finished, capsys, monkeypatch):
-    from prudent import report
-
-    called = []
-    monkeypatch.setattr(report, "write_report", lambda *words: called.append(words) or "there")
-    assert prudent("report", finished) == 0
-    assert prudent("report", finished, "--compare", f"BC={finished}") == 0
-    assert called == [(finished, None), (finished, {"BC": finished})]
-    assert capsys.readouterr().out == "there\nthere\n"
-
-
-def test_describe(log, capsys):
-    assert prudent("data", "describe", log) == 0
-    assert "240" in capsys.readouterr().out
-    assert prudent("data", "describe", log, "--json") == 0
-    json.loads(capsys.readouterr().out)
 
 
 def test_tiny_settings_are_valid():

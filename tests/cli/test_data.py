@@ -7,9 +7,12 @@ import h5py
 import numpy as np
 import pytest
 
+from helpers.runs import prudent
 from prudent import cli
 from prudent.data import load_dataset, writers
 from prudent.data.readers import provenance
+
+pytest_plugins = ["helpers.run_fixtures"]
 
 
 @pytest.fixture
@@ -93,3 +96,10 @@ def test_metadata_of_other_kinds_are_passed_over(tmp_path, metadata):
         if metadata == "number":
             file["metadata"] = 1
     assert provenance.read(tmp_path / "log.hdf5") == {}
+
+
+def test_describe(log, capsys):
+    assert prudent("data", "describe", log) == 0
+    assert "240" in capsys.readouterr().out
+    assert prudent("data", "describe", log, "--json") == 0
+    json.loads(capsys.readouterr().out)

@@ -3,8 +3,8 @@
 import pytest
 
 from helpers.runs import prudent, write_log
+from prudent import data
 from prudent.cli import demo
-from prudent.data import load_dataset
 from prudent.evaluation import video
 from prudent.runs.folder import read_json, read_run
 
@@ -15,7 +15,8 @@ pytest_plugins = ["helpers.run_fixtures"]
 def short(tmp_path, monkeypatch):
     """The demo on a tiny log, without pictures."""
     log = write_log(tmp_path / "log.npz")
-    monkeypatch.setattr(demo, "load_dataset", lambda _name: load_dataset(log))
+    dataset = data.load_dataset(log)
+    monkeypatch.setattr(data, "load_dataset", lambda _name: dataset)
     monkeypatch.setattr(video, "why_not", lambda _env: "not in a test")
     monkeypatch.chdir(tmp_path)
 
@@ -36,8 +37,8 @@ def test_two_runs_and_a_table(tmp_path, capsys):
 @pytest.mark.usefixtures("short")
 def test_a_second_demo_does_not_disturb_the_first(tmp_path, monkeypatch):
     (tmp_path / "demo").mkdir()
-    asked = []
-    monkeypatch.setattr(demo, "demo", lambda out, steps: asked.append((str(out), steps)))
+    calls = []
+    monkeypatch.setattr(demo, "run_demo", lambda out, steps: calls.append((str(out), steps)))
     assert prudent("demo") == 0
     assert prudent("demo", "--out", "mine", "--steps", 7) == 0
-    assert asked == [("demo-2", None), ("mine", 7)]
+    assert calls == [("demo-2", None), ("mine", 7)]

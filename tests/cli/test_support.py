@@ -24,7 +24,7 @@ def test_it_finds_the_data_of_the_run_and_writes_nothing(run, capsys):
     assert prudent("support", run) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == (
-        f"{run}, step 5: 240 decisions per member at states of log.npz, each held against 160 of log.npz"
+        f"{run}, step 5: 240 decisions per member at states of log.npz, each compared with 160 of log.npz"
     )
     assert [line.split("  ")[0] for line in lines[3:7]] == ["seed=0", "seed=1", "all", "the log itself"]
     assert "action feature" in lines[8]

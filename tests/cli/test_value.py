@@ -158,7 +158,7 @@ def test_mistakes_are_one_line_and_write_nothing(run, log, tmp_path, capsys):
         ((run, "--discount", 2), "discount must lie within"),
         ((run, "--member", "nobody"), "no member nobody"),
         ((run, "--compare", "BC"), "--compare takes NAME=RUN"),
-        ((run, "--compare", f"BC={run}", f"BC={run}"), "a name of its own"),
+        ((run, "--compare", f"BC={run}", f"BC={run}"), "a different name for each run"),
         ((run, "--compare", f"BC={tmp_path / 'nowhere'}"), "no such folder"),
         ((run, "--n-bootstrap", 1), "n_bootstrap must be 0 or 2"),
         ((run, "--seed", -1), "--seed must be 0 or more"),

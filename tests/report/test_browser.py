@@ -69,7 +69,7 @@ def test_a_run_that_was_only_weighed_by_its_log(tmp_path, browser):
     for name, content in (("config", config), ("value", {"step": None, **value.to_json()})):
         (folder / f"{name}.json").write_text(json.dumps(content))
     path = write_report(folder)
-    assert "Worth by the log" in path.read_text()
+    assert "Value estimated from the log" in path.read_text()
     for size in (DESKTOP, PHONE):
         assert_shown(browser.show(path, size, FACTS), images=1)
 

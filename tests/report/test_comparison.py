@@ -5,8 +5,8 @@ import json
 import pytest
 
 from prudent.errors import ConfigError, DataError
-from prudent.report import read_others, read_run, unmeasured, write_report
-from prudent.report.comparison import beside_section
+from prudent.report import missing_comparisons, read_others, read_run, write_report
+from prudent.report.comparison import comparison_section
 
 
 def write_bare(folder, algorithm="cql", fingerprint="a", spaces=(3, 1, False), **files):
@@ -27,12 +27,12 @@ def test_without_an_environment_every_other_run_has_its_line_and_its_last_metric
     run = write_bare(tmp_path / "run")
     other = write_bare(tmp_path / "bc", "bc", fingerprint="b")
     page = write_report(run, {"CQL": other}).read_text()
-    assert "CQL is BC on log, which are other data. CQL was not run in an environment" in page
+    assert "CQL is BC on log, which is other data. CQL was not run in an environment" in page
     assert f"prudent value {run} --compare CQL={other}" in page
-    rows = beside_section(read_run(run), {"CQL": read_run(other)})["table"].rows
+    rows = comparison_section(read_run(run), {"CQL": read_run(other)})["table"].rows
     assert [row["name"] for row in rows] == ["this run", "CQL"]
     assert [row["cells"][-1] for row in rows] == ["-2.5", "-2.5"], "the last actor loss is missing"
-    assert not beside_section(read_run(run), {}), "a run alone has nothing beside it"
+    assert not comparison_section(read_run(run), {}), "a run alone has nothing beside it"
 
 
 def test_what_was_compared_otherwise_needs_no_line(tmp_path):
@@ -40,9 +40,9 @@ def test_what_was_compared_otherwise_needs_no_line(tmp_path):
     ran = read_run(write_bare(tmp_path / "ran", evaluation=returned))
     bare = read_run(write_bare(tmp_path / "bare"))
     weighed = read_run(write_bare(tmp_path / "weighed", value={"against": {"X": {}}}))
-    assert unmeasured(ran, {"X": ran}) == []
-    assert unmeasured(weighed, {"X": bare}) == []
-    assert "It was, this run was not run in an environment" in unmeasured(bare, {"X": ran})[0]
+    assert missing_comparisons(ran, {"X": ran}) == []
+    assert missing_comparisons(weighed, {"X": bare}) == []
+    assert "It was run in an environment, this run was not" in missing_comparisons(bare, {"X": ran})[0]
 
 
 @pytest.mark.parametrize("spaces", [(4, 1, False), (3, 2, False), (3, 1, True)])

@@ -53,7 +53,7 @@ def write(folder, data_mean=-600.0, **curves):
 def test_underfitting_is_high_error_with_a_high_gap(tmp_path):
     curves = {"q_data": 100.0, "q_random": 50.0}
     told = readings(write(tmp_path / "a", **curves, cql_gap=3.0, td_error=1600.0))
-    assert any(text.startswith("Underfitting: the TD error ends at 40.0 (its root)") for text in told)
+    assert any(text.startswith("Underfitting: the root of the TD error ends at 40.0") for text in told)
     for name, gap, error in (("b", -3.0, 1600.0), ("c", 3.0, 400.0)):
         told = " ".join(readings(write(tmp_path / name, **curves, cql_gap=gap, td_error=error)))
         assert "nderfitting" not in told, (gap, error)
@@ -74,6 +74,6 @@ def test_a_critic_that_is_not_conservative_by_design_is_not_read(tmp_path):
 
 def test_the_report_tells_it_per_setting(make_run):
     page = html.write_report(make_run(alphas=(1.0, 5.0))).read_text()
-    assert "<h3>How the curves read</h3>" in page
+    assert "<h3>What the curves show</h3>" in page
     assert "<li>alpha=1: dataset Q" in page
-    assert "How the curves read" not in html.write_report(make_run("bc", algorithm="bc", alphas=(0.0,))).read_text()
+    assert "What the curves show" not in html.write_report(make_run("bc", algorithm="bc", alphas=(0.0,))).read_text()

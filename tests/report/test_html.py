@@ -8,9 +8,10 @@ from importlib.resources import files
 import pytest
 
 from prudent.report import write_report
+from prudent.report.evaluation import evaluation_tables
 from prudent.report.format import interval, number, share
 from prudent.report.html import LARGEST_VIDEO
-from prudent.report.verdict import judge, tables
+from prudent.report.verdict import judge
 from prudent.runs.read import read_run
 
 pytest_plugins = ["helpers.report_fixtures"]
@@ -62,7 +63,7 @@ def test_a_full_report(make_run):
         "CQL on pendulum-mixed",
         "alpha=5, the best of 3 settings: better than the data it learned from",
         "alpha=5 was chosen among 3 settings by its return in the environment, so its figures are optimistic",
-        "Mean return of alpha=5 -150.0",
+        "Mean return of alpha=5: -150.0",
         "above BC, which returns -480.0",
         "alpha=5, 3 seeds (best of 3)",
         "alpha=10, 3 seeds",
@@ -114,9 +115,9 @@ def test_a_run_without_environment_has_no_known_worth(make_run):
     (folder / "metrics.jsonl").write_text('{"step": 1, "member": 0, "name": "seed=0", "train/critic_loss": 1.0}\n')
     page = read(write_report(folder))
     assert_safe(page)
-    assert "The worth of this policy is not known" in page.text
+    assert "The value of this policy is not known" in page.text
     assert "no environment" in page.text
-    assert "The policy at work" not in page.text
+    assert "Rollouts" not in page.text
     assert len(page.values("src")) == 2  # the curves and the data
 
 
@@ -132,8 +133,8 @@ def test_divergence_is_in_the_verdict(make_run):
         file.write('{"step": 50002, "mem')
     verdict = judge(read_run(folder), {})
     assert verdict.tone == "bad"
-    assert "Member seed=1 stopped being a number at step 50,001" in " ".join(verdict.reasons)
-    assert "seed=1 stopped being a number" in read(write_report(folder)).text
+    assert "Member seed=1 diverged at step 50,001" in " ".join(verdict.reasons)
+    assert "seed=1 diverged" in read(write_report(folder)).text
 
 
 def test_large_videos_are_linked_not_embedded(make_run):
@@ -157,7 +158,7 @@ def test_the_promise_is_held_against_the_policy_the_critics_value(make_run):
 
 
 def test_one_seed_is_said_to_be_one(make_run):
-    assert "one seed says nothing of the next" in read(write_report(make_run(alphas=(5.0,), seeds=(0,)))).text
+    assert "one seed says nothing about another" in read(write_report(make_run(alphas=(5.0,), seeds=(0,)))).text
 
 
 def overall(mean=None, ends=None, kept=None):
@@ -182,7 +183,7 @@ def write_bare(folder, evaluation, data=-600.0, state="finished"):
         (overall(-700, [-160, -140]), -600, "open", "Not distinguishable"),
         (overall(-150), -600, "open", "Above the mean of the data, without"),
         (overall(-900), -600, "bad", "Below the mean of the data, without"),
-        (overall(-150, [-160, -140]), None, "open", "what the data returned is not known"),
+        (overall(-150, [-160, -140]), None, "open", "the return of the data is not known"),
         (overall(None, [-160, -140]), -600, "open", "not known"),
         (overall(float("nan")), -600, "open", "not known"),
     ],
@@ -197,9 +198,9 @@ def test_the_verdict_against_the_data(tmp_path, evaluation, data, tone, headline
     ("theirs", "tone", "said"),
     [
         (overall(-480, [-500, -460]), "good", "above BC"),
-        (overall(-145, [-170, -120]), "open", "not clearly apart from BC"),
+        (overall(-145, [-170, -120]), "open", "not clearly different from BC"),
         (overall(-100, [-110, -90]), "bad", "below BC"),
-        (overall(-100), "open", "Without an interval on both sides it is not judged against BC"),
+        (overall(-100), "open", "Without an interval for both it is not compared with BC"),
         (overall(None), "good", ""),
     ],
 )
@@ -222,7 +223,7 @@ def test_the_verdict_is_about_the_best_setting_and_says_that_it_was_chosen(tmp_p
     assert verdict.tone == "good"
     assert verdict.headline == "b, the best of 3 settings: better than the data it learned from"
     assert verdict.reasons[0] == (
-        "Mean return of b -150.0; the episodes of the data have -600.0. IQM -, 95 % interval -160.0 to -140.0."
+        "Mean return of b: -150.0; the episodes of the data have -600.0. IQM -, 95 % interval -160.0 to -140.0."
     )
     assert verdict.reasons[1].startswith("b was chosen among 3 settings by its return in the environment")
     assert "optimistic" in verdict.reasons[1]
@@ -236,19 +237,19 @@ def test_another_run_stands_with_its_best_setting(tmp_path):
     assert verdict.tone == "good"
     assert "That is above BC, whose best setting of 2, b, returns -500.0." in verdict.reasons
     assert not any("chosen" in sentence for sentence in verdict.reasons)  # this run has one setting
-    row = next(row for row in tables(run, {"BC": other})[0].rows if row["kind"] == "other")
+    row = next(row for row in evaluation_tables(run, {"BC": other})[0].rows if row["kind"] == "other")
     assert row["name"] == "BC, b (best of 2)"
     assert "-510.0 to -490.0" in row["cells"]
 
 
 def test_settings_that_all_lack_a_return_have_no_known_worth(tmp_path):
     run = write_bare(tmp_path / "run", grid(a=(None, None), b=(None, None)))
-    assert judge(run, {}).headline == "The worth of this policy is not known"
+    assert judge(run, {}).headline == "The value of this policy is not known"
 
 
 def test_one_seed_per_setting_is_said_to_be_one(make_run):
     reasons = judge(read_run(make_run(alphas=(1.0, 5.0), seeds=(0,))), {}).reasons
-    assert "of this one policy: one seed says nothing of the next" in reasons[0]
+    assert "for this one policy: one seed says nothing about another" in reasons[0]
 
 
 def test_an_evaluation_without_settings_gives_their_means(make_run):
@@ -264,8 +265,8 @@ def test_an_evaluation_without_settings_gives_their_means(make_run):
 def test_the_lower_bound_is_judged_and_rounded_down(tmp_path):
     kept = judge(write_bare(tmp_path / "kept", overall(1, [0, 2], 0.95)), {})
     broken = judge(write_bare(tmp_path / "broken", overall(1, [0, 2], 0.949)), {})
-    assert "promise no more than the policy keeps" in " ".join(kept.reasons)
-    assert "94 % of the start states, short of 95 %: do not rely" in " ".join(broken.reasons)
+    assert "predict no more than the policy earns" in " ".join(kept.reasons)
+    assert "94 % of the start states, less than 95 %: do not rely" in " ".join(broken.reasons)
 
 
 def test_an_unfinished_run_says_so(tmp_path):

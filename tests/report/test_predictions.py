@@ -8,8 +8,8 @@ import pytest
 from prudent.data import load_dataset
 from prudent.data.summary import histograms
 from prudent.report import html
-from prudent.report.data_picture import data_picture, data_words
-from prudent.report.predictions import promises, starts
+from prudent.report.data_picture import data_picture, data_sentences
+from prudent.report.predictions import predictions_picture, start_values
 from prudent.runs.read import read_run
 
 pytest_plugins = ["helpers.report_fixtures"]
@@ -27,7 +27,7 @@ def test_a_dot_per_start_state_and_the_share_kept(tmp_path):
     rows = {"seed=0": {"predicted": [1.0, 2.0, 9.0, None], "realized": [2.0, 2.0, 3.0, 1.0]}}
     run = write(tmp_path / "cql", starts=rows)
     sac = write(tmp_path / "sac", "sac", {"seed=0": {"predicted": [5.0, 6.0], "realized": [1.0, 7.0]}})
-    figure = promises(run, {"SAC": sac, "BC": write(tmp_path / "bc", "bc", {})})
+    figure = predictions_picture(run, {"SAC": sac, "BC": write(tmp_path / "bc", "bc", {})})
     assert figure is not None
     ours, theirs = figure.axes  # none for BC, which promises nothing
     assert [axes.get_title(loc="left") for axes in (ours, theirs)] == ["CQL", "SAC"]
@@ -36,11 +36,11 @@ def test_a_dot_per_start_state_and_the_share_kept(tmp_path):
     assert kept.get_xydata().tolist() == [[1, 2], [2, 2]]
     assert broken.get_xydata().tolist() == [[9, 3]]
     said = [text.get_text() for axes in (ours, theirs) for text in axes.texts]
-    assert said == ["bound kept at 66 % of 3 starts", "bound kept at 50 % of 2 starts"]
+    assert said == ["bound held at 66 % of 3 starts", "bound held at 50 % of 2 starts"]
 
 
 def test_of_several_settings_the_best_is_shown(make_run):
-    setting, predicted, realized = starts(read_run(make_run()))
+    setting, predicted, realized = start_values(read_run(make_run()))
     assert setting == "alpha=5"
     assert predicted.shape == realized.shape == (60,)
 
@@ -50,7 +50,7 @@ def test_of_several_settings_the_best_is_shown(make_run):
     [None, 5, {}, {"seed=0": 3}, {"seed=0": {"predicted": [1]}}, {"seed=0": {"predicted": [1], "realized": ["a"]}}],
 )
 def test_start_states_that_are_not_known_are_not_drawn(tmp_path, rows):
-    assert promises(write(tmp_path / "run", starts=rows), {}) is None
+    assert predictions_picture(write(tmp_path / "run", starts=rows), {}) is None
 
 
 @pytest.mark.parametrize("name", ["pendulum-mixed", "cartpole-mixed"])
@@ -71,12 +71,12 @@ def test_the_data_in_histograms(tmp_path, name):
     (run.folder / "dataset.json").write_text(json.dumps(found))
     run = read_run(run.folder)
     assert [axes.get_title(loc="left") for axes in data_picture(run).axes] == ["Returns", "Lengths", "Action coverage"]
-    assert data_words(run)[0].startswith(f"{dataset.n_episodes} episodes: ")
+    assert data_sentences(run)[0].startswith(f"{dataset.n_episodes} episodes: ")
 
 
 def test_the_least_covered_feature_is_named(make_run):
     page = html.write_report(make_run(video=False)).read_text()
-    assert "reach into 75 % of the range of an action feature on average, least of feature 0: 50 %" in page
+    assert "cover 75 % of the range of an action feature on average, feature 0 the least: 50 %" in page
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from PIL import Image
 
 from prudent.report import html
 from prudent.report.figures import write_figures
-from prudent.report.support import draw_support, support_of, support_picture
+from prudent.report.support import draw_support, run_support_picture, support_picture
 from prudent.runs.read import read_run
 
 pytest_plugins = ["helpers.report_fixtures"]
@@ -83,7 +83,7 @@ def test_the_report_has_a_section_where_the_run_tells(make_run):
 def test_what_cannot_be_drawn_is_told_in_words_alone(make_run, changes):
     folder = make_run(video=False)
     (folder / "support.json").write_text(json.dumps(figures(**changes)))
-    assert support_of(read_run(folder)) is None
+    assert run_support_picture(read_run(folder)) is None
     page = html.write_report(folder).read_text()
     assert "30.0 % of the decisions" in page
     assert 'class="support"' not in page

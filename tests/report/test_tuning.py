@@ -14,7 +14,7 @@ def estimate(value=None, low=None, high=None, why=None):
     return {"value": value, "ci95": None if low is None else [low, high], "unsupported": why}
 
 
-def worth(name, value):
+def policy_value(name, value):
     nothing = estimate(why="effective sample size 3.0 of 24 episodes, below 20")
     return {
         "policy": name,
@@ -62,8 +62,8 @@ RESULT = {
             "candidates": [run("alpha=1,seed=0", 1.0, None, None, "out of the data"), run("alpha=5,seed=0", 5.0, 1)],
             "imitators": [run("seed=0", None, 1, 5.0)],
             "final": {
-                "policy": worth("alpha=5,seed=0", 8.0),
-                "bc": worth("seed=0", 5.0),
+                "policy": policy_value("alpha=5,seed=0", 8.0),
+                "bc": policy_value("seed=0", 5.0),
                 "differences": {"policy - BC": estimate(3.0, 1.0, 5.0)},
             },
         }
@@ -81,11 +81,11 @@ def text_of(path):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", path.read_text("utf-8").partition("<body>")[2]))
 
 
-def test_the_verdict_then_the_worth_then_the_grid(tmp_path, result):
+def test_the_verdict_then_the_values_then_the_grid(tmp_path, result):
     path = tune_report(tmp_path, result)
     text = text_of(path)
     assert path == tmp_path / "report.html"
-    told = ["Deploy this policy: alpha=5,seed=0", "What each is worth", "policy, alpha=5,seed=0 8 (7 to 9)"]
+    told = ["Deploy this policy: alpha=5,seed=0", "Value of each policy", "policy, alpha=5,seed=0 8 (7 to 9)"]
     told += ["behaviour (what was logged) 4 (3 to 5)", "The grid", "alpha=5,seed=0 40,000 2.5 60,000 8 7 to 9 1 -150.0"]
     places = [text.find(part) for part in told]
     assert -1 not in places, told[places.index(-1)]
@@ -104,7 +104,7 @@ def test_what_is_not_deployed_is_not_green(tmp_path, result):
     assert 'class="verdict open"' in page
     assert "<strong>Keep BC</strong>" in page
     assert '<tr class="overall"><th scope="row" title="BC,seed=0">' in page
-    assert "Other divisions" not in page
+    assert "Other splits" not in page
     assert "Pendulum-v1" not in page
 
 

@@ -9,7 +9,7 @@ import pytest
 import prudent
 from benchmarks import known
 from prudent.report import html
-from prudent.report.predictions import promises
+from prudent.report.predictions import predictions_picture
 from prudent.report.value import value_tables
 from prudent.report.verdict import judge
 from prudent.runs.read import read_run
@@ -47,12 +47,12 @@ def write(folder, value, step=10):
 @pytest.mark.parametrize(
     ("behaviour", "rival", "tone", "headline"),
     [
-        (1, 1, "good", "By the log alone, better than what made it"),
-        (1, 0, "open", f"By the log alone, better than what made it, not clearly better than {HOSTILE}"),
-        (1, -1, "bad", f"By the log alone, better than what made it, and worse than {HOSTILE}"),
-        (0, 1, "open", "By the log alone, not distinguishable from what made it"),
-        (-1, 1, "bad", "By the log alone, worse than what made it"),
-        (None, None, "open", "The log does not say what this policy is worth"),
+        (1, 1, "good", "Estimated from the log: better than what made it"),
+        (1, 0, "open", f"Estimated from the log: better than what made it, not clearly better than {HOSTILE}"),
+        (1, -1, "bad", f"Estimated from the log: better than what made it, and worse than {HOSTILE}"),
+        (0, 1, "open", "Estimated from the log: not distinguishable from what made it"),
+        (-1, 1, "bad", "Estimated from the log: worse than what made it"),
+        (None, None, "open", "The value of this policy cannot be estimated from the log"),
     ],
 )
 def test_the_verdict_without_an_environment(tmp_path, weighed, behaviour, rival, tone, headline):
@@ -83,7 +83,7 @@ def test_an_environment_has_the_first_word(make_run, weighed):
     folder = make_run("weighed", **small, value=signed(weighed, -1, -1, cautions=["It is flattered."]))
     assert judge(read_run(folder), {}) == plain
     page = html.write_report(folder).read_text()
-    assert "<h2>Worth by the log</h2>" in page
+    assert "<h2>Value estimated from the log</h2>" in page
     assert "<li>It is flattered.</li>" in page, "the verdict does not say it, so the section does"
 
 
@@ -97,15 +97,15 @@ def test_a_return_of_nothing_is_a_return(tmp_path, weighed):
 @pytest.mark.parametrize("sign", [[], {}, "1", 7])
 def test_a_sign_that_is_none_is_no_verdict(tmp_path, weighed, sign):
     found = judge(write(tmp_path / "run", signed(weighed, sign, sign)), {})
-    assert found.headline == "The log does not say what this policy is worth"
+    assert found.headline == "The value of this policy cannot be estimated from the log"
 
 
 def test_of_an_earlier_step_it_is_no_verdict(tmp_path, weighed):
     run = write(tmp_path / "run", signed(weighed, 1, 1), step=20)
     found = judge(run, {})
-    assert found.headline == "The worth of this policy is not known"
+    assert found.headline == "The value of this policy is not known"
     assert "prudent value estimates it" in found.reasons[0]
-    assert "This is of step 10; the run has gone on since" in html.write_report(run.folder).read_text()
+    assert "This is of step 10. The run has continued since" in html.write_report(run.folder).read_text()
 
 
 def test_the_page_has_every_value_with_its_interval(tmp_path, weighed):
@@ -118,8 +118,8 @@ def test_the_page_has_every_value_with_its_interval(tmp_path, weighed):
     assert "behaviour (what was logged)" in text
     assert "of 60 episodes of tabular" in text
     told = [
-        "What each is worth, from a log alone",
-        "is worth more, by FQE",
+        "Value of each policy",
+        "Gain of ",
         weighed["reading"][0],
         "Settings and versions",
     ]
@@ -143,7 +143,7 @@ def test_reasons_stand_for_what_is_not_supported(weighed):
 def test_a_damaged_file_has_no_section(tmp_path, weighed, damage):
     value = weighed | damage if damage else {}
     page = html.write_report(write(tmp_path / "run", value).folder).read_text()
-    assert "Worth by the log" not in page
+    assert "Value estimated from the log" not in page
 
 
 def test_promises_against_the_log_where_nothing_was_run(tmp_path):
@@ -151,17 +151,17 @@ def test_promises_against_the_log_where_nothing_was_run(tmp_path):
     sac = {"run": "SAC", "title": "SAC, seed=0", "setting": "", "starts": {"predicted": [5.0], "fitted": [1.0]}}
     bc = {"run": "BC", "title": "BC, seed=0", "setting": "", "starts": {}}
     run = write(tmp_path / "run", {"best": "seed=0", "policies": [ours, bc, sac, 7]})
-    figure = promises(run, {})
+    figure = predictions_picture(run, {})
     assert figure is not None
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["CQL", "SAC"]
     said = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert said == ["bound kept at 50 % of 2 starts", "bound kept at 0 % of 1 starts"]
+    assert said == ["bound held at 50 % of 2 starts", "bound held at 0 % of 1 starts"]
     assert "FQE" in figure.axes[0].get_ylabel()
     assert np.ptp([axes.get_xlim() for axes in figure.axes], axis=0).max() == 0, "on the same scale"
     for value in ({}, {"best": "seed=0", "policies": [bc]}, {"policies": 3}):
-        assert promises(write(tmp_path / "none", value), {}) is None
+        assert predictions_picture(write(tmp_path / "none", value), {}) is None
     starts = {"starts": {"seed=0": {"predicted": [1.0], "realized": [2.0]}}}
     (run.folder / "evaluation.json").write_text(json.dumps(starts))
-    realised = promises(read_run(run.folder), {})
+    realised = predictions_picture(read_run(run.folder), {})
     assert realised is not None
     assert realised.axes[0].get_ylabel() == "realised, discounted", "what was realised goes before an estimate"

@@ -116,7 +116,7 @@ def test_each_report_shows_the_other_groups(begin):
     _, out = begin()
     for name, other in zip(NAMES, reversed(NAMES), strict=True):
         page = (out / name / "report.html").read_text()
-        assert "Beside other runs" in page
+        assert "Comparison with other runs" in page
         assert other in page
 
 

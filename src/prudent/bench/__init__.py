@@ -1,4 +1,10 @@
-"""``prudent bench``: algorithms x datasets x seeds from one TOML file, then one table and one figure."""
+"""Benchmarks: algorithms x datasets x seeds from one TOML file, then one table and one figure.
+
+``suite``     the suite file, read and checked; ``suites/`` has those that come with prudent
+``cells``     the state of each cell (one algorithm on one dataset), and training what is left of it
+``results``   ``results.json`` and the table
+``picture``   ``comparison.png``
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +12,7 @@ from typing import Any
 
 from prudent import files
 from prudent.bench import results
-from prudent.bench.cells import COMPLETE, FAILED, Datasets, Standing, complete, standing
+from prudent.bench.cells import COMPLETE, FAILED, CellStatus, Datasets, cell_status, train_cell
 from prudent.bench.picture import draw
 from prudent.bench.suite import Cell, Suite, load, parse, shipped
 from prudent.errors import ConfigError, Interrupted
@@ -18,67 +24,65 @@ __all__ = ["Suite", "load", "parse", "plan", "render", "run", "shipped"]
 
 
 def run(suite: Suite, out: Path, chosen: Sequence[Cell]) -> list[str]:
-    """Train what is left of the chosen cells, then :func:`render`; returns the names of those that failed.
+    """Train what is left of the chosen cells, then :func:`render`; returns the names of the cells that failed.
 
-    Complete cells are skipped, partial ones resumed, failed ones tried again. Everything is checked before the first
+    Complete cells are skipped, partial ones resumed, failed ones tried again. All cells are checked before the first
     one trains.
 
     Raises:
         ConfigError: a cell's folder holds something else, or algorithm, environment and data do not fit each other.
-        DataError: data are not there, or cannot be read.
-        Interrupted: a signal stopped the cell under way, after saving; the same call goes on.
+        DataError: a dataset is missing or cannot be read.
+        Interrupted: a signal stopped a cell, after saving; the same call continues.
     """
-    standings = _standings(suite, out)
-    left = [cell for cell in chosen if standings[cell.name].state != COMPLETE]
+    statuses = _statuses(suite, out)
+    left = [cell for cell in chosen if statuses[cell.name].state != COMPLETE]
     datasets = Datasets()
     for data in suite.datasets:
-        own = [cell for cell in left if cell.data.name == data.name]
-        if own:
-            datasets.check(data, own, out)
+        cells = [cell for cell in left if cell.data.name == data.name]
+        if cells:
+            datasets.check(data, cells, out)
     create(out)
     for number, cell in enumerate(left, 1):
         seeds = len(cell.members)
         print(f"\n[{number}/{len(left)}] {cell.name}, {seeds} seed{'' if seeds == 1 else 's'} as one population")
         try:
-            with advice_on_interrupt(f"{cell.name} is not done; the same command goes on"):
-                standings[cell.name] = complete(cell, out, datasets)
+            with advice_on_interrupt(f"{cell.name} is not done; the same command continues"):
+                statuses[cell.name] = train_cell(cell, out, datasets)
         except Interrupted as error:
-            told = str(error).partition(";")[0]
-            raise Interrupted(f"{cell.name} {told}; the same command goes on") from None
-        if standings[cell.name].state == FAILED:
-            print(f"{cell.name} {standings[cell.name]}")
-    print("\n" + render(suite, out, standings))
-    return [cell.name for cell in chosen if standings[cell.name].state == FAILED]
+            reason = str(error).partition(";")[0]
+            raise Interrupted(f"{cell.name} {reason}; the same command continues") from None
+        if statuses[cell.name].state == FAILED:
+            print(f"{cell.name} {statuses[cell.name]}")
+    print("\n" + render(suite, out, statuses))
+    return [cell.name for cell in chosen if statuses[cell.name].state == FAILED]
 
 
 def plan(suite: Suite, out: Path, chosen: Sequence[Cell]) -> str:
-    """The chosen cells and how they stand, as a table; nothing is written.
+    """The chosen cells and their status, as a table; nothing is written.
 
     Raises:
-        ConfigError: a cell's folder holds something else than the suite asks for.
+        ConfigError: a cell's folder holds another run than the suite asks for.
     """
-    standings = _standings(suite, out)
-    rows = [
-        [cell.name, str(len(cell.members)), f"{cell.options.steps:,}", str(standings[cell.name])] for cell in chosen
-    ]
+    statuses = _statuses(suite, out)
+    rows = [[cell.name, str(len(cell.members)), f"{cell.options.steps:,}", str(statuses[cell.name])] for cell in chosen]
     return text_table(["cell", "seeds", "steps", "state"], rows)
 
 
-def render(suite: Suite, out: Path, standings: dict[str, Standing] | None = None) -> str:
+def render(suite: Suite, out: Path, statuses: dict[str, CellStatus] | None = None) -> str:
     """Write ``results.json``, ``table.md`` and ``comparison.png`` of the whole suite; returns the table as text.
 
     Raises:
-        ConfigError: a cell's folder holds something else than the suite asks for.
+        ConfigError: a cell's folder holds another run than the suite asks for.
     """
-    found = results.collect(suite, out, standings or _standings(suite, out))
+    figures = results.collect(suite, out, statuses or _statuses(suite, out))
     create(out)
-    write_json(out / "results.json", found)
-    files.replace(out / "table.md", results.markdown(found).encode(), durable=False)
-    written: list[Any] = [out / "table.md", out / "results.json", draw(found, out / "comparison.png")]
-    return f"{results.text(found)}\n\nwritten: {', '.join(str(path) for path in written if path is not None)}"
+    write_json(out / "results.json", figures)
+    files.replace(out / "table.md", results.markdown(figures).encode(), durable=False)
+    written: list[Any] = [out / "table.md", out / "results.json", draw(figures, out / "comparison.png")]
+    return f"{results.text(figures)}\n\nwritten: {', '.join(str(path) for path in written if path is not None)}"
 
 
-def _standings(suite: Suite, out: Path) -> dict[str, Standing]:
+def _statuses(suite: Suite, out: Path) -> dict[str, CellStatus]:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: choose another --out")
-    return {cell.name: standing(cell, out) for cell in suite.cells}
+    return {cell.name: cell_status(cell, out) for cell in suite.cells}

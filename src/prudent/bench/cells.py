@@ -1,4 +1,4 @@
-"""How the cells of a suite stand in their folders, and training what is left of one."""
+"""The status of a suite's cells, read from their run folders, and training what is left of one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,13 +16,13 @@ from prudent.training.resume import resume
 
 COMPLETE, PARTIAL, FAILED, MISSING = "complete", "partial", "failed", "missing"
 
-# Of how training was asked for, what the figures of the table depend on. Steps may grow: the run is taken further.
+# The options of training that the table depends on. Steps may grow: the run is then trained for longer.
 _COMPARED = ("env", "eval_every", "eval_episodes")
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a cell stands: ``state``, the step it has reached, and in one line why it failed."""
+class CellStatus:
+    """The ``state`` of a cell, its last step, and one line why it failed."""
 
     state: str
     step: int = 0
@@ -31,103 +31,102 @@ class Standing:
     def __str__(self) -> str:
         if self.state == MISSING:
             return self.state
-        at = f"{self.state} at step {self.step:,}" if self.step and self.state != COMPLETE else self.state
-        return f"{at}: {self.reason}" if self.reason else at
+        text = f"{self.state} at step {self.step:,}" if self.step and self.state != COMPLETE else self.state
+        return f"{text}: {self.reason}" if self.reason else text
 
 
-def standing(cell: Cell, out: Path) -> Standing:
-    """How ``cell`` stands below ``out``.
+def cell_status(cell: Cell, out: Path) -> CellStatus:
+    """The status of ``cell`` by its folder in ``out``.
 
     Raises:
-        ConfigError: its folder holds something else than the suite asks for.
-        PrudentError: a file of it is damaged.
+        ConfigError: the folder holds another run than the suite asks for.
+        PrudentError: a file of the run is damaged.
     """
     folder = out / cell.name
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return Standing(MISSING)
+        return CellStatus(MISSING)
     if not (folder / "config.json").is_file():
         check_free(folder, "choose another --out or delete it")
     stored = read_run(folder)
     difference = _difference(cell, stored)
     if difference:
-        raise ConfigError(f"{folder} was trained otherwise: {difference}; choose another --out or delete that folder")
+        raise ConfigError(f"{folder} was trained differently: {difference}; choose another --out or delete that folder")
     path = folder / "status.json"
     status = read_json(path) if path.exists() else {}
     state, step = status.get("state"), int(status.get("step", 0))
     if state == "failed":
-        return Standing(FAILED, step, str(status.get("message", "")))
-    done = state == "finished" and step >= cell.options.steps
-    return Standing(COMPLETE if done else PARTIAL, step)
+        return CellStatus(FAILED, step, str(status.get("message", "")))
+    complete = state == "finished" and step >= cell.options.steps
+    return CellStatus(COMPLETE if complete else PARTIAL, step)
 
 
 def _difference(cell: Cell, stored: Mapping[str, Any]) -> str:
-    """In what a run's ``config.json`` is not what the suite asks for; empty where it is."""
+    """How a run's ``config.json`` differs from what the suite asks for; empty if it does not."""
     if stored["algorithm"] != cell.algorithm:
         return f"its algorithm is {stored['algorithm']}"
     try:
-        found_members = members(stored)
+        stored_members = members(stored)
     except ConfigError as error:
         return str(error)
-    seeds, found = ([m.seed for m in group] for group in (cell.members, found_members))
-    if seeds != found:
-        return f"its seeds are {found}, the suite has {seeds}"
-    asked = cell.members[0].config
-    for f in fields(asked):
-        wanted = getattr(asked, f.name)
-        for value in (getattr(member.config, f.name) for member in found_members):
-            if value != wanted:
-                return f"its {f.name} is {value}, the suite has {wanted}"
+    seeds, stored_seeds = ([member.seed for member in group] for group in (cell.members, stored_members))
+    if seeds != stored_seeds:
+        return f"its seeds are {stored_seeds}, the suite has {seeds}"
+    config = cell.members[0].config
+    for f in fields(config):
+        expected = getattr(config, f.name)
+        for value in (getattr(member.config, f.name) for member in stored_members):
+            if value != expected:
+                return f"its {f.name} is {value}, the suite has {expected}"
     settings = stored["train"]
     for key in _COMPARED:
         if settings.get(key) != getattr(cell.options, key):
             return f"its {key} is {settings.get(key)}, the suite has {getattr(cell.options, key)}"
     if int(settings.get("steps", 0)) > cell.options.steps:
         return f"its steps are {settings['steps']}, the suite has {cell.options.steps}"
-    return _other_sources(cell.data.sources, settings.get("sources") or {})
+    return _source_difference(cell.data.sources, settings.get("sources") or {})
 
 
-def _other_sources(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
-    for key in {**stored, **asked}:
-        wanted, found = asked.get(key), stored.get(key)
-        if key == "source" and found is not None:
-            # A run keeps files by their full path.
-            ways = [(text, str(Path(text).expanduser().resolve())) for text in asked["source"]]
-            if len(ways) == len(found) and all(one in way for one, way in zip(found, ways, strict=True)):
+def _source_difference(sources: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
+    for key in {**stored, **sources}:
+        expected, value = sources.get(key), stored.get(key)
+        if key == "source" and value is not None:
+            # A run stores files by their full path.
+            spellings = [(text, str(Path(text).expanduser().resolve())) for text in sources["source"]]
+            if len(spellings) == len(value) and all(v in both for v, both in zip(value, spellings, strict=True)):
                 continue
-        if wanted != found:
-            return f"the {key} of its data is {found}, the suite has {wanted}"
+        if expected != value:
+            return f"the {key} of its data is {value}, the suite has {expected}"
     return ""
 
 
 class Datasets:
-    """The datasets of a suite, one at a time in memory."""
+    """The datasets of a suite; only the last one used is kept in memory."""
 
     def __init__(self) -> None:
-        self._name, self._held = "", None
+        self._name, self._dataset = "", None
 
     def get(self, data: Data) -> Dataset:
-        """The dataset, from where it is.
+        """The dataset.
 
         Raises:
-            DataError: it is not there, or cannot be read.
+            DataError: it is missing or cannot be read.
         """
-        if self._held is None or self._name != data.name:
-            self._held = None
-            self._name, self._held = data.name, load_dataset(**data.sources)
-        return self._held
+        if self._dataset is None or self._name != data.name:
+            self._dataset = None  # frees its memory before the next one is loaded
+            self._name, self._dataset = data.name, load_dataset(**data.sources)
+        return self._dataset
 
     def check(self, data: Data, cells: list[Cell], out: Path) -> None:
-        """Refuse data that cannot be read, and algorithms and environments that do not fit them, before anything is
-        trained.
+        """Check before training that the data can be read and that algorithms and environment fit them.
 
         Raises:
-            ConfigError: they do not fit, or other cells of these data were trained on others.
-            DataError: the data are not there, or cannot be read.
+            ConfigError: they do not fit, or cells of this dataset were trained when it held other data.
+            DataError: the data are missing or cannot be read.
         """
         try:
             dataset = self.get(data)
         except DataError as error:
-            raise DataError(f"{error} (dataset {data.name} of the suite; --datasets trains on others alone)") from error
+            raise DataError(f"{error} (dataset {data.name} of the suite; --datasets can leave it out)") from error
         for cell in cells:
             check_actions(cell.algorithm, dataset.spec.discrete, data.name)
         check_fits(data.env, dataset.spec)
@@ -139,13 +138,13 @@ class Datasets:
                 )
 
 
-def complete(cell: Cell, out: Path, datasets: Datasets) -> Standing:
-    """Train what is left of a cell, and say how it stands then; what fails is told, not raised.
+def train_cell(cell: Cell, out: Path, datasets: Datasets) -> CellStatus:
+    """Train what is left of a cell; returns its new status, which also says if and why training failed.
 
     Raises:
         Interrupted: a signal stopped the run, after saving.
     """
-    folder, options, before = out / cell.name, cell.options, standing(cell, out)
+    folder, options, before = out / cell.name, cell.options, cell_status(cell, out)
     try:
         dataset = datasets.get(cell.data)
         if before.state == MISSING:
@@ -155,5 +154,5 @@ def complete(cell: Cell, out: Path, datasets: Datasets) -> Standing:
     except Interrupted:
         raise
     except FAILURES as error:
-        return Standing(FAILED, standing(cell, out).step, in_one_line(error))
-    return standing(cell, out)
+        return CellStatus(FAILED, cell_status(cell, out).step, in_one_line(error))
+    return cell_status(cell, out)

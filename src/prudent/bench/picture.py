@@ -1,4 +1,4 @@
-"""One picture of a benchmark: a panel per dataset, the algorithms below each other, the best on top."""
+"""The picture of a benchmark: a panel per dataset with a line per algorithm, the best on top."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,15 +15,15 @@ _COLUMNS = 2
 
 
 def draw(results: Mapping[str, Any], path: Path) -> Path | None:
-    """Draw the results of a suite (:func:`prudent.bench.results.collect`) to a PNG; None where there are none yet."""
+    """Draw the results of a suite (:func:`prudent.bench.results.collect`) to a PNG; None if there are none yet."""
     figure = comparison(results)
     return None if figure is None else style.save_png(figure, path, dpi=130)
 
 
 def comparison(results: Mapping[str, Any]) -> "Figure | None":
-    """Interquartile mean with its interval, a dot for that of each seed, the data's mean as a line.
+    """Interquartile mean with its interval, a dot for the one of each seed, a line for the data's mean.
 
-    None where nothing was measured.
+    None if there are no results yet.
     """
     panels = [(dataset, rows) for dataset in results["datasets"] if (rows := _measured(dataset))]
     if not panels:

@@ -1,4 +1,4 @@
-"""The suite file: which algorithms to train on which data, read from TOML and checked before anything is trained."""
+"""The suite file: which algorithms to train on which data, read from TOML and checked before training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -17,10 +17,10 @@ from prudent.environments.make import spec_of
 from prudent.errors import ConfigError
 
 ALL = "all"
-"""In place of a list of algorithms: all that are for the environment's kind of actions."""
+"""Stands for a list of all algorithms for the environment's kind of actions."""
 
 _SUITE_KEYS = {"title": str, "seeds": list, "train": dict, "settings": dict, "dataset": list}
-_LOADING = {
+_LOAD_OPTIONS = {
     "dones": str,
     "horizon": int,
     "action_low": None,
@@ -36,13 +36,13 @@ _DATASET_KEYS = {
     "algorithms": None,
     "train": dict,
     "settings": dict,
-    **_LOADING,
+    **_LOAD_OPTIONS,
 }
 
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset of a suite: its name, what :func:`prudent.data.load_dataset` is asked for, and its environment."""
+    """A dataset of a suite: its name, its environment, and the arguments of :func:`prudent.data.load_dataset`."""
 
     name: str
     env: str
@@ -51,7 +51,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Cell:
-    """One algorithm on one dataset, all seeds as one population: a run folder."""
+    """One algorithm on one dataset, all seeds as one population, in one run folder."""
 
     data: Data
     algorithm: str
@@ -60,13 +60,13 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """``pendulum-mixed/cql``, also its folder."""
+        """``pendulum-mixed/cql``, which is also its folder."""
         return f"{self.data.name}/{self.algorithm}"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Everything a suite file asks for; ``cells`` in the order of the file."""
+    """The content of a suite file; ``cells`` are in the order of the file."""
 
     name: str
     title: str
@@ -75,18 +75,18 @@ class Suite:
 
     @property
     def datasets(self) -> list[Data]:
-        """Its datasets."""
+        """Its datasets, each once."""
         return list({cell.data.name: cell.data for cell in self.cells}.values())
 
     def choose(self, only: Sequence[str] = (), datasets: Sequence[str] = ()) -> list[Cell]:
-        """The cells of some algorithms and datasets; all where none are named.
+        """The cells of some algorithms and datasets; without names, all of them.
 
         Raises:
-            ConfigError: the suite has none of that name.
+            ConfigError: the suite has no algorithm or dataset of that name.
         """
-        there = list(dict.fromkeys(cell.algorithm for cell in self.cells))
-        if absent := [name for name in only if name in algorithms.names() and name not in there]:
-            raise ConfigError(f"suite {self.name}: {absent[0]} is not in this suite, which has {', '.join(there)}")
+        used = list(dict.fromkeys(cell.algorithm for cell in self.cells))
+        if absent := [name for name in only if name in algorithms.names() and name not in used]:
+            raise ConfigError(f"suite {self.name}: {absent[0]} is not in this suite, which has {', '.join(used)}")
         _check_names(f"suite {self.name}", "algorithm", only, [cell.algorithm for cell in self.cells])
         _check_names(f"suite {self.name}", "dataset", datasets, [cell.data.name for cell in self.cells])
         chosen = [
@@ -108,15 +108,15 @@ def load(name: str) -> Suite:
     """The suite called ``name``, or the one in a file.
 
     Raises:
-        ConfigError: there is none, or it asks for something that does not exist.
+        ConfigError: there is no such suite, or it is not valid.
     """
-    there = _shipped_files()
-    if name in there:
-        return parse(read_toml(there[name]), name, f"suite {name}")
+    suites = _shipped_files()
+    if name in suites:
+        return parse(read_toml(suites[name]), name, f"suite {name}")
     path = Path(name)
     if not path.is_file():
-        close = get_close_matches(name, there, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(there)}, or name a .toml file"
+        close = get_close_matches(name, suites, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(suites)}, or name a .toml file"
         raise ConfigError(f"no suite and no file is called {name!r}: {hint}")
     return parse(read_toml(path), path.stem, str(path), path.parent)
 
@@ -131,9 +131,9 @@ def _shipped_files() -> dict[str, Traversable]:
 
 
 def parse(content: Mapping[str, Any], name: str, where: str, folder: Path | None = None) -> Suite:
-    """The suite that a TOML file's ``content`` describes; ``where`` begins the complaints about it.
+    """The suite that the ``content`` of a TOML file describes; error messages begin with ``where``.
 
-    Sources that exist below ``folder``, the file's own, are taken from there.
+    ``folder`` is the folder of the file: sources that exist there are taken from there.
 
     Raises:
         ConfigError: a key, algorithm, setting or environment does not exist, or a value does not fit.
@@ -151,7 +151,7 @@ def parse(content: Mapping[str, Any], name: str, where: str, folder: Path | None
     if not cells:
         raise ConfigError(f"{where}: no algorithm is for the actions of these environments")
     names = [cell.name for cell in cells]
-    twice = next((one for one in names if names.count(one) > 1), None)
+    twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise ConfigError(f"{where}: {twice} is there twice; give datasets different names")
     _check_settings(content.get("settings", {}), [cell.algorithm for cell in cells], where)
@@ -161,31 +161,16 @@ def parse(content: Mapping[str, Any], name: str, where: str, folder: Path | None
 def _cells(
     content: Mapping[str, Any], entry: Mapping[str, Any], seeds: Any, where: str, folder: Path | None
 ) -> list[Cell]:
+    """The cells of one dataset of the file."""
     _check_keys(where, entry, _DATASET_KEYS)
-    name = entry.get("name")
-    if not name or not all(letter.isalnum() or letter in "-_+." for letter in name) or name.startswith("."):
-        raise ConfigError(
-            f"{where}: name must be of letters, digits and -_+. (its folder is called so), got {name!r}; files and "
-            "Minari ids go into source"
-        )
-    source = entry.get("source", name)
-    several = [source] if isinstance(source, str) else source
-    if not isinstance(several, list) or not several or not all(isinstance(one, str) for one in several):
-        raise ConfigError(f"{where}: source must be a name, a file or a list of them, got {source!r}")
-    found = [str(folder / one) if folder is not None and files.is_there(folder / one) else one for one in several]
-    env = entry.get("env") or (BUILTIN[found[0]].env_id if found[0] in BUILTIN else None)
-    if env is None:
-        raise ConfigError(f"{where}: give env, the Gymnasium id to evaluate in")
-    told = {key: entry[key] for key in _LOADING if key in entry}
-    if folder is not None and isinstance(told.get("mapping"), str) and files.is_there(folder / told["mapping"]):
-        told["mapping"] = str(folder / told["mapping"])
-    data = Data(name, env, {"source": found, **told})
-    options = _options({**content.get("train", {}), **entry.get("train", {})}, env, where)
+    data = _data(entry, where, folder)
+    options = _options({**content.get("train", {}), **entry.get("train", {})}, data.env, where)
+    names = _algorithms(entry, data.env, where)
+    _check_settings(entry.get("settings", {}), names, where)
     cells = []
-    chosen = _algorithms(entry, env, where)
-    _check_settings(entry.get("settings", {}), chosen, where)
-    for algorithm in chosen:
-        settings = _own(content.get("settings", {}), algorithm) | _own(entry.get("settings", {}), algorithm)
+    for algorithm in names:
+        settings = _for_algorithm(content.get("settings", {}), algorithm)
+        settings |= _for_algorithm(entry.get("settings", {}), algorithm)
         try:
             config, lists = split_settings(algorithms.get(algorithm).Config(), settings)
             if lists:
@@ -195,6 +180,32 @@ def _cells(
             raise ConfigError(f"{where}, {algorithm}: {error}") from error
         cells.append(Cell(data, algorithm, tuple(members), options))
     return cells
+
+
+def _data(entry: Mapping[str, Any], where: str, folder: Path | None) -> Data:
+    name = entry.get("name")
+    if not name or not all(letter.isalnum() or letter in "-_+." for letter in name) or name.startswith("."):
+        raise ConfigError(
+            f"{where}: name must be of letters, digits and -_+. (its folder has that name), got {name!r}; files and "
+            "Minari ids go into source"
+        )
+    source = entry.get("source", name)
+    sources = [source] if isinstance(source, str) else source
+    if not isinstance(sources, list) or not sources or not all(isinstance(text, str) for text in sources):
+        raise ConfigError(f"{where}: source must be a name, a file or a list of them, got {source!r}")
+    sources = [_in_folder(text, folder) for text in sources]
+    env = entry.get("env") or (BUILTIN[sources[0]].env_id if sources[0] in BUILTIN else None)
+    if env is None:
+        raise ConfigError(f"{where}: give env, the Gymnasium id to evaluate in")
+    options = {key: entry[key] for key in _LOAD_OPTIONS if key in entry}
+    if isinstance(options.get("mapping"), str):
+        options["mapping"] = _in_folder(options["mapping"], folder)
+    return Data(name, env, {"source": sources, **options})
+
+
+def _in_folder(text: str, folder: Path | None) -> str:
+    """The path of a file in ``folder`` if there is one of that name, else the text itself."""
+    return str(folder / text) if folder is not None and files.is_there(folder / text) else text
 
 
 def _options(train: Mapping[str, Any], env: str, where: str) -> Options:
@@ -207,40 +218,40 @@ def _options(train: Mapping[str, Any], env: str, where: str) -> Options:
 
 
 def _algorithms(entry: Mapping[str, Any], env: str, where: str) -> list[str]:
-    asked = entry.get("algorithms", ALL)
-    if asked == ALL:
+    names = entry.get("algorithms", ALL)
+    if names == ALL:
         try:
             discrete = spec_of(env).discrete
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
         return [name for name in algorithms.names() if algorithms.is_discrete(name) == discrete]
-    if not isinstance(asked, list) or not asked:
-        raise ConfigError(f'{where}: algorithms must be "{ALL}" or a list of names, got {asked!r}')
-    for name in asked:
+    if not isinstance(names, list) or not names:
+        raise ConfigError(f'{where}: algorithms must be "{ALL}" or a list of names, got {names!r}')
+    for name in names:
         try:
             algorithms.get(str(name))
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
-    return asked
+    return names
 
 
-def _own(settings: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
-    """What a [settings] table says for one algorithm: the shared ones that it has, then its own."""
-    has = {f.name for f in fields(algorithms.get(algorithm).Config)}
-    shared = {key: value for key, value in settings.items() if key in has and not isinstance(value, dict)}
-    own = settings.get(algorithm)
-    return shared | (own if isinstance(own, dict) else {})
+def _for_algorithm(settings: Mapping[str, Any], algorithm: str) -> dict[str, Any]:
+    """The settings of a [settings] table for one algorithm: the shared ones that it has, then its own table."""
+    names = {f.name for f in fields(algorithms.get(algorithm).Config)}
+    shared = {key: value for key, value in settings.items() if key in names and not isinstance(value, dict)}
+    table = settings.get(algorithm)
+    return shared | (table if isinstance(table, dict) else {})
 
 
 def _check_settings(settings: Mapping[str, Any], used: Sequence[str], where: str) -> None:
-    """Refuse a setting that no algorithm here has, and settings of an algorithm that is not here."""
+    """Refuse a setting that no algorithm in ``used`` has, and settings of an algorithm that is not in ``used``."""
     known = {f.name for algorithm in used for f in fields(algorithms.get(algorithm).Config)}
     for key, value in settings.items():
         if isinstance(value, dict):
             if key not in algorithms.names():
                 _refuse(f"{where}, [settings]", "algorithm", key, algorithms.names())
             if key not in used:
-                raise ConfigError(f"{where}: [settings.{key}] changes nothing: {key} is trained on none of the data")
+                raise ConfigError(f"{where}: [settings.{key}] changes nothing: {key} is not trained")
         elif key not in known:
             _refuse(f"{where}, [settings]", "setting", key, sorted(known))
 
@@ -255,10 +266,10 @@ def _check_keys(where: str, table: Mapping[str, Any], known: Mapping[str, type |
             raise ConfigError(f"{where}: {key} must be {kinds[kind]}, got {value!r}")
 
 
-def _check_names(where: str, what: str, given: Sequence[str], there: Sequence[str]) -> None:
-    for name in given:
-        if name not in there:
-            _refuse(where, what, name, list(dict.fromkeys(there)))
+def _check_names(where: str, what: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            _refuse(where, what, name, list(dict.fromkeys(known)))
 
 
 def _refuse(where: str, what: str, name: str, known: Sequence[str]) -> None:

@@ -1,7 +1,13 @@
-"""``prudent``: demo, train, tune, finetune, evaluate, support, value, report, bench, data.
+"""``prudent``, the command line: every verb has a file of its name.
 
-User mistakes end in one line on standard error and exit code 2, without having written anything. Heavy imports wait
-until a verb needs them, so that ``prudent --help`` answers at once.
+``data.py`` has the four verbs that begin with ``data``. The other files are no verbs:
+
+``flags``        the argument parser, and flags made from dataclass fields
+``data_flags``   the argument DATA, and the flags that say how to read it
+``run_folders``  checks and names of run folders
+
+A user's mistake ends with one line on standard error and exit code 2, and nothing is written. The file of a verb is
+imported when the verb is called, so that ``prudent --help`` answers at once.
 """
 
 import os
@@ -22,47 +28,47 @@ Offline reinforcement learning around Conservative Q-Learning: a fixed dataset g
 with an honest statement of what it is worth.
 
 verbs:
-  demo                    train CQL and BC on a small built-in dataset and show what came out
-  train DATA ...          train a population (algorithm x hyperparameters x seeds) and leave a run folder
-  train --resume RUN      go on with a run that was stopped, or take it further with --steps
-  tune DATA ...           which alpha, which policy, and is it better than BC and the log: needs no environment
-  finetune RUN            go on with a finished run online, half of each batch from its dataset
-  evaluate RUN            run the policies in their environment; predicted beside realised value
-  support RUN             which decisions of the policies lie outside the data, the worst of them, the actions
-  value RUN               what a policy is worth by a log alone, beside other runs and beside what made the log
-  report RUN              write the run's pictures and report.html again, beside other runs if wanted
+  demo                    train CQL and BC on a small built-in dataset and show the results
+  train DATA ...          train a population (algorithm x hyperparameters x seeds) into a run folder
+  train --resume RUN      continue a run that was stopped, or train it for longer with --steps
+  tune DATA ...           choose alpha and a policy from the log alone: is it better than BC and the log?
+  finetune RUN            continue a finished run online; half of each batch comes from its dataset
+  evaluate RUN            run the policies in their environment; compare predicted and realised value
+  support RUN             find the decisions of the policies that lie outside the data
+  value RUN               estimate the value of a policy from a log alone, and compare it with other runs
+  report RUN              write the run's pictures and report.html again; --compare adds other runs
   bench SUITE             train algorithms x datasets x seeds of a suite; one table, one figure
   data describe DATA      sizes, returns, action ranges, problems with row numbers, a suggested alpha
-  data import TABLE       a CSV or Parquet table, its columns mapped to roles by --map FILE, to HDF5 or Minari
-  data convert DATA       a folder of columns read from disk as needed: datasets larger than memory
-  data collect            make a dataset: a random policy, a run's, or SAC trained to a stated level
+  data import TABLE       write a CSV or Parquet table as HDF5 or Minari; --map FILE says what its columns mean
+  data convert DATA       write a folder of columns that are read from disk: for datasets larger than memory
+  data collect            make a dataset with a random policy, a run's policy, or SAC trained to a given level
 
 Each verb explains itself with --help. DATA is a file (.npz, .hdf5; .parquet, .csv with --map), a Minari dataset
 (minari:NAME), a D4RL name (hopper-medium-expert-v2, looked up in $PRUDENT_DATA), or built-in: pendulum-mixed,
-cartpole-mixed, lunarlander-mixed. Several files join into one."""
+cartpole-mixed, lunarlander-mixed. Several files are joined."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line.
+    """Run the command line; ``arguments`` are those of the process unless given.
 
-    The exit code is 0, 2 for what a user can mend (one line on standard error says what), or 130 for a run that a
-    signal or its time limit stopped, after saving; ``bench`` alone also knows 1, for cells that failed.
+    The exit code is 0; 2 for a user's mistake (one line on standard error says which); 130 for a run that a signal or
+    its time limit stopped, after saving. Only ``bench`` has a further one: 1 if cells failed.
     """
-    own = arguments is None
-    words = list(sys.argv[1:] if own else arguments)
+    is_program = arguments is None
+    words = list(sys.argv[1:] if is_program else arguments)
     try:
         try:
-            if own:
+            if is_program:
                 sys.unraisablehook = _interrupt_again
             _dispatch(words)
         finally:
-            # What is done is done: while the interpreter clears away, nothing is left that Ctrl-C could stop.
-            if own:
+            # The work is done; Ctrl-C while the interpreter shuts down would only print a traceback.
+            if is_program:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
     except PrudentError as error:
         _end(INTERRUPTED if isinstance(error, Interrupted) else 2, str(error))
     except BrokenPipeError:
-        # The reader of our output went away (| head). Python would complain once more when it closes the stream.
+        # The reader of our output has gone (| head). Python would complain again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
@@ -75,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Ctrl-C that fell into a destructor or a callback, from where Python raises nothing, comes again in a moment."""
+    """Send Ctrl-C again if it arrived in a destructor or callback, where Python ignores exceptions."""
     if unraisable.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(unraisable)
         return
@@ -118,25 +124,20 @@ def _dispatch(words: list[str]) -> None:
     VERBS[verb](rest)
 
 
-def _verb(module: str, function: str) -> Callable[[list[str]], None]:
-    """A verb of a file of this folder, which is imported when the verb is called."""
-    return lambda words: getattr(import_module(f"prudent.cli.{module}"), function)(words)
+def _verb(module: str, function: str = "") -> Callable[[list[str]], None]:
+    """The function of a verb; its file is imported when it is called."""
+    return lambda words: getattr(import_module(f"prudent.cli.{module}"), function or module)(words)
 
 
 VERBS: dict[str, Callable[[list[str]], None]] = {
-    "demo": _verb("run", "demo"),
-    "train": _verb("train", "train"),
-    "tune": _verb("tune", "tune"),
-    "finetune": _verb("finetune", "finetune"),
-    "evaluate": _verb("run", "evaluate"),
-    "support": _verb("support", "support"),
-    "value": _verb("value", "value"),
-    "report": _verb("run", "report"),
-    "bench": _verb("bench", "bench"),
+    **{
+        verb: _verb(verb)
+        for verb in ("demo", "train", "tune", "finetune", "evaluate", "support", "value", "report", "bench")
+    },
     "data describe": _verb("data", "describe"),
     "data import": _verb("data", "import_"),
     "data convert": _verb("data", "convert"),
     "data collect": _verb("data", "collect"),
 }
 GROUPS = {verb.split()[0] for verb in VERBS if " " in verb}
-"""First words of the verbs that have two."""
+"""First words of the verbs that consist of two."""

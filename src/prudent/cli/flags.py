@@ -1,7 +1,7 @@
 """Command-line flags from dataclass fields: one flag per field, its comment as the help.
 
-A parser from the standard library and not one driven by types alone, because a ``float`` field of an algorithm is
-one number in its Config and a list of them on the command line.
+argparse, not a parser driven by types alone: a ``float`` field of an algorithm is one number in its Config, but a list
+of numbers on the command line.
 """
 
 import argparse
@@ -23,25 +23,25 @@ _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|-inf$", re.IGNOR
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that complains in one line and proposes the nearest flag; ``--batch_size`` is ``--batch-size``."""
+    """argparse with one-line errors that suggest the nearest flag; ``--batch_size`` means ``--batch-size``."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         kwargs.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110))
         super().__init__(*args, allow_abbrev=False, **kwargs)
         self._negative_number_matcher = _NEGATIVE_NUMBER
-        # Why a flag that is known elsewhere is none here; nothing for what nobody knows.
+        # From a flag that is unknown here to the reason; empty if there is none to give.
         self.explain: Callable[[str], str] = lambda _flag: ""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what the user did wrong as a :class:`ConfigError`."""
+        """Raise :class:`ConfigError` instead of printing and exiting."""
         raise ConfigError(f"{self.prog.partition(' ')[2] or self.prog}: {message} (see {self.prog} --help)")
 
     def parse_known_args(self, args=None, namespace=None):  # pyright: ignore[reportIncompatibleMethodOverride]
-        """As in argparse; underscores in flags read as dashes, and data may follow the values of a flag."""
+        """As in argparse, but flags may have underscores, and DATA may follow the values of a flag."""
         return super().parse_known_args(self._data_first([_with_dashes(word) for word in args or ()]), namespace)
 
     def _data_first(self, words: Sequence[str]) -> list[str]:
-        """Words that no flag takes before all others, in their order: argparse would give them to a flag of many."""
+        """The words with DATA moved to the front: argparse would give them to a flag that takes several values."""
         if not any(action.dest == "data" for action in self._actions):
             return list(words)
         known = {flag: action for action in self._actions for flag in action.option_strings}
@@ -58,13 +58,13 @@ class Parser(argparse.ArgumentParser):
         return data + rest
 
     def parse_strict(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parse, refusing unknown flags with the nearest known one, and stray numbers.
+        """Parse the words; refuse unknown flags, suggesting the nearest known one, and numbers as DATA.
 
         Raises:
-            ConfigError: a flag is unknown, lacks its value, has one that is not allowed, or has too many.
+            ConfigError: a flag is unknown, lacks its value, has a value that is not allowed, or has too many values.
         """
-        found, unknown = self.parse_known_args(words)
-        data: list[str] | None = getattr(found, "data", None)
+        arguments, unknown = self.parse_known_args(words)
+        data: list[str] | None = getattr(arguments, "data", None)
         for word in [*unknown, *(data or ())]:
             if word.startswith("--"):
                 if reason := self.explain(word.partition("=")[0]):
@@ -72,19 +72,19 @@ class Parser(argparse.ArgumentParser):
                 known = [option for action in self._actions for option in action.option_strings]
                 close = get_close_matches(word.partition("=")[0], known, n=1, cutoff=0.7)
                 self.error(f"unknown argument {word}" + (f"; did you mean {close[0]}?" if close else ""))
-            # "--n-actions 5 10": the 10 is no dataset. But data may stand before and after the flags.
+            # In "--n-actions 5 10" the 10 is no dataset, although DATA may come before and after the flags.
             if data is None or (_is_number(word) and not Path(word).exists()):
                 flag = next((w for w in reversed(words[: words.index(word)]) if w.startswith("--")), None)
                 self.error(f"unknown argument {word}" + (f": {flag} takes fewer values" if flag else ""))
         if data is not None:
             data.extend(unknown)
-        return found
+        return arguments
 
 
 def _takes(action: argparse.Action, word: str, values: int) -> bool:
-    """Whether a flag that has so many values already takes a word as one more.
+    """Whether a flag that has ``values`` values takes one more word.
 
-    One of many takes what looks like no data too: it then says what is wrong with it.
+    A flag with several values also takes wrong ones that do not look like DATA, and then reports them.
     """
     if action.nargs is None or isinstance(action.nargs, int):
         return values < (1 if action.nargs is None else action.nargs)
@@ -93,14 +93,14 @@ def _takes(action: argparse.Action, word: str, values: int) -> bool:
     if action.choices is not None:
         return word in action.choices
     try:
-        # Those of argparse are functions of the text.
+        # An action's type is a function that parses text.
         return not callable(action.type) or (action.type(word), True)[1]
     except ValueError:
         return False
 
 
 def _may_be_data(word: str) -> bool:
-    """Whether a word may name data: it has what a path or a dataset's name has and is no number, or it is there."""
+    """Whether a word may name a dataset: it exists as a path, or is no number and has a character of such names."""
     return Path(word).exists() or (any(mark in word for mark in "./\\:-") and not _is_number(word))
 
 
@@ -117,25 +117,25 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def values_of(given: Mapping[str, Any], config_type: type) -> dict[str, Any]:
-    """Of the arguments parsed, the fields of a dataclass that :func:`add_flags` made flags for and somebody gave."""
-    return {f.name: given[f.name] for f in fields(config_type) if f.name in given}
+def values_of(arguments: Mapping[str, Any], config_type: type) -> dict[str, Any]:
+    """The parsed arguments that are fields of a dataclass; those whose flags were not given are absent."""
+    return {f.name: arguments[f.name] for f in fields(config_type) if f.name in arguments}
 
 
 def add_flags(
     parser: argparse._ActionsContainer, config_type: type, defaults: Any = None, several: bool = False
 ) -> None:
-    """A flag for every field of a dataclass; absent flags stay out of the result.
+    """Add a flag for every field of a dataclass; flags that are not given are absent from the parsed arguments.
 
-    ``defaults`` is an instance whose values the help shows. With ``several``, fields that may differ between members,
-    of one population or of several, take one or more values.
+    ``defaults`` is an instance whose values the help shows. With ``several``, fields that may differ between members
+    or between groups take one or more values.
     """
     comments = field_comments(config_type)
     hints = typing.get_type_hints(config_type)
     varying = member_fields(config_type) | group_fields(config_type) if several else frozenset()
     for f in fields(config_type):
         default = getattr(defaults, f.name) if defaults is not None else _default(f)
-        help_text = f"{comments[f.name]} (default: {_shown(default)})".replace("%", "%%")
+        help_text = f"{comments[f.name]} (default: {_text(default)})".replace("%", "%%")
         flag = "--" + f.name.replace("_", "-")
         parser.add_argument(
             flag, dest=f.name, default=argparse.SUPPRESS, help=help_text, **_kind(hints[f.name], f.name in varying)
@@ -164,14 +164,14 @@ def _kind(hint: Any, several: bool) -> dict[str, Any]:
 
 
 class _Several(argparse.Action):
-    """Values that make one tuple; ``const`` says how many, if that is fixed. A lone ``none`` is no tuple."""
+    """Values of one tuple; ``const`` is their number if it is fixed. ``none`` alone stands for no tuple."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        """Store them."""
-        found = list(values or ())
-        if found != [None] and (None in found or self.const not in (None, len(found))):
-            parser.error(f"argument {option_string}: expected {self.const or 'some'} numbers, got {len(found)}")
-        setattr(namespace, self.dest, None if found == [None] else found)
+        """Store the values."""
+        items = list(values or ())
+        if items != [None] and (None in items or self.const not in (None, len(items))):
+            parser.error(f"argument {option_string}: expected {self.const or 'some'} numbers, got {len(items)}")
+        setattr(namespace, self.dest, None if items == [None] else items)
 
 
 def _parser(kind: type, optional: bool, infinite: bool = False):
@@ -195,7 +195,7 @@ def _default(f: Field) -> Any:
     return None if f.default is MISSING else f.default
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(str(v) for v in value)
     if isinstance(value, bool):

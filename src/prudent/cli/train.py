@@ -1,29 +1,30 @@
-"""``prudent train``: start a run, or go on with one."""
+"""``prudent train``: start a run, or continue one."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from prudent.cli._common import add_data_flags, data_options, free_folder
+from prudent.cli.data_flags import add_data, add_data_flags, data_options, load_named
+from prudent.cli.flags import Parser, add_flags, values_of
+from prudent.cli.run_folders import free_folder
 from prudent.errors import ConfigError
 from prudent.files import folder_name
 
 
 def train(words: list[str]) -> None:
-    from prudent.cli.flags import Parser
-
+    # Which flags there are depends on these three, which are therefore read first.
     first = Parser(prog="prudent train", add_help=False)
     for flag in ("--algo", "--preset", "--resume"):
         first.add_argument(flag)
-    chosen, _ = first.parse_known_args(words)
-    if chosen.resume is not None:
+    choice, _ = first.parse_known_args(words)
+    if choice.resume is not None:
         _resume(words)
     else:
-        _start(words, chosen.algo, chosen.preset)
+        _start(words, choice.algo, choice.preset)
 
 
 def _resume(words: list[str]) -> None:
-    from prudent.cli.flags import Parser
-    from prudent.data import load_dataset
     from prudent.training import groups
     from prudent.training.resume import resume
 
@@ -31,44 +32,32 @@ def _resume(words: list[str]) -> None:
         prog="prudent train --resume",
         usage="prudent train --resume RUN [DATA ...] [--steps N] [--device NAME] [--threads N] [--env ID]"
         " [--max-minutes X]",
-        description="Go on with a run, with the settings it has.",
+        description="Continue a run with its settings.",
     )
     parser.add_argument("data", nargs="*", help="where its dataset is now, if it has moved")
     parser.add_argument("--resume", type=Path, required=True, metavar="RUN", help="run folder")
-    parser.add_argument("--steps", type=int, metavar="N", help="gradient steps in all, to take it further")
-    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or mps, if another than before")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads, if others than before")
-    parser.add_argument("--env", metavar="ID", help="environment, if another than before or one that imports a module")
-    parser.add_argument("--max-minutes", type=float, metavar="X", help="save and stop after this time, if another")
+    parser.add_argument("--steps", type=int, metavar="N", help="total gradient steps, to train for longer")
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or mps, if it changes")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads, if they change")
+    parser.add_argument("--env", metavar="ID", help="environment, if it changes or its id imports a module")
+    parser.add_argument("--max-minutes", type=float, metavar="X", help="save and stop after this time, if it changes")
     add_data_flags(parser)
     try:
-        found = parser.parse_strict(words)
+        arguments = parser.parse_strict(words)
     except ConfigError as error:
         raise ConfigError(f"{error}; all other settings stay those of the run") from error
-    options = data_options(vars(found), found.data)
-    dataset = load_dataset(found.data, **options) if found.data else None
-    changed = {name: vars(found)[name] for name in ("steps", "device", "threads", "env", "max_minutes")}
-    if groups.is_in(found.resume):
-        groups.resume(found.resume, dataset, **changed)
-        _finished(groups.runs_of(found.resume).values())
+    dataset = load_named(vars(arguments), arguments.data)
+    changes = {name: vars(arguments)[name] for name in ("steps", "device", "threads", "env", "max_minutes")}
+    if groups.is_in(arguments.resume):
+        groups.resume(arguments.resume, dataset, **changes)
+        _print_reports(groups.runs_of(arguments.resume).values())
     else:
-        resume(found.resume, dataset=dataset, **changed)
-        _finished([found.resume])
-
-
-def _finished(folders: Iterable[Path]) -> None:
-    from prudent.runs.folder import read_json
-
-    for folder in folders:
-        path = folder / "evaluation.json"
-        best = read_json(path).get("best") if path.is_file() else None
-        told = f" (best return {best['return']:.4g}, at step {best['step']})" if best else ""
-        print(f"finished: {folder / 'report.html'}{told}")
+        resume(arguments.resume, dataset=dataset, **changes)
+        _print_reports([arguments.resume])
 
 
 def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> None:
     from prudent import algorithms, presets
-    from prudent.cli.flags import Parser, add_flags, values_of
     from prudent.data import load_dataset
     from prudent.engine import members
     from prudent.engine.options import Options
@@ -81,56 +70,72 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
         raise ConfigError(f"preset {preset_name} is for {preset.algorithm}, not for {name}")
     config_type = algorithms.get(name).Config
     base = preset.config if preset else config_type()
+    arguments = _parse(words, name, base)
+    if not arguments["data"]:
+        raise ConfigError("train: name a dataset, or --resume RUN (see prudent train --help)")
+    member_groups = members.groups(base, values_of(arguments, config_type), arguments["seeds"])
+    if preset is not None:
+        arguments.setdefault("eval_episodes", preset.eval_episodes)
+    options = Options(**values_of(arguments, Options))
+    if arguments["out"] is not None:
+        check_free(arguments["out"])
+    sources = {"source": arguments["data"], **data_options(arguments)}
+    dataset = load_dataset(**sources)
+    out = arguments["out"] or free_folder(f"runs/{folder_name(f'{dataset.name}-{name}')}")
+    if len(member_groups) > 1:
+        groups.start(dataset, name, member_groups, options, out, sources)
+        _print_reports(out / group.name for group in member_groups)
+    else:
+        start.train(start.Request(dataset, name, member_groups[0].members, options, out, sources))
+        _print_reports([out])
+
+
+def _parse(words: list[str], algorithm: str, base: Any) -> dict[str, Any]:
+    """The arguments by name; ``base`` is the config whose values are the defaults in the help."""
+    from prudent import algorithms, presets
+    from prudent.engine.options import Options
 
     parser = Parser(
         prog="prudent train",
         description="Train a population: every combination of the values given for a setting, times the seeds. Several "
-        "whole numbers or choices for one make several populations, in folders of their own.",
+        "whole numbers or choices for one setting make several populations, in folders of their own.",
         usage="prudent train DATA [DATA ...] [--env ID] [--algo NAME] [--steps N] [--seeds N ...] [--out RUN] ...\n"
         "       prudent train --resume RUN [--steps N]",
     )
-    parser.add_argument("data", nargs="*", help="dataset: file, Minari id, D4RL name or built-in; several are joined")
-    parser.add_argument("--algo", default=name, metavar="NAME", help=f"{', '.join(algorithms.names())} (default: cql)")
+    add_data(parser, "*")
+    parser.add_argument(
+        "--algo", default=algorithm, metavar="NAME", help=f"{', '.join(algorithms.names())} (default: cql)"
+    )
     parser.add_argument("--preset", metavar="NAME", help=", ".join(presets.PRESETS))
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], metavar="N", help="one member per seed (default: 0)"
     )
     parser.add_argument("--out", type=Path, help="run folder to create (default: runs/DATA-ALGO, numbered)")
-    parser.add_argument("--resume", metavar="RUN", help="go on with a run; --steps may take it further")
+    parser.add_argument("--resume", metavar="RUN", help="continue a run; with --steps, train it for longer")
     add_data_flags(parser)
     add_flags(parser.add_argument_group("training"), Options)
-    settings_group = parser.add_argument_group(
-        f"settings of {name} (where the usage shows several values, each is tried)"
+    settings = parser.add_argument_group(
+        f"settings of {algorithm} (where the usage shows several values, each of them is tried)"
     )
-    add_flags(settings_group, config_type, base, several=True)
-    parser.explain = lambda flag: _foreign(flag, name)
-    given = vars(parser.parse_strict(words))
-
-    if not given["data"]:
-        raise ConfigError("train: name a dataset, or --resume RUN (see prudent train --help)")
-    found = members.groups(base, values_of(given, config_type), given["seeds"])
-    if preset is not None:
-        given.setdefault("eval_episodes", preset.eval_episodes)
-    options = Options(**values_of(given, Options))
-    if given["out"] is not None:
-        check_free(given["out"])
-    sources = {"source": given["data"], **data_options(given)}
-    dataset = load_dataset(**sources)
-    out = given["out"] or free_folder(f"runs/{folder_name(f'{dataset.name}-{name}')}")
-    if len(found) > 1:
-        groups.start(dataset, name, found, options, out, sources)
-        _finished(out / group.name for group in found)
-    else:
-        start.train(start.Request(dataset, name, found[0].members, options, out, sources))
-        _finished([out])
+    add_flags(settings, type(base), base, several=True)
+    parser.explain = lambda flag: _other_algorithms(flag, algorithm)
+    return vars(parser.parse_strict(words))
 
 
-def _foreign(flag: str, algorithm: str) -> str:
-    """That a flag is a setting of other algorithms, where it is."""
-    from dataclasses import fields
-
+def _other_algorithms(flag: str, algorithm: str) -> str:
+    """The message that a flag is a setting of other algorithms; empty if it is not."""
     from prudent import algorithms
 
     setting = flag.removeprefix("--").replace("-", "_")
-    having = [one for one in algorithms.names() if setting in {f.name for f in fields(algorithms.get(one).Config)}]
-    return f"{algorithm} has no {setting}, which is a setting of {', '.join(having)}" if having else ""
+    others = [name for name in algorithms.names() if setting in {f.name for f in fields(algorithms.get(name).Config)}]
+    return f"{algorithm} has no {setting}, which is a setting of {', '.join(others)}" if others else ""
+
+
+def _print_reports(folders: Iterable[Path]) -> None:
+    from prudent.runs.folder import read_json
+
+    for folder in folders:
+        path = folder / "evaluation.json"
+        best = read_json(path).get("best") if path.is_file() else None
+        note = f" (best return {best['return']:.4g}, at step {best['step']})" if best else ""
+        print(f"finished: {folder / 'report.html'}{note}")

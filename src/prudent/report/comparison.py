@@ -1,4 +1,4 @@
-"""Other runs beside a run: whether they can stand there, and what there is of them without an environment."""
+"""Other runs next to a run: whether they can be compared, and their last metrics."""
 
 import json
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ _METRICS = {
     "train/actor_loss": "actor loss",
 }
 _NOTE = (
-    "The last line of metrics of each run, means over its members. They say how training went, not what a policy is "
-    "worth: losses of different algorithms do not compare."
+    "The last metrics of each run, averaged over its members. They show how training went, not the value of a policy: "
+    "losses of different algorithms cannot be compared."
 )
 _SPACES = ("observation_size", "action_size", "discrete")
 
 
 def read_others(run: Run, compare: Mapping[str, Path | str] | None) -> dict[str, Run]:
-    """The runs to show beside ``run``, by name.
+    """The runs to compare with ``run``, by name.
 
     Raises:
         ConfigError: one has other spaces.
-        DataError: one is no run folder.
+        DataError: one is not a run folder.
     """
     others = {name: read_run(folder) for name, folder in (compare or {}).items()}
     ours = _spaces(run)
@@ -38,76 +38,81 @@ def read_others(run: Run, compare: Mapping[str, Path | str] | None) -> dict[str,
         theirs = _spaces(other)
         if ours and theirs and ours != theirs:
             raise ConfigError(
-                f"{name}={other.folder} is of another task: {_told(theirs)}; {run.folder} has {_told(ours)}: "
-                "only runs with the same spaces compare"
+                f"{name}={other.folder} is of another task: {_describe(theirs)}; {run.folder} has {_describe(ours)}: "
+                "only runs with the same spaces can be compared"
             )
     return others
 
 
-def unmeasured(run: Run, others: Mapping[str, Run]) -> list[str]:
-    """A sentence per run beside this one that returns do not compare it with, and neither does ``value.json``."""
+def missing_comparisons(run: Run, others: Mapping[str, Run]) -> list[str]:
+    """A sentence for each other run that neither returns nor ``value.json`` compare with this run."""
     against = run.value.get("against")
-    weighed = against if isinstance(against, dict) else {}
-    ran = _was_run(run)
-    told = []
+    estimated = against if isinstance(against, dict) else {}
+    evaluated = _is_evaluated(run)
+    sentences = []
     for name, other in others.items():
-        if name in weighed or (ran and _was_run(other)):
+        if name in estimated or (evaluated and _is_evaluated(other)):
             continue
-        who = "It" if _was_run(other) else name
-        what = "was, this run was not run in an environment" if who == "It" else "was not run in an environment"
+        if _is_evaluated(other):
+            missing = "It was run in an environment, this run was not"
+        else:
+            missing = f"{name} was not run in an environment"
         data = str(other.dataset.get("name") or "data without a name")
-        same = other.dataset.get("fingerprint") == run.dataset.get("fingerprint")
-        about = f"{name} is {other.algorithm} on {data}{'' if same else ', which are other data'}. {who} {what}"
-        told.append(f"{about}: compare by prudent value {run.folder} --compare {name}={other.folder}.")
-    return told
+        same_data = other.dataset.get("fingerprint") == run.dataset.get("fingerprint")
+        about = f"{name} is {other.algorithm} on {data}{'' if same_data else ', which is other data'}. {missing}"
+        sentences.append(f"{about}: compare with prudent value {run.folder} --compare {name}={other.folder}.")
+    return sentences
 
 
-def beside_section(run: Run, others: Mapping[str, Run]) -> dict[str, Any]:
-    """The section of the report: its sentences, and the last metrics of this run and the others; empty without any."""
+def comparison_section(run: Run, others: Mapping[str, Run]) -> dict[str, Any]:
+    """The sentences of :func:`missing_comparisons`, and a table of the last metrics; empty without other runs."""
     if not others:
         return {}
-    rows = [("this run", run), *others.items()]
-    found = [{metric: _last(one, metric) for metric in _METRICS} for _, one in rows]
-    kept = [metric for metric in _METRICS if any(line[metric] is not None for line in found)]
-    heads = ["algorithm", "data", "step", *(_METRICS[metric] for metric in kept)]
-    lines = [
+    runs = [("this run", run), *others.items()]
+    figures = [{metric: _last(each, metric) for metric in _METRICS} for _, each in runs]
+    columns = [metric for metric in _METRICS if any(row[metric] is not None for row in figures)]
+    heads = ["algorithm", "data", "step", *(_METRICS[metric] for metric in columns)]
+    rows = [
         {
             "name": name,
-            "kind": "overall" if one is run else "other",
+            "kind": "overall" if each is run else "other",
             "cells": [
-                one.algorithm,
-                str(one.dataset.get("name") or "-"),
-                f"{step:,}" if isinstance(step := one.status.get("step"), int) else "-",
-                *(number(line[metric]) for metric in kept),
+                each.algorithm,
+                str(each.dataset.get("name") or "-"),
+                f"{step:,}" if isinstance(step := each.status.get("step"), int) else "-",
+                *(number(row[metric]) for metric in columns),
             ],
         }
-        for (name, one), line in zip(rows, found, strict=True)
+        for (name, each), row in zip(runs, figures, strict=True)
     ]
-    return {"told": unmeasured(run, others), "table": Table("Beside other runs", heads, lines, _NOTE, "run")}
+    return {
+        "sentences": missing_comparisons(run, others),
+        "table": Table("Comparison with other runs", heads, rows, _NOTE, "run"),
+    }
 
 
-def _was_run(run: Run) -> bool:
+def _is_evaluated(run: Run) -> bool:
     return as_number(run.best()[1].get("return_mean")) is not None
 
 
 def _last(run: Run, metric: str) -> float | None:
-    """Mean over the members at the last step that has one."""
+    """Mean over the members at the last step that has the metric."""
     members = run.series.get(metric, {})
     step = max((step for series in members.values() for step in series), default=None)
     return None if step is None else mean_of([series.get(step) for series in members.values()])
 
 
 def _spaces(run: Run) -> dict[str, Any]:
-    """Sizes of observation and action and the kind of actions, of its newest checkpoint; empty where none says."""
+    """Sizes of observation and action, and the kind of actions, from the newest readable checkpoint; else empty."""
     for _, folder in reversed(checkpoint.steps(run.folder)):
         try:
             spec = json.loads((folder / checkpoint.DESCRIPTION).read_bytes())["spec"]
             return {name: spec[name] for name in _SPACES}
         except (OSError, KeyError, TypeError, ValueError, RecursionError):
-            continue  # of what is damaged nothing is known; where its policy is needed, loading it says so
+            continue  # loading the damaged checkpoint reports it; a report goes without
     return {}
 
 
-def _told(spaces: Mapping[str, Any]) -> str:
+def _describe(spaces: Mapping[str, Any]) -> str:
     kind = "discrete actions" if spaces["discrete"] else "action features"
     return f"{spaces['observation_size']} observation features and {spaces['action_size']} {kind}"

@@ -1,4 +1,4 @@
-"""The picture of the data: returns and lengths of the episodes, and which actions were taken how often."""
+"""The picture ``data.png``: returns and lengths of the episodes, and how often actions were taken."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,24 +13,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_FEATURES = 24
-"""Action features that are drawn."""
+"""Number of action features that are drawn."""
 
 
 def data_picture(run: Run) -> "Figure | None":
-    """Histograms out of ``dataset.json`` (:func:`prudent.data.summary.histograms`); None without, or damaged."""
-    found = run.histograms
-    if not all(_is_histogram(found.get(key)) for key in ("returns", "lengths")):
+    """The histograms of ``dataset.json`` (:func:`prudent.data.summary.histograms`); None without them."""
+    histograms = run.histograms
+    if not all(_is_histogram(histograms.get(key)) for key in ("returns", "lengths")):
         return None
-    actions = found.get("actions")
+    actions = histograms.get("actions")
     rows = [row for row in actions if _is_histogram(row)] if isinstance(actions, list) else []
     shares = actions.get("shares") if isinstance(actions, Mapping) else None
     shares = shares if isinstance(shares, list) and shares and all(as_number(s) is not None for s in shares) else []
     figure = style.new_figure(12.9 if rows or shares else 8.6, 3.3)
     grid = figure.add_gridspec(1, 3 if rows or shares else 2, wspace=0.24)
-    _bars(
-        figure.add_subplot(grid[0]), found["returns"], "Returns", "episodes, by the sum of their rewards", run.data_mean
-    )
-    _bars(figure.add_subplot(grid[1]), found["lengths"], "Lengths", "episodes, by their steps", None)
+    below = "episodes, by the sum of their rewards"
+    _bars(figure.add_subplot(grid[0]), histograms["returns"], "Returns", below, run.data_mean)
+    _bars(figure.add_subplot(grid[1]), histograms["lengths"], "Lengths", "episodes, by their steps", None)
     if rows:
         _strips(figure.add_subplot(grid[2]), rows[:MOST_FEATURES])
     elif shares:
@@ -38,22 +37,22 @@ def data_picture(run: Run) -> "Figure | None":
     return figure
 
 
-def _is_histogram(found: Any) -> bool:
-    if not isinstance(found, Mapping):
+def _is_histogram(value: Any) -> bool:
+    if not isinstance(value, Mapping):
         return False
-    edges, counts = found.get("edges"), found.get("counts")
+    edges, counts = value.get("edges"), value.get("counts")
     if not isinstance(edges, list) or not isinstance(counts, list) or len(edges) != len(counts) + 1 or not counts:
         return False
-    return all(as_number(value) is not None for value in (*edges, *counts)) and edges == sorted(edges)
+    return all(as_number(number) is not None for number in (*edges, *counts)) and edges == sorted(edges)
 
 
-def _bars(axes: "Axes", found: Mapping[str, Any], title: str, below: str, mean: float | None) -> None:
+def _bars(axes: "Axes", histogram: Mapping[str, Any], title: str, below: str, mean: float | None) -> None:
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     style.quiet(axes, title, below=below)
-    counts, edges = found["counts"], found["edges"]
+    counts, edges = histogram["counts"], histogram["edges"]
     if title == "Lengths" and edges[-1] - edges[0] <= 1:
-        # Episodes of one length: there are no fractions of a step to tell apart.
+        # All episodes have the same length: one bar, a step wide.
         middle = round((edges[0] + edges[-1]) / 2)
         counts, edges = [sum(counts)], [middle - 0.5, middle + 0.5]
         axes.set_xlim(middle - 3, middle + 3)
@@ -69,14 +68,14 @@ def _bars(axes: "Axes", found: Mapping[str, Any], title: str, below: str, mean: 
 
 
 def _strips(axes: "Axes", rows: list[Mapping[str, Any]]) -> None:
-    """A strip per feature, darker where it was chosen more often; each from its lowest to its highest value."""
+    """A strip per action feature from its lowest to its highest value, darker where it was chosen more often."""
     style.quiet(axes, "Action coverage", below="per feature; darker: more often")
     widest = max(len(row["counts"]) for row in rows)
     shares = np.full((len(rows), widest), np.nan)
     for i, row in enumerate(rows):
         counts = np.asarray(row["counts"], dtype=float)
         shares[i, : len(counts)] = counts / max(counts.sum(), 1)
-    # Square roots: a bin of a hundredth is to be told from an empty one.
+    # Square roots, to make a bin with one hundredth of the actions look different from an empty one.
     axes.imshow(np.sqrt(shares), aspect="auto", cmap="Blues", vmin=0, extent=(0, 1, len(rows) - 0.5, -0.5))
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["lowest", "middle", "highest"])
@@ -96,22 +95,21 @@ def _choices(axes: "Axes", shares: list[float]) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
-def data_words(run: Run) -> list[str]:
-    """What the picture says, in sentences; none where there is no picture."""
-    found = run.histograms
-    ended = [found.get(key) for key in ("episodes", "terminated", "truncated")]
-    if not all(isinstance(count, int) for count in ended):
+def data_sentences(run: Run) -> list[str]:
+    """What the picture shows, in sentences; none if there are no histograms."""
+    counts = [run.histograms.get(key) for key in ("episodes", "terminated", "truncated")]
+    if not all(isinstance(count, int) for count in counts):
         return []
-    episodes, terminated, truncated = ended
-    told = [f"{episodes:,} episodes: {terminated:,} ended by the task, {truncated:,} cut by a limit of time."]
-    covered = found.get("covered")
+    episodes, terminated, truncated = counts
+    sentences = [f"{episodes:,} episodes: {terminated:,} ended by the task, {truncated:,} cut off by a time limit."]
+    covered = run.histograms.get("covered")
     numbers = [as_number(value) for value in covered] if isinstance(covered, list) else []
-    known = [value for value in numbers if value is not None]
-    if known:
-        low = min(range(len(known)), key=known.__getitem__)
-        least = f", least of feature {low}: {100 * known[low]:.0f} %" if known[low] < max(known) else ""
-        told.append(
-            f"Its decisions reach into {100 * sum(known) / len(known):.0f} % of the range of an action feature on "
-            f"average{least}. What was hardly tried cannot be judged."
+    shares = [value for value in numbers if value is not None]
+    if shares:
+        low = min(range(len(shares)), key=shares.__getitem__)
+        least = f", feature {low} the least: {100 * shares[low]:.0f} %" if shares[low] < max(shares) else ""
+        sentences.append(
+            f"The actions cover {100 * sum(shares) / len(shares):.0f} % of the range of an action feature on "
+            f"average{least}. Actions that were hardly tried cannot be judged."
         )
-    return told
+    return sentences

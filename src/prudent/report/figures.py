@@ -1,8 +1,7 @@
-"""The pictures of a run: ``curves.png``, everything that moved, ``eval_returns.png``, what came of it, and
-those of :mod:`~prudent.report.predictions`, :mod:`~prudent.report.support` and :mod:`~prudent.report.data_picture`.
+"""Draws all pictures of a run; two of them are made here: ``curves.png`` (all metrics) and ``eval_returns.png``.
 
-Lines are means over the seeds of one setting, bands reach from the smallest to the largest seed. Members that
-are no number at a step are left out of the mean there; the report names them.
+Lines are means over the seeds of one setting, bands reach from the lowest to the highest seed. A member whose metric is
+not a number at a step is left out of the mean there; the report names such members.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from prudent.report import style
 from prudent.report.comparison import read_others
 from prudent.report.data_picture import data_picture
-from prudent.report.predictions import promises
-from prudent.report.support import support_of
+from prudent.report.predictions import predictions_picture
+from prudent.report.support import run_support_picture
 from prudent.runs.read import Run, read_run
 
 if TYPE_CHECKING:
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture in the grid: a title, a line below it, and the metrics with their names in the legend.
+    """A panel of ``curves.png``: a title, a line below it, and its metrics with their names in the legend.
 
-    Several metrics: the legend takes the place of the line below the title, and bands would hide each other.
+    With several metrics, the legend takes the place of the line below the title.
     """
 
     title: str
@@ -49,34 +48,33 @@ PANELS = (
 
 
 def write_figures(run_folder: Path | str, compare: Mapping[str, Path | str] | None = None) -> dict[str, Path]:
-    """Draw what there is to draw into the run folder.
+    """Draw the pictures of a run into its folder; returns their paths by name.
 
-    ``compare`` names further runs whose evaluation return is drawn beside (``{"BC": folder}``). Returns the
-    paths by name, ``curves``, ``eval_returns``, ``promises``, ``support`` and ``data``; a picture without any data is
-    not written.
+    The names are ``curves``, ``eval_returns``, ``promises``, ``support`` and ``data``; a picture without data is not
+    written. ``compare`` names other runs to draw as well (``{"BC": folder}``).
     """
     run = read_run(run_folder)
     return draw_figures(run, read_others(run, compare))
 
 
 def draw_figures(run: Run, others: Mapping[str, Run]) -> dict[str, Path]:
-    """:func:`write_figures` for runs that were read already."""
-    drawn = {
+    """:func:`write_figures` for runs that were already read."""
+    figures = {
         "curves": (curves(run), 115),
         "eval_returns": (eval_returns(run, others), 150),
-        "promises": (promises(run, others), 120),
-        "support": (support_of(run), 150),
+        "promises": (predictions_picture(run, others), 120),
+        "support": (run_support_picture(run), 150),
         "data": (data_picture(run), 115),
     }
     return {
         name: style.save_png(figure, run.folder / f"{name}.png", dpi)
-        for name, (figure, dpi) in drawn.items()
+        for name, (figure, dpi) in figures.items()
         if figure is not None
     }
 
 
 def curves(run: Run) -> "Figure | None":
-    """A grid of everything that was measured, one colour per setting; None when nothing was."""
+    """A grid of all metrics, one colour per setting; None if there are no metrics."""
     panels = [panel for panel in PANELS if any(_measured(run, metric) for metric in panel.metrics)]
     if not panels:
         return None
@@ -98,8 +96,7 @@ def curves(run: Run) -> "Figure | None":
 
 
 def eval_returns(run: Run, others: Mapping[str, Run]) -> "Figure | None":
-    """Return over steps: a line and a band per setting, the data's mean, other runs; None without
-    evaluation."""
+    """Return over steps: a line and a band per setting, other runs, the data's mean; None without evaluations."""
     lines = [(_group_label(run, group, names), run, names) for group, names in run.groups().items()]
     for label, other in others.items():
         lines += [(f"{label} {group}".strip(), other, names) for group, names in other.groups().items()]
@@ -111,8 +108,8 @@ def eval_returns(run: Run, others: Mapping[str, Run]) -> "Figure | None":
     style.quiet(axes, _return_title(run), size=12)
     ends: list[tuple[float, str, str]] = []
     for (label, source, names), colour in zip(lines, style.colours(len(lines)), strict=True):
-        look = "-" if source is run else style.KIND_LINES[1]
-        mean = _draw_series(axes, source, "eval/return", names, colour, look, width=2.2)
+        linestyle = "-" if source is run else style.KIND_LINES[1]
+        mean = _draw_series(axes, source, "eval/return", names, colour, linestyle, width=2.2)
         ends.append((mean[-1], label, colour))
     if run.data_mean is not None:
         axes.axhline(run.data_mean, color=style.QUIET, linewidth=1.4, linestyle=(0, (2, 2)), zorder=1.5)
@@ -124,9 +121,9 @@ def eval_returns(run: Run, others: Mapping[str, Run]) -> "Figure | None":
 
 
 def _return_title(run: Run) -> str:
-    data, place = run.dataset.get("name"), run.config.get("env")
+    data, env = run.dataset.get("name"), run.config.get("env")
     title = run.algorithm + (f" on {data}" if data else "")
-    return style.label_text(title + (f", run in {place}" if place else ""), longest=64)
+    return style.label_text(title + (f", run in {env}" if env else ""), longest=64)
 
 
 def _measured(run: Run, metric: str) -> bool:
@@ -143,16 +140,16 @@ def _draw_series(
     metric: str,
     names: Sequence[str],
     colour: str,
-    look: Any = "-",
+    linestyle: Any = "-",
     width: float = 1.7,
     band: bool = True,
 ) -> list[float]:
-    """Draw the mean and the band of one group; returns the mean."""
+    """Draw the mean and the band of some members; returns the mean."""
     points = run.over_seeds(metric, names)
     steps, mean = list(points), [mean for mean, _, _ in points.values()]
-    # A single evaluation has no line to see.
+    # A line through a single evaluation would be invisible.
     marker = {"marker": "o", "markersize": 4} if len(steps) < 4 else {}
-    axes.plot(steps, mean, color=colour, linestyle=look, linewidth=width, solid_capstyle="round", **marker)
+    axes.plot(steps, mean, color=colour, linestyle=linestyle, linewidth=width, solid_capstyle="round", **marker)
     if band and len(names) > 1:
         low, high = [low for _, low, _ in points.values()], [high for _, _, high in points.values()]
         axes.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0)
@@ -160,42 +157,36 @@ def _draw_series(
 
 
 def _draw_panel(axes: "Axes", run: Run, panel: Panel, palette: Mapping[str, str]) -> None:
-    kinds = [metric for metric in panel.metrics if _measured(run, metric)]
+    metrics = [metric for metric in panel.metrics if _measured(run, metric)]
     groups = run.groups()
-    shown: list[float] = []
+    values: list[float] = []
     for group, names in groups.items():
-        for k, metric in enumerate(kinds):
-            # One setting: kinds have colours of their own. Several: the colour is the setting's.
+        for k, metric in enumerate(metrics):
+            # With one setting, the colour tells the metrics apart; with several, the settings.
             colour = style.PALETTE[k] if len(groups) == 1 else palette[group]
-            look = style.KIND_LINES[k] if len(kinds) > 1 else "-"
-            band = len(kinds) == 1 or len(groups) == 1
-            shown += _draw_series(axes, run, metric, names, colour, look, band=band)
-    if style.wants_log(shown):
+            linestyle = style.KIND_LINES[k] if len(metrics) > 1 else "-"
+            # Bands of several metrics and settings would hide each other.
+            band = len(metrics) == 1 or len(groups) == 1
+            values += _draw_series(axes, run, metric, names, colour, linestyle, band=band)
+    if style.wants_log(values):
         axes.set_yscale("log")
         axes.minorticks_off()
     if panel.from_zero:
         axes.set_ylim(bottom=0)
-    elif max(shown) - min(shown) <= 1e-9 * max(abs(min(shown)), 1.0):
-        # A constant is a flat line in the middle, not noise in the last digit.
-        room = max(abs(shown[0]) * 0.5, 0.5)
-        axes.set_ylim(shown[0] - room, shown[0] + room)
-    if len(kinds) > 1:
-        _kind_legend(axes, [panel.metrics[metric] for metric in kinds], coloured=len(groups) == 1)
+    elif max(values) - min(values) <= 1e-9 * max(abs(min(values)), 1.0):
+        # A constant is drawn as a flat line in the middle, not as noise in its last digit.
+        room = max(abs(values[0]) * 0.5, 0.5)
+        axes.set_ylim(values[0] - room, values[0] + room)
+    if len(metrics) > 1:
+        _metric_legend(axes, [panel.metrics[metric] for metric in metrics], coloured=len(groups) == 1)
 
 
-def _kind_legend(axes: "Axes", labels: Sequence[str], coloured: bool) -> None:
+def _metric_legend(axes: "Axes", labels: Sequence[str], coloured: bool) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=style.PALETTE[k] if coloured else style.INK,
-            linestyle=style.KIND_LINES[k],
-            linewidth=1.7,
-        )
-        for k in range(len(labels))
-    ]
+    colours = style.PALETTE if coloured else [style.INK] * len(labels)
+    styles = zip(labels, colours, style.KIND_LINES, strict=False)
+    handles = [Line2D([], [], color=colour, linestyle=linestyle, linewidth=1.7) for _, colour, linestyle in styles]
     style.legend_above(axes, handles, labels, handlelength=2.1)
 
 
@@ -226,7 +217,7 @@ def _group_label(run: Run, group: str, names: Sequence[str]) -> str:
 
 
 def _end_labels(axes: "Axes", ends: Sequence[tuple[float, str, str]]) -> None:
-    """Names at the ends of their lines, moved apart where they would overlap."""
+    """Write names at the ends of their lines, moved apart where they would overlap."""
     low, high = axes.get_ylim()
     heights = [(value - low) / (high - low) for value, _, _ in ends]
     for height, (_, label, colour) in zip(style.spread(heights, 0.065), ends, strict=True):

@@ -1,4 +1,4 @@
-"""Figures and tables as a report shows them."""
+"""Numbers, shares, intervals and tables as a report shows them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +8,9 @@ from prudent.runs.read import NOTHING, as_interval, as_number
 
 @dataclass(frozen=True)
 class Table:
-    """A summary table; every row has a ``name``, a ``kind`` (overall, other, group, member) and ``cells``.
+    """A table of a report; every row has a ``name``, a ``kind`` (overall, group, member, other) and ``cells``.
 
-    ``first`` is the head of the column of names.
+    ``first`` is the head of the column of names, ``heads`` are those of the other columns.
     """
 
     heading: str
@@ -21,7 +21,7 @@ class Table:
 
 
 def number(value: Any) -> str:
-    """A figure with the digits that mean something: ``3,671.6``, ``-151.7``, ``0.0123``; a dash for none."""
+    """A number with its significant digits: ``3,671.6``, ``-151.7``, ``0.0123``; a dash for anything else."""
     figure = as_number(value)
     if figure is None:
         return NOTHING
@@ -35,7 +35,7 @@ def number(value: Any) -> str:
 
 
 def share(value: Any) -> str:
-    """A share as a percentage. Rounded down: 99.6 % of the states is not all of them."""
+    """A share as a percentage, rounded down: 99.6 % of the states must not become all of them."""
     figure = as_number(value)
     return NOTHING if figure is None else f"{int(100 * figure + 1e-9)} %"
 

@@ -1,4 +1,4 @@
-"""What every page is made with: the templates, pictures as text, settings as they are shown."""
+"""What every page is made with: templates, embedded pictures, settings as text."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +12,10 @@ from prudent.version import __version__
 
 
 def render(template: str, **values: Any) -> str:
-    """A page of ``*.html.j2``; whatever ``values`` hold is text in it."""
+    """A page from a template ``*.html.j2``; all ``values`` are escaped."""
     import jinja2
 
-    # The data's name and everything else may come from a stranger: escaping is on and a misspelt variable an error.
+    # Names and values may come from a stranger: escaping is on, and a misspelt variable is an error.
     loader = jinja2.FunctionLoader(lambda name: files("prudent.report").joinpath(name).read_text("utf-8"))
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -24,27 +24,32 @@ def render(template: str, **values: Any) -> str:
 
 
 def links(folder: Path, names: Iterable[str]) -> list[dict[str, str]]:
-    """Those that are there, by ``name`` and ``href``."""
+    """``name`` and ``href`` of the files that exist in ``folder``."""
     return [{"name": name, "href": quote(name)} for name in names if (folder / name).exists()]
 
 
-def data_uri(path: Path, kind: str) -> str:
-    """A file as the address of itself."""
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+def figure(path: Path, style: str, alt: str, caption: str) -> dict[str, str]:
+    """A PNG for the macro ``figure`` of the templates; ``style`` is its CSS class."""
+    return {"style": style, "data": data_uri(path, "image/png"), "alt": alt, "caption": caption}
+
+
+def data_uri(path: Path, media_type: str) -> str:
+    """A file as a ``data:`` URI."""
+    return f"data:{media_type};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
 def setting_pairs(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Settings as they are shown: names without underscores, lists with commas, nothing hidden."""
+    """Names and values of all settings as text: no underscores, lists with commas."""
     pairs: list[tuple[str, str]] = []
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            pairs += [(f"{name} {inner}", shown) for inner, shown in setting_pairs(value)]
+            pairs += [(f"{name} {key}", text) for key, text in setting_pairs(value)]
         else:
-            pairs.append((str(name).replace("_", " "), _shown(value)))
+            pairs.append((str(name).replace("_", " "), _text(value)))
     return pairs
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return NOTHING
     if isinstance(value, bool):
@@ -54,7 +59,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        # Sentences, such as the notes on the data, would run into each other with commas.
+        # Sentences, such as the notes on the data, contain commas themselves.
         separator = "; " if any(isinstance(item, str) and " " in item for item in value) else ", "
-        return separator.join(_shown(item) for item in value) or NOTHING
+        return separator.join(_text(item) for item in value) or NOTHING
     return str(value)

@@ -1,4 +1,4 @@
-"""The picture of promises: predicted against realised value, a dot per start state, of a run and of those beside it."""
+"""The picture ``promises.png``: predicted against realised value, a dot per start state, a panel per run."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 _COLUMNS = 3
 
-Starts = tuple[str, np.ndarray, np.ndarray]
-"""A setting, and what was predicted and what followed at some start states, (states,) each."""
+StartValues = tuple[str, np.ndarray, np.ndarray]
+"""A setting, and predicted and realised value at some start states, (states,) each."""
 
 
-def promises(run: Run, others: Mapping[str, Run]) -> "Figure | None":
-    """A panel per run, of its best setting, all on the same scale; None where this run's start states are not known.
+def predictions_picture(run: Run, others: Mapping[str, Run]) -> "Figure | None":
+    """A panel per run, of its best setting, all on the same scale; None if this run has no start states.
 
-    A dot above the diagonal is a promise kept: what followed was no less than what the critics promised. Where nothing
-    was run in an environment, fitted Q evaluation says what followed, as far as ``value.json`` has it.
+    Above the diagonal the prediction was a lower bound. If nothing was run in an environment, the values of fitted Q
+    evaluation in ``value.json`` take the place of the realised ones.
     """
-    named = {run.algorithm: run} | dict(others)
-    panels = {name: found for name, one in named.items() if (found := starts(one)) is not None}
-    followed = "realised, discounted"
+    runs = {run.algorithm: run} | dict(others)
+    panels = {name: values for name, each in runs.items() if (values := start_values(each)) is not None}
+    label = "realised, discounted"
     if run.algorithm not in panels:
-        panels, followed = starts_by_log(run), "by the log (FQE), discounted"
+        panels, label = fitted_start_values(run), "by the log (FQE), discounted"
     if not panels:
         return None
     columns = min(_COLUMNS, len(panels))
@@ -41,30 +41,16 @@ def promises(run: Run, others: Mapping[str, Run]) -> "Figure | None":
     room = 0.06 * (high - low) or max(abs(high) * 0.1, 0.5)
     for i, (name, (setting, predicted, realized)) in enumerate(panels.items()):
         axes = figure.add_subplot(grid[divmod(i, columns)])
-        kept = f"bound kept at {share(float((predicted <= realized).mean()))} of {len(predicted)} starts"
-        style.quiet(axes, style.label_text(f"{name} {setting}".strip()), below=kept)
+        held = f"bound held at {share(float((predicted <= realized).mean()))} of {len(predicted)} starts"
+        style.quiet(axes, style.label_text(f"{name} {setting}".strip()), below=held)
         _draw(axes, predicted, realized, (low - room, high + room))
         if i % columns == 0:
-            axes.set_ylabel(followed, fontsize=10.5, color=style.QUIET)
+            axes.set_ylabel(label, fontsize=10.5, color=style.QUIET)
     return figure
 
 
-def starts_by_log(run: Run) -> dict[str, Starts]:
-    """The best policy of ``value.json`` and those beside it: predicted and fitted values of the log's start states."""
-    rows, best = run.value.get("policies"), run.value.get("best")
-    found: dict[str, Starts] = {}
-    for row in rows if isinstance(rows, list) else []:
-        if not isinstance(row, Mapping) or not (row.get("run") or row.get("title") == best):
-            continue
-        pairs = _pairs(row.get("starts"), "fitted")
-        name = str(row.get("run") or run.algorithm)
-        if pairs and name not in found:
-            found[name] = (str(row.get("setting") or ""), *np.array(pairs).T)
-    return found if run.algorithm in found else {}
-
-
-def starts(run: Run) -> Starts | None:
-    """The best setting of a run, and its predicted and realised values (starts of its seeds,); None where not known."""
+def start_values(run: Run) -> StartValues | None:
+    """Predicted and realised values of a run's best setting, over its seeds; None if they are not known."""
     rows, setting = run.evaluation.get("starts"), run.best()[0]
     if not isinstance(rows, Mapping):
         return None
@@ -76,22 +62,36 @@ def starts(run: Run) -> Starts | None:
     return setting, predicted, realized
 
 
+def fitted_start_values(run: Run) -> dict[str, StartValues]:
+    """Predicted and fitted values of the log's start states, from ``value.json``: of the best policy and other runs."""
+    rows, best = run.value.get("policies"), run.value.get("best")
+    panels: dict[str, StartValues] = {}
+    for row in rows if isinstance(rows, list) else []:
+        if not isinstance(row, Mapping) or not (row.get("run") or row.get("title") == best):
+            continue
+        pairs = _pairs(row.get("starts"), "fitted")
+        name = str(row.get("run") or run.algorithm)
+        if pairs and name not in panels:
+            panels[name] = (str(row.get("setting") or ""), *np.array(pairs).T)
+    return panels if run.algorithm in panels else {}
+
+
 def _pairs(row: Any, key: str) -> list[tuple[float, float]]:
-    """Both values of each start state of a policy that has both."""
-    promised, followed = (row.get("predicted"), row.get(key)) if isinstance(row, Mapping) else (None, None)
-    if not isinstance(promised, list) or not isinstance(followed, list) or len(promised) != len(followed):
+    """Predicted value and value ``key`` of each start state that has both."""
+    predicted, realized = (row.get("predicted"), row.get(key)) if isinstance(row, Mapping) else (None, None)
+    if not isinstance(predicted, list) or not isinstance(realized, list) or len(predicted) != len(realized):
         return []
-    known = [(as_number(p), as_number(r)) for p, r in zip(promised, followed, strict=True)]
-    return [(p, r) for p, r in known if p is not None and r is not None]
+    pairs = [(as_number(p), as_number(r)) for p, r in zip(predicted, realized, strict=True)]
+    return [(p, r) for p, r in pairs if p is not None and r is not None]
 
 
 def _draw(axes: "Axes", predicted: np.ndarray, realized: np.ndarray, ends: tuple[float, float]) -> None:
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    kept = predicted <= realized
+    held = predicted <= realized
     axes.plot(ends, ends, color=style.QUIET, linewidth=1.2, linestyle=(0, (4, 2)))
-    for rows, colour in ((kept, style.PALETTE[0]), (~kept, style.PALETTE[1])):
-        axes.plot(predicted[rows], realized[rows], "o", color=colour, markersize=5, alpha=0.65, markeredgewidth=0)
+    for mask, colour in ((held, style.PALETTE[0]), (~held, style.PALETTE[1])):
+        axes.plot(predicted[mask], realized[mask], "o", color=colour, markersize=5, alpha=0.65, markeredgewidth=0)
     axes.set_xlim(ends)
     axes.set_ylim(ends)
     axes.set_aspect("equal")

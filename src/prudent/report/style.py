@@ -1,5 +1,4 @@
-"""How the pictures look: one palette, quiet axes, small files. Nothing here touches matplotlib's global
-state."""
+"""How the pictures look: one palette, plain axes, small files. Nothing here changes matplotlib's global state."""
 
 import io
 import math
@@ -13,15 +12,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008): told apart with every common colour vision, and in greyscale by their lightness.
+# Okabe and Ito (2008): distinguishable with every common colour vision, and by lightness in greyscale.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
 INK, QUIET, GRID = "#24292f", "#6e7781", "#e7eaee"
 KIND_LINES = ("-", (0, (5, 1.8)), (0, (1.2, 1.6)))
-"""Line styles of the kinds that share a panel (data, policy, random), in this order."""
+"""Line styles of the metrics that share a panel, in order."""
 
 
 def colours(count: int) -> list[str]:
-    """``count`` colours: the palette, or a perceptually even ramp when it does not suffice."""
+    """``count`` colours: from the palette, or from a perceptually even ramp if the palette has too few."""
     if count <= len(PALETTE):
         return list(PALETTE[:count])
     from matplotlib import colormaps
@@ -32,8 +31,7 @@ def colours(count: int) -> list[str]:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """A figure with its own Agg canvas: works without a display and whatever backend the caller has
-    chosen."""
+    """A figure with its own Agg canvas: it works without a display and with any backend of the caller."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -43,7 +41,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def quiet(axes: "Axes", title: str, size: float = 11.5, below: str = "") -> None:
-    """Take away everything that is not data, and put the title where reading starts."""
+    """Give axes a title on the left and a line ``below`` it, and remove lines and ticks that show no data."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_title(title, loc="left", fontsize=size, fontweight="bold", color=INK, pad=24 if below else 10)
@@ -69,7 +67,7 @@ def steps_text(step: float) -> str:
 
 
 def label_text(text: str, longest: int = 34) -> str:
-    """A name from outside as matplotlib can print it: no mathematics, no missing glyphs, not too long."""
+    """Any text as matplotlib can print it: no mathematics, no missing glyphs, at most ``longest`` characters."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     known = get_font(findfont(FontProperties())).get_charmap()
@@ -79,7 +77,7 @@ def label_text(text: str, longest: int = 34) -> str:
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Label positions near ``heights`` (0 to 1) that keep ``gap`` from each other, order kept."""
+    """Positions of labels near ``heights`` (0 to 1), at least ``gap`` apart and in the same order."""
     order = sorted(range(len(heights)), key=lambda i: heights[i])
     placed = [heights[i] for i in order]
     for _ in range(60):
@@ -95,7 +93,7 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def legend_above(axes: "Axes", handles: Sequence[Any], labels: Sequence[str], handlelength: float) -> None:
-    """A legend in one line above the axes: nowhere inside is free of what is drawn in every run."""
+    """Put a legend in one line above the axes: inside, it would cover the curves of some run."""
     axes.legend(
         handles,
         labels,
@@ -114,13 +112,13 @@ def legend_above(axes: "Axes", handles: Sequence[Any], labels: Sequence[str], ha
 
 
 def wants_log(figures: Sequence[float]) -> bool:
-    """True when positive figures span more than two decades, as losses of a start from nothing do."""
+    """Whether all figures are positive and span more than two decades, as losses at the start of training do."""
     finite = [figure for figure in figures if math.isfinite(figure)]
     return bool(finite) and min(finite) > 0 and max(finite) / min(finite) > 100
 
 
 def save_png(figure: "Figure", path: Path, dpi: int = 130) -> Path:
-    """Write a PNG of 256 colours, which these pictures do not exceed by much, at a third of the size."""
+    """Write a PNG of 256 colours: hardly a visible difference here, at a third of the size."""
     from PIL import Image
 
     raw, small = io.BytesIO(), io.BytesIO()

@@ -1,4 +1,4 @@
-"""The picture of support: how far the log's decisions lie from other episodes, and how far the policy's do."""
+"""The picture ``support.png``: how far decisions of the log and of the policy lie from the logged ones."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def draw_support(figures: Mapping[str, Any], path: Path) -> Path:
-    """Write the picture of what ``SupportResult.to_json`` holds as PNG; returns its path."""
+    """Draw ``SupportResult.to_json()`` as a PNG; returns its path."""
     return style.save_png(support_picture(figures), path, dpi=150)
 
 
-def support_of(run: Run) -> "Figure | None":
-    """The picture of a run's ``support.json``; None where there is none, or one of another version."""
+def run_support_picture(run: Run) -> "Figure | None":
+    """The picture of a run's ``support.json``; None if there is none, or it is of another version."""
     return support_picture(run.support) if _can_be_drawn(run.support) else None
 
 
 def _can_be_drawn(figures: Mapping[str, Any]) -> bool:
-    """Whether everything that :func:`support_picture` reads is there and fits."""
+    """Whether everything that :func:`support_picture` reads is there and valid."""
     try:
         histogram, threshold = figures["histogram"], figures["thresholds"]["decision"]["threshold"]
         edges, *shares = (histogram[key] for key in ("edges", "logged", "policy"))
@@ -37,38 +37,38 @@ def _can_be_drawn(figures: Mapping[str, Any]) -> bool:
 
 
 def support_picture(figures: Mapping[str, Any]) -> "Figure":
-    """Two histograms of the decision score, of the log and of the policy, and the thresholds; the last bin is open."""
+    """Histograms of the decision score of log and policy, and the thresholds; the last bin has no upper end."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
     histogram, thresholds = figures["histogram"], figures["thresholds"]["decision"]
-    edges, taken = histogram["edges"], histogram["policy"]
+    edges, policy = histogram["edges"], histogram["policy"]
     figure = style.new_figure(7.6, 4.1)
     axes = figure.add_subplot()
     share = 100 * figures["overall"]["outside"]
     title = style.label_text(f"{share:.1f} % of the decisions lie outside {figures.get('dataset', '')}", longest=64)
     style.quiet(axes, title, size=12, below=" ")
     axes.stairs(histogram["logged"], edges, fill=True, color=style.QUIET, alpha=0.35, linewidth=0)
-    axes.stairs(taken, edges, color=style.PALETTE[0], linewidth=2)
+    axes.stairs(policy, edges, color=style.PALETTE[0], linewidth=2)
     middles = [(left + right) / 2 for left, right in pairwise(edges)]
-    beyond = [height if at > thresholds["threshold"] else 0.0 for at, height in zip(middles, taken, strict=True)]
-    axes.stairs(beyond, edges, fill=True, color=style.PALETTE[1], alpha=0.55, linewidth=0)
-    top = max(*taken, *histogram["logged"])
+    outside = [height if at > thresholds["threshold"] else 0.0 for at, height in zip(middles, policy, strict=True)]
+    axes.stairs(outside, edges, fill=True, color=style.PALETTE[1], alpha=0.55, linewidth=0)
+    top = max(*policy, *histogram["logged"])
     axes.set_ylim(0, 1.12 * top)
     lines = (
         (thresholds["threshold"], f"{100 * figures['level']:g} %", "-"),
         (thresholds["strict"], "99 %", (0, (4, 2))),
     )
-    for value, name, look in lines:
+    for value, name, linestyle in lines:
         if value is not None:
-            axes.axvline(value, color=style.INK, linewidth=1.2, linestyle=look)
+            axes.axvline(value, color=style.INK, linewidth=1.2, linestyle=linestyle)
             axes.text(value, 1.1 * top, f" {name}", fontsize=9.5, color=style.INK, va="top", ha="left")
     axes.set_xlim(0, edges[-1])
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    told = "distance to the logged decisions of other episodes; the last bar holds all beyond"
-    axes.set_xlabel(told, fontsize=10.5, color=style.QUIET)
+    label = "distance to the logged decisions of other episodes; the last bar includes all larger ones"
+    axes.set_xlabel(label, fontsize=10.5, color=style.QUIET)
     axes.set_ylabel("share of decisions", fontsize=10.5, color=style.QUIET)
     _legend(axes)
     return figure
@@ -84,5 +84,5 @@ def _legend(axes: "Axes") -> None:
         Patch(color=style.QUIET, alpha=0.35, linewidth=0),
         Line2D([], [], color=style.INK, linewidth=1.2),
     ]
-    labels = ["the policy", "of it outside", "the log itself", "what that share of the log stays under"]
+    labels = ["policy", "policy, outside", "log", "threshold: this share of the log is below"]
     style.legend_above(axes, handles, labels, handlelength=1.4)

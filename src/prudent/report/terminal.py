@@ -15,11 +15,11 @@ COLUMNS = {
     "lower_bound_share": "bound held",
 }
 
-_MANY = 12
+_MOST_ACTIONS = 12
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their content, the first to the left, the others to the right."""
+    """A table with columns as wide as their content, the first aligned left, the others right."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
@@ -31,13 +31,13 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def evaluation_table(summary: Mapping[str, Any]) -> str:
-    """An evaluation's summary: a row per member, and one over all of them where there are several.
+    """An evaluation's summary: a row per member, and one over all members if there are several.
 
-    Members of several settings (alphas, say) have a row per setting instead: over all of them is nobody's figure.
-    Where every setting has a single seed, the members' rows say it already.
+    With several settings (alphas, say), a row per setting takes the place of the one over all members, which would
+    describe no policy. With one seed per setting these rows are left out as well: they would repeat the members' rows.
 
-    Returns are of the deterministic policy; predicted and realised are discounted values of the sampling one, which is
-    the policy the critic speaks of, with the share of start states where the prediction was not above the realisation.
+    Returns are of the deterministic policy. Predicted and realised are discounted values of the stochastic policy, the
+    one that the critic estimates; the bound held at start states where the prediction was not above the realised value.
     """
     rows = dict(summary["members"])
     settings = summary.get("settings") or {}
@@ -45,9 +45,9 @@ def evaluation_table(summary: Mapping[str, Any]) -> str:
         rows |= settings
     elif len(rows) > 1 and not settings:
         rows["all"] = summary["overall"]
-    shown = [key for key in COLUMNS if any(figures[key] is not None for figures in rows.values())]
-    body = [[name, *(cell(key, figures[key]) for key in shown)] for name, figures in rows.items()]
-    return text_table(["member", *(COLUMNS[key] for key in shown)], body)
+    keys = [key for key in COLUMNS if any(figures[key] is not None for figures in rows.values())]
+    body = [[name, *(cell(key, figures[key]) for key in keys)] for name, figures in rows.items()]
+    return text_table(["member", *(COLUMNS[key] for key in keys)], body)
 
 
 def cell(key: str, value: Any) -> str:
@@ -60,7 +60,7 @@ def cell(key: str, value: Any) -> str:
 
 
 def support_table(figures: Mapping[str, Any]) -> str:
-    """What :meth:`prudent.coverage.result.SupportResult.to_json` holds: shares outside, actions, and what they mean."""
+    """:meth:`prudent.coverage.result.SupportResult.to_json` as text: shares outside, actions, and what they mean."""
     rows = dict(figures["members"])
     if len(rows) > 1:
         rows["all"] = figures["overall"]
@@ -75,24 +75,24 @@ def support_table(figures: Mapping[str, Any]) -> str:
         "leaves the data",
     ]
     body = [[name, *_support_cells(row)] for name, row in rows.items()]
-    fresh = {name: _percent(row["fresh_outside"]) for name, row in figures["thresholds"].items()}
-    body.append(["the log itself", fresh["decision"], "-", "-", fresh["state"], fresh["action"], "-", "-"])
+    log = {name: _percent(row["fresh_outside"]) for name, row in figures["thresholds"].items()}
+    body.append(["the log itself", log["decision"], "-", "-", log["state"], log["action"], "-", "-"])
     sentences = [f"- {sentence}" for sentence in figures["reading"]]
     return "\n\n".join([text_table(heads, body), _action_table(figures["actions"]), "\n".join(sentences)])
 
 
 def value_table(figures: Mapping[str, Any]) -> str:
-    """What :meth:`prudent.ope.result.ValueResult.to_json` holds: every estimate, the differences, what they mean."""
+    """:meth:`prudent.ope.result.ValueResult.to_json` as text: estimates, differences, and what they mean."""
     from prudent.report.value import value_tables
 
-    made = [
+    tables = [
         text_table([table.first, *table.heads], [[row["name"], *row["cells"]] for row in table.rows])
         + "\n"
         + textwrap.fill(table.note, 110)
         for table in value_tables(figures)
     ]
     sentences = [f"- {sentence}" for sentence in (*figures["reasons"], *figures["cautions"], *figures["reading"])]
-    return "\n\n".join([*made, "\n".join(sentences)])
+    return "\n\n".join([*tables, "\n".join(sentences)])
 
 
 def _support_cells(row: Mapping[str, Any]) -> list[str]:
@@ -111,13 +111,15 @@ def _support_cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def _action_table(actions: Sequence[Mapping[str, Any]]) -> str:
-    """The first dozen features or actions; the others are in the JSON."""
+    """The first features or actions; the JSON has all of them."""
     if "feature" in actions[0]:
         heads = ["action feature", "log: 0.5 %", "50 %", "99.5 %", "policy: 0.5 %", "50 %", "99.5 %", "outside"]
     else:
         heads = ["action", "logged", "share", "taken", "share"]
     body = [_action_cells(row) for row in actions]
-    return text_table(heads, body[:_MANY]) + (f"\n... and {len(body) - _MANY} more" if len(body) > _MANY else "")
+    return text_table(heads, body[:_MOST_ACTIONS]) + (
+        f"\n... and {len(body) - _MOST_ACTIONS} more" if len(body) > _MOST_ACTIONS else ""
+    )
 
 
 def _action_cells(row: Mapping[str, Any]) -> list[str]:

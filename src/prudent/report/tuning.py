@@ -1,23 +1,27 @@
-"""``report.html`` of a tuning: the verdict with its reasons, what the policies are worth, the grid."""
+"""``report.html`` of a tuning: the verdict with its reasons, the value of each policy, the grid."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prudent.files import replace
 from prudent.report import pages
 from prudent.report.format import Table, interval, number
-from prudent.report.value import gains_table, worth_table
+from prudent.report.value import estimates_table, gains_table
 from prudent.report.verdict import Verdict
 from prudent.runs.read import NOTHING, title_of
 
 _FILES = ("tune.json", "plan.json", "tune.png", "grid/report.html", "bc/report.html", "policy")
 _ALT = "Fitted Q evaluation of every run of the grid, by alpha"
+_CAPTION = (
+    "A dot per run with its interval, estimated on the part of the episodes that ranks the runs. The ring marks the "
+    "winner, a cross a run without a value."
+)
 
 
 def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | None = None) -> Path:
-    """Write ``folder/report.html`` of what :meth:`prudent.tuning.TuneResult.to_json` holds; returns its path.
+    """Write ``folder/report.html`` from :meth:`prudent.tuning.TuneResult.to_json`; returns its path.
 
     ``picture`` is a PNG of the grid.
     """
@@ -32,8 +36,7 @@ def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | N
         gains=gains_table("Differences on the final part", split["final"]["differences"]),
         readings=[f"{c['name']}: {c['reading']}." for c in split["candidates"] if c["reading"]],
         stability=_stability(result["stability"]),
-        picture=None if picture is None else pages.data_uri(picture, "image/png"),
-        alt=_ALT,
+        picture=None if picture is None else pages.figure(picture, "wide", _ALT, _CAPTION),
         dataset=pages.setting_pairs(plan["dataset"]),
         tuning=pages.setting_pairs({"alpha": plan["alpha"], "seeds": plan["seeds"]} | plan["settings"]),
         settings=pages.setting_pairs({"algorithm": plan["algorithm"]} | plan["config"]),
@@ -44,12 +47,12 @@ def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | N
 
 def _facts(result: Mapping[str, Any], split: Mapping[str, Any]) -> list[str]:
     parts = split["parts"]
-    told = f"by {parts['by']}: {parts['train']} to train, {parts['evaluation']} to rank, {parts['final']} to judge"
-    return [f"{len(split['candidates'])} runs", told, f"{result['kept']} is kept"]
+    sizes = f"by {parts['by']}: {parts['train']} to train, {parts['evaluation']} to rank, {parts['final']} to judge"
+    return [f"{len(split['candidates'])} runs", sizes, f"{result['kept']} is kept"]
 
 
 def _verdict(result: Mapping[str, Any]) -> Verdict:
-    """Good where the policy is to be deployed; everything else leaves open whether any is better."""
+    """Good if the policy is to be deployed; any other verdict leaves open whether one is better."""
     text = str(result["verdict"])
     deployed = text.startswith("deploy")
     headline = text[0].upper() + text[1:] + (f": {result['winner']}" if deployed else "")
@@ -57,17 +60,17 @@ def _verdict(result: Mapping[str, Any]) -> Verdict:
 
 
 def _final(final: Mapping[str, Any]) -> Table:
-    """Policy, BC and behaviour, each with its interval, by estimates on the part kept for the end."""
+    """The values of policy, BC and behaviour, estimated on the final part of the episodes."""
     rows = [
-        (kind, f"{title}, {found['policy']}", found)
-        for kind, title, found in (("overall", "policy", final["policy"]), ("member", "BC", final["bc"]))
-        if found is not None
+        (kind, f"{title}, {value['policy']}", value)
+        for kind, title, value in (("overall", "policy", final["policy"]), ("member", "BC", final["bc"]))
+        if value is not None
     ]
-    return worth_table("What each is worth", "of episodes that neither trained nor chose", rows)
+    return estimates_table("Value of each policy", "of episodes used neither to train nor to choose", rows)
 
 
 def _grid(result: Mapping[str, Any], split: Mapping[str, Any]) -> Table:
-    """Every run, the best on top, then BC; marked is what is kept."""
+    """Every run, the best first, then BC; the kept one is marked."""
     checked = result["checked"]
     heads = ["step", "Q there", "Q peak at", "FQE", "its interval", "rank"]
     heads += [f"return in {checked['env']}"] if checked else []
@@ -79,20 +82,22 @@ def _grid(result: Mapping[str, Any], split: Mapping[str, Any]) -> Table:
         kind = "overall" if name == result["kept"] else "other" if c["alpha"] is None else "member"
         rows.append({"name": name, "kind": kind, "cells": cells})
     note = (
-        "Ranked by alpha, by the mean lower end of its runs' intervals, then by each one's own. Bold is what is kept. "
+        "Ranked by alpha (the mean lower end of the intervals of its runs), then by the lower end of each run. "
+        "The kept run is bold. "
     )
     note += "; ".join(f"{c['name']}: {c['reason']}" for c in (*split["candidates"], *split["imitators"]) if c["reason"])
     if checked:
-        note += f" Returns in {checked['env']} are a check made afterwards; they chose nothing."
+        note += f" Returns in {checked['env']} were measured afterwards as a check; the choice did not use them."
     return Table("Runs", heads, rows, note, "run")
 
 
-def _stability(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How often each alpha won and each verdict fell, where the episodes were divided more than once."""
-    if told["splits"] < 2:
+def _stability(stability: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How often each alpha won and each verdict came out; empty if the episodes were split only once."""
+    splits = stability["splits"]
+    if splits < 2:
         return []
-    parts: Sequence[tuple[str, str]] = (("alpha", "alpha {} won"), ("verdict", "{}"))
-    return [(form.format(key), f"{n} of {told['splits']}") for kind, form in parts for key, n in told[kind].items()]
+    alphas = [(f"alpha {alpha} won", count) for alpha, count in stability["alpha"].items()]
+    return [(name, f"{count} of {splits}") for name, count in [*alphas, *stability["verdict"].items()]]
 
 
 def _whole(value: Any) -> str:

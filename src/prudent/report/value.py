@@ -1,4 +1,4 @@
-"""Tables of what policies are worth by a log, and the section of the report out of ``value.json``."""
+"""Tables of policy values estimated from a log, and the section of the report made from ``value.json``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,93 +14,93 @@ Row = tuple[str, str, Mapping[str, Any]]
 """Kind (overall, other, member), name, and the summary of a :class:`prudent.ope.OffPolicyValue`."""
 
 
-def worth_table(heading: str, about: str, rows: Sequence[Row]) -> Table:
-    """Every policy with its estimates and their intervals, then what made the log; ``about`` says on which episodes."""
-    shown = [
-        {"name": name, "kind": kind, "cells": [_estimate(found[key]) for key in ESTIMATORS] + [_whole(found, "pdwis")]}
-        for kind, name, found in rows
+def estimates_table(heading: str, episodes: str, rows: Sequence[Row]) -> Table:
+    """Every policy with its estimates and intervals, then the behaviour; ``episodes`` says which were used."""
+    lines = [
+        {
+            "name": name,
+            "kind": kind,
+            "cells": [*(_estimate(policy[key]) for key in ESTIMATORS), _estimate(policy["undiscounted"]["pdwis"])],
+        }
+        for kind, name, policy in rows
     ]
-    found = rows[0][2]
-    cells = [_estimate(found["behaviour"]), NOTHING, NOTHING, _whole(found, "behaviour")]
-    shown.append({"name": "behaviour (what was logged)", "kind": "other", "cells": cells})
-    if "fitted_behaviour" in found:
-        cells = [_estimate(found["fitted_behaviour"]), NOTHING, NOTHING, NOTHING]
-        shown.append({"name": "behaviour, fitted likewise", "kind": "other", "cells": cells})
-    theirs = f"what it {value_verb(found.get('tail_weight', 0))} by its own rewards"
-    discounted = f"discounted by {found['discount']:g} a {found.get('clock', 'step')}"
+    first = rows[0][2]
+    cells = [_estimate(first["behaviour"]), NOTHING, NOTHING, _estimate(first["undiscounted"]["behaviour"])]
+    lines.append({"name": "behaviour (what was logged)", "kind": "other", "cells": cells})
+    if "fitted_behaviour" in first:
+        cells = [_estimate(first["fitted_behaviour"]), NOTHING, NOTHING, NOTHING]
+        lines.append({"name": "behaviour, by FQE as well", "kind": "other", "cells": cells})
     note = (
-        f"Value from the start states {about}, {discounted}, with 95 % intervals: by fitted Q evaluation (of the "
-        f"behaviour: {theirs}), weighted doubly robust and per-decision weighted importance sampling; then the sum of "
-        "rewards per episode as recorded, without a discount."
+        f"Value of the start states {episodes}, discounted by {first['discount']:g} a {first.get('clock', 'step')}, "
+        "with 95 % intervals. FQE is fitted Q evaluation (of the behaviour: what it "
+        f"{value_verb(first.get('tail_weight', 0))} by its own rewards), WDR weighted doubly robust, PDWIS "
+        "per-decision weighted importance sampling. Per episode is the sum of rewards as recorded, not discounted."
     )
-    return Table(heading, ["FQE", "WDR", "PDWIS", "per episode"], shown, f"{note} {_why(rows)}".strip(), "policy")
+    heads = ["FQE", "WDR", "PDWIS", "per episode"]
+    return Table(heading, heads, lines, f"{note} {_unsupported_reasons(rows)}".strip(), "policy")
 
 
 def gains_table(heading: str, gains: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Differences with their intervals, by what is less what."""
+    """Differences between policies with their intervals, by name."""
     rows = [
         {"name": name, "kind": "member", "cells": [_value(gain), interval(gain["ci95"])]}
         for name, gain in gains.items()
     ]
-    note = "Paired by resample of the episodes; a gain is shown where its whole interval lies above zero."
+    note = "Both policies use the same resamples of the episodes. A gain is shown if its whole interval is above zero."
     return Table(heading, ["gain", "95 % interval"], rows, note, "what")
 
 
-def _estimate(found: Mapping[str, Any]) -> str:
-    return _value(found) + (f" ({interval(found['ci95'])})" if found["ci95"] else "")
+def _estimate(estimate: Mapping[str, Any]) -> str:
+    return _value(estimate) + (f" ({interval(estimate['ci95'])})" if estimate["ci95"] else "")
 
 
-def _value(found: Mapping[str, Any]) -> str:
-    return UNSUPPORTED if as_number(found["value"]) is None else number(found["value"])
+def _value(estimate: Mapping[str, Any]) -> str:
+    return UNSUPPORTED if as_number(estimate["value"]) is None else number(estimate["value"])
 
 
-def _whole(found: Mapping[str, Any], name: str) -> str:
-    return _estimate(found["undiscounted"][name])
-
-
-def _why(rows: Sequence[Row]) -> str:
-    """Reasons of what is unsupported, each once, with the policies that it holds for."""
+def _unsupported_reasons(rows: Sequence[Row]) -> str:
+    """Why values are unsupported: each reason once, with its policies."""
     names: dict[str, list[str]] = {}
-    for _, name, found in rows:
-        for estimate in [*(found[key] for key in ESTIMATORS), found["undiscounted"]["pdwis"]]:
+    for _, name, policy in rows:
+        for estimate in [*(policy[key] for key in ESTIMATORS), policy["undiscounted"]["pdwis"]]:
             if estimate["unsupported"] and name not in names.setdefault(estimate["unsupported"], []):
                 names[estimate["unsupported"]].append(name)
-    told = [f"{' and '.join(who)}: {reason}" for reason, who in names.items()]
-    return f"Unsupported, why: {'; '.join(told)}." if told else ""
+    reasons = [f"{' and '.join(policies)}: {reason}" for reason, policies in names.items()]
+    return f"Why unsupported: {'; '.join(reasons)}." if reasons else ""
 
 
 # --- value.json -------------------------------------------------------------------------------------------------------
 
 
 def value_tables(value: Mapping[str, Any]) -> list[Table]:
-    """What ``value.json`` holds (:meth:`prudent.ope.result.ValueResult.to_json`) as tables; none where damaged."""
+    """Tables of ``value.json`` (:meth:`prudent.ope.result.ValueResult.to_json`); none if it is damaged."""
     try:
-        rows = [(_kind(value, found), str(found["title"]), found) for found in value["policies"]]
+        rows = [(_kind(value, policy), str(policy["title"]), policy) for policy in value["policies"]]
         episodes = f"of {value['episodes']:,} episodes of {value['dataset']}"
-        less = {("what made the log" if name == "behaviour" else name): pair for name, pair in value["against"].items()}
-        gains = {f"over {name}": pair["fqe"] for name, pair in less.items()}
-        gains |= {f"over {name}, WDR": pair["wdr"] for name, pair in less.items() if pair["wdr"]["value"] is not None}
+        pairs = {("what made the log" if key == "behaviour" else key): pair for key, pair in value["against"].items()}
+        gains = {f"over {name}": pair["fqe"] for name, pair in pairs.items()}
+        gains |= {f"over {name}, WDR": pair["wdr"] for name, pair in pairs.items() if pair["wdr"]["value"] is not None}
         return [
-            worth_table("What each is worth, from a log alone", episodes, rows),
-            gains_table(f"What {value['best']} is worth more, by FQE", gains),
+            estimates_table("Value of each policy", episodes, rows),
+            gains_table(f"Gain of {value['best']}, by FQE", gains),
         ]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return []
 
 
-def _kind(value: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    return "other" if found["run"] else "overall" if found["title"] == value["best"] else "member"
+def _kind(value: Mapping[str, Any], policy: Mapping[str, Any]) -> str:
+    return "other" if policy["run"] else "overall" if policy["title"] == value["best"] else "member"
 
 
 def value_section(run: Run) -> dict[str, Any]:
-    """Tables and sentences of the report; nothing where the run was not weighed."""
+    """Tables and sentences of ``value.json``; empty without it."""
     tables, reading, cautions = value_tables(run.value), run.value.get("reading"), run.value.get("cautions")
     if not tables or not isinstance(reading, list) or not isinstance(cautions, list):
         return {}
-    # Where nothing was run in an environment the verdict has them already.
-    known = as_number(run.best()[1].get("return_mean")) is not None
-    told = [str(sentence) for sentence in (*(cautions if known else []), *reading)]
+    # If nothing was run in an environment, the verdict has the cautions already.
+    evaluated = as_number(run.best()[1].get("return_mean")) is not None
+    sentences = [str(sentence) for sentence in (*(cautions if evaluated else []), *reading)]
     step, now = run.value.get("step"), run.status.get("step")
     if isinstance(step, int) and step != now:
-        told.insert(0, f"This is of step {step:,}; the run has gone on since, and prudent value weighs it anew.")
-    return {"tables": tables, "reading": told}
+        sentences.insert(0, f"This is of step {step:,}. The run has continued since; prudent value estimates it again.")
+    return {"tables": tables, "sentences": sentences}

@@ -1,0 +1,24 @@
+"""``prudent report``: draw the pictures of a run and write its ``report.html`` again."""
+
+from pathlib import Path
+
+from prudent.cli.flags import Parser
+from prudent.cli.run_folders import check_one_run, named_runs, to_stderr
+
+
+def report(words: list[str]) -> None:
+    parser = Parser(prog="prudent report", description="Write a run's pictures and report.html.")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--compare", nargs="+", default=[], metavar="NAME=RUN", help="other runs to show next to it")
+    arguments = parser.parse_strict(words)
+    others = named_runs(arguments.compare, "report")
+    for path in (arguments.run, *others.values()):
+        check_one_run(path)
+
+    from prudent.report import missing_comparisons, read_others, read_run, write_report
+
+    if others:
+        run = read_run(arguments.run)
+        for sentence in missing_comparisons(run, read_others(run, others)):
+            to_stderr(sentence)
+    print(write_report(arguments.run, others or None))
