@@ -30,3 +30,12 @@ def in_one_line(error: BaseException, with_kind: bool = False) -> str:
 
 class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
     """A signal or the time limit stopped the run, after it saved its state."""
+
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t\r"}
+"""Control characters by what is shown for them. Text from files may hold them: escapes that change the terminal."""
+
+
+def printable(text: str) -> str:
+    """The text with control characters spelled out."""
+    return text.translate(_CONTROL)

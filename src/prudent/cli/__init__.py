@@ -5,18 +5,19 @@
 ``flags``        the argument parser, and flags made from dataclass fields
 ``data_flags``   the argument DATA, and the flags that say how to read it
 ``run_folders``  checks and names of run folders
+``screen``       output that never stops the work and passes on no control codes
 
 A user's mistake ends with one line on standard error and exit code 2, and nothing is written. The file of a verb is
 imported when the verb is called, so that ``prudent --help`` answers at once.
 """
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from prudent.cli.screen import screens
 from prudent.errors import ConfigError, Interrupted, PrudentError
 
 INTERRUPTED = 130
@@ -52,10 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ``arguments`` are those of the process unless given.
 
     The exit code is 0; 2 for a user's mistake (one line on standard error says which); 130 for a run that a signal or
-    its time limit stopped, after saving. Only ``bench`` has a further one: 1 if cells failed.
+    its time limit stopped, after saving; 1 if standard output could not be written, or if cells of ``bench`` failed.
     """
     is_program = arguments is None
     words = list(sys.argv[1:] if is_program else arguments)
+    with screens() as (out, _):
+        _run(words, is_program)
+    if isinstance(out.failed, BrokenPipeError):
+        sys.exit(1)  # the reader of our output has gone (| head)
+    if out.failed is not None:
+        _end(1, f"standard output could not be written ({out.failed}); everything else was done")
+
+
+def _run(words: list[str], is_program: bool) -> None:
     try:
         try:
             if is_program:
@@ -67,10 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
     except PrudentError as error:
         _end(INTERRUPTED if isinstance(error, Interrupted) else 2, str(error))
-    except BrokenPipeError:
-        # The reader of our output has gone (| head). Python would complain again when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _end(2, f"{place}{error.strerror or error}")

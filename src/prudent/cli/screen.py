@@ -6,13 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t\r"}
-"""Control characters by what is shown for them. Text from files may hold them: escapes that change the terminal."""
-
-
-def printable(text: str) -> str:
-    """The text with control characters spelled out."""
-    return text.translate(_CONTROL)
+from prudent.errors import printable
 
 
 class Screen:
@@ -47,6 +41,11 @@ class Screen:
         except (OSError, ValueError) as error:  # ValueError: the stream is closed
             self.failed = error
 
+    @property
+    def terminal(self) -> TextIO | None:
+        """The stream behind, for a progress bar, which needs control codes of its own."""
+        return self._stream
+
     def isatty(self) -> bool:
         """Whether this is a terminal."""
         with contextlib.suppress(OSError, ValueError):
@@ -69,9 +68,7 @@ def screens() -> Iterator[tuple[Screen, Screen]]:
         out.flush()
         err.flush()
         sys.stdout, sys.stderr = before
-
-
-def forget_output() -> None:
-    """Let standard output end without an error of its own: Python would flush it once more, and complain."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if out.failed is not None:
+            # Python flushes standard output once more at its end, and would complain.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

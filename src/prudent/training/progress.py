@@ -3,8 +3,10 @@
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self, TextIO
 
+from prudent.errors import printable
 from prudent.runs.metrics import to_plain
 
 KEY_METRICS = (
@@ -74,19 +76,21 @@ class Progress:
         parts = [f"step {step:>{len(str(self.total))}}/{self.total}"]
         parts += [self._pace, f"ETA {self._left}"] if moved else []
         parts += [f"{name} {figure}" for name, figure in shown.items()]
-        print("  ".join(parts), file=self._stream, flush=True)
+        self._print("  ".join(parts))
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=self._stream, flush=True)
+        if self._bar is None:
+            self._print(text)
+            return
+        with suppress(OSError, ValueError):  # the terminal is gone
+            self._bar.console.print(printable(text), markup=False, highlight=False)
 
     def close(self) -> None:
         """Remove the bar from the terminal."""
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(OSError, ValueError):
+                self._bar.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +111,13 @@ class Progress:
         assert self._bar is not None
         figures = "  ".join(f"{name} {figure}" for name, figure in self._figures.items())
         task = self._bar.task_ids[0]
-        self._bar.update(task, completed=step, pace=self._pace, left=self._left, figures=figures)
+        with suppress(OSError, ValueError):
+            self._bar.update(task, completed=step, pace=self._pace, left=self._left, figures=figures)
+
+    def _print(self, text: str) -> None:
+        """Print a line. A reader that has gone, or a full disk, must not stop a training."""
+        with suppress(OSError, ValueError):
+            print(text, file=self._stream, flush=True)
 
 
 def _rich_bar(stream: TextIO, total: int, start: int):
