@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.patches import leave_pictures_blank
 from helpers.runs import flags, metrics_of, prudent, tree, write_log
 from helpers.toys import TOY_SPEC
 from prudent import algorithms
@@ -46,7 +47,9 @@ def trained(folder, algorithm="sac", seeds=(0, 1)):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("run"))
+    with pytest.MonkeyPatch.context() as patch:
+        leave_pictures_blank(patch)
+        return trained(tmp_path_factory.mktemp("run"))
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------
