@@ -4,7 +4,7 @@ VENV ?= .venv
 PEERS ?= .venv-peers
 ARGS ?=
 # Test processes. A choice of tests runs in one: then collecting takes longer than the tests.
-WORKERS ?= $(if $(strip $(ARGS)),0,auto)
+WORKERS ?= $(if $(strip $(ARGS)),0,logical)
 SUITE ?= quick
 MINUTES ?= 10
 
