@@ -96,9 +96,9 @@ def test_the_policy_is_the_compromise_between_the_best_action_and_the_data(modul
     bandit = Dataset.from_columns(**columns, terminated=ends, truncated=~ends)
     pulls = [0.2, 1.0, 2.5, 50.0]
     if module is td3_bc:
-        population = learned(module, bandit, 470, {"alpha": pulls})
+        population = learned(module, bandit, 700, {"alpha": pulls})
     else:
-        population = learned(module, bandit, 470, {"actor_penalty": [1 / pull for pull in pulls]}, critic_penalty=1.0)
+        population = learned(module, bandit, 700, {"actor_penalty": [1 / pull for pull in pulls]}, critic_penalty=1.0)
     played, q = at(population, SECOND)
     mean_action = float(bandit.action.mean())
     for pull, action, value in zip(pulls, played, q, strict=True):
