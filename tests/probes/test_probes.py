@@ -236,7 +236,7 @@ def test_riccati_solution_is_optimal_among_linear_policies():
 def test_regulator_q_converges_to_the_riccati_value(module):
     data = regulator(lambda s, rng: rng.uniform(-1, 1, size=s.shape))
     options = {"alpha": 0.0, "n_actions": 1} if module is cql else {}
-    population = learned(module, data, 600, discount=DISCOUNT, **options)
+    population = learned(module, data, 900, discount=DISCOUNT, **options)
     p, gain = riccati()
     s = np.linspace(-0.9, 0.9, 13)[:, None]
     true = -p * s[:, 0] ** 2

@@ -72,7 +72,7 @@ def population_of(monkeypatch, tmp_path):
 
 
 def _made(algorithm, dataset, settings):
-    config = algorithms.get(algorithm).Config(hidden=(8, 8), batch_size=16, **settings)
+    config = algorithms.get(algorithm).Config(hidden=(8,), batch_size=16, **settings)
     scaling = Scaling.fit(dataset, config.normalize_observations)
     population = Population(algorithm, grid(config, {}, [0, 1]), dataset.spec, scaling, "meta")
     return population, population.prepare(dataset)[0]
