@@ -150,7 +150,7 @@ def rates(device: torch.device, small: bool) -> dict[str, float]:
     return found | {"copy": 2 * large.nbytes / copy(20) / 1e9}
 
 
-def breakdown(config: cql.Config, members: int, device: torch.device, steps: int = 20) -> list[dict[str, Any]]:
+def breakdown(config: cql.Config, members: int, device: torch.device, steps: int) -> list[dict[str, Any]]:
     """The operations that take most of the device's time in steps taken one by one: microseconds and calls a step."""
     population, data = work.prepared(config, members, str(device))
     for _ in range(5):
@@ -192,7 +192,7 @@ def measure(
             found[f"{size} {gradient}"] = {
                 "ms": spreads,
                 "rounds": turns,
-                "breakdown": breakdown(config, size, device),
+                "breakdown": breakdown(config, size, device, 2 if settings.small else 20),
                 "peak_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
             }
             lines += [

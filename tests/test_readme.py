@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import prudent
+from helpers.patches import leave_pictures_blank
 from prudent.algorithms import cql
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,7 @@ SHORTER = {
 def logs(tmp_path, monkeypatch):
     """A folder with the files that the pages speak of, and the arrays."""
     monkeypatch.chdir(tmp_path)
+    leave_pictures_blank(monkeypatch)
     generator = np.random.default_rng(0)
     columns = {
         "observations": generator.normal(size=(300, 3)).astype(np.float32),

@@ -90,9 +90,9 @@ def test_returns_to_go_of_a_large_log_take_no_time():
         terminated=flags,
         truncated=flags,
     )
-    start = time.perf_counter()
+    start = time.process_time()
     data.returns_to_go(0.99)
-    assert time.perf_counter() - start < 0.5  # 0.02 s on a laptop
+    assert time.process_time() - start < 0.5  # 0.02 s on a laptop
 
 
 def test_an_open_end_is_a_truncation():

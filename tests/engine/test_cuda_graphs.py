@@ -203,22 +203,29 @@ def test_sums_of_a_replay_outlive_the_next_one(recorded):
     assert_same(first.sums, before)
 
 
-def test_more_kinds_of_runs_than_are_kept(recorded, dataset):
-    """With a period of 11 there are as many kinds of runs of 20 steps."""
+@pytest.fixture
+def short_runs(monkeypatch) -> int:
+    """Runs of 8 steps at most."""
+    monkeypatch.setattr(cuda_graphs, "LONGEST", 8)
+    return 8
+
+
+def test_more_kinds_of_runs_than_are_kept(short_runs, recorded, dataset):
+    """With a period of 11 there are nine kinds of runs of 8 steps, one more than are kept."""
     population, taken, graphs, _ = recorded(algorithm="cql", n_actions=2, actor_period=11)
-    all_of(taken, population, 22 * LONGEST)
+    all_of(taken, population, 22 * short_runs)
     assert len(graphs.lengths) == MOST
-    expected, _ = plainly(dataset, 22 * LONGEST, algorithm="cql", n_actions=2, actor_period=11)
+    expected, _ = plainly(dataset, 22 * short_runs, algorithm="cql", n_actions=2, actor_period=11)
     assert_same(state_of(population), state_of(expected))
 
 
-def test_after_a_schedule_of_its_own_runs_are_recorded(recorded):
-    settings = {"n_actions": 2, "alpha_final": 1.0, "alpha_anneal_steps": (MOST + 3) * LONGEST}
+def test_after_a_schedule_of_its_own_runs_are_recorded(short_runs, recorded):
+    settings = {"n_actions": 2, "alpha_final": 1.0, "alpha_anneal_steps": (MOST + 3) * short_runs}
     population, taken, graphs, _ = recorded(algorithm="cql", **settings)
-    all_of(taken, population, (MOST + 3) * LONGEST)
+    all_of(taken, population, (MOST + 3) * short_runs)
     assert graphs.lengths == [], "alpha differs in every step"
-    all_of(taken, population, (MOST + 8) * LONGEST)
-    assert graphs.lengths == [LONGEST]
+    all_of(taken, population, (MOST + 8) * short_runs)
+    assert graphs.lengths == [short_runs]
 
 
 def test_where_no_graph_can_be_made_steps_go_on_one_by_one(recorded, dataset):

@@ -1,4 +1,4 @@
-"""A run folder made up from smooth curves and noise: name this module in ``pytest_plugins``."""
+"""A run folder made up from smooth curves and noise, and a report in haste: name this module in ``pytest_plugins``."""
 
 import json
 import math
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from helpers.patches import leave_pictures_blank
 from prudent.runs.metrics import JsonlLogger
 
 
@@ -110,6 +111,12 @@ def draw_gif(path: Path, frames: int = 12) -> None:
         ImageDraw.Draw(picture).line([(80, 80), tip], fill="#cc4d4d", width=14)
         pictures.append(picture)
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=60, loop=0)
+
+
+@pytest.fixture
+def blank_pictures(monkeypatch):
+    """Pictures are composed but not drawn."""
+    leave_pictures_blank(monkeypatch)
 
 
 @pytest.fixture

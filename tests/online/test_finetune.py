@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.patches import leave_pictures_blank
 from helpers.runs import flags, metrics_of, prudent, tree, write_log
 from helpers.toys import TOY_SPEC
 from prudent import algorithms
@@ -46,7 +47,9 @@ def trained(folder, algorithm="sac", seeds=(0, 1)):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("run"))
+    with pytest.MonkeyPatch.context() as patch:
+        leave_pictures_blank(patch)
+        return trained(tmp_path_factory.mktemp("run"))
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------
@@ -121,7 +124,7 @@ def test_masks_on_one_side_allow_everything_on_the_other():
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_complete_run_folder(run, tmp_path, capsys):
+def test_a_complete_run_folder(run, tmp_path, monkeypatch, capsys):
     before, out = tree(run), tmp_path / "on"
     assert prudent("finetune", run, *QUICK, "--out", out) == 0
     told = capsys.readouterr().out
@@ -140,6 +143,7 @@ def test_a_complete_run_folder(run, tmp_path, capsys):
     assert evaluated == [4, 10, 20, 29], "the first evaluation is of the policies as they came"
     assert checkpoint.load(out)[0].state.step == 4 + 25
     assert prudent("evaluate", out, "--episodes", 1) == 0
+    leave_pictures_blank(monkeypatch)
     assert prudent("finetune", out, *QUICK, "--out", tmp_path / "further") == 0
 
 

@@ -111,7 +111,7 @@ def test_the_policy_is_the_compromise_between_the_best_action_and_the_data(modul
 def test_td3_values_the_smoothed_action():
     """FIRST is worth the discounted payoff of SECOND's action under clipped noise: less by the noise's variance."""
     sizes = [0.0, 0.3, 3.0]
-    population = learned(td3_bc, two_steps(), 900, {"policy_noise": sizes}, noise_clip=0.4, alpha=20.0)
+    population = learned(td3_bc, two_steps(), 600, {"policy_noise": sizes}, noise_clip=0.4, alpha=20.0)
     played, _ = at(population, SECOND)
     _, found = at(population, FIRST)
     eps = np.random.default_rng(0).normal(size=100_000)

@@ -86,6 +86,8 @@ def descended(loss, batch, hyper) -> np.ndarray:
         found, _ = optim.gradients(lambda leaves, now=current: loss({**now, "critic": leaves}, batch, hyper), table)
         assert all(g.isfinite().all() for g in found.values())
         table = {**table, "w0": table["w0"] - 2.0 * found["w0"]}
+        if found["w0"].abs().max() < 1e-12:
+            break
     assert found["w0"].abs().max() < 1e-9, "the table has not come to rest"
     return table["w0"][0, 0].numpy()
 
@@ -163,7 +165,7 @@ MASK = np.tile([True, True, False], (1, 3, 1))
 
 @pytest.mark.parametrize("options", [{}, {"n_quantiles": 8}, {"n_critics": 2}], ids=str)
 def test_without_conservatism_the_values_are_the_true_ones(options):
-    population = learned(discrete_cql, 700, alpha=0.0, critic_lr=5e-3, polyak=0.1, **options)
+    population = learned(discrete_cql, 470, alpha=0.0, critic_lr=5e-3, polyak=0.1, **options)
     on = population.q_value(STATES_OF_CHAIN, np.array([[1, 1, 1]]))[0]
     stay = population.q_value(STATES_OF_CHAIN, np.array([[0, 0, 0]]))[0]
     assert np.abs(on - [GAMMA**2, GAMMA, 1]).max() < 0.05, f"going on is worth {on}"
@@ -173,7 +175,7 @@ def test_without_conservatism_the_values_are_the_true_ones(options):
 
 def test_discrete_iql_values_the_log_and_goes_on():
     rates = {"value_lr": 5e-3, "critic_lr": 5e-3, "actor_lr": 5e-3}
-    population = learned(discrete_iql, 700, expectile=0.9, beta=10.0, polyak=0.1, **rates)
+    population = learned(discrete_iql, 470, expectile=0.9, beta=10.0, polyak=0.1, **rates)
     on = population.q_value(STATES_OF_CHAIN, np.array([[1, 1, 1]]))[0]
     assert abs(on[2] - 1) < 0.05, f"the last step pays 1, Q says {on[2]:.3f}"
     assert on[0] < on[1] < on[2], f"values do not rise along the chain: {on}"
@@ -182,14 +184,14 @@ def test_discrete_iql_values_the_log_and_goes_on():
 
 def test_conservative_values_of_the_greedy_policy_do_not_exceed_the_truth():
     """The log plays 0 and 1 alike, so the action that Q prefers is pushed down."""
-    population = learned(discrete_cql, 700, alpha=0.3, critic_lr=5e-3, polyak=0.1)
+    population = learned(discrete_cql, 470, alpha=0.3, critic_lr=5e-3, polyak=0.1)
     on = population.q_value(STATES_OF_CHAIN, np.array([[1, 1, 1]]))[0]
     assert (on < np.array([GAMMA**2, GAMMA, 1]) + 0.02).all(), f"promised {on}"
     assert population.act(STATES_OF_CHAIN, mask=MASK).tolist() == [[1, 1, 1]]
 
 
 def test_cloning_plays_both_actions_of_the_log_and_never_the_third():
-    population = learned(discrete_bc, 300, actor_lr=5e-3)
+    population = learned(discrete_bc, 200, actor_lr=5e-3)
     many = np.repeat(STATES_OF_CHAIN, 400, axis=1)
     drawn = population.act(many, False, torch.Generator().manual_seed(0), mask=np.repeat(MASK, 400, axis=1))
     assert abs(drawn.mean() - 0.5) < 0.06, "the log's frequencies are not the policy's"

@@ -81,7 +81,7 @@ def bandit(action) -> Dataset:
 @pytest.mark.parametrize(("module", "options"), [(sac, {}), (cql, {"alpha": 0.0})], ids=["sac", "cql alpha 0"])
 def test_bandit_q_is_the_payoff_and_the_policy_finds_the_best(module, options):
     data = bandit(np.random.default_rng(0).uniform(-1, 1, size=(1000, 1)))
-    population = learned(module, data, 500, **options)
+    population = learned(module, data, 350, **options)
     a = np.linspace(-0.9, 0.9, 19)[:, None]
     error = np.abs(q_of(population, np.ones((19, 1)), a)[0] - payoff(a[:, 0])).max()
     assert error < 0.06, f"Q is {error:.3f} away from the payoff: a terminated row is worth its reward and no more"
@@ -134,7 +134,7 @@ CALM = {"batch_size": 256, "temperature": 0.03}
 def test_bandit_conservative_values_lie_at_or_below_the_truth():
     """The log plays everything: the bound then holds for every policy that prefers what Q prefers."""
     action = np.linspace(-1, 1, 1000)[:, None]  # evenly, so that there is no chance excess for the policy to sit on
-    population = learned(cql, bandit(action), 400, {"alpha": [0.3, 1.0, 2.0]}, **CALM)
+    population = learned(cql, bandit(action), 270, {"alpha": [0.3, 1.0, 2.0]}, **CALM)
     s = np.ones((3, 512, 1), np.float32)
     a = population.act(s, deterministic=False, generator=torch.Generator().manual_seed(1))
     promised, true = population.q_value(s, a).mean(-1), payoff(a[..., 0]).mean(-1)
@@ -172,7 +172,7 @@ VALUES = {"A": 1 + 0.8 * 2, "LATE": 1 + 0.8**3 * 2, "B": 2.0, "LOOP": 1 / (1 - 0
 @pytest.mark.parametrize("module", [sac, cql], ids=["sac", "cql alpha 0"])
 def test_chain_values_end_at_terminations_go_on_through_truncations_and_count_time(module):
     options = {"alpha": 0.0} if module is cql else {"temperature": 1e-5}
-    population = learned(module, chain(), 400, discount=0.8, **CHAIN, **options)
+    population = learned(module, chain(), 270, discount=0.8, **CHAIN, **options)
     found = q_of(population, np.eye(5), np.zeros((5, 1)))[0]
     for (name, expected), value in zip(VALUES.items(), found, strict=True):
         assert abs(value - expected) < 0.08 * expected, f"Q({name}) is {value:.3f}, should be {expected:.3f}"
@@ -182,7 +182,7 @@ def test_chain_values_end_at_terminations_go_on_through_truncations_and_count_ti
 def test_chain_values_under_the_other_backups(backup):
     """Nothing depends on the action here: the largest of N values, and for small T the soft one, is the common one."""
     options = {"alpha": 0.0, "backup": backup, "cql_temperature": 0.02}
-    population = learned(cql, chain(), 400, discount=0.8, **CHAIN, **options)
+    population = learned(cql, chain(), 270, discount=0.8, **CHAIN, **options)
     found = q_of(population, np.stack([A, B, LOOP]), np.zeros((3, 1)))[0]
     expected = [VALUES["A"], VALUES["B"], VALUES["LOOP"]]
     np.testing.assert_allclose(found, expected, rtol=0.06, err_msg=f"backup {backup}")
@@ -263,7 +263,7 @@ def test_regulator_conservative_values_are_lower_bounds(log):
     else:
         data = regulator(lambda s, rng: 0.3 * s + rng.normal(0, 0.4, size=s.shape))
         options = {"temperature": 1.0}
-    population = learned(cql, data, 500, {"alpha": [0.5, 2.0, 10.0]}, discount=DISCOUNT, **options)
+    population = learned(cql, data, 350, {"alpha": [0.5, 2.0, 10.0]}, discount=DISCOUNT, **options)
     s = np.random.default_rng(5).uniform(-1, 1, size=(64, 1))
     promised, true = value_of_policy(population, s, 32).mean(-1), rollout_value(population, s).mean(-1)
     assert (promised <= true + 0.02).all(), f"promised {promised}, true {true}: not a lower bound"

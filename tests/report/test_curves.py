@@ -72,6 +72,7 @@ def test_a_critic_that_is_not_conservative_by_design_is_not_read(tmp_path):
     assert readings(write(tmp_path / "sac", q_data=100 * T, td_error=1.0)) == []
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_the_report_tells_it_per_setting(make_run):
     page = html.write_report(make_run(alphas=(1.0, 5.0))).read_text()
     assert "<h3>What the curves show</h3>" in page

@@ -109,6 +109,7 @@ def test_hostile_text_stays_text(make_run):
     assert HOSTILE in page.text
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_run_without_environment_has_no_known_worth(make_run):
     config = {"algorithm": "cql", "members": [{"name": "seed=0"}], "dataset": {"name": "logs"}, "env": None}
     folder = make_run(config=config, evaluation=None, environment=None, status=None, video=False)
@@ -126,6 +127,7 @@ def test_a_bare_config_is_enough(tmp_path):
     assert "not known" in read(write_report(tmp_path)).text
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_divergence_is_in_the_verdict(make_run):
     folder = make_run(alphas=(5.0,), seeds=(0, 1))
     with (folder / "metrics.jsonl").open("a") as file:
@@ -137,6 +139,7 @@ def test_divergence_is_in_the_verdict(make_run):
     assert "seed=1 diverged" in read(write_report(folder)).text
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_large_videos_are_linked_not_embedded(make_run):
     folder = make_run()
     pictures = read(write_report(folder)).values("src")
@@ -157,6 +160,7 @@ def test_the_promise_is_held_against_the_policy_the_critics_value(make_run):
     assert run.summary()[1] == "evaluation.json, step 7"
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_one_seed_is_said_to_be_one(make_run):
     assert "one seed says nothing about another" in read(write_report(make_run(alphas=(5.0,), seeds=(0,)))).text
 
@@ -296,6 +300,7 @@ def test_the_template_is_package_data():
     assert files("prudent.report").joinpath("report.html.j2").is_file()
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_only_conservative_critics_are_called_so(make_run):
     small = {"seeds": (0,), "video": False}
     cql, other = make_run(alphas=(5.0,), **small), make_run("bc", algorithm="bc", alphas=(0.0,), **small)

@@ -74,6 +74,7 @@ def test_the_data_in_histograms(tmp_path, name):
     assert data_sentences(run)[0].startswith(f"{dataset.n_episodes} episodes: ")
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_the_least_covered_feature_is_named(make_run):
     page = html.write_report(make_run(video=False)).read_text()
     assert "cover 75 % of the range of an action feature on average, feature 0 the least: 50 %" in page

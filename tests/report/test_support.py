@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.patches import leave_pictures_blank
 from prudent.report import html
 from prudent.report.figures import write_figures
 from prudent.report.support import draw_support, run_support_picture, support_picture
@@ -56,11 +57,13 @@ def test_a_log_too_small_for_the_strict_threshold():
     assert len(axes.lines) == 1
 
 
-def test_the_report_has_a_section_where_the_run_tells(make_run):
+def test_the_report_has_a_section_where_the_run_tells(make_run, monkeypatch):
     folder = make_run()
-    assert "Inside or outside" not in html.write_report(folder).read_text()
-    (folder / "support.json").write_text(json.dumps(figures()))
-    page = html.write_report(folder).read_text()
+    with monkeypatch.context() as patch:
+        leave_pictures_blank(patch)
+        assert "Inside or outside" not in html.write_report(folder).read_text()
+        (folder / "support.json").write_text(json.dumps(figures()))
+        page = html.write_report(folder).read_text()
     assert "<h2>Inside or outside the data</h2>" in page
     assert '<img class="support" src="data:image/png;base64,' in page
     assert "<li>30.0 % of the decisions lie outside the data.</li>" in page
@@ -69,6 +72,7 @@ def test_the_report_has_a_section_where_the_run_tells(make_run):
     assert set(write_figures(folder)) == {"curves", "eval_returns", "promises", "support", "data"}
 
 
+@pytest.mark.usefixtures("blank_pictures")
 @pytest.mark.parametrize(
     "changes",
     [

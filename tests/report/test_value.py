@@ -77,6 +77,7 @@ def test_with_reservations_nothing_is_green_either(tmp_path, weighed):
     assert any("intervals are too narrow" in text for text in found.reasons)
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_an_environment_has_the_first_word(make_run, weighed):
     small = {"alphas": (5.0,), "seeds": (0,), "video": False}
     plain = judge(read_run(make_run(**small)), {})
@@ -87,6 +88,7 @@ def test_an_environment_has_the_first_word(make_run, weighed):
     assert "<li>It is flattered.</li>" in page, "the verdict does not say it, so the section does"
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_return_of_nothing_is_a_return(tmp_path, weighed):
     run = write(tmp_path / "run", weighed | {"cautions": ["It is flattered."]})
     figures = {"overall": {"return_mean": 0.0}}
@@ -100,6 +102,7 @@ def test_a_sign_that_is_none_is_no_verdict(tmp_path, weighed, sign):
     assert found.headline == "The value of this policy cannot be estimated from the log"
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_of_an_earlier_step_it_is_no_verdict(tmp_path, weighed):
     run = write(tmp_path / "run", signed(weighed, 1, 1), step=20)
     found = judge(run, {})
@@ -108,6 +111,7 @@ def test_of_an_earlier_step_it_is_no_verdict(tmp_path, weighed):
     assert "This is of step 10. The run has continued since" in html.write_report(run.folder).read_text()
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_the_page_has_every_value_with_its_interval(tmp_path, weighed):
     page = html.write_report(write(tmp_path / "run", weighed).folder).read_text()
     assert HOSTILE not in page

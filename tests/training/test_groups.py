@@ -15,7 +15,7 @@ from prudent.runs import checkpoint
 from prudent.training import groups, session
 from prudent.training.recorder import Recorder
 
-pytest_plugins = ["helpers.run_fixtures"]
+pytest_plugins = ["helpers.report_fixtures", "helpers.run_fixtures"]
 
 NAMES = ["n_actions=2", "n_actions=3"]
 SETTINGS = ["--alpha", 1, 5, "--seeds", 0, 1]
@@ -112,6 +112,7 @@ def test_a_group_is_a_run_like_any_other(begin, log, tmp_path, capsys):
         assert json.loads((out / name / "status.json").read_text())["state"] == "finished"
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_each_report_shows_the_other_groups(begin):
     _, out = begin()
     for name, other in zip(NAMES, reversed(NAMES), strict=True):

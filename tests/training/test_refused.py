@@ -1,6 +1,7 @@
 """Folders that the system itself does not let a run write to or read: real mounts and permissions, where one may set
 them; ``test_train.py`` has what stands in for them elsewhere."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -84,13 +85,32 @@ def test_a_run_on_a_read_only_file_system_is_not_resumed_but_can_be_used(log, tm
     assert tree(run) == before
 
 
-def without_overrides(*words):
-    """The command line in a process that heeds permissions, even as root: its exit code and what it says."""
-    command = [sys.executable, "-m", "prudent.cli", *map(str, words)]
+ONE_BY_ONE = """
+import contextlib, io, json, sys
+from prudent import cli
+
+done = []
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stderr(io.StringIO()) as errors, contextlib.redirect_stdout(io.StringIO()):
+        try:
+            code = cli.main(words)
+        except SystemExit as end:
+            code = end.code
+    done.append((code, errors.getvalue()))
+print(json.dumps(done))
+"""
+
+
+def without_overrides(commands):
+    """Command lines in a process that heeds permissions, even as root: the exit code and the errors of each."""
+    words = json.dumps([[str(word) for word in command] for command in commands])
+    command = [sys.executable, "-c", ONE_BY_ONE, words]
     if os.geteuid() == 0:
         command = ["setpriv", f"--bounding-set={OVERRIDES}", f"--inh-caps={OVERRIDES}", *command]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    return done.returncode, done.stderr
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stderr == ""
+    return json.loads(done.stdout)
 
 
 @pytest.mark.skipif(
@@ -107,7 +127,7 @@ def test_what_one_has_no_permission_for_is_one_line(tmp_path):
         folder.chmod(0o500)
     log.chmod(0)
     try:
-        for words, told in (
+        refused = (
             (("train", "--resume", run, "--steps", 50), f"{run} may not be written to: mend its permissions"),
             (("train", write_log(tmp_path / "other.npz"), "--out", closed / "run"), f"{closed} may not be written to"),
             (("train", log, "--out", tmp_path / "new"), "log.npz: cannot be opened (Permission denied)"),
@@ -115,8 +135,9 @@ def test_what_one_has_no_permission_for_is_one_line(tmp_path):
                 ("evaluate", run / "checkpoints/step_40", "--env", "Pendulum-v1"),
                 "step_40: cannot be read (Permission denied)",
             ),
-        ):
-            code, error = without_overrides(*words)
+        )
+        outcomes = without_overrides([words for words, _ in refused])
+        for (words, told), (code, error) in zip(refused, outcomes, strict=True):
             assert code == 2, f"{words}: {error}"
             assert told in error
             assert error.count("\n") == 1, error

@@ -39,7 +39,7 @@ from prudent.types import Totals
 pytest_plugins = ["helpers.run_fixtures"]
 pytestmark = pytest.mark.usefixtures("quick_report")
 
-EVERY = {"log_every": 250, "checkpoint_every": 250, "threads": 1}
+EVERY = {"log_every": 50, "checkpoint_every": 50, "threads": 1}
 
 
 def members(algorithm="cql", seeds=(0, 1), varied=None, **settings):
@@ -56,14 +56,14 @@ def start(log, out, steps, algorithm="cql", **options):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """One uninterrupted run of 1000 steps per algorithm, made when first asked for."""
+    """One uninterrupted run of 200 steps per algorithm, made when first asked for."""
     made = {}
 
     def run(algorithm):
         if algorithm not in made:
             folder = tmp_path_factory.mktemp(f"whole-{algorithm}")
             made[algorithm] = folder / "run"
-            start(write_log(folder / "log.npz"), made[algorithm], 1000, algorithm)
+            start(write_log(folder / "log.npz"), made[algorithm], 200, algorithm)
         return made[algorithm]
 
     return run
@@ -74,26 +74,44 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize("algorithm", ["cql", "sac", "bc"])
 @pytest.mark.parametrize("how", ["python", "command line"])
-def test_500_steps_and_500_more_are_1000_bit_for_bit(log, tmp_path, whole, algorithm, how):
+def test_100_steps_and_100_more_are_200_bit_for_bit(log, tmp_path, whole, algorithm, how):
     run = tmp_path / "run"
     if how == "python":
-        start(log, run, 500, algorithm)
-        resume(run, steps=1000)
+        start(log, run, 100, algorithm)
+        resume(run, steps=200)
     else:
         every = [word for name, value in EVERY.items() for word in ("--" + name.replace("_", "-"), value)]
-        assert prudent("train", log, *flags(algorithm), "--seeds", 0, 1, "--steps", 500, *every, "--out", run) == 0
-        assert prudent("train", "--resume", run, "--steps", 1000) == 0
+        assert prudent("train", log, *flags(algorithm), "--seeds", 0, 1, "--steps", 100, *every, "--out", run) == 0
+        assert prudent("train", "--resume", run, "--steps", 200) == 0
     assert_same_weights(run, whole(algorithm))
     assert metrics_of(run) == metrics_of(whole(algorithm))
     assert read_json(run / "status.json")["state"] == "finished"
-    assert read_json(run / "config.json")["train"]["steps"] == 1000
+    assert read_json(run / "config.json")["train"]["steps"] == 200
+
+
+SLOW = """
+import sys, time
+from prudent import cli
+from prudent.engine.population import Population
+from prudent.report import style
+
+def slow(self, data, real=Population.step):
+    time.sleep(0.05 if self.state.step >= 50 else 0)
+    return real(self, data)
+
+Population.step = slow
+style.save_png = lambda figure, path, dpi=0: (path.write_bytes(b""), path)[1]
+cli.main(sys.argv[1:])
+"""
+"""The command line with slow steps from the first line of metrics on, so that there is time to stop it, and with blank
+pictures."""
 
 
 def launch(log, run, *more):
     """``prudent train`` in a process of its own, returned when its first line of metrics is out."""
-    words = ["train", log, *flags("cql"), "--seeds", 0, 1, "--steps", 1000, "--log-every", 250, "--threads", 1]
+    words = ["train", log, *flags("cql"), "--seeds", 0, 1, "--steps", 200, "--log-every", 50, "--threads", 1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "prudent.cli", *map(str, [*words, *more]), "--out", str(run)],
+        [sys.executable, "-c", SLOW, *map(str, [*words, *more]), "--out", str(run)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -107,7 +125,7 @@ def launch(log, run, *more):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_the_resumed_run_ends_the_same(log, tmp_path, whole, number, capsys):
     run = tmp_path / "run"
-    process = launch(log, run, "--checkpoint-every", 250)
+    process = launch(log, run, "--checkpoint-every", 50)
     process.send_signal(number)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
@@ -116,7 +134,7 @@ def test_a_signal_saves_and_the_resumed_run_ends_the_same(log, tmp_path, whole, 
     assert f"prudent train --resume {run}" in errors
     status = read_json(run / "status.json")
     assert status["state"] == "interrupted"
-    assert 250 <= status["step"] < 1000
+    assert 50 <= status["step"] < 200
     assert checkpoint.steps(run)[-1][0] == status["step"]
     assert "<html" in (run / "report.html").read_text()
     assert prudent("train", "--resume", run) == 0
@@ -169,7 +187,7 @@ def test_the_time_limit_saves_and_the_resumed_run_ends_the_same(log, tmp_path, w
 
     def step(self, data, real=Population.step):
         nonlocal ahead
-        if self.state.step == 300:
+        if self.state.step == 60:
             ahead = 90 * 60
         return real(self, data)
 
@@ -177,21 +195,21 @@ def test_the_time_limit_saves_and_the_resumed_run_ends_the_same(log, tmp_path, w
         patch.setattr(Population, "step", step)
         patch.setattr(recorder.time, "monotonic", lambda: real() + ahead)
         every = [word for name, value in EVERY.items() for word in ("--" + name.replace("_", "-"), value)]
-        words = [*flags("cql"), "--seeds", 0, 1, "--steps", 1000, *every, "--max-minutes", 60, "--out", run]
+        words = [*flags("cql"), "--seeds", 0, 1, "--steps", 200, *every, "--max-minutes", 60, "--out", run]
         assert prudent("train", log, *words) == 130
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
-    assert "stopped at step 301, after the 60 minutes of max_minutes" in errors
+    assert "stopped at step 61, after the 60 minutes of max_minutes" in errors
     assert f"prudent train --resume {run}" in errors
     assert read_json(run / "status.json")["state"] == "interrupted"
     assert prudent("train", "--resume", run, "--max-minutes", 1e-9) == 130
-    assert checkpoint.steps(run)[-1][0] == 302
+    assert checkpoint.steps(run)[-1][0] == 62
     assert prudent("train", "--resume", run) == 0
     assert_same_weights(run, whole("cql"))
     assert metrics_of(run) == metrics_of(whole("cql"))
 
 
-@pytest.mark.parametrize("checkpoint_every", [50, 2000])
+@pytest.mark.parametrize("checkpoint_every", [10, 2000])
 def test_a_killed_run_ends_the_same(log, tmp_path, whole, checkpoint_every, capsys):
     """With a checkpoint behind it, or killed before the first one."""
     run = tmp_path / "run"
@@ -220,16 +238,16 @@ def full_disk(monkeypatch, steps):
 
 def test_a_full_disk_at_the_end_is_one_line_and_the_run_can_go_on(log, tmp_path, whole, monkeypatch, capsys):
     run = tmp_path / "run"
-    every = ["--log-every", 250, "--checkpoint-every", 250, "--threads", 1]
+    every = ["--log-every", 50, "--checkpoint-every", 50, "--threads", 1]
     with monkeypatch.context() as patch:
-        full_disk(patch, [500, 750, 1000])
-        assert prudent("train", log, *flags("cql"), "--seeds", 0, 1, "--steps", 1000, *every, "--out", run) == 2
+        full_disk(patch, [100, 150, 200])
+        assert prudent("train", log, *flags("cql"), "--seeds", 0, 1, "--steps", 200, *every, "--out", run) == 2
     said = capsys.readouterr()
     assert said.err.count("\n") == 1
     assert "the last steps are not saved: " in said.err
     assert "checkpoint.json: No space left on device; mend that and go on with: prudent train --resume" in said.err
     assert said.out.count("save failed at step") == 2
-    assert [f.name for f in (run / "checkpoints").iterdir()] == ["step_250"]
+    assert [f.name for f in (run / "checkpoints").iterdir()] == ["step_50"]
     assert read_json(run / "status.json")["state"] == "failed"
     assert prudent("train", "--resume", run) == 0
     assert_same_weights(run, whole("cql"))

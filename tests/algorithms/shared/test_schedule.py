@@ -23,6 +23,7 @@ from prudent.nn.rng import MemberRng
 from prudent.types import Hyper
 
 STEPS = 10
+"""At most: steps are taken until every stage has come twice."""
 
 
 class Trace(TorchDispatchMode):
@@ -71,7 +72,7 @@ def population_of(monkeypatch, tmp_path):
 
 
 def _made(algorithm, dataset, settings):
-    config = algorithms.get(algorithm).Config(hidden=(8, 8), batch_size=16, **settings)
+    config = algorithms.get(algorithm).Config(hidden=(8,), batch_size=16, **settings)
     scaling = Scaling.fit(dataset, config.normalize_observations)
     population = Population(algorithm, grid(config, {}, [0, 1]), dataset.spec, scaling, "meta")
     return population, population.prepare(dataset)[0]
@@ -121,14 +122,14 @@ def test_steps_of_one_stage_do_the_same_work_in_the_same_places(algorithm, popul
 @pytest.mark.parametrize("algorithm", algorithms.names())
 def test_no_branch_asks_for_a_number(algorithm, population_of):
     for settings in other_branches(algorithm):
-        assert_stages_say_it_all(*population_of(algorithm, **settings), 4, f"{algorithm} {settings}")
+        assert_stages_say_it_all(*population_of(algorithm, **settings), STEPS, f"{algorithm} {settings}")
 
 
 def assert_stages_say_it_all(population, data, steps, told):
     """Steps of one stage leave the same trace; returns how many stages there were."""
-    work = {}
-    for step in range(steps):
-        stage = schedule.stage(population.hyper, step)
+    work, stages = {}, [schedule.stage(population.hyper, step) for step in range(steps)]
+    second_times = [[step for step, other in enumerate(stages) if other == stage][:2][-1] for stage in set(stages)]
+    for step, stage in enumerate(stages[: max(second_times) + 1]):
         with Trace() as trace:
             population.step(data)
         for mine, theirs in zip(trace.operations, work.setdefault(stage, trace.operations), strict=True):
