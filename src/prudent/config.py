@@ -166,9 +166,9 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
 
 
 def field_comments(config_type: type) -> dict[str, str]:
-    """The one-line comment beside each field: the help text of the flag of that name."""
+    """The one-line comment beside each field, in the order of the fields: the help text of the flag of that name."""
     pattern = re.compile(r"^    (\w+): [^#]*#\s*(.+?)\s*$", re.MULTILINE)
-    found: dict[str, str] = {}
+    comments: dict[str, str] = {}
     for base in reversed([t for t in config_type.__mro__ if is_dataclass(t)]):
-        found |= dict(pattern.findall(inspect.getsource(base)))
-    return found
+        comments |= dict(pattern.findall(inspect.getsource(base)))
+    return {f.name: comments.pop(f.name) for f in fields(config_type) if f.name in comments} | comments

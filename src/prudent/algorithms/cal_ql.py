@@ -12,15 +12,17 @@ from torch import Tensor
 
 from prudent.algorithms import cql
 from prudent.algorithms.shared.networks import Networks
+from prudent.algorithms.shared.settings import own_last
 from prudent.algorithms.shared.updates import State, actor_critic_step
 from prudent.types import Batch, Hyper, Metrics
 
 TITLE, POLICY, NEEDS = "Cal-QL", "gaussian", ("return_to_go",)
 
 
-@dataclass(frozen=True)
+@own_last
+@dataclass(frozen=True, kw_only=True)
 class Config(cql.Config):
-    """Settings of CQL; float fields may differ between members of a population."""
+    """The settings of CQL. Members may differ in float fields."""
 
 
 init, draw = cql.init, cql.draw

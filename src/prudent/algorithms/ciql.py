@@ -16,6 +16,7 @@ from prudent import nn
 from prudent.algorithms.shared import implicit
 from prudent.algorithms.shared.losses import td_loss
 from prudent.algorithms.shared.networks import Networks, actor_action, q_min
+from prudent.algorithms.shared.settings import Implicit, own_first
 from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
 from prudent.config import check_choice, check_positive, check_within
 from prudent.errors import ConfigError
@@ -27,42 +28,25 @@ TITLE, POLICY, NEEDS = "CIQL", "gaussian", ()
 NEGATIVES = ("uniform", "dataset")
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of CIQL; float fields may differ between members of a population."""
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(Implicit):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
     alpha: float = 1.0  # weight of the penalty on negatives valued above the log's actions; 0 leaves the TD loss
     n_negatives: int = 10  # negative actions per state
     negatives: Literal["uniform", "dataset"] = "uniform"  # drawn from the action box, or from other rows of the batch
     expectile: float = 0.8  # which expectile of Q over the log's actions V is: 0.5 their mean, towards 1 their maximum
     beta: float = 1.0  # the cloning weights are a softmax over the batch of beta * max(advantage, 0)
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q and V start: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of the critic that enters the target at each target step
-    value_lr: float = 3e-4  # Adam learning rate of V
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 3e-4  # Adam learning rate of the actor
-    actor_period: int = 1  # critic steps per actor step
-    target_period: int = 1  # critic steps per target step
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor, critics and V
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        implicit.check(self)
         implicit.check_expectile(self)
         check_positive(self, "n_negatives")
         check_within(self, 0, math.inf, "alpha", "beta")
         check_choice(self, "negatives", NEGATIVES)
         if self.negatives == "dataset" and self.batch_size < 2:
             raise ConfigError("negatives dataset takes actions of other rows: batch_size must be 2 or more")
+        super().__post_init__()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from prudent.algorithms.shared import lagrange, schedule
 from prudent.algorithms.shared.losses import bootstrap, init_temperature, return_to_go, temperature
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
 from prudent.algorithms.shared.sampled_gradient import sampled_values
-from prudent.algorithms.shared.settings import check_critic, check_shared
+from prudent.algorithms.shared.settings import SoftActorCritic, own_first
 from prudent.algorithms.shared.updates import (
     State,
     actor_critic_step,
@@ -27,7 +27,7 @@ from prudent.algorithms.shared.updates import (
     update_polyak,
     update_soft_actor,
 )
-from prudent.config import check_choice, check_finite, check_positive, check_within
+from prudent.config import check_choice, check_positive, check_within
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -38,9 +38,18 @@ GRADIENTS = ("exact", "sampled")
 PROPOSALS = ("uniform", "policy", "next_policy")
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of CQL; float fields may differ between members of a population."""
+@own_first(
+    "temperature",
+    "learn_temperature",
+    "target_entropy",
+    "temperature_lr",
+    "bc_warmup_steps",
+    "actor_period",
+    "target_period",
+)
+@dataclass(frozen=True, kw_only=True)
+class Config(SoftActorCritic):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
     alpha: float = 5.0  # weight of the conservative gap: 1-2 for expert data, 5 medium, 10-20 mixed
     alpha_final: float | None = None  # anneal alpha linearly to this value; none keeps it constant
@@ -56,36 +65,12 @@ class Config:
     gradient: Literal["exact", "sampled"] = "exact"  # through all proposals, or through a few drawn without bias
     gradient_samples: int = 4  # proposals per state and critic that the sampled gradient goes through
     backup: Literal["min", "entropy", "max", "soft"] = "min"  # value of the next state in the target
-    temperature: float = 1.0  # entropy temperature tau: where learning starts, or its fixed value
-    learn_temperature: bool = True  # tune tau towards target_entropy
-    target_entropy: float | None = None  # none is minus the number of action features
-    temperature_lr: float = 3e-4  # learning rate of log tau
     bc_warmup_steps: int = 0  # steps in which the actor clones the data instead of following the critic
-    actor_period: int = 1  # critic steps per actor step
-    target_period: int = 1  # critic steps per target step
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of the critic that enters the target at each target step
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 1e-4  # Adam learning rate of the actor
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor and critics
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        check_shared(self)
-        check_critic(self)
         check_choice(self, "backup", BACKUPS)
         check_choice(self, "gradient", GRADIENTS)
-        check_positive(self, "n_actions", "cql_temperature", "temperature", "temperature_lr", "lagrange_lr")
-        check_positive(self, "actor_period", "value_init_steps", "gradient_samples")
+        check_positive(self, "n_actions", "cql_temperature", "lagrange_lr", "gradient_samples")
         check_within(self, 0, math.inf, "bc_warmup_steps", "alpha_anneal_steps")
         if not self.alpha >= 0 or (self.alpha_final is not None and not self.alpha_final >= 0):
             raise ConfigError(f"alpha must not be negative, got {self.alpha} (alpha_final {self.alpha_final})")
@@ -96,7 +81,7 @@ class Config:
             raise ConfigError(f"proposals must be some of {', '.join(PROPOSALS)}, got {', '.join(self.proposals)!r}")
         if self.gap_clip is not None and not (len(self.gap_clip) == 2 and self.gap_clip[0] < self.gap_clip[1]):
             raise ConfigError(f"gap_clip must be (min, max) with min < max, got {self.gap_clip}")
-        check_finite(self)
+        super().__post_init__()
 
 
 @dataclass(frozen=True)

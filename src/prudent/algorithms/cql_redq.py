@@ -14,6 +14,7 @@ from prudent import nn
 from prudent.algorithms import cql
 from prudent.algorithms.shared import lagrange, schedule
 from prudent.algorithms.shared.networks import Networks
+from prudent.algorithms.shared.settings import own_last
 from prudent.algorithms.shared.updates import State, actor_critic_step, update_soft_actor
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
@@ -22,9 +23,10 @@ from prudent.types import Batch, Hyper, Metrics, Params, Spec
 TITLE, POLICY, NEEDS = "CQL-REDQ", "gaussian", ()
 
 
-@dataclass(frozen=True)
+@own_last
+@dataclass(frozen=True, kw_only=True)
 class Config(cql.Config):
-    """Settings of CQL and the subset's size; float fields may differ between members of a population."""
+    """The settings of CQL, two of them with other defaults, and the size of the subsets."""
 
     n_critics: int = 10  # critics in the ensemble
     subset_size: int = 2  # critics drawn for each target, and as many, anew, for the penalty

@@ -12,6 +12,7 @@ from torch import Tensor
 from prudent import nn
 from prudent.algorithms import bc
 from prudent.algorithms.shared.networks import Networks, categorical_action, init_discrete_actor
+from prudent.algorithms.shared.settings import own_last
 from prudent.algorithms.shared.updates import State, adam_states, descend
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -19,9 +20,10 @@ from prudent.types import Batch, Hyper, Metrics, Spec
 TITLE, POLICY, NEEDS = "Discrete BC", "categorical", ()
 
 
-@dataclass(frozen=True)
+@own_last
+@dataclass(frozen=True, kw_only=True)
 class Config(bc.Config):
-    """Settings of behaviour cloning of discrete actions; float fields may differ between members of a population."""
+    """The settings of ``bc``. Members may differ in float fields."""
 
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:

@@ -8,7 +8,6 @@ above 1, the quantile Huber loss of a distributional critic (Dabney et al. 2017,
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,9 +16,9 @@ from prudent import nn
 from prudent.algorithms.shared import schedule
 from prudent.algorithms.shared.losses import bootstrap, return_to_go
 from prudent.algorithms.shared.networks import Networks, copy, init_discrete_critic
-from prudent.algorithms.shared.settings import check_critic, check_shared
+from prudent.algorithms.shared.settings import Critic, own_first
 from prudent.algorithms.shared.updates import State, adam_states, descend, update_polyak
-from prudent.config import check_finite, check_positive
+from prudent.config import check_positive
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
@@ -27,35 +26,20 @@ from prudent.types import Batch, Hyper, Metrics, Params, Spec
 TITLE, POLICY, NEEDS = "Discrete CQL", "greedy", ()
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of discrete CQL; float fields may differ between members of a population."""
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(Critic):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
     alpha: float = 1.0  # weight of the conservative gap; 0 is double DQN
     n_quantiles: int = 1  # quantiles of each action's return; 1 learns its mean alone, 200 is the usual number
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of the critic that enters the target at each target step
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    target_period: int = 1  # critic steps per target step
-    max_grad_norm: float | None = None  # clip the critics' gradient to this norm
     n_critics: int = 1  # critics in the ensemble; Q is their minimum
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of the critics
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        check_shared(self)
-        check_critic(self)
-        check_positive(self, "n_quantiles", "value_init_steps")
+        check_positive(self, "n_quantiles")
         if self.alpha < 0:
             raise ConfigError(f"alpha must be at least 0, got {self.alpha}")
-        check_finite(self)
+        super().__post_init__()
 
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:

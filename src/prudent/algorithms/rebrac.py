@@ -10,7 +10,6 @@ see :class:`Config`.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,45 +18,29 @@ from prudent import nn
 from prudent.algorithms import td3_bc
 from prudent.algorithms.shared.losses import bellman_loss, bootstrap
 from prudent.algorithms.shared.networks import Networks
+from prudent.algorithms.shared.settings import Deterministic, own_first
 from prudent.algorithms.shared.updates import State, actor_critic_step, descend
-from prudent.config import check_finite, check_within
+from prudent.config import check_within
 from prudent.types import Batch, Hyper, Metrics
 
 TITLE, POLICY, NEEDS = "ReBRAC", "deterministic", ("next_action",)
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of ReBRAC; float fields may differ between members of a population."""
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(Deterministic):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
     # Penalties in the authors' configurations, actor's and critics': halfcheetah-medium 0.001 and 0.01, hopper-medium
     # 0.01 and 0.01, walker2d-medium 0.05 and 0.1, hopper-medium-expert 0.1 and 0.01, antmaze-large-play 0.002, 0.001.
     actor_penalty: float = 0.01  # weight of the squared distance of the policy's action from the data's: tune it first
     critic_penalty: float = 0.01  # what the squared distance of the next action from the data's costs in the target
-    policy_noise: float = 0.2  # standard deviation of the noise on the target policy's actions
-    noise_clip: float = 0.5  # that noise is clipped to plus and minus this
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of critics and actor that enters their targets at each target step
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 3e-4  # Adam learning rate of the actor
-    actor_period: int = 2  # critic steps per actor step
-    target_period: int = 2  # critic steps per target step
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
     hidden: tuple[int, ...] = (256, 256, 256)  # widths of the hidden layers of actor and critics
     layer_norm: bool = True  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        td3_bc.check_deterministic(self)
         check_within(self, 0, math.inf, "actor_penalty", "critic_penalty")
-        check_finite(self)
+        super().__post_init__()
 
 
 # --- the mathematics --------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ there are no data.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from prudent import nn
 from prudent.algorithms.shared.losses import bellman_loss, bootstrap, init_temperature, return_to_go, temperature
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
-from prudent.algorithms.shared.settings import check_critic, check_shared
+from prudent.algorithms.shared.settings import SoftActorCritic, own_first
 from prudent.algorithms.shared.updates import (
     State,
     actor_critic_step,
@@ -22,44 +21,16 @@ from prudent.algorithms.shared.updates import (
     update_polyak,
     update_soft_actor,
 )
-from prudent.config import check_finite, check_positive
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 TITLE, POLICY, NEEDS = "SAC", "gaussian", ()
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of SAC; float fields may differ between members of a population."""
-
-    temperature: float = 1.0  # entropy temperature tau: where learning starts, or its fixed value
-    learn_temperature: bool = True  # tune tau towards target_entropy
-    target_entropy: float | None = None  # none is minus the number of action features
-    temperature_lr: float = 3e-4  # learning rate of log tau
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of the critic that enters the target at each target step
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 1e-4  # Adam learning rate of the actor
-    actor_period: int = 1  # critic steps per actor step
-    target_period: int = 1  # critic steps per target step
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor and critics
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
-
-    def __post_init__(self):
-        check_shared(self)
-        check_critic(self)
-        check_positive(self, "temperature", "temperature_lr", "actor_period", "value_init_steps")
-        check_finite(self)
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(SoftActorCritic):
+    """All settings are those of ``SoftActorCritic`` in ``shared/settings.py``. Members may differ in float fields."""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prudent.algorithms import cql
+from prudent.algorithms.shared.settings import own_last
 from prudent.config import check_choice
 
 TITLE, POLICY, NEEDS = "SQL", "gaussian", ()
 
 
-@dataclass(frozen=True)
+@own_last
+@dataclass(frozen=True, kw_only=True)
 class Config(cql.Config):
     """Settings of CQL, with the soft backup; float fields may differ between members of a population."""
 

@@ -6,7 +6,6 @@ critics are valued at a perturbed one, so that no sharp peak of Q is exploited (
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,52 +13,25 @@ from torch import Tensor
 from prudent import nn
 from prudent.algorithms.shared.losses import bellman_loss, bootstrap, return_to_go
 from prudent.algorithms.shared.networks import Networks, copy, init_critic, q_min
-from prudent.algorithms.shared.settings import check_critic, check_shared
+from prudent.algorithms.shared.settings import Deterministic, own_first
 from prudent.algorithms.shared.updates import State, actor_critic_step, adam_states, descend, update_polyak
-from prudent.config import check_finite, check_positive, check_within
+from prudent.config import check_within
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
 
 TITLE, POLICY, NEEDS = "TD3+BC", "deterministic", ()
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of TD3+BC; float fields may differ between members of a population."""
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(Deterministic):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
     alpha: float = 2.5  # weight of Q, which is divided by its mean size, against the squared error of the action
-    policy_noise: float = 0.2  # standard deviation of the noise on the target policy's actions
-    noise_clip: float = 0.5  # that noise is clipped to plus and minus this
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of critics and actor that enters their targets at each target step
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 3e-4  # Adam learning rate of the actor
-    actor_period: int = 2  # critic steps per actor step
-    target_period: int = 2  # critic steps per target step
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor and critics
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        check_deterministic(self)
         check_within(self, 0, math.inf, "alpha")
-        check_finite(self)
-
-
-def check_deterministic(config: Any) -> None:
-    """Ranges of the settings that every algorithm with this module's actor and critics has."""
-    check_shared(config)
-    check_critic(config)
-    check_positive(config, "actor_period", "value_init_steps")
-    check_within(config, 0, math.inf, "policy_noise", "noise_clip")
+        super().__post_init__()
 
 
 @dataclass(frozen=True)

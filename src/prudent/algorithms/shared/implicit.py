@@ -14,9 +14,7 @@ from prudent import nn
 from prudent.algorithms.shared import losses
 from prudent.algorithms.shared.losses import bootstrap, data_log_prob, expectile_loss, return_to_go
 from prudent.algorithms.shared.networks import Networks, init_actor_critic, init_value, state_value
-from prudent.algorithms.shared.settings import check_critic, check_shared
 from prudent.algorithms.shared.updates import State, adam_states, descend
-from prudent.config import check_finite, check_positive
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -30,14 +28,6 @@ class CriticLoss(Protocol):
     def __call__(
         self, networks: Networks, batch: Batch, hyper: Hyper, y_PB: Tensor | None = None, /
     ) -> tuple[Tensor, Metrics]: ...
-
-
-def check(config: Any) -> None:
-    """Ranges of the settings that these algorithms share."""
-    check_shared(config)
-    check_critic(config)
-    check_positive(config, "value_lr", "actor_period", "value_init_steps")
-    check_finite(config)
 
 
 def check_expectile(config: Any) -> None:
