@@ -174,11 +174,11 @@ class Agent:
         scaled = population.network_batch(batch)
         # One draw per step, as in update: the actor's part takes what the critics' part left of it.
         if part != "update_actor" or not self._noise:
-            self._noise = [population.algorithm.draw(population.spec, population.hyper, population.rngs["noise"])]
+            self._noise = [population.draw()]
         noise = self._noise[0]
         if part != "update_critic":
             self._noise = []
-        metrics = getattr(population.algorithm, part)(population.state, scaled, noise, population.hyper)
+        metrics = population.update_part(part, scaled, noise)
         return {name: value.cpu().numpy() for name, value in metrics.items()}
 
     # --- use ------------------------------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ Each file exports
 - ``NEEDS``: the optional columns of a batch that its losses read (``return_to_go``, ``next_action``);
 - ``Config``: a frozen dataclass; fields annotated ``float`` may differ between members of a population;
 - ``init(spec, hyper, rng) -> State`` and ``draw(spec, hyper, rng) -> noise``;
-- ``update_critic(state, batch, noise, hyper)``, ``update_actor(...)``, ``update_target(state, hyper)`` and their
-  composition ``update(state, batch, noise, hyper) -> Metrics``, the only functions that change a state;
+- ``update_critic(state, batch, noise, hyper) -> Metrics``, ``update_actor(...)`` and ``update_target(state, hyper)``,
+  the only functions that change a state; :func:`prudent.engine.population.training_step` makes a step of them;
 - ``act(networks, observation, noise=None) -> (action, log_prob)``, the most likely action without noise; policies over
   discrete actions also take ``mask``, the allowed ones; a policy that takes one action gives it log-probability 0;
 - ``q_value(networks, observation, action) -> (P, B)``, or None where there is no critic;
-- ``update_supervised``, like ``update``, where ``Config`` has ``value_init``: a step towards Monte-Carlo returns.
+- ``update_supervised``, where ``Config`` has ``value_init``: a step of all networks towards Monte-Carlo returns.
 """
 
 import importlib

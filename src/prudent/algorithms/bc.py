@@ -11,7 +11,7 @@ from torch import Tensor
 from prudent.algorithms.shared.losses import data_log_prob
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor
 from prudent.algorithms.shared.settings import Shared, own_first
-from prudent.algorithms.shared.updates import State, adam_states, descend
+from prudent.algorithms.shared.updates import State, adam_states, cloning_step
 from prudent.config import check_positive, check_within
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -57,20 +57,11 @@ def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metr
     return {}
 
 
-def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch), hyper.actor_lr, hyper)
+update_actor = cloning_step(actor_loss)
 
 
 def update_target(state: State, hyper: Hyper) -> None:
     """Cloning has no target network."""
-
-
-def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
-    """One training step."""
-    metrics = update_actor(state, batch, noise, hyper)
-    state.step += 1
-    return metrics
 
 
 act = actor_action

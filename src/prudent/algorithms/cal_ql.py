@@ -13,7 +13,7 @@ from torch import Tensor
 from prudent.algorithms import cql
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.settings import own_last
-from prudent.algorithms.shared.updates import State, actor_critic_step
+from prudent.algorithms.shared.updates import clone_soft_actor, supervised_step
 from prudent.types import Batch, Hyper, Metrics
 
 TITLE, POLICY, NEEDS = "Cal-QL", "gaussian", ("return_to_go",)
@@ -60,22 +60,9 @@ def calibrated(q_PENB: Tensor, return_PB: Tensor | None, hyper: Hyper) -> tuple[
     return torch.where(below_PEKNB, floor_P111B, q_PEKNB).flatten(2, 3), rate_P
 
 
-def update_critic(state: State, batch: Batch, noise: cql.Noise, hyper: Hyper) -> Metrics:
-    """A step of the critics, and of the Lagrange multiplier where it is learned."""
-    return cql.update_critic(state, batch, noise, hyper, critic_loss)
-
-
-def update_supervised(state: State, batch: Batch, noise: cql.Noise, hyper: Hyper) -> Metrics:
-    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    return cql.update_supervised(state, batch, noise, hyper, critic_loss)
-
-
+update_critic = cql.conservative_step(critic_loss)
+update_supervised = supervised_step(critic_loss, clone_soft_actor)
 update_actor, update_target = cql.update_actor, cql.update_target
-
-
-def update(state: State, batch: Batch, noise: cql.Noise, hyper: Hyper) -> Metrics:
-    """One training step: critics, actor with the updated critics, temperature, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
 act, q_value = cql.act, cql.q_value

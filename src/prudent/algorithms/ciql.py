@@ -17,7 +17,7 @@ from prudent.algorithms.shared import implicit
 from prudent.algorithms.shared.losses import td_loss
 from prudent.algorithms.shared.networks import Networks, actor_action, q_min
 from prudent.algorithms.shared.settings import Implicit, own_first
-from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
+from prudent.algorithms.shared.updates import State, actor_step, update_polyak
 from prudent.config import check_choice, check_positive, check_within
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
@@ -123,19 +123,12 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
     return implicit.update_values(state, batch, hyper, value_loss, with_noise(noise))
 
 
-def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
+update_actor = actor_step(actor_loss)
 
 
 def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return implicit.supervised_step(state, batch, hyper, with_noise(noise))
-
-
-def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """One training step: V, critics with the updated V, actor, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return implicit.update_all_supervised(state, batch, hyper, with_noise(noise))
 
 
 act, q_value, update_target = actor_action, q_min, update_polyak

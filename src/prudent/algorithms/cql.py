@@ -15,15 +15,17 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms.shared import lagrange, schedule
-from prudent.algorithms.shared.losses import bootstrap, init_temperature, return_to_go, temperature
+from prudent.algorithms.shared.losses import bootstrap, init_temperature, temperature
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
 from prudent.algorithms.shared.sampled_gradient import sampled_values
 from prudent.algorithms.shared.settings import SoftActorCritic, own_first
 from prudent.algorithms.shared.updates import (
     State,
-    actor_critic_step,
+    Update,
     adam_states,
+    clone_soft_actor,
     descend,
+    supervised_step,
     update_polyak,
     update_soft_actor,
 )
@@ -225,42 +227,35 @@ def conservative_gap(q_PEB: Tensor, q_PENB: Tensor, log_density_PNB: Tensor, hyp
     return gap_PEB, gap_PEB - t_P11 * math.log(logits_PENB.shape[2])
 
 
-CriticLoss = Callable[[Networks, Batch, Any, Hyper, int, Tensor | None], tuple[Tensor, Metrics]]
-"""A critics' loss with the arguments of :func:`critic_loss`: what CQL's extensions put in its place."""
+CriticLoss = Callable[[Networks, Batch, Any, Hyper, int], tuple[Tensor, Metrics]]
+"""A critics' loss with the arguments of :func:`critic_loss`."""
 
 
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
-def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper, loss: CriticLoss | None = None) -> Metrics:
-    """A step of the critics, and of the Lagrange multiplier where it is learned, from the gap the critics had."""
-    chosen = loss or critic_loss
-    metrics = descend(
-        state, "critic", lambda nets: chosen(nets, batch, noise, hyper, state.step, None), hyper.critic_lr, hyper
-    )
-    if hyper.lagrange:
-        metrics |= lagrange.update_multiplier(state, metrics["cql_gap_normalized"], hyper)
-    return metrics
+def conservative_step(loss: CriticLoss) -> Update:
+    """``update_critic`` from the critics' loss: :func:`critic_loss`, or that of an algorithm which extends CQL."""
+
+    def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+        """A step of the critics, then of the Lagrange multiplier where it is learned, from the gap the critics had."""
+        metrics = descend(
+            state, "critic", lambda nets: loss(nets, batch, noise, hyper, state.step), hyper.critic_lr, hyper
+        )
+        if hyper.lagrange:
+            metrics |= lagrange.update_multiplier(state, metrics["cql_gap_normalized"], hyper)
+        return metrics
+
+    return update_critic
 
 
-def update_supervised(
-    state: State, batch: Batch, noise: Noise, hyper: Hyper, loss: CriticLoss | None = None
-) -> Metrics:
-    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    y_PB = return_to_go(batch)
-    chosen = loss or critic_loss
-    metrics = descend(state, "critic", lambda nets: chosen(nets, batch, noise, hyper, 0, y_PB), hyper.critic_lr, hyper)
-    return metrics | update_soft_actor(state, batch, noise.actor, hyper, clone=True)
+update_critic = conservative_step(critic_loss)
+update_supervised = supervised_step(critic_loss, clone_soft_actor)
 
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step of the actor (cloning the data during the warm-up), then of the temperature."""
     return update_soft_actor(state, batch, noise.actor, hyper, clone=schedule.clones(hyper, state.step))
-
-
-def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """One training step: critics, actor with the updated critics, temperature, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
 def ordered(proposals: tuple[str, ...]) -> list[str]:

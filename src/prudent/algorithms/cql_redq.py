@@ -15,7 +15,7 @@ from prudent.algorithms import cql
 from prudent.algorithms.shared import lagrange, schedule
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.settings import own_last
-from prudent.algorithms.shared.updates import State, actor_critic_step, update_soft_actor
+from prudent.algorithms.shared.updates import State, clone_soft_actor, supervised_step, update_soft_actor
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
@@ -104,14 +104,8 @@ def q_mean(networks: Networks, observation: Tensor, action: Tensor) -> Tensor:
     return nn.critic(networks["critic"], observation, action).mean(1)
 
 
-def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """A step of the critics, and of the Lagrange multiplier where it is learned."""
-    return cql.update_critic(state, batch, noise, hyper, critic_loss)
-
-
-def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    return cql.update_supervised(state, batch, noise, hyper, critic_loss)
+update_critic = cql.conservative_step(critic_loss)
+update_supervised = supervised_step(critic_loss, clone_soft_actor)
 
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
@@ -121,11 +115,6 @@ def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metr
 
 
 update_target = cql.update_target
-
-
-def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """One training step: critics, actor with the updated critics, temperature, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
 act, q_value = cql.act, cql.q_value

@@ -13,7 +13,7 @@ from prudent import nn
 from prudent.algorithms import bc
 from prudent.algorithms.shared.networks import Networks, categorical_action, init_discrete_actor
 from prudent.algorithms.shared.settings import own_last
-from prudent.algorithms.shared.updates import State, adam_states, descend
+from prudent.algorithms.shared.updates import State, adam_states, cloning_step
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
@@ -39,17 +39,6 @@ def actor_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
     return loss_P, {"actor_loss": loss_P}
 
 
-def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch), hyper.actor_lr, hyper)
-
-
-def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
-    """One training step."""
-    metrics = update_actor(state, batch, noise, hyper)
-    state.step += 1
-    return metrics
-
-
+update_actor = cloning_step(actor_loss)
 draw, update_critic, update_target = bc.draw, bc.update_critic, bc.update_target
 act, q_value = categorical_action, None

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms.shared import schedule
 from prudent.algorithms.shared.losses import bootstrap, return_to_go
 from prudent.algorithms.shared.networks import Networks, copy, init_discrete_critic
 from prudent.algorithms.shared.settings import Critic, own_first
@@ -187,15 +186,6 @@ def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> 
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """The policy is greedy: it has no network to train."""
     return {}
-
-
-def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
-    """One training step: critics, then targets by their period."""
-    metrics = update_critic(state, batch, noise, hyper)
-    if schedule.targets_follow(hyper, state.step):
-        update_polyak(state, hyper)
-    state.step += 1
-    return metrics
 
 
 update_target = update_polyak

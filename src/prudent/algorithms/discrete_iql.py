@@ -16,7 +16,7 @@ from prudent.algorithms.shared import implicit
 from prudent.algorithms.shared.losses import td_loss
 from prudent.algorithms.shared.networks import Networks, categorical_action, state_value
 from prudent.algorithms.shared.settings import own_last
-from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
+from prudent.algorithms.shared.updates import State, descend, update_polyak
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
 
@@ -91,25 +91,12 @@ def actor_loss(networks: Networks, batch: Batch, weight_PB: Tensor | float = 1.0
 # --- updates ----------------------------------------------------------------------------------------------------------
 
 
-def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of V, then one of the critics with the updated V."""
-    return implicit.update_values(state, batch, hyper, value_loss, critic_loss)
-
-
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step of the actor."""
     weight_PB = cloning_weight(state.networks, batch, hyper)
     return descend(state, "actor", lambda networks: actor_loss(networks, batch, weight_PB), hyper.actor_lr, hyper)
 
 
-def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return implicit.supervised_step(state, batch, hyper, critic_loss, actor_loss)
-
-
-def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
-    """One training step: V, critics with the updated V, actor, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
-
-
+update_critic = implicit.critic_step(value_loss, critic_loss)
+update_supervised = implicit.supervised_step(critic_loss, actor_loss)
 act, update_target = categorical_action, update_polyak

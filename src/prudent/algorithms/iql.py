@@ -12,7 +12,7 @@ from torch import Tensor
 from prudent.algorithms.shared import implicit
 from prudent.algorithms.shared.networks import Networks, actor_action, q_min
 from prudent.algorithms.shared.settings import Implicit, own_first
-from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
+from prudent.algorithms.shared.updates import actor_step, update_polyak
 from prudent.config import check_positive, check_within
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -55,24 +55,7 @@ def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, 
     return implicit.weighted_cloning(networks, batch, weight_PB / weight_PB.shape[-1])
 
 
-def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of V, then one of the critics with the updated V (eq. 6)."""
-    return implicit.update_values(state, batch, hyper, value_loss)
-
-
-def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
-
-
-def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return implicit.supervised_step(state, batch, hyper)
-
-
-def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
-    """One training step: V, critics with the updated V, actor, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
-
-
+update_critic = implicit.critic_step(value_loss)
+update_actor = actor_step(actor_loss)
+update_supervised = implicit.supervised_step()
 act, q_value, update_target = actor_action, q_min, update_polyak

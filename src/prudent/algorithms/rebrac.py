@@ -19,7 +19,7 @@ from prudent.algorithms import td3_bc
 from prudent.algorithms.shared.losses import bellman_loss, bootstrap
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.settings import Deterministic, own_first
-from prudent.algorithms.shared.updates import State, actor_critic_step, descend
+from prudent.algorithms.shared.updates import actor_step, critic_step
 from prudent.config import check_within
 from prudent.types import Batch, Hyper, Metrics
 
@@ -96,21 +96,8 @@ def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, 
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
-def update_critic(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Metrics:
-    """A step of the critics."""
-    return descend(state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper)
-
-
-def update_actor(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
-
-
-def update(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Metrics:
-    """One training step: critics, actor with the updated critics, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
-
-
+update_critic = critic_step(critic_loss)
+update_actor = actor_step(actor_loss)
 # With the return-to-go for y there is no next action and nothing to penalise: the supervised step is TD3+BC's.
 update_supervised, update_target = td3_bc.update_supervised, td3_bc.update_target
 init, draw, act, q_value = td3_bc.init, td3_bc.draw, td3_bc.act, td3_bc.q_value

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms.shared.losses import bellman_loss, bootstrap, init_temperature, return_to_go, temperature
+from prudent.algorithms.shared.losses import bellman_loss, bootstrap, init_temperature, temperature
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
 from prudent.algorithms.shared.settings import SoftActorCritic, own_first
 from prudent.algorithms.shared.updates import (
     State,
-    actor_critic_step,
     adam_states,
-    descend,
+    clone_soft_actor,
+    critic_step,
+    supervised_step,
     update_polyak,
     update_soft_actor,
 )
@@ -71,28 +72,13 @@ def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tens
     return bootstrap(batch, q_PB - temperature(networks).unsqueeze(-1) * log_prob_PB, hyper)
 
 
-def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """A step of the critics."""
-    return descend(state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper)
-
-
-def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    y_PB = return_to_go(batch)
-    metrics = descend(
-        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, y_PB), hyper.critic_lr, hyper
-    )
-    return metrics | update_soft_actor(state, batch, noise.actor, hyper, clone=True)
+update_critic = critic_step(critic_loss)
+update_supervised = supervised_step(critic_loss, clone_soft_actor)
 
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step of the actor, then of the temperature."""
     return update_soft_actor(state, batch, noise.actor, hyper)
-
-
-def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """One training step: critics, actor with the updated critics, temperature, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
 act, q_value, update_target = actor_action, q_min, update_polyak

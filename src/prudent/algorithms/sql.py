@@ -30,5 +30,5 @@ class Config(cql.Config):
 init, draw = cql.init, cql.draw
 critic_loss = cql.critic_loss
 update_critic, update_actor, update_target = cql.update_critic, cql.update_actor, cql.update_target
-update_supervised, update = cql.update_supervised, cql.update
+update_supervised = cql.update_supervised
 act, q_value = cql.act, cql.q_value

@@ -11,10 +11,18 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms.shared.losses import bellman_loss, bootstrap, return_to_go
+from prudent.algorithms.shared.losses import bellman_loss, bootstrap
 from prudent.algorithms.shared.networks import Networks, copy, init_critic, q_min
 from prudent.algorithms.shared.settings import Deterministic, own_first
-from prudent.algorithms.shared.updates import State, actor_critic_step, adam_states, descend, update_polyak
+from prudent.algorithms.shared.updates import (
+    State,
+    actor_step,
+    adam_states,
+    cloning_step,
+    critic_step,
+    supervised_step,
+    update_polyak,
+)
 from prudent.config import check_within
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
@@ -130,28 +138,7 @@ def clone_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
-def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """A step of the critics."""
-    return descend(state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper)
-
-
-def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    y_PB = return_to_go(batch)
-    metrics = descend(
-        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, y_PB), hyper.critic_lr, hyper
-    )
-    return metrics | descend(state, "actor", lambda networks: clone_loss(networks, batch), hyper.actor_lr, hyper)
-
-
-def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
-
-
-def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """One training step: critics, actor with the updated critics, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
-
-
+update_critic = critic_step(critic_loss)
+update_actor = actor_step(actor_loss)
+update_supervised = supervised_step(critic_loss, cloning_step(clone_loss))
 q_value, update_target = q_min, update_polyak

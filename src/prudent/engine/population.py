@@ -6,6 +6,7 @@ takes and gives observations and actions in the units of the log.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from prudent import algorithms
+from prudent.algorithms.shared import schedule
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.updates import State, initialise_values
 from prudent.data import Dataset
@@ -26,6 +28,17 @@ from prudent.types import Batch, Hyper, Metrics, Spec, flatten, unflatten
 
 VALUE_SAMPLES = 10
 """Actions drawn from the policy for the expectation in a predicted value."""
+
+
+def training_step(algorithm: ModuleType, state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:
+    """One step of any algorithm: critics, actor with the updated critics, targets; the last two by their periods."""
+    metrics = algorithm.update_critic(state, batch, noise, hyper)
+    if schedule.acts(hyper, state.step):
+        metrics |= algorithm.update_actor(state, batch, noise, hyper)
+    if schedule.targets_follow(hyper, state.step):
+        algorithm.update_target(state, hyper)
+    state.step += 1
+    return metrics
 
 
 class Population:
@@ -72,18 +85,24 @@ class Population:
     def _supervised_steps(self, data: Source) -> Iterator[Callable[[], Metrics]]:
         while True:
             batch = data.sample(self.rngs["sample"], self.hyper.batch_size)
-            yield lambda b=batch: self.update(b, "update_supervised")
+            yield lambda b=batch: self.update_part("update_supervised", b, self.draw())
 
     def step(self, data: Source) -> Metrics:
         """One training step on a batch of the members' own."""
         return self.update(data.sample(self.rngs["sample"], self.hyper.batch_size))
 
-    def update(self, batch: Batch, part: str = "update") -> Metrics:
-        """One step, or a part of it, on a batch (P, B, ...) in the networks' units.
+    def draw(self) -> Any:
+        """Fresh noise for one step."""
+        return self.algorithm.draw(self.spec, self.hyper, self.rngs["noise"])
 
-        ``part`` names the algorithm's function: ``update``, ``update_critic``, ``update_actor``, ``update_supervised``.
-        """
-        noise = self.algorithm.draw(self.spec, self.hyper, self.rngs["noise"])
+    def update(self, batch: Batch) -> Metrics:
+        """One training step on a batch (P, B, ...) in the networks' units."""
+        return self.update_part("update", batch, self.draw())
+
+    def update_part(self, part: str, batch: Batch, noise: Any) -> Metrics:
+        """One function of the algorithm, such as ``update_critic``; ``update`` is the whole :func:`training_step`."""
+        if part == "update":
+            return training_step(self.algorithm, self.state, batch, noise, self.hyper)
         return getattr(self.algorithm, part)(self.state, batch, noise, self.hyper)
 
     def network_batch(self, batch: Batch) -> Batch:

@@ -14,7 +14,7 @@ from prudent import nn
 from prudent.algorithms.shared import losses
 from prudent.algorithms.shared.losses import bootstrap, data_log_prob, expectile_loss, return_to_go
 from prudent.algorithms.shared.networks import Networks, init_actor_critic, init_value, state_value
-from prudent.algorithms.shared.updates import State, adam_states, descend
+from prudent.algorithms.shared.updates import State, Update, adam_states, descend
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -115,7 +115,7 @@ def update_values(
     )
 
 
-def supervised_step(
+def update_all_supervised(
     state: State,
     batch: Batch,
     hyper: Hyper,
@@ -129,3 +129,25 @@ def supervised_step(
         state, "critic", lambda networks: critic_loss(networks, batch, hyper, y_PB), hyper.critic_lr, hyper
     )
     return metrics | descend(state, "actor", lambda networks: clone_loss(networks, batch), hyper.actor_lr, hyper)
+
+
+def critic_step(value_loss: Loss, critic_loss: CriticLoss = td_loss) -> Update:
+    """``update_critic`` from the losses of V and of the critics."""
+
+    def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+        """A step of V, then one of the critics with the updated V."""
+        return update_values(state, batch, hyper, value_loss, critic_loss)
+
+    return update_critic
+
+
+def supervised_step(
+    critic_loss: CriticLoss = td_loss, clone_loss: Callable[[Networks, Batch], tuple[Tensor, Metrics]] = clone
+) -> Update:
+    """``update_supervised`` from the critics' loss and the one for cloning."""
+
+    def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+        """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
+        return update_all_supervised(state, batch, hyper, critic_loss, clone_loss)
+
+    return update_supervised

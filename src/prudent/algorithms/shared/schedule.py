@@ -7,12 +7,12 @@ from prudent.types import Hyper
 
 def acts(hyper: Hyper, step: int) -> bool:
     """Whether the actor moves in this step."""
-    return step % hyper.actor_period == 0
+    return step % getattr(hyper, "actor_period", 1) == 0
 
 
 def targets_follow(hyper: Hyper, step: int) -> bool:
     """Whether the target networks move in this step."""
-    return step % hyper.target_period == 0
+    return step % getattr(hyper, "target_period", 1) == 0
 
 
 def clones(hyper: Hyper, step: int) -> bool:

@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from prudent.algorithms.shared import schedule
-from prudent.algorithms.shared.losses import Value, soft_actor_loss, temperature_loss
+from prudent.algorithms.shared.losses import Value, return_to_go, soft_actor_loss, temperature_loss
 from prudent.algorithms.shared.networks import Networks, copy, q_min
 from prudent.nn import optim
 from prudent.types import Batch, Hyper, Metrics
@@ -20,6 +19,10 @@ class State:
     networks: Networks
     optimizers: dict[str, optim.AdamState] = field(default_factory=dict)
     step: int = 0
+
+
+Update = Callable[[State, Batch, Any, Hyper], Metrics]
+"""``update_critic``, ``update_actor`` or ``update_supervised`` of an algorithm: batch, noise -> metrics (P,)."""
 
 
 def descend(
@@ -51,15 +54,54 @@ def update_soft_actor(
     return metrics
 
 
-def actor_critic_step(state: State, batch: Batch, noise: Any, hyper: Hyper, update_critic, update_actor) -> Metrics:
-    """Critics, then the actor with the updated critics and its temperature, then the targets, by their periods."""
-    metrics = update_critic(state, batch, noise, hyper)
-    if schedule.acts(hyper, state.step):
-        metrics |= update_actor(state, batch, noise, hyper)
-    if schedule.targets_follow(hyper, state.step):
-        update_polyak(state, hyper)
-    state.step += 1
-    return metrics
+# --- what algorithms make their update functions with -----------------------------------------------------------------
+
+
+def critic_step(loss: Callable[..., tuple[Tensor, Metrics]]) -> Update:
+    """``update_critic`` from the critics' ``loss(networks, batch, noise, hyper)``."""
+
+    def update_critic(state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:
+        """A step of the critics."""
+        return descend(state, "critic", lambda networks: loss(networks, batch, noise, hyper), hyper.critic_lr, hyper)
+
+    return update_critic
+
+
+def actor_step(loss: Callable[[Networks, Batch, Hyper], tuple[Tensor, Metrics]]) -> Update:
+    """``update_actor`` from the actor's ``loss(networks, batch, hyper)``."""
+
+    def update_actor(state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:  # noqa: ARG001
+        """A step of the actor."""
+        return descend(state, "actor", lambda networks: loss(networks, batch, hyper), hyper.actor_lr, hyper)
+
+    return update_actor
+
+
+def cloning_step(loss: Callable[[Networks, Batch], tuple[Tensor, Metrics]]) -> Update:
+    """:func:`actor_step` for a loss that has no settings, ``loss(networks, batch)``."""
+    return actor_step(lambda networks, batch, _hyper: loss(networks, batch))
+
+
+def supervised_step(loss: Callable[..., tuple[Tensor, Metrics]], clone: Update) -> Update:
+    """``update_supervised`` from the critics' ``loss(networks, batch, noise, hyper, y_PB=...)`` and a cloning step."""
+
+    def update_supervised(state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:
+        """A step before training (``value_init``): the critics' loss with y = return-to-go; the actor clones."""
+        y_PB = return_to_go(batch)
+        metrics = descend(
+            state, "critic", lambda networks: loss(networks, batch, noise, hyper, y_PB=y_PB), hyper.critic_lr, hyper
+        )
+        return metrics | clone(state, batch, noise, hyper)
+
+    return update_supervised
+
+
+def clone_soft_actor(state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:
+    """A step of a stochastic actor that clones the data, then one of its temperature."""
+    return update_soft_actor(state, batch, noise.actor, hyper, clone=True)
+
+
+# --- targets and first values -----------------------------------------------------------------------------------------
 
 
 def update_polyak(state: State, hyper: Hyper) -> None:
