@@ -23,6 +23,9 @@ from types import ModuleType
 
 from prudent.errors import ConfigError
 
+_FORMER = {"sql": ("cql", "cql with backup soft (--algo cql --backup soft)")}
+"""What older versions called an algorithm: its name today, and what a user writes in its place."""
+
 
 def names() -> list[str]:
     """Every algorithm there is: the files of this folder."""
@@ -35,11 +38,21 @@ def get(name: str) -> ModuleType:
     Raises:
         ConfigError: there is none of that name.
     """
+    if name in _FORMER:
+        raise ConfigError(f"{name} is {_FORMER[name][1]}")
     if name not in names():
         close = get_close_matches(name, names(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f"unknown algorithm {name!r}{hint} (there are {', '.join(names())})")
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def stored(name: str) -> str:
+    """Today's name of an algorithm named in a run or a checkpoint, which an older version may have written.
+
+    What was ``sql`` is ``cql``: the stored settings say that ``backup`` is soft.
+    """
+    return _FORMER[name][0] if name in _FORMER else name
 
 
 def is_discrete(name: str) -> bool:

@@ -166,7 +166,11 @@ def proposal_values(q_PENB: Tensor, hyper: Hyper) -> Metrics:
 
 @torch.no_grad()
 def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tensor:
-    """``y = r + gamma^dt (1 - terminated) V(s')``, (P, B), with V(s') by ``backup``."""
+    """``y = r + gamma^dt (1 - terminated) V(s')``, (P, B), with V(s') by ``backup``.
+
+    ``soft`` is that of soft Q-learning (Haarnoja et al. 2017, arXiv 1702.08165, eq. 10):
+    ``T [ LSE_j( Qbar(s', a_j) / T - log pi(a_j|s') ) - log N ]``, a_j ~ pi(.|s').
+    """
     mean, log_std = nn.tanh_gaussian(networks["actor"], batch.next_observation)
     several = hyper.backup in ("max", "soft")
     if several:

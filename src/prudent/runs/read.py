@@ -189,7 +189,8 @@ class Run:
 
 def title_of(algorithm: str) -> str:
     """``CQL`` for ``cql``; a run of another version may have an algorithm that is not here."""
-    return algorithms.get(algorithm).TITLE if algorithm in algorithms.names() else algorithm
+    name = algorithms.stored(algorithm)
+    return algorithms.get(name).TITLE if name in algorithms.names() else name
 
 
 def read_run(folder: Path | str) -> Run:

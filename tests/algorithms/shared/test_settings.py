@@ -81,7 +81,6 @@ ORDER = {
         "reward_scale reward_shift"
     ),
 }
-ORDER["sql"] = ORDER["cql"]
 """Members' names, flags, config.json and get_params list the settings in this order."""
 
 
