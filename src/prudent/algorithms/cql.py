@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms.shared import lagrange, schedule
-from prudent.algorithms.shared.losses import bootstrap, init_temperature, temperature
+from prudent.algorithms.shared.losses import bootstrap, init_temperature, td_metrics, temperature
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
 from prudent.algorithms.shared.sampled_gradient import sampled_values
 from prudent.algorithms.shared.settings import SoftActorCritic, own_first
@@ -141,21 +141,30 @@ def conservative_loss(
     absorbed in alpha. Returns the loss (P,) and metrics (P,)."""
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
+    gap_PEB, threshold_P, weight_P, gap_metrics = penalty(networks, q_PEB, q_PENB, log_density_PNB, hyper, step)
+    penalised_PE = gap_PEB.mean(-1) - threshold_P.unsqueeze(-1)
+    loss_P = (td_PE + weight_P.unsqueeze(-1) * penalised_PE).sum(-1)
+    metrics = td_metrics(loss_P, td_PE, q_PEB, y_PB)
+    return loss_P, metrics | gap_metrics
+
+
+def penalty(
+    networks: Networks, q_PEB: Tensor, q_PENB: Tensor, log_density_PNB: Tensor, hyper: Hyper, step: int
+) -> tuple[Tensor, Tensor, Tensor, Metrics]:
+    """The gap (P, E, B) that the critics pay for, the threshold (P,) subtracted from it, its weight (P,), and metrics.
+
+    With ``lagrange`` it is the normalised gap beyond ``target_gap``, else the gap in its first convention.
+    """
     gap_PEB, normalized_PEB = conservative_gap(q_PEB, q_PENB, log_density_PNB, hyper)
     weight_P = lagrange.penalty_weight(networks, hyper, step)
-    threshold_P = hyper.target_gap if hyper.lagrange else torch.zeros_like(weight_P)
-    penalised_PE = (normalized_PEB if hyper.lagrange else gap_PEB).mean(-1) - threshold_P.unsqueeze(-1)
-    loss_P = (td_PE + weight_P.unsqueeze(-1) * penalised_PE).sum(-1)
     metrics = {
-        "critic_loss": loss_P,
-        "td_error": td_PE.mean(-1),
         "cql_gap": gap_PEB.mean((-2, -1)),
         "cql_gap_normalized": normalized_PEB.mean((-2, -1)),
         "alpha": weight_P,
-        "q_data": q_PEB.mean((-2, -1)),
-        "target": y_PB.mean(-1),
-    }
-    return loss_P, metrics | proposal_values(q_PENB, hyper)
+    } | proposal_values(q_PENB, hyper)
+    if hyper.lagrange:
+        return normalized_PEB, hyper.target_gap, weight_P, metrics
+    return gap_PEB, torch.zeros_like(weight_P), weight_P, metrics
 
 
 def proposal_values(q_PENB: Tensor, hyper: Hyper) -> Metrics:

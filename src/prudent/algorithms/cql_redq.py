@@ -12,7 +12,8 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms import cql
-from prudent.algorithms.shared import lagrange, schedule
+from prudent.algorithms.shared import schedule
+from prudent.algorithms.shared.losses import td_metrics
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.settings import own_last
 from prudent.algorithms.shared.updates import State, clone_soft_actor, supervised_step, update_soft_actor
@@ -77,20 +78,9 @@ def critic_loss(
     own_noise = noise if noise.choice is None else replace(noise, choice=noise.choice[:, : hyper.subset_size])
     q_PeNB, log_density_PNB = cql.propose(penalised, batch, own_noise, hyper)
     q_PeB = subset({"q": q_PEB}, noise.penalty_subset)["q"]
-    gap_PeB, normalized_PeB = cql.conservative_gap(q_PeB, q_PeNB, log_density_PNB, hyper)
-    weight_P = lagrange.penalty_weight(networks, hyper, step)
-    penalised_P = normalized_PeB.mean((-2, -1)) - hyper.target_gap if hyper.lagrange else gap_PeB.mean((-2, -1))
-    loss_P = td_PE.mean(-1) + weight_P * penalised_P
-    metrics = {
-        "critic_loss": loss_P,
-        "td_error": td_PE.mean(-1),
-        "cql_gap": gap_PeB.mean((-2, -1)),
-        "cql_gap_normalized": normalized_PeB.mean((-2, -1)),
-        "alpha": weight_P,
-        "q_data": q_PEB.mean((-2, -1)),
-        "target": y_PB.mean(-1),
-    }
-    return loss_P, metrics | cql.proposal_values(q_PeNB, hyper)
+    gap_PeB, threshold_P, weight_P, gap_metrics = cql.penalty(networks, q_PeB, q_PeNB, log_density_PNB, hyper, step)
+    loss_P = td_PE.mean(-1) + weight_P * (gap_PeB.mean((-2, -1)) - threshold_P)
+    return loss_P, td_metrics(loss_P, td_PE, q_PEB, y_PB) | gap_metrics
 
 
 def subset(params: Params, index_Pe: Tensor) -> Params:

@@ -35,7 +35,12 @@ def td_loss(q_PEB: Tensor, y_PB: Tensor) -> tuple[Tensor, Metrics]:
     """``sum_e mean (Q_e - y)^2``, (P,), and its metrics."""
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
     loss_P = td_PE.sum(-1)
-    return loss_P, {
+    return loss_P, td_metrics(loss_P, td_PE, q_PEB, y_PB)
+
+
+def td_metrics(loss_P: Tensor, td_PE: Tensor, q_PEB: Tensor, y_PB: Tensor) -> Metrics:
+    """What every critics' loss reports: the loss, its temporal-difference errors, mean Q and mean target, each (P,)."""
+    return {
         "critic_loss": loss_P,
         "td_error": td_PE.mean(-1),
         "q_data": q_PEB.mean((-2, -1)),
