@@ -18,6 +18,7 @@ from prudent import algorithms, presets
 from prudent.config import check_names, from_json, to_json
 from prudent.data import Dataset
 from prudent.engine import loop
+from prudent.engine.batches import network_batch
 from prudent.engine.members import Member, grid, split_settings
 from prudent.engine.options import Options
 from prudent.engine.population import Population, new_population
@@ -166,12 +167,12 @@ class Agent:
                 raise PrudentError("this batch does not say which dataset it came from: take it from Dataset.batches")
             device = prepare_process(Options(device=self.device))
             population = new_population(batch.source, self.algorithm, self._members(), device)
-            population.network_batch(batch)
+            network_batch(population, batch)
             if getattr(population.hyper, "value_init", "zero") != "zero":
                 population.prepare(batch.source)
             self.population = population
         population = self.population
-        scaled = population.network_batch(batch)
+        scaled = network_batch(population, batch)
         # One draw per step, as in update: the actor's part takes what the critics' part left of it.
         if part != "update_actor" or not self._noise:
             self._noise = [population.draw()]

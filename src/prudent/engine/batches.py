@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -16,9 +16,13 @@ from prudent.data.mapped.folder import is_mapped
 from prudent.data.mapped.rows import READERS, RowFile, is_plain
 from prudent.engine.prefetch import Prefetcher
 from prudent.engine.scaling import Scaling
+from prudent.errors import ConfigError, DataError
 from prudent.files import human_bytes
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper
+
+if TYPE_CHECKING:
+    from prudent.engine.population import Population
 
 _SHARE = 0.8
 """Of the free memory of a GPU that a dataset may take."""
@@ -167,6 +171,60 @@ class TrainingData:
                 next_action=None if found.next_action is None else self.scaling.action(found.next_action),
                 reward=self._reward(found.reward),
             )
+
+
+# --- batches that a program draws itself ------------------------------------------------------------------------------
+
+
+def network_batch(population: "Population", batch: Batch) -> Batch:
+    """A batch (B, ...) in the log's units as one (P, B, ...) in the networks' units, the same for every member.
+
+    Raises:
+        DataError: its rows are not ``batch_size``, a column is missing, or a shape does not fit.
+        ConfigError: rewards are to be shifted, which returns-to-go that are already summed cannot be.
+    """
+    _check_columns(population, batch)
+    scaling, hyper = population.scaling, population.hyper
+    placed = batch.map(lambda t: t.to(population.device))
+    scaled = replace(
+        placed,
+        observation=scaling.observation(placed.observation),
+        next_observation=scaling.observation(placed.next_observation),
+        action=scaling.action(placed.action),
+        next_action=None if placed.next_action is None else scaling.action(placed.next_action),
+    )
+    stacked = scaled.map(lambda t: t.unsqueeze(0).expand(population.size, *t.shape))
+    scale_P1, shift_P1 = hyper.reward_scale.unsqueeze(-1), hyper.reward_shift.unsqueeze(-1)
+    to_go = None if stacked.return_to_go is None else stacked.return_to_go * scale_P1
+    return replace(stacked, reward=stacked.reward * scale_P1 + shift_P1, return_to_go=to_go)
+
+
+def _check_columns(population: "Population", batch: Batch) -> None:
+    """Refuse a batch of another size, without a column that is needed, or with one of another shape."""
+    rows, spec, needs = population.hyper.batch_size, population.spec, population.algorithm.NEEDS
+    if len(batch.reward) != rows:
+        raise DataError(f"the batch has {len(batch.reward)} rows, the agent's batch_size is {rows}")
+    next_action = ("next_action", "next_action_known") if "next_action" in needs else ()
+    missing = [name for name in dict.fromkeys((*needs, *next_action)) if getattr(batch, name) is None]
+    if missing:
+        hint = "; take it from Dataset.batches(..., discount=...)" if missing == ["return_to_go"] else ""
+        raise DataError(f"the batch has no {missing[0]}, which {population.algorithm_name} learns from{hint}")
+    if "return_to_go" in needs and population.hyper.reward_shift.any():
+        raise ConfigError("returns-to-go of a batch cannot be shifted: train with fit, or leave reward_shift at 0")
+    features, actions = (rows, spec.observation_size), (rows,) if spec.discrete else (rows, spec.action_size)
+    shapes = {"observation": features, "next_observation": features, "action": actions}
+    if batch.mask is not None or batch.next_mask is not None:
+        shapes |= dict.fromkeys(("mask", "next_mask"), (rows, spec.action_size))
+    if next_action:
+        shapes |= {"next_action": actions, "next_action_known": (rows,)}
+    for name, expected in shapes.items():
+        column = getattr(batch, name)
+        shape = None if column is None else tuple(column.shape)
+        if shape != expected:
+            raise DataError(f"the batch's {name} has shape {shape}, expected {expected}")
+
+
+# --- rows of a dataset ------------------------------------------------------------------------------------------------
 
 
 class Pool:

@@ -5,7 +5,6 @@ takes and gives observations and actions in the units of the log.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -51,8 +50,9 @@ class Population:
         spec: Spec,
         scaling: Scaling,
         device: torch.device | str = "cpu",
+        dataset: str = "the dataset",
     ):
-        algorithms.check_actions(algorithm, spec.discrete, "the dataset")
+        algorithms.check_actions(algorithm, spec.discrete, dataset)
         self.algorithm_name = algorithm
         self.algorithm = algorithms.get(algorithm)
         self.members = tuple(members)
@@ -104,50 +104,6 @@ class Population:
         if part == "update":
             return training_step(self.algorithm, self.state, batch, noise, self.hyper)
         return getattr(self.algorithm, part)(self.state, batch, noise, self.hyper)
-
-    def network_batch(self, batch: Batch) -> Batch:
-        """A batch (B, ...) in the log's units as one (P, B, ...) in the networks' units, the same for every member.
-
-        Raises:
-            DataError: its rows are not ``batch_size`` or its shapes do not fit.
-        """
-        if len(batch.reward) != self.hyper.batch_size:
-            raise DataError(
-                f"the batch has {len(batch.reward)} rows, the agent's batch_size is {self.hyper.batch_size}"
-            )
-        self._check_needs(batch)
-        rows, features = self.hyper.batch_size, (self.hyper.batch_size, self.spec.observation_size)
-        actions = (rows,) if self.spec.discrete else (rows, self.spec.action_size)
-        wanted = {"observation": features, "next_observation": features, "action": actions}
-        if batch.mask is not None or batch.next_mask is not None:
-            wanted |= dict.fromkeys(("mask", "next_mask"), (rows, self.spec.action_size))
-        if "next_action" in self.algorithm.NEEDS:
-            wanted |= {"next_action": actions, "next_action_known": (rows,)}
-        for name, shape in wanted.items():
-            found = None if getattr(batch, name) is None else tuple(getattr(batch, name).shape)
-            if found != shape:
-                raise DataError(f"the batch's {name} has shape {found}, expected {shape}")
-        placed = batch.map(lambda t: t.to(self.device))
-        scaled = replace(
-            placed,
-            observation=self.scaling.observation(placed.observation),
-            next_observation=self.scaling.observation(placed.next_observation),
-            action=self.scaling.action(placed.action),
-            next_action=None if placed.next_action is None else self.scaling.action(placed.next_action),
-        )
-        stacked = scaled.map(lambda t: t.unsqueeze(0).expand(self.size, *t.shape))
-        scale_P1, shift_P1 = self.hyper.reward_scale.unsqueeze(-1), self.hyper.reward_shift.unsqueeze(-1)
-        to_go = None if stacked.return_to_go is None else stacked.return_to_go * scale_P1
-        return replace(stacked, reward=stacked.reward * scale_P1 + shift_P1, return_to_go=to_go)
-
-    def _check_needs(self, batch: Batch) -> None:
-        together = ("next_action_known",) if "next_action" in self.algorithm.NEEDS else ()
-        missing = [name for name in (*self.algorithm.NEEDS, *together) if getattr(batch, name) is None]
-        if missing:
-            hint = "; take it from Dataset.batches(..., discount=...)" if missing == ["return_to_go"] else ""
-            raise DataError(f"the batch has no {missing[0]}, which {self.algorithm_name} learns from{hint}")
-        if "return_to_go" in self.algorithm.NEEDS and self.hyper.reward_shift.any():
-            raise ConfigError("returns-to-go of a batch cannot be shifted: train with fit, or leave reward_shift at 0")
 
     # --- acting ---------------------------------------------------------------------------------------------------
 
@@ -228,11 +184,9 @@ class Population:
 
     @torch.no_grad()
     def q_value(self, observation: np.ndarray, action: np.ndarray, member: int | None = None) -> np.ndarray:
-        """Smallest Q of the ensemble for (P, B, S) and (P, B, A) in the units of the log, (P, B).
+        """The smallest Q of the ensemble for (P, B, S) and (P, B, A) in the units of the log, (P, B).
 
-        Discrete actions are (P, B).
-
-        With ``member`` only that one is asked, and P is 1.
+        Discrete actions are (P, B). ``member`` picks a single member; P is then 1.
 
         Raises:
             ConfigError: the algorithm has no critic.
@@ -349,6 +303,5 @@ def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], 
         ConfigError: the algorithm is not for these actions.
         DataError: actions lie outside -1 to 1 and no bounds are declared.
     """
-    algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
     scaling = Scaling.fit(dataset, members[0].config.normalize_observations)
-    return Population(algorithm, members, dataset.spec, scaling, device)
+    return Population(algorithm, members, dataset.spec, scaling, device, dataset.name)
