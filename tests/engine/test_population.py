@@ -252,8 +252,8 @@ def test_grid_is_every_combination_with_seeds_fastest():
     ("varied", "seeds", "message"),
     [
         ({"aplha": [1.0]}, [0], "no setting is called 'aplha'; did you mean alpha"),
-        ({"hidden": [(8,), (9,)]}, [0], "hidden decides shapes or branches"),
-        ({"backup": ["min", "max"]}, [0], "backup decides shapes or branches"),
+        ({"hidden": [(8,), (9,)]}, [0], "hidden must be the same for all members"),
+        ({"backup": ["min", "max"]}, [0], "backup must be the same for all members"),
         ({"alpha": []}, [0], "alpha must be one or more different values"),
         ({"alpha": [1.0, 1.0]}, [0], "alpha must be one or more different values"),
         ({}, [], "seeds must be one or more different values"),
@@ -503,7 +503,7 @@ def test_next_actions_come_from_the_same_episode():
     source = training(data, rebrac.Config(), rebrac.Config(), needs=rebrac.NEEDS, normalize=False)
     assert_next_actions_follow(source.sample(MemberRng([0, 1], "sample"), 1000), data)
     assert_next_actions_follow(next(data.batches(1000)), data)
-    source.advice_on_interrupt = torch.ones_like(source.advice_on_interrupt)
+    source.followed = torch.ones_like(source.followed)
     with pytest.raises(AssertionError, match="across an episode's end"):
         assert_next_actions_follow(source.sample(MemberRng([0, 1], "sample"), 1000), data)
 
