@@ -1,7 +1,7 @@
-"""Behaviour cloning: the policy that the data already are, by maximum likelihood.
+"""Behaviour cloning: imitates the policy that made the data, by maximum likelihood.
 
-The yardstick for everything else: a policy that does not beat it has learned nothing from the rewards. With
-``top_fraction`` it is %BC, cloning of the best episodes alone (Chen et al. 2021, arXiv 2106.01345, section 4).
+The baseline for everything else: a policy that does not beat it has learned nothing from the rewards. With
+``top_fraction`` it is %BC, which clones the best episodes only (Chen et al. 2021, arXiv 2106.01345, section 4).
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ TITLE, POLICY, NEEDS = "BC", "gaussian", ()
 class Config(Shared):
     """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
-    top_fraction: float = 1.0  # learn from the best episodes that hold this share of the rows (%BC); 1 is all of them
+    top_fraction: float = 1.0  # learn from the best episodes that make up this share of the rows (%BC); 1 is all rows
     actor_lr: float = 1e-3  # Adam learning rate of the actor
     discount: float = 0.99  # gamma with which evaluation discounts returns; cloning itself does not use it
     reward_scale: float = 1.0  # rewards are multiplied by this, in evaluation only

@@ -1,8 +1,8 @@
-"""Calibrated Q-learning (Nakamoto et al. 2023, arXiv 2303.05479): CQL that never pushes below what the data earned.
+"""Calibrated Q-learning (Nakamoto et al. 2023, arXiv 2303.05479): CQL that never pushes values below the data's return.
 
-CQL's values may end far below any real policy's; when training goes on online, the first honest return then looks like
-a great discovery and the policy unlearns what it knew. Here the values of the policy's actions count as at least the
-return that the logged behaviour had from there on, so that they are pushed down to it and no further.
+CQL's values can end far below those of any real policy. If training then continues online, ordinary returns look
+unusually good, and the policy unlearns what it knew. Here the values of the policy's actions count as at least the
+return of the logged behaviour from that state on. So they are pushed down to this return and no further.
 """
 
 from dataclasses import dataclass
@@ -44,11 +44,11 @@ def critic_loss(
 
 
 def calibrated(q_PENB: Tensor, return_PB: Tensor | None, hyper: Hyper) -> tuple[Tensor, Tensor]:
-    """``max(Q, G)`` for the proposals drawn from the policy, Q for the uniform ones; and the rate (P,) at which G won.
+    """``max(Q, G)`` for the proposals of the policy, Q for the uniform ones, and the share (P,) where G was larger.
 
-    G is the return-to-go of the batch row (P, B), the value of the behaviour. The maximum is taken before the
-    importance weight. A truncated episode is taken to go on as it ended, so a failed episode of a task that pays
-    r_min in every step has the return r_min / (1 - gamma), as the paper sets it.
+    G is the return-to-go of the batch row (P, B), the value of the behaviour policy. The maximum is taken before the
+    importance weight. A truncated episode is assumed to continue with its last rewards, so a failed episode of a task
+    that pays r_min in every step has the return r_min / (1 - gamma), as in the paper.
     """
     assert return_PB is not None, "Cal-QL needs a batch with return_to_go"
     sources = cql.ordered(hyper.proposals)

@@ -1,8 +1,8 @@
 """Conservative implicit Q-learning: IQL's values, a clamped penalty on unlogged actions, softmax-weighted cloning.
 
-V is an expectile of the critics over the log's own actions, as in IQL (Kostrikov, Nair & Levine 2021, arXiv
-2110.06169). On top of the temporal-difference error the critics pay where negatives, actions that the log did not take
-in that state, are valued above the logged ones on average.
+V is an expectile of the critics over the logged actions, as in IQL (Kostrikov, Nair & Levine 2021, arXiv 2110.06169).
+Negatives are actions that the log did not take in a state. If their mean Q is above that of the logged actions, the
+difference is added to the critics' loss.
 """
 
 import math
@@ -33,10 +33,10 @@ NEGATIVES = ("uniform", "dataset")
 class Config(Implicit):
     """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
-    alpha: float = 1.0  # weight of the penalty on negatives valued above the log's actions; 0 leaves the TD loss
+    alpha: float = 1.0  # weight of the penalty on negatives whose Q is above the logged actions'; 0 leaves the TD loss
     n_negatives: int = 10  # negative actions per state
     negatives: Literal["uniform", "dataset"] = "uniform"  # drawn from the action box, or from other rows of the batch
-    expectile: float = 0.8  # which expectile of Q over the log's actions V is: 0.5 their mean, towards 1 their maximum
+    expectile: float = 0.8  # V is this expectile of Q over the logged actions: 0.5 is the mean, near 1 the maximum
     beta: float = 1.0  # the cloning weights are a softmax over the batch of beta * max(advantage, 0)
 
     def __post_init__(self):
@@ -51,7 +51,7 @@ class Config(Implicit):
 
 @dataclass(frozen=True)
 class Noise:
-    """The draws of one step: ``uniform`` actions (P, N, B, A), or which ``row`` (P, N, B) to take each action from."""
+    """The noise of one step: ``uniform`` actions (P, N, B, A), or the ``row`` (P, N, B) each action is taken from."""
 
     uniform: Tensor | None
     row: Tensor | None
@@ -65,7 +65,7 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
     n, rows = hyper.n_negatives, hyper.batch_size
     if hyper.negatives == "uniform":
         return Noise(rng.uniform(-1, 1, n, rows, spec.action_size), None)
-    # A distance of 1 to B - 1 rows, around the end: never the row itself.
+    # A row 1 to B - 1 further on, modulo B: never the row itself.
     distance_PNB = rng.integers(rows - 1, n, rows) + 1
     return Noise(None, (distance_PNB + torch.arange(rows, device=distance_PNB.device)) % rows)
 
@@ -82,8 +82,8 @@ def negative_actions(batch: Batch, noise: Noise) -> Tensor:
 def penalty(networks: Networks, batch: Batch, noise: Noise, q_PEB: Tensor) -> Tensor:
     """``max(mean_{B,N} Q_e(s, a_neg) - mean_B Q_e(s, a), 0)``, (P, E); ``q_PEB`` are the logged actions' values.
 
-    The means are over batch and negatives, inside the clamp: nothing is paid once the log's actions are valued as high
-    as the negatives on average, though single states may differ.
+    The means over batch and negatives are inside the clamp. So the penalty is 0 once logged actions have as high a Q as
+    the negatives on average, even if they have not in single states.
     """
     q_PENB = nn.critic(networks["critic"], batch.observation, negative_actions(batch, noise))
     return (q_PENB.mean((-2, -1)) - q_PEB.mean(-1)).clamp(min=0)
@@ -103,7 +103,7 @@ def critic_loss(
 
 
 def with_noise(noise: Noise) -> implicit.CriticLoss:
-    """:func:`critic_loss` with its noise given, as the steps that the implicit algorithms share take it."""
+    """:func:`critic_loss` with its noise filled in, in the form that ``shared/implicit.py`` calls."""
     return lambda networks, batch, hyper, y_PB=None: critic_loss(networks, batch, noise, hyper, y_PB)
 
 

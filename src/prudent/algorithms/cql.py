@@ -1,8 +1,8 @@
 """Conservative Q-Learning (Kumar, Zhou, Tucker & Levine 2020, arXiv 2006.04779).
 
-Soft actor-critic whose critics are also pushed down where the policy would go and up at the data, so that the value
-they give the learned policy does not exceed what the data support. Shapes follow the legend in
-:mod:`prudent.types`; every draw comes in through ``noise``.
+Soft actor-critic whose critics are also pushed down at the policy's actions and up at the logged actions, so that they
+do not overestimate the learned policy. Shapes follow the legend in :mod:`prudent.types`; random draws come in through
+``noise``.
 """
 
 import math
@@ -61,10 +61,10 @@ class Config(SoftActorCritic):
     lagrange_lr: float = 3e-4  # learning rate of log_alpha
     n_actions: int = 10  # actions drawn per proposal distribution and state
     proposals: tuple[str, ...] = PROPOSALS  # which distributions propose actions: uniform, policy, next_policy
-    importance_sampling: bool = True  # subtract each proposal's log-density: CQL(H); off is the CQL(rho)-style term
+    importance_sampling: bool = True  # subtract each proposal's log-density: CQL(H); off is like CQL(rho)
     cql_temperature: float = 1.0  # T of the log-sum-exp and of the soft backup
     gap_clip: tuple[float, float] | None = None  # clip each state's gap (in its first convention) to (min, max)
-    gradient: Literal["exact", "sampled"] = "exact"  # through all proposals, or through a few drawn without bias
+    gradient: Literal["exact", "sampled"] = "exact"  # through all proposals, or unbiased through a few sampled ones
     gradient_samples: int = 4  # proposals per state and critic that the sampled gradient goes through
     backup: Literal["min", "entropy", "max", "soft"] = "min"  # value of the next state in the target
     bc_warmup_steps: int = 0  # steps in which the actor clones the data instead of following the critic
@@ -88,7 +88,7 @@ class Config(SoftActorCritic):
 
 @dataclass(frozen=True)
 class Noise:
-    """The draws of one step: standard normal, but ``uniform``, the proposals on [-1, 1], and ``choice`` on [0, 1)."""
+    """The random numbers of one step: standard normal, except ``uniform`` on [-1, 1] and ``choice`` on [0, 1)."""
 
     next_action: Tensor  # (P, B, A) for one a' per state, (P, N, B, A) with the max and soft backups
     actor: Tensor  # (P, B, A)
@@ -128,7 +128,7 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
 def critic_loss(
     networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, step: int = 0, y_PB: Tensor | None = None
 ) -> tuple[Tensor, Metrics]:
-    """:func:`conservative_loss` with y from :func:`target`, unless it is given, and actions from :func:`propose`."""
+    """:func:`conservative_loss` with y from :func:`target` unless y is given, and actions from :func:`propose`."""
     if y_PB is None:
         y_PB = target(networks, batch, noise, hyper)
     return conservative_loss(networks, batch, y_PB, *propose(networks, batch, noise, hyper), hyper, step)

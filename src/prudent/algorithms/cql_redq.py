@@ -1,8 +1,8 @@
 """CQL with a randomised ensemble (REDQ: Chen, Wang, Zhou & Ross 2021, arXiv 2101.05982).
 
-Ten critics with layer normalisation. The target is the minimum of a random few, the conservative penalty falls on
-another random few, every critic learns from the target, and the actor follows their mean: less noise in the target
-than a minimum over all, at the price of wider products.
+Ten critics with layer normalisation. The target is the minimum over a random subset of them, the conservative penalty
+applies to another random subset, every critic learns from the target, and the actor follows their mean. The target has
+less noise than a minimum over all critics, but a step costs more.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -30,7 +30,7 @@ class Config(cql.Config):
     """The settings of CQL, two of them with other defaults, and the size of the subsets."""
 
     n_critics: int = 10  # critics in the ensemble
-    subset_size: int = 2  # critics drawn for each target, and as many, anew, for the penalty
+    subset_size: int = 2  # critics drawn for each target, and again as many for the penalty
     layer_norm: bool = True  # layer normalisation in the critics
 
     def __post_init__(self):
@@ -41,7 +41,7 @@ class Config(cql.Config):
 
 @dataclass(frozen=True)
 class Noise(cql.Noise):
-    """CQL's draws, and which critics make the target and bear the penalty: int64 (P, subset_size), all different."""
+    """CQL's noise, and the critics of the target and of the penalty: int64 (P, subset_size), without repetition."""
 
     target_subset: Tensor | None = None
     penalty_subset: Tensor | None = None
@@ -56,14 +56,14 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
     target_subset, penalty_subset = (
         rng.uniform(0.0, 1.0, hyper.n_critics).argsort(-1)[:, : hyper.subset_size] for _ in range(2)
     )
-    own = {f.name: getattr(drawn, f.name) for f in fields(drawn)}
-    return Noise(**own, target_subset=target_subset, penalty_subset=penalty_subset)
+    cql_noise = {f.name: getattr(drawn, f.name) for f in fields(drawn)}
+    return Noise(**cql_noise, target_subset=target_subset, penalty_subset=penalty_subset)
 
 
 def critic_loss(
     networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, step: int = 0, y_PB: Tensor | None = None
 ) -> tuple[Tensor, Metrics]:
-    """``mean_e (Q_e - y)^2 + weight * mean gap_e``, e over all critics in the first, a random few in the second term.
+    """``mean_e (Q_e - y)^2 + weight * mean gap_e``, e over all critics, then over a random subset.
 
     Returns the loss (P,) and metrics (P,).
     """
@@ -75,8 +75,8 @@ def critic_loss(
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
     penalised = {**networks, "critic": subset(networks["critic"], noise.penalty_subset)}
-    own_noise = noise if noise.choice is None else replace(noise, choice=noise.choice[:, : hyper.subset_size])
-    q_PeNB, log_density_PNB = cql.propose(penalised, batch, own_noise, hyper)
+    subset_noise = noise if noise.choice is None else replace(noise, choice=noise.choice[:, : hyper.subset_size])
+    q_PeNB, log_density_PNB = cql.propose(penalised, batch, subset_noise, hyper)
     q_PeB = subset({"q": q_PEB}, noise.penalty_subset)["q"]
     gap_PeB, threshold_P, weight_P, gap_metrics = cql.penalty(networks, q_PeB, q_PeNB, log_density_PNB, hyper, step)
     loss_P = td_PE.mean(-1) + weight_P * (gap_PeB.mean((-2, -1)) - threshold_P)
@@ -84,7 +84,7 @@ def critic_loss(
 
 
 def subset(params: Params, index_Pe: Tensor) -> Params:
-    """Each member's own choice of critics: parameters (P, E, ...) at ``index_Pe`` (P, e)."""
+    """The critics ``index_Pe`` (P, e) of each member, from parameters (P, E, ...)."""
     rows_P1 = torch.arange(len(index_Pe), device=index_Pe.device).unsqueeze(-1)
     return {name: value[rows_P1, index_Pe] for name, value in params.items()}
 

@@ -1,7 +1,7 @@
 """Behaviour cloning of discrete actions: a categorical policy by maximum likelihood.
 
-The yardstick for discrete data, as ``bc`` is for continuous ones. An action that the mask forbids has probability
-exactly 0 and takes no share of the likelihood. With ``top_fraction`` it is %BC (Chen et al. 2021, arXiv 2106.01345,
+The baseline for discrete data, as ``bc`` is for continuous ones. An action that the mask forbids has probability
+exactly 0 and does not enter the likelihood. With ``top_fraction`` it is %BC (Chen et al. 2021, arXiv 2106.01345,
 section 4).
 """
 

@@ -31,7 +31,7 @@ class Config(Critic):
     """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
     alpha: float = 1.0  # weight of the conservative gap; 0 is double DQN
-    n_quantiles: int = 1  # quantiles of each action's return; 1 learns its mean alone, 200 is the usual number
+    n_quantiles: int = 1  # quantiles of each action's return; 1 learns only its mean, 200 is usual
     n_critics: int = 1  # critics in the ensemble; Q is their minimum
 
     def __post_init__(self):
@@ -42,7 +42,7 @@ class Config(Critic):
 
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
-    """Critics, their targets and the critics' optimiser; the policy is greedy and has no network."""
+    """Critics, target critics and their optimiser. The policy is greedy and has no network."""
     critic = init_discrete_critic(spec, hyper, rng, hyper.n_quantiles)
     if hyper.n_quantiles > 1:
         critic["quantile"] = torch.zeros_like(critic["b0"][..., :1]).repeat(1, 1, hyper.n_quantiles)
@@ -85,9 +85,9 @@ def act(
     noise: Tensor | None = None,  # noqa: ARG001
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The allowed action of the largest Q, (P, B) int64, and its log-probability 0, (P, B); ``noise`` is not heeded.
+    """The allowed action of the largest Q, (P, B) int64, and its log-probability 0, (P, B); ``noise`` is ignored.
 
-    Where Q is not a number there is no such action, and the log-probability is NaN.
+    If Q is NaN, the log-probability is NaN.
     """
     q_PBA = nn.allowed(q_all(networks, observation), mask)
     action_PB = q_PBA.argmax(-1)
@@ -107,14 +107,14 @@ def _of_action(z_PEBAK: Tensor, action_PB: Tensor) -> Tensor:
 def target(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
     """``r + gamma^dt (1 - terminated) Zbar(s', a*)`` with ``a* = argmax_a min_e Q_e(s', a)``, (P, B, K).
 
-    Double DQN (van Hasselt et al. 2015, arXiv 1509.06461): the critics choose among the allowed actions, their targets
-    value the choice. Zbar are the quantiles of the target critic with the smallest mean there: ``min_e Qbar_e``.
+    Double DQN (van Hasselt et al. 2015, arXiv 1509.06461): the critics choose among the allowed actions, the targets
+    evaluate the choice. Zbar are the quantiles of the target critic with the smallest mean: ``min_e Qbar_e``.
     """
     action_PB, _ = act(networks, batch.next_observation, None, batch.next_mask)
     z_PEBK = _of_action(quantiles(networks["target_critic"], batch.next_observation), action_PB)
     lowest_PB = z_PEBK.mean(-1).argmin(1)
     z_PBK = z_PEBK.gather(1, lowest_PB[:, None, :, None].expand(-1, -1, -1, z_PEBK.shape[-1])).squeeze(1)
-    # Quantiles first: the bootstrap broadcasts over what stands left of (P, B).
+    # Quantiles first: bootstrap broadcasts over axes to the left of (P, B).
     return bootstrap(batch, z_PBK.movedim(-1, 0), hyper).movedim(0, -1)
 
 
@@ -184,7 +184,7 @@ def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> 
 
 
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """The policy is greedy: it has no network to train."""
+    """Nothing: the policy is greedy and has no network."""
     return {}
 
 

@@ -1,8 +1,8 @@
 """Discrete Implicit Q-Learning (Kostrikov, Nair & Levine 2021, arXiv 2110.06169): IQL with a categorical policy.
 
-V is an expectile of the critics over the log's own actions, the critics learn from V, and the policy clones the log,
-weighted by the exponential of the advantage. No action outside the log is ever valued, so masks concern the policy
-alone: a forbidden action has probability exactly 0.
+V is an expectile of the critics over the logged actions, the critics learn from V, and the policy clones the log with
+weights that grow exponentially with the advantage. No action outside the log is ever evaluated, so masks only matter
+for the policy: a forbidden action has probability exactly 0.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Implicit Q-Learning (Kostrikov, Nair & Levine 2021, arXiv 2110.06169).
 
-V is an expectile of the critics over the log's own actions, the critics learn from V, and the policy clones the log
-with weights that grow exponentially with the advantage. No action outside the log is ever valued.
+V is an expectile of the critics over the logged actions, the critics learn from V, and the policy clones the log
+with weights that grow exponentially with the advantage. No action outside the log is ever evaluated.
 """
 
 import math
@@ -25,7 +25,7 @@ TITLE, POLICY, NEEDS = "IQL", "gaussian", ()
 class Config(Implicit):
     """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
-    expectile: float = 0.7  # which expectile of Q over the log's actions V is: 0.5 their mean, towards 1 their maximum
+    expectile: float = 0.7  # V is this expectile of Q over the logged actions: 0.5 is the mean, near 1 the maximum
     beta: float = 3.0  # inverse temperature of the cloning weights exp(beta * advantage): 0 clones all alike
     max_weight: float = 100.0  # largest cloning weight exp(beta * advantage)
 

@@ -1,11 +1,11 @@
 """ReBRAC (Tarasov et al. 2023, arXiv 2305.09836): TD3+BC with a penalty each for actor and critics, and LayerNorm.
 
-The critics' target pays for the distance of the target policy's next action from the one that the data took there.
+The critics' target subtracts a penalty for the distance of the target policy's next action from the logged one.
 
 Defaults: architecture (three layers, LayerNorm in the critics), noise and periods are the paper's. The paper's batch is
-1024 with learning rates of 1e-3 (antmaze: 256); here they are the 256 and 3e-4 of the other algorithms, four times less
-arithmetic a step. Observations are standardised, there they are not. The paper tunes both penalties for each dataset:
-see :class:`Config`.
+1024 with learning rates of 1e-3 (antmaze: 256); here they are 256 and 3e-4, as in the other algorithms: a quarter of
+the cost per step. Observations are standardised; in the paper they are not. The paper tunes both penalties for each
+dataset: see :class:`Config`.
 """
 
 import math
@@ -34,7 +34,7 @@ class Config(Deterministic):
     # Penalties in the authors' configurations, actor's and critics': halfcheetah-medium 0.001 and 0.01, hopper-medium
     # 0.01 and 0.01, walker2d-medium 0.05 and 0.1, hopper-medium-expert 0.1 and 0.01, antmaze-large-play 0.002, 0.001.
     actor_penalty: float = 0.01  # weight of the squared distance of the policy's action from the data's: tune it first
-    critic_penalty: float = 0.01  # what the squared distance of the next action from the data's costs in the target
+    critic_penalty: float = 0.01  # weight of the same distance of the next action, in the critics' target
     hidden: tuple[int, ...] = (256, 256, 256)  # widths of the hidden layers of actor and critics
     layer_norm: bool = True  # layer normalisation in the critics
 
@@ -76,7 +76,7 @@ def squared_distance(action: Tensor, data_action: Tensor) -> Tensor:
 
 
 def known_distance(action: Tensor, data_action: Tensor, known_PB: Tensor) -> Tensor:
-    """The squared distance (P, B), 0 where there is no data action to be near to."""
+    """The squared distance (P, B), 0 where the logged action is not known."""
     return torch.where(known_PB, squared_distance(action, data_action), 0.0)
 
 
@@ -98,6 +98,6 @@ def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, 
 
 update_critic = critic_step(critic_loss)
 update_actor = actor_step(actor_loss)
-# With the return-to-go for y there is no next action and nothing to penalise: the supervised step is TD3+BC's.
+# With y = return-to-go there is no next action and no penalty, so the supervised step is that of TD3+BC.
 update_supervised, update_target = td3_bc.update_supervised, td3_bc.update_target
 init, draw, act, q_value = td3_bc.init, td3_bc.draw, td3_bc.act, td3_bc.q_value

@@ -1,7 +1,6 @@
 """Soft actor-critic (Haarnoja et al. 2018, arXiv 1812.05905): CQL with alpha 0 and the entropy backup.
 
-On a fixed dataset it is the contrast that shows what conservatism buys: nothing keeps its Q-values from rising where
-there are no data.
+On a fixed dataset it shows what conservatism is for: nothing keeps its Q-values from rising where there are no data.
 """
 
 from dataclasses import dataclass

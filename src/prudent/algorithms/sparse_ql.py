@@ -1,6 +1,6 @@
 """Sparse Q-learning (Xu et al. 2023, arXiv 2303.15810): implicit value regularisation with a chi-square penalty.
 
-V solves ``E max((q - V) / (2 alpha) + 1, 0) = 1`` over the log's own actions: actions worth less than ``V - 2 alpha``
+V solves ``E max((q - V) / (2 alpha) + 1, 0) = 1`` over the logged actions: actions with a value below ``V - 2 alpha``
 do not count at all. The policy clones the actions that are better than V, in proportion to their advantage.
 """
 

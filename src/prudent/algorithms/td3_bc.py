@@ -1,7 +1,8 @@
-"""TD3+BC (Fujimoto & Gu 2021, arXiv 2106.06860): TD3 whose policy is also pulled towards the data's actions.
+"""TD3+BC (Fujimoto & Gu 2021, arXiv 2106.06860): TD3 whose policy is also pulled towards the logged actions.
 
-The least that one can add to an online algorithm to make it work offline. The policy takes one action per state; the
-critics are valued at a perturbed one, so that no sharp peak of Q is exploited (TD3, Fujimoto et al. 2018, 1802.09477).
+A minimal change to an online algorithm that makes it work offline. The policy takes one action per state. The target
+evaluates the critics at that action plus noise, so that no sharp peak of Q is exploited (TD3, Fujimoto et al. 2018,
+arXiv 1802.09477).
 """
 
 import math
@@ -77,7 +78,7 @@ def policy(actor: Params, observation: Tensor) -> Tensor:
 
 
 def act(networks: Networks, observation: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:  # noqa: ARG001
-    """The policy's action (P, B, A), whatever the noise, and the logarithm (P, B) of its probability: 0."""
+    """The policy's action (P, B, A) and its log-probability 0, (P, B); ``noise`` is ignored."""
     action = policy(networks["actor"], observation)
     return action, torch.zeros_like(action[..., 0])
 
@@ -130,7 +131,7 @@ def relative(q_PB: Tensor) -> Tensor:
 
 
 def clone_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
-    """The squared error of the action alone, (P,): cloning by a policy that has no density."""
+    """The squared error of the action, (P,): cloning for a policy without a density."""
     loss_P = mean_squared_error(policy(networks["actor"], batch.observation), batch.action)
     return loss_P, {"actor_loss": loss_P}
 

@@ -1,7 +1,7 @@
-"""What the implicit algorithms share: a state value learned on logged actions alone, weighted cloning.
+"""What the implicit algorithms share: a state value V learned from logged actions only, and weighted cloning.
 
-No action that the log does not hold is ever valued: V stands where other algorithms put the value of the policy's own
-actions. V and the policy look at the smallest of the *target* critics; the critics' target is built from V.
+The critics' target uses V where other algorithms use the value of the policy's actions. So an action outside the log
+is never evaluated. V and the policy learn from the smallest of the *target* critics.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Loss = Callable[[Networks, Batch, Hyper], tuple[Tensor, Metrics]]
 
 
 class CriticLoss(Protocol):
-    """A critics' loss (P,) and metrics (P,); y is the Bellman target unless it is given."""
+    """The critics' loss (P,) and metrics (P,); y is the Bellman target unless it is given."""
 
     def __call__(
         self, networks: Networks, batch: Batch, hyper: Hyper, y_PB: Tensor | None = None, /
@@ -31,7 +31,7 @@ class CriticLoss(Protocol):
 
 
 def check_expectile(config: Any) -> None:
-    """An expectile is neither 0 nor 1: those would be the smallest and the largest value ever seen."""
+    """Refuse an expectile of 0 or 1: these would be the smallest and the largest value in the log."""
     if not 0 < config.expectile < 1:
         raise ConfigError(f"expectile must lie between 0 and 1, both excluded, got {config.expectile}")
 
@@ -77,12 +77,12 @@ def td_loss(networks: Networks, batch: Batch, hyper: Hyper, y_PB: Tensor | None 
 def weighted_cloning(networks: Networks, batch: Batch, weight_PB: Tensor) -> tuple[Tensor, Metrics]:
     """``-sum_B weight log pi(a|s)`` of the logged actions, (P,); no gradient passes through the weights.
 
-    The metric ``effective_share`` says how many rows the policy learns from: ``(sum w)^2 / (B sum w^2)``, 1 for equal
-    weights, 1/B where a single row has it all, 0 where no row has any.
+    The metric ``effective_share`` is the share of the rows that the policy learns from: ``(sum w)^2 / (B sum w^2)``. It
+    is 1 for equal weights, 1/B if one row has all the weight, 0 if no row has any.
     """
     weight_PB = weight_PB.detach()
     loss_P = -(weight_PB * data_log_prob(networks, batch)).sum(-1)
-    # Relative to the largest, so that squares of tiny weights do not vanish.
+    # Divided by the largest weight, so that squares of tiny weights do not underflow.
     relative_PB = weight_PB / weight_PB.amax(-1, keepdim=True).clamp(min=torch.finfo(weight_PB.dtype).tiny)
     share_P = relative_PB.sum(-1).square() / relative_PB.square().sum(-1).clamp(min=1) / weight_PB.shape[-1]
     return loss_P, {"actor_loss": loss_P, "effective_share": share_P}
@@ -106,8 +106,8 @@ def update_values(
 ) -> Metrics:
     """A step of V, then one of the critics with the updated V.
 
-    The authors of IQL and of sparse Q-learning move V, policy, critics, targets in this order. As the policy looks at
-    the target critics, moving it after the critics makes the same step.
+    The authors of IQL and of sparse Q-learning update V, policy, critics and targets in this order. Updating the policy
+    after the critics gives the same result, because the policy uses the target critics.
     """
     metrics = descend(state, "value", lambda networks: value_loss(networks, batch, hyper), hyper.value_lr, hyper)
     return metrics | descend(

@@ -1,4 +1,4 @@
-"""The training state, and the steps that change it."""
+"""The training state, the steps that change it, and functions that make an algorithm's update functions."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from prudent.types import Batch, Hyper, Metrics
 
 @dataclass
 class State:
-    """Everything that training changes: parameters by network, Adam's moments by network, steps taken."""
+    """Everything that training changes: parameters by network, Adam's state by network, number of steps taken."""
 
     networks: Networks
     optimizers: dict[str, optim.AdamState] = field(default_factory=dict)
@@ -29,15 +29,15 @@ def descend(
     state: State, name: str, loss: Callable[[Networks], tuple[Tensor, Metrics]], lr_P: Tensor, hyper: Hyper
 ) -> Metrics:
     """One Adam step on network ``name`` along the gradient of ``loss(networks)``."""
-    found, metrics = optim.gradients(lambda leaves: loss({**state.networks, name: leaves}), state.networks[name])
-    optim.adam_step(state.networks[name], found, state.optimizers[name], lr_P, hyper.max_grad_norm)
+    gradients, metrics = optim.gradients(lambda leaves: loss({**state.networks, name: leaves}), state.networks[name])
+    optim.adam_step(state.networks[name], gradients, state.optimizers[name], lr_P, hyper.max_grad_norm)
     return metrics
 
 
 def update_soft_actor(
     state: State, batch: Batch, noise: Tensor, hyper: Hyper, clone: bool = False, value: Value = q_min
 ) -> Metrics:
-    """A step of the actor, then one of the temperature where it is learned."""
+    """A step of a stochastic actor, then one of the temperature if it is learned."""
     metrics = descend(
         state, "actor", lambda networks: soft_actor_loss(networks, batch, noise, clone, value), hyper.actor_lr, hyper
     )
@@ -54,7 +54,7 @@ def update_soft_actor(
     return metrics
 
 
-# --- what algorithms make their update functions with -----------------------------------------------------------------
+# --- update functions from losses -------------------------------------------------------------------------------------
 
 
 def critic_step(loss: Callable[..., tuple[Tensor, Metrics]]) -> Update:
@@ -105,7 +105,7 @@ def clone_soft_actor(state: State, batch: Batch, noise: Any, hyper: Hyper) -> Me
 
 
 def update_polyak(state: State, hyper: Hyper) -> None:
-    """Every target network moves towards the network it is named after."""
+    """Move every target network, such as ``target_critic``, towards its network."""
     for name, params in state.networks.items():
         if name.startswith("target_"):
             optim.polyak(params, state.networks[name.removeprefix("target_")], hyper.polyak)
@@ -116,13 +116,12 @@ def initialise_values(
 ) -> Metrics:
     """Start the critics from Monte-Carlo returns instead of from zero (``value_init``).
 
-    From zero, Q climbs with time constant ``1 / (polyak (1 - gamma))``: 20 000 steps at the defaults, so a shorter run
-    has learned no values. ``constant`` sets the output bias of critics, and of a value network where there is one, to
-    ``mean_return_P`` (P,), the data's mean return-to-go.
-    ``regression`` then takes ``value_init_steps`` supervised steps, each a call of an item of ``supervised_steps``: the
-    algorithm's own critic loss with the return-to-go in the Bellman target's place, and an actor that clones, so that
-    learning starts from the behaviour and its values (supervised pre-training of both: Jelley et al. 2024, "Efficient
-    Offline RL: The Critic is Critical"). Targets follow; Adam's moments start afresh. Returns the last step's metrics.
+    From zero, Q rises with time constant ``1 / (polyak (1 - gamma))``: 20 000 steps at the defaults. A shorter run
+    learns no values. ``constant`` sets the output bias of the critics, and of V if there is one, to ``mean_return_P``
+    (P,), the data's mean return-to-go. ``regression`` then also takes ``value_init_steps`` supervised steps; each item
+    of ``supervised_steps`` is called once. In these the target is the return-to-go and the actor clones, so that
+    training starts from the behaviour policy and its values (Jelley et al. 2024, "Efficient Offline RL: The Critic is
+    Critical"). Then targets are copied and Adam's moments reset. Returns the metrics of the last step.
     """
     if hyper.value_init == "zero":
         return {}
@@ -142,5 +141,5 @@ def initialise_values(
 
 
 def adam_states(networks: Networks, names: Sequence[str]) -> dict[str, optim.AdamState]:
-    """Fresh optimiser states for the named networks."""
+    """New optimiser states for the named networks."""
     return {name: optim.adam_init(networks[name]) for name in names}
