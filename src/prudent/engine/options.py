@@ -19,7 +19,7 @@ class Options:
     keep: int = 3  # newest checkpoints to keep; the one with the best evaluation stays too
     max_minutes: float | None = None  # save and stop after this time, to be resumed; none never stops
     divergence_factor: float | None = 100.0  # |Q| beyond this times r_max / (1 - discount) has diverged; none: NaN only
-    rollbacks: int = 0  # how often a diverged member is set back and goes on with half the step size, before it stops
+    rollbacks: int = 0  # how often a diverged member is rolled back, with half the learning rates, before it is stopped
     video: bool = False  # record a GIF of the first member at each evaluation
     device: str = "auto"  # auto, cpu, cuda or mps
     threads: int | None = None  # CPU threads; none leaves it to PyTorch

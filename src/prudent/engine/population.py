@@ -201,7 +201,7 @@ class Population:
         if self.algorithm.q_value is None:
             raise ConfigError(f"{self.algorithm_name} has no critic, so there are no Q-values")
         numbers = torch.from_numpy(np.array(action, dtype=np.int64)).to(self.device) if self.spec.discrete else None
-        action_t = self.scaling.action(self._tensor(action)) if numbers is None else numbers
+        action_t = self.scaling.action(_tensor(action, self.device)) if numbers is None else numbers
         return self.algorithm.q_value(self._networks(member), self._scaled(observation), action_t).cpu().numpy()
 
     @torch.no_grad()
@@ -232,11 +232,7 @@ class Population:
             raise DataError(
                 f"observations of shape {observation.shape}, expected {self.spec.observation_size} features"
             )
-        return self.scaling.observation(self._tensor(observation))
-
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        # A copy, because PyTorch warns about read-only arrays.
-        return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)
+        return self.scaling.observation(_tensor(observation, self.device))
 
     # --- storage ------------------------------------------------------------------------------------------------------
 
@@ -275,7 +271,9 @@ class Population:
             if len(kinds) < 2 or kinds[0] != kinds[1]:
                 raise ConfigError(f"the stored state does not fit these settings: {name}")
         # In this population's order: a file may be sorted by name.
-        tree = unflatten({n: self._place(n, tensors[n]) for n in current if not (elsewhere and n.startswith("rng."))})
+        tree = unflatten(
+            {n: _place(n, tensors[n], self.device) for n in current if not (elsewhere and n.startswith("rng."))}
+        )
         self.state = State(tree["networks"], tree["optimizers"], step)
         for stream, rng in self.rngs.items():
             if elsewhere:
@@ -292,11 +290,17 @@ class Population:
             self.rngs[stream] = MemberRng([m.seed for m in self.members], stream, self.device)
             self.rngs[stream].restore(state)
 
-    def _place(self, name: str, tensor: Tensor) -> Tensor:
-        """A copy of a stored tensor on its device: random states on the CPU, the rest on the population's device."""
-        if name.startswith("rng."):
-            return tensor.clone()
-        return tensor.clone().to(count_device(self.device) if name.endswith(".count") else self.device)
+
+def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
+    # A copy, because PyTorch warns about read-only arrays.
+    return torch.from_numpy(np.array(values, dtype=np.float32)).to(device)
+
+
+def _place(name: str, tensor: Tensor, device: torch.device) -> Tensor:
+    """A copy of a stored tensor where it belongs: random states on the CPU, the rest on the device."""
+    if name.startswith("rng."):
+        return tensor.clone()
+    return tensor.clone().to(count_device(device) if name.endswith(".count") else device)
 
 
 def _of_member(tensor: Tensor, index: int) -> Tensor:
