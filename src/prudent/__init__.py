@@ -53,7 +53,8 @@ def __getattr__(name: str) -> Any:
         home = importlib.import_module(_HOMES.get(name, "prudent.agents"))
         if hasattr(home, name):
             return getattr(home, name)
-    raise AttributeError(f"module 'prudent' has no attribute {name!r}")
+    instead = ': write prudent.CQL(backup="soft")' if name == "SQL" else ""
+    raise AttributeError(f"module 'prudent' has no attribute {name!r}{instead}")
 
 
 def __dir__() -> list[str]:

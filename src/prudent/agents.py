@@ -17,6 +17,7 @@ from prudent import algorithms, presets
 from prudent.config import check_names, from_json, to_json
 from prudent.data import Dataset
 from prudent.engine import loop
+from prudent.engine.batches import network_batch
 from prudent.engine.inputs import action_numbers, feature_rows, mask_rows
 from prudent.engine.members import Member, grid, split_settings
 from prudent.engine.options import Options
@@ -167,19 +168,19 @@ class Agent:
                 raise PrudentError("this batch does not say which dataset it came from: take it from Dataset.batches")
             device = prepare_process(Options(device=self.device))
             population = new_population(batch.source, self.algorithm, self._members(), device)
-            population.network_batch(batch)
+            network_batch(population, batch)
             if getattr(population.hyper, "value_init", "zero") != "zero":
                 population.prepare(batch.source)
             self.population = population
         population = self.population
-        scaled = population.network_batch(batch)
+        scaled = network_batch(population, batch)
         # One draw per step, as in update: the actor uses the draw that the critics used.
         if part != "update_actor" or not self._noise:
-            self._noise = [population.algorithm.draw(population.spec, population.hyper, population.rngs["noise"])]
+            self._noise = [population.draw()]
         noise = self._noise[0]
         if part != "update_critic":
             self._noise = []
-        metrics = getattr(population.algorithm, part)(population.state, scaled, noise, population.hyper)
+        metrics = population.update_part(part, scaled, noise)
         return {name: value.cpu().numpy() for name, value in metrics.items()}
 
     # --- use ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Settings as frozen dataclasses: what may vary between members, checks, JSON and the comments that document them."""
+"""Settings as frozen dataclasses: what may differ between members, checks, JSON, and the comments that explain them."""
 
 import inspect
 import math
@@ -16,10 +16,10 @@ from typing import Any
 from prudent.errors import ConfigError
 
 MOST_TOML_BYTES = 256 << 10
-"""A longer file of settings is none that a person wrote."""
+"""Longer files are refused: nobody writes so many settings by hand."""
 
 _MOST_PARTS = 32
-# Strings and comments, each as the parser goes through it; one without an end goes as far as the parser would.
+# Strings and comments, in which dots are not parts of keys. An unclosed one ends where the parser would stop.
 _NO_KEYS = re.compile(
     r"""
       "{3} (?: \\. | [^\\] )*? (?: "{3,5} | \\?\Z )
@@ -47,9 +47,9 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MOST_TOML_BYTES + 1)
         if len(content) > MOST_TOML_BYTES:
-            raise ConfigError(f"{path} is longer than {MOST_TOML_BYTES} bytes, which no file of settings is")
+            raise ConfigError(f"{path} is longer than {MOST_TOML_BYTES} bytes, too long for a file of settings")
         text = content.decode("utf-8")
-        # The parser takes the square of a key's parts, minutes for a file of this size.
+        # The parser's time grows with the square of a key's parts: minutes for a file of this size.
         if any(part.count(".") > _MOST_PARTS for part in _BETWEEN_KEYS.split(_NO_KEYS.sub("", text))):
             raise ConfigError(f"{path} has a key of more than {_MOST_PARTS} parts")
         return tomllib.loads(text)
@@ -68,7 +68,7 @@ def member_fields(config_type: type) -> frozenset[str]:
 
 
 def group_fields(config_type: type) -> frozenset[str]:
-    """Names of the other scalar fields, whole numbers and choices: members that differ in one cannot train together."""
+    """Names of whole-number and choice fields: members that differ in one of them cannot train together."""
     return frozenset(
         f.name
         for f in fields(config_type)
@@ -101,7 +101,7 @@ def check_within(config: Any, low: float, high: float, *names: str) -> None:
 
 
 def check_whole(config: Any, least: int, *names: str) -> None:
-    """Raise ConfigError for any named field that is no whole number of ``least`` or more (None is allowed)."""
+    """Raise ConfigError for any named field that is not a whole number of ``least`` or more (None is allowed)."""
     for name in names:
         value = getattr(config, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
@@ -109,13 +109,13 @@ def check_whole(config: Any, least: int, *names: str) -> None:
 
 
 def check_choice(config: Any, name: str, choices: Sequence[str]) -> None:
-    """Raise ConfigError where a named field is none of the choices."""
+    """Raise ConfigError if a named field is not one of the choices."""
     if getattr(config, name) not in choices:
         raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {getattr(config, name)!r}")
 
 
 def to_json(config: Any) -> dict[str, Any]:
-    """A config as plain JSON values; infinities become the strings "inf" and "-inf", which JSON has no number for."""
+    """A config as JSON values; infinities become the strings "inf" and "-inf", because JSON has no number for them."""
 
     def plain(value):
         if isinstance(value, tuple):
@@ -137,7 +137,7 @@ def from_json(config_type: type[C], values: dict[str, Any]) -> C:
 
 
 def check_names(config_type: type, names) -> None:
-    """Raise ConfigError for a name that is no field, proposing the nearest one."""
+    """Raise ConfigError for a name that is not a field; the message proposes the nearest one."""
     known = [f.name for f in fields(config_type)]
     for name in names:
         if name not in known:
@@ -155,7 +155,7 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         return tuple(_typed(v, typing.get_args(hint)[0], name) for v in value)
     if typing.get_origin(hint) is typing.Literal and value in typing.get_args(hint):
         return value
-    # bool apart: true is an int to Python, but no number.
+    # bool is a subclass of int in Python, but is not accepted as a number here.
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if hint is float and isinstance(value, str) and value in ("inf", "-inf", "nan"):
@@ -166,9 +166,9 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
 
 
 def field_comments(config_type: type) -> dict[str, str]:
-    """The one-line comment beside each field: the help text of the flag of that name."""
+    """The one-line comment beside each field, in the order of the fields: the help text of the flag of that name."""
     pattern = re.compile(r"^    (\w+): [^#]*#\s*(.+?)\s*$", re.MULTILINE)
-    found: dict[str, str] = {}
+    comments: dict[str, str] = {}
     for base in reversed([t for t in config_type.__mro__ if is_dataclass(t)]):
-        found |= dict(pattern.findall(inspect.getsource(base)))
-    return found
+        comments |= dict(pattern.findall(inspect.getsource(base)))
+    return {f.name: comments.pop(f.name) for f in fields(config_type) if f.name in comments} | comments

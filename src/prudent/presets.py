@@ -1,7 +1,6 @@
-"""Settings others have published, as functions returning full configs.
+"""Published settings as functions that return full configs.
 
-Figures are those of the CQL paper's public code and of CORL's tuned configurations, as collected in
-``docs/algorithms.md``.
+They come from the CQL paper's public code, CORL and Cal-QL; ``docs/algorithms.md`` has the sources.
 """
 
 import math
@@ -15,7 +14,7 @@ from prudent.errors import ConfigError
 
 @dataclass(frozen=True)
 class Preset:
-    """A config, the algorithm it is for, and how many episodes its evaluations customarily take."""
+    """A config, its algorithm, and the usual number of episodes per evaluation."""
 
     algorithm: str
     config: Any
@@ -28,12 +27,12 @@ def locomotion() -> Preset:
 
 
 def locomotion_fast() -> Preset:
-    """MuJoCo locomotion at two thirds of the arithmetic: two layers, a quicker actor."""
+    """MuJoCo locomotion at two thirds of the cost: two layers, a faster actor."""
     return Preset("cql", cql.Config(alpha=5.0, actor_lr=1e-4, hidden=(256, 256)))
 
 
 def antmaze() -> Preset:
-    """AntMaze: rewards made -5 and 5, learned multiplier, max backup, clipped gap; 100 episodes per evaluation."""
+    """AntMaze: rewards mapped to -5 and 5, learned multiplier, max backup, clipped gap; 100 episodes per evaluation."""
     config = cql.Config(
         alpha=5.0,
         lagrange=True,

@@ -1,4 +1,4 @@
-"""The vocabulary: axes, batches, specifications.
+"""The shared vocabulary: axes, metrics, batches, specifications, settings of a population.
 
 Axis legend. Tensor names end in the axes they carry, counted from the right:
 
@@ -27,29 +27,29 @@ Params = dict[str, Tensor]
 """Parameters of one stacked network, by name; each tensor starts with P."""
 
 Metrics = dict[str, Tensor]
-"""Named figures of one step, each of shape (P,), still on the device."""
+"""Figures of one step by name, each of shape (P,), on the device."""
 
 
 @dataclass
 class Totals:
-    """Metrics added up over steps, on the device, and how many steps reported each."""
+    """Sums of metrics over steps, on the device, and how many steps reported each metric."""
 
     sums: Metrics = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, metrics: Metrics) -> "Totals":
-        """Those of one step."""
+        """The totals of one step."""
         return cls(metrics, dict.fromkeys(metrics, 1))
 
     def add(self, other: "Totals") -> None:
-        """Add ``other`` to these; nothing here waits for the device."""
+        """Add ``other``, without waiting for the device."""
         for name, value in other.sums.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.counts[name] = self.counts.get(name, 0) + other.counts[name]
 
     def means(self) -> Metrics:
-        """Each metric (P,), over the steps that reported it: an actor's every other step counts once, not half."""
+        """The mean (P,) of each metric over the steps that reported it, such as every second step for the actor."""
         return {name: total / self.counts[name] for name, total in self.sums.items()}
 
 
@@ -57,8 +57,8 @@ class Totals:
 class Spec:
     """What observations and actions look like, in the units of the log.
 
-    ``action_low`` and ``action_high`` are the declared bounds, one per action feature; None where nobody declared
-    any. For discrete actions ``action_size`` is the number of actions.
+    ``action_low`` and ``action_high`` are the declared bounds, one per action feature; None if none are declared.
+    For discrete actions ``action_size`` is the number of actions.
     """
 
     observation_size: int
@@ -68,7 +68,7 @@ class Spec:
     action_high: tuple[float, ...] | None = None
 
     def difference_from(self, other: "Spec") -> str:
-        """What ``other`` has that is not as here, in words; empty where they are the same."""
+        """The first difference of ``other``, as text; empty if they are equal."""
         kinds = ("continuous actions", "discrete actions")
         if other.observation_size != self.observation_size:
             return f"{other.observation_size} observation features against {self.observation_size}"
@@ -96,10 +96,9 @@ class Batch:
 
     ``action`` of discrete data is int64, (P, B). ``dt`` is the number of time units the step took (the discount is
     ``gamma ** dt``). ``mask`` and ``next_mask`` (P, B, A) bool say which discrete actions are allowed at s and at s';
-    None allows all. Where the algorithm asked for them, ``return_to_go`` is the discounted Monte-Carlo return from this
-    row on, and ``next_action`` the action that followed in the same episode: ``next_action_known`` is False on an
-    episode's last row. ``source`` is the dataset the rows came from, so that an agent can set itself up from its first
-    batch.
+    None allows all. Where the algorithm needs them, ``return_to_go`` is the discounted Monte-Carlo return from this
+    row on, and ``next_action`` the next action of the same episode (``next_action_known`` is False on an episode's last
+    row). ``source`` is the dataset of the rows: an agent makes its networks for it from its first batch.
     """
 
     observation: Tensor
@@ -148,8 +147,8 @@ class Hyper:
     """The settings of all members of a population, read by the losses.
 
     Fields annotated ``float`` (or ``float | None``) are hyperparameters that may differ between members: they read as
-    tensors (P,), or None where every member leaves them at None. All other fields decide shapes or branches and are
-    the same for all members; they read as plain values.
+    tensors (P,), or as None if they are None for every member. All other fields change shapes or code paths, are the
+    same for all members, and read as plain values.
     """
 
     def __init__(self, configs: Sequence[Any], device: torch.device | str = "cpu"):
@@ -177,5 +176,5 @@ class Hyper:
 
     @property
     def members(self) -> tuple[Any, ...]:
-        """Each member's own Config."""
+        """The members' configs."""
         return self._configs

@@ -7,6 +7,7 @@ from helpers.cases import Case, assert_gradients, assert_values
 from oracles import losses as oracle
 from prudent import nn
 from prudent.algorithms import bc
+from prudent.engine.population import training_step
 from prudent.nn import optim
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Spec
@@ -38,7 +39,7 @@ def test_it_learns_the_distribution_of_the_data():
         s = rng.normal(256, 1).sign()
         a = (0.5 * s + 0.3 * rng.normal(256, 1)).tanh()
         ended = torch.ones(1, 256, dtype=torch.bool)
-        bc.update(state, Batch(s, a, s[..., 0], s, ended), None, hyper)
+        training_step(bc, state, Batch(s, a, s[..., 0], s, ended), None, hyper)
     mean, log_std = nn.tanh_gaussian(state.networks["actor"], torch.tensor([[[-1.0], [1.0]]]))
     assert (mean.flatten() - torch.tensor([-0.5, 0.5])).abs().max() < 0.05, "the mean is not the data's"
     assert (log_std.exp() - 0.3).abs().max() < 0.05, "the deviation is not the data's"

@@ -9,11 +9,12 @@ import torch
 from helpers.cases import Case
 from prudent import algorithms, nn
 from prudent.config import field_comments, from_json, to_json
+from prudent.engine.population import training_step
 from prudent.errors import ConfigError
 
 NAMES = algorithms.names()
 CONSTANTS = ("TITLE", "POLICY", "NEEDS")
-FUNCTIONS = ("Config", "init", "draw", "update_critic", "update_actor", "update_target", "update", "act")
+FUNCTIONS = ("Config", "init", "draw", "update_critic", "update_actor", "update_target", "act")
 
 
 def snapshot(state) -> dict[str, torch.Tensor]:
@@ -78,7 +79,7 @@ def test_one_update_changes_what_it_should_and_nothing_else(name):
     module, state = case.algorithm, case.state
     inputs = copies(case.batch, case.noise)
     before = snapshot(state)
-    metrics = module.update(state, case.batch, case.noise, case.hyper)
+    metrics = training_step(module, state, case.batch, case.noise, case.hyper)
     assert state.step == 1, "a step is not counted"
     assert metrics, "an update reports nothing"
     for key, value in metrics.items():
@@ -110,7 +111,7 @@ def test_each_part_changes_its_own_networks(name):
             getattr(case.algorithm, part)(case.state, case.batch, case.noise, case.hyper)
         touched = {key.removeprefix("optimizer.").split(".")[0] for key in changed(before, snapshot(case.state))}
         assert touched == allowed & set(case.networks), f"{name}.{part} changes {sorted(touched)}"
-        assert case.state.step == 0, f"{name}.{part} counts a step; only update does"
+        assert case.state.step == 0, f"{name}.{part} counts a step; only training_step does"
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if hasattr(algorithms.get(n).Config, "value_init")])
@@ -128,11 +129,11 @@ def test_the_supervised_step_fits_actor_and_critics_and_leaves_the_rest(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_parts_make_the_whole(name):
     whole, parts = Case(name, 13), Case(name, 13)
-    whole.algorithm.update(whole.state, whole.batch, whole.noise, whole.hyper)
+    training_step(whole.algorithm, whole.state, whole.batch, whole.noise, whole.hyper)
     parts.algorithm.update_critic(parts.state, parts.batch, parts.noise, parts.hyper)
     parts.algorithm.update_actor(parts.state, parts.batch, parts.noise, parts.hyper)
     parts.algorithm.update_target(parts.state, parts.hyper)
-    assert not changed(snapshot(whole.state), snapshot(parts.state)), f"{name}: update is not critic, actor, target"
+    assert not changed(snapshot(whole.state), snapshot(parts.state)), f"{name}: a step is not critic, actor, target"
 
 
 CONTINUOUS = [n for n in NAMES if not algorithms.is_discrete(n)]

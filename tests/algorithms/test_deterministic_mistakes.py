@@ -9,10 +9,10 @@ from helpers.cases import Case, assert_gradients, assert_values, hyper64
 from oracles import deterministic as oracle
 from prudent import nn
 from prudent.algorithms import rebrac, td3_bc
-from prudent.algorithms.shared import losses, updates
+from prudent.algorithms.shared import losses
 from prudent.algorithms.shared.losses import bootstrap
 from prudent.algorithms.shared.networks import q_min
-from prudent.algorithms.shared.updates import actor_critic_step
+from prudent.engine import population
 from prudent.nn import optim
 
 MODULES = {"td3_bc": td3_bc, "rebrac": rebrac}
@@ -191,15 +191,15 @@ def test_actor_and_targets_are_delayed(notices, name):
         case = Case(name, 23)
         for step in range(5):
             before = {n: {k: v.clone() for k, v in p.items()} for n, p in case.networks.items()}
-            MODULES[name].update(case.state, case.batch, case.noise, case.hyper)
+            population.training_step(MODULES[name], case.state, case.batch, case.noise, case.hyper)
             moved = {n for n, p in case.networks.items() if any(not torch.equal(v, before[n][k]) for k, v in p.items())}
             delayed = {"actor", "target_actor", "target_critic"} if step % 2 == 0 else set()
             assert moved == {"critic"} | delayed, f"step {step} moves {sorted(moved)}"
 
-    original = actor_critic_step
+    original = population.training_step
 
-    def every_step(state, batch, noise, hyper, update_critic, update_actor):
+    def every_step(algorithm, state, batch, noise, hyper):
         hyper = hyper64([replace(c, actor_period=1, target_period=1) for c in hyper.members])
-        return original(state, batch, noise, hyper, update_critic, update_actor)
+        return original(algorithm, state, batch, noise, hyper)
 
-    notices(check, updates, "actor_critic_step", every_step)
+    notices(check, population, "training_step", every_step)

@@ -7,6 +7,7 @@ from helpers.cases import Case, assert_gradients, assert_values
 from oracles import discrete as oracle
 from prudent import nn
 from prudent.algorithms import discrete_bc
+from prudent.engine.population import training_step
 from prudent.errors import ConfigError
 from prudent.nn import optim
 from prudent.nn.rng import MemberRng
@@ -42,7 +43,7 @@ def test_it_learns_the_frequencies_of_the_data():
         s, mask = which.float().unsqueeze(-1), shares[which] > 0
         a = nn.sample_categorical(shares[which].log(), rng.uniform(0, 1, 512, 3))
         reward = torch.zeros(1, 512)
-        discrete_bc.update(state, Batch(s, a, reward, s, reward == 0, mask=mask, next_mask=mask), None, hyper)
+        training_step(discrete_bc, state, Batch(s, a, reward, s, reward == 0, mask=mask, next_mask=mask), None, hyper)
     logits = nn.mlp(state.networks["actor"], torch.tensor([[[0.0], [1.0]]]))
     found = nn.log_prob_categorical(logits, shares.unsqueeze(0) > 0).exp()[0]
     assert (found - shares).abs().max() < 0.04, f"probabilities {found.tolist()} are not the data's"

@@ -6,6 +6,7 @@ import torch
 from helpers.cases import Case, assert_gradients, assert_values
 from oracles import discrete as oracle
 from prudent.algorithms import discrete_cql
+from prudent.engine.population import training_step
 from prudent.errors import ConfigError
 from prudent.nn import optim
 
@@ -94,7 +95,7 @@ def test_a_terminal_state_may_allow_nothing():
     case.batch.next_mask[case.batch.terminated] = False
     y = discrete_cql.target(case.networks, case.batch, case.hyper).squeeze(-1)
     assert torch.equal(y[case.batch.terminated], case.batch.reward[case.batch.terminated])
-    metrics = discrete_cql.update(case.state, case.batch, None, case.hyper)
+    metrics = training_step(discrete_cql, case.state, case.batch, None, case.hyper)
     assert all(v.isfinite().all() for v in metrics.values())
     assert all(v.isfinite().all() for v in case.networks["critic"].values()), "a step with an empty mask left NaN"
 

@@ -1,4 +1,4 @@
-"""Cal-QL, CQL-REDQ and SQL against their oracles."""
+"""Cal-QL, CQL-REDQ and CQL with the soft backup against their oracles."""
 
 from dataclasses import fields, replace
 
@@ -10,7 +10,7 @@ from helpers.cases import Case, assert_gradients, assert_values
 from oracles import extensions as oracle
 from oracles.losses import cql_critic_loss
 from prudent import algorithms
-from prudent.algorithms import cal_ql, cql, cql_redq, sql
+from prudent.algorithms import cal_ql, cql, cql_redq
 from prudent.algorithms.shared.losses import soft_actor_loss
 from prudent.data import Dataset
 from prudent.errors import ConfigError
@@ -24,10 +24,10 @@ OPTIONS = {
     ("cql_redq", "defaults"): {},
     ("cql_redq", "settings differ"): {"alpha": [5.0, 0.5], "discount": [0.9, 0.5], "n_critics": 4},
     ("cql_redq", "three of five"): {"n_critics": 5, "subset_size": 3, "layer_norm": False},
-    ("sql", "defaults"): {},
-    ("sql", "temperatures differ"): {"cql_temperature": [0.5, 2.0]},
+    ("cql", "soft backup"): {"backup": "soft"},
+    ("cql", "soft backup, temperatures differ"): {"backup": "soft", "cql_temperature": [0.5, 2.0]},
 }
-ORACLES = {"cal_ql": oracle.cal_ql_critic_loss, "cql_redq": oracle.redq_critic_loss, "sql": cql_critic_loss}
+ORACLES = {"cal_ql": oracle.cal_ql_critic_loss, "cql_redq": oracle.redq_critic_loss, "cql": cql_critic_loss}
 
 
 @pytest.mark.parametrize(("name", "what"), OPTIONS)
@@ -85,18 +85,13 @@ def test_the_return_of_a_failed_episode_is_the_worst_reward_for_ever():
     np.testing.assert_allclose(solved[-2:], [-1.0, 0.0], rtol=1e-5, err_msg="a solved one is worth what it earned")
 
 
-@pytest.mark.parametrize("name", ["cal_ql", "cql_redq", "sql"])
+@pytest.mark.parametrize("name", ["cal_ql", "cql_redq"])
 def test_its_settings_are_those_of_cql(name):
     own, plain = ({f.name for f in fields(m.Config)} for m in (algorithms.get(name), cql))
     assert own - plain <= {"subset_size"}
     assert plain <= own
     with pytest.raises(ConfigError, match="alpha"):
         algorithms.get(name).Config(alpha=-1.0)
-
-
-def test_sql_refuses_another_backup():
-    with pytest.raises(ConfigError, match="backup"):
-        sql.Config(backup="min")  # pyright: ignore[reportArgumentType]
 
 
 def test_redq_draws_subsets_without_repetition_and_anew():

@@ -11,6 +11,7 @@ from prudent.algorithms.shared import implicit
 from prudent.algorithms.shared.losses import data_log_prob
 from prudent.algorithms.shared.networks import copy, state_value
 from prudent.algorithms.shared.updates import State, adam_states, descend
+from prudent.engine.population import training_step
 from prudent.errors import ConfigError
 from prudent.nn import optim
 from prudent.nn.rng import MemberRng
@@ -148,7 +149,7 @@ def test_ciql_without_penalty_learns_the_values_of_iql_bit_for_bit():
     plain, none = Case("iql", 5, **shared), Case("ciql", 5, alpha=0.0, **shared)
     for _ in range(5):
         for case in (plain, none):
-            case.algorithm.update(case.state, case.batch, case.noise, case.hyper)
+            training_step(case.algorithm, case.state, case.batch, case.noise, case.hyper)
     for name in ("critic", "target_critic", "value"):
         for key, value in plain.networks[name].items():
             assert torch.equal(none.networks[name][key], value), f"{name} {key} differs with alpha 0"

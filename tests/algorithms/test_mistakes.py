@@ -16,12 +16,13 @@ from helpers.cases import Case, assert_values, hyper64
 from oracles import losses as oracle
 from prudent import nn
 from prudent.algorithms import cql, sac
-from prudent.algorithms.shared import lagrange, losses, updates
+from prudent.algorithms.shared import lagrange, losses
 from prudent.algorithms.shared import networks as shared_networks
 from prudent.algorithms.shared.losses import bootstrap, soft_actor_loss, temperature, temperature_loss
 from prudent.algorithms.shared.networks import init_critic
-from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak, update_soft_actor
+from prudent.algorithms.shared.updates import State, descend, update_soft_actor
 from prudent.data import Dataset
+from prudent.engine import population
 from prudent.engine.batches import TrainingData
 from prudent.engine.scaling import Scaling
 from prudent.nn import optim
@@ -373,7 +374,7 @@ def test_lagrange_is_not_accepted_and_ignored(notices):
 def test_without_lagrange_the_multiplier_rests():
     case = Case("cql", 29, lagrange=False)
     before = case.networks["lagrange"]["log"].clone()
-    metrics = cql.update(case.state, case.batch, case.noise, case.hyper)
+    metrics = population.training_step(cql, case.state, case.batch, case.noise, case.hyper)
     assert torch.equal(case.networks["lagrange"]["log"], before), "fixed alpha, yet the multiplier moved"
     assert torch.equal(metrics["alpha"], case.hyper.alpha), "fixed alpha, yet the weight is not alpha"
 
@@ -661,7 +662,7 @@ def test_the_temperature_moves_the_right_way(notices):
 def test_a_fixed_temperature_is_fixed():
     case = Case("cql", 39, learn_temperature=False, temperature=0.3)
     before = case.networks["temperature"]["log"].clone()
-    metrics = cql.update(case.state, case.batch, case.noise, case.hyper)
+    metrics = population.training_step(cql, case.state, case.batch, case.noise, case.hyper)
     assert torch.equal(case.networks["temperature"]["log"], before), "learn_temperature is off, yet it moved"
     assert "temperature_loss" not in metrics
 
@@ -672,48 +673,50 @@ def test_a_fixed_temperature_is_fixed():
 def the_actor_sees_the_updated_critics():
     case = Case("cql", 40, critic_lr=0.1)
     parts = _copied(case.state)
-    cql.update(case.state, case.batch, case.noise, case.hyper)
+    population.training_step(cql, case.state, case.batch, case.noise, case.hyper)
     cql.update_critic(parts, case.batch, case.noise, case.hyper)
     cql.update_actor(parts, case.batch, case.noise, case.hyper)
     cql.update_target(parts, case.hyper)
     for name, params in parts.networks.items():
         for key, value in params.items():
-            assert torch.equal(case.networks[name][key], value), f"update is not critic, actor, target: {name} {key}"
+            assert torch.equal(case.networks[name][key], value), f"a step is not critic, actor, target: {name} {key}"
 
 
 def test_the_order_is_critic_actor_target(notices):
-    def actor_first(state, batch, noise, hyper, update_critic, update_actor):
-        update_actor(state, batch, noise, hyper)
-        update_critic(state, batch, noise, hyper)
-        update_polyak(state, hyper)
+    def actor_first(algorithm, state, batch, noise, hyper):
+        algorithm.update_actor(state, batch, noise, hyper)
+        algorithm.update_critic(state, batch, noise, hyper)
+        algorithm.update_target(state, hyper)
 
-    def target_first(state, batch, noise, hyper, update_critic, update_actor):
-        update_polyak(state, hyper)
-        update_critic(state, batch, noise, hyper)
-        update_actor(state, batch, noise, hyper)
+    def target_first(algorithm, state, batch, noise, hyper):
+        algorithm.update_target(state, hyper)
+        algorithm.update_critic(state, batch, noise, hyper)
+        algorithm.update_actor(state, batch, noise, hyper)
 
     for mistaken in (actor_first, target_first):
-        notices(the_actor_sees_the_updated_critics, updates, "actor_critic_step", mistaken)
+        notices(the_actor_sees_the_updated_critics, population, "training_step", mistaken)
 
 
 def periods_are_kept():
     case = Case("cql", 41, actor_period=2, target_period=3)
     for step in range(7):
         assert case.state.step == step
-        names, _ = changed_networks(case.state, partial(cql.update, case.state, case.batch, case.noise, case.hyper))
+        names, _ = changed_networks(
+            case.state, partial(population.training_step, cql, case.state, case.batch, case.noise, case.hyper)
+        )
         assert "critic" in names, f"step {step}: the critics rest"
         assert ("actor" in names) == (step % 2 == 0), f"step {step}: actor_period 2 is not kept"
         assert ("target_critic" in names) == (step % 3 == 0), f"step {step}: target_period 3 is not kept"
 
 
 def test_actor_and_target_periods_are_kept(notices):
-    original = actor_critic_step
+    original = population.training_step
 
-    def ignored(state, batch, noise, hyper, update_critic, update_actor):
+    def ignored(algorithm, state, batch, noise, hyper):
         hyper = hyper64([replace(c, actor_period=1, target_period=1) for c in hyper.members])
-        return original(state, batch, noise, hyper, update_critic, update_actor)
+        return original(algorithm, state, batch, noise, hyper)
 
-    notices(periods_are_kept, updates, "actor_critic_step", ignored)
+    notices(periods_are_kept, population, "training_step", ignored)
 
 
 @pytest.mark.parametrize("module", [cql, sac], ids=["cql", "sac"])
@@ -782,8 +785,10 @@ def test_sac_is_cql_with_alpha_zero_and_the_entropy_backup_bit_for_bit(options):
         batch = Case("sac", step, rows=8).batch.map(lambda t: t.float() if t.is_floating_point() else t)
         drawn = cql.draw(Spec(3, 2), pair[0][1], cql_rng)
         drawn = replace(drawn, next_action=rng.normal(8, 2), actor=rng.normal(8, 2))
-        found = cql.update(states[0], batch, drawn, pair[0][1])
-        expected = sac.update(states[1], batch, sac.Noise(drawn.next_action, drawn.actor), pair[1][1])
+        found = population.training_step(cql, states[0], batch, drawn, pair[0][1])
+        expected = population.training_step(
+            sac, states[1], batch, sac.Noise(drawn.next_action, drawn.actor), pair[1][1]
+        )
         for name in expected:
             assert torch.equal(found[name], expected[name]), f"step {step}: metric {name} differs"
     for name, params in states[1].networks.items():
@@ -799,9 +804,9 @@ def test_annealing_moves_from_alpha_to_alpha_final(notices):
                 lagrange.penalty_weight(case.networks, case.hyper, step), expected, f"alpha at step {step}", 1e-6
             )
         case.state.step = 50
-        metrics = cql.update(case.state, case.batch, case.noise, case.hyper)
+        metrics = population.training_step(cql, case.state, case.batch, case.noise, case.hyper)
         assert_values(metrics["alpha"], [3.0, 2.0], "alpha used by an update at step 50", 1e-6)
 
     notices(check, lagrange, "penalty_weight", lambda _n, hyper, _s: hyper.alpha)
-    original = cql.critic_loss
-    notices(check, cql, "critic_loss", lambda *arguments: original(*arguments[:4]))
+    without_step = cql.conservative_step(lambda *arguments: cql.critic_loss(*arguments[:4]))
+    notices(check, cql, "update_critic", without_step)

@@ -87,8 +87,7 @@ def another(hint, default):
     if hint is bool:
         return not default
     if typing.get_origin(hint) is typing.Literal:
-        # SQL's backup has one choice only.
-        return next((choice for choice in typing.get_args(hint) if choice != default), default)
+        return next(choice for choice in typing.get_args(hint) if choice != default)
     if typing.get_origin(hint) is tuple:
         inner = typing.get_args(hint)[0]
         return {int: (5, 6), str: ("uniform",), float: (-1.5, 2.5)}[inner]

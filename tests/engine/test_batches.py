@@ -1,22 +1,27 @@
 """Rows, pools and optional columns that members learn from."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from helpers.data_logs import logged
 from prudent import algorithms
+from prudent.algorithms import cql, rebrac
 from prudent.data import Dataset
 from prudent.data.dataset import COLUMNS
 from prudent.data.mapped.folder import Writer
 from prudent.data.readers.stream import rows_of
-from prudent.engine.batches import TrainingData, best_rows
+from prudent.engine.batches import TrainingData, best_rows, network_batch
+from prudent.engine.members import grid
+from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
 from prudent.errors import ConfigError, DataError
 from prudent.nn.rng import MemberRng
-from prudent.types import Hyper
+from prudent.types import Batch, Hyper
 
 LENGTHS, RETURNS = (2, 3, 1, 4), (5.0, 1.0, 9.0, 7.0)
 
@@ -264,3 +269,40 @@ def test_returns_are_given_up_only_when_no_batch_is_in_the_making(random_log, tm
     assert source.return_to_go_PR is None
     assert source.sample(rng, 8).return_to_go is None, "a batch from before was handed out"
     assert seen[:3] == [True, True, False]
+
+
+# --- own batches ------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_of_the_log_becomes_one_for_every_member():
+    data = logged(action_low=-4.0, action_high=4.0)
+    config = cql.Config(hidden=(8,), batch_size=5, n_actions=2)
+    population = Population("cql", grid(config, {"reward_scale": [1.0, 3.0]}, [0]), data.spec, Scaling.fit(data, True))
+    t = torch.from_numpy
+    own = Batch(
+        t(data.observation[:5]),
+        t(data.action[:5]),
+        t(data.reward[:5]),
+        t(data.next_observation[:5]),
+        t(data.terminated[:5]),
+    )
+    batch = network_batch(population, own)
+    assert batch.observation.shape == (2, 5, 3)
+    np.testing.assert_allclose(batch.action[1], data.action[:5] / 4, rtol=1e-6)
+    np.testing.assert_allclose(batch.reward[1], data.reward[:5] * 3, rtol=1e-6)
+    expected = population.scaling.observation(t(data.observation[:5]))
+    assert torch.equal(batch.observation[0], expected)
+    population.update(batch)
+    with pytest.raises(DataError, match="4 rows, the agent's batch_size is 5"):
+        network_batch(population, own.map(lambda x: x[:4]))
+
+
+@pytest.mark.parametrize("name", ["next_action", "next_action_known"])
+def test_a_batch_without_its_next_actions_is_refused(name):
+    data = logged()
+    config = rebrac.Config(hidden=(8,), batch_size=5)
+    population = Population("rebrac", grid(config, {}, [0]), data.spec, Scaling.fit(data, True))
+    with pytest.raises(DataError, match=f"the batch has no {name}, which rebrac learns from"):
+        network_batch(population, replace(next(data.batches(5)), **{name: None}))
+    with pytest.raises(DataError, match=f"the batch's {name} has shape"):
+        network_batch(population, replace(next(data.batches(5)), **{name: torch.ones(4)}))

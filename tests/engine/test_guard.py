@@ -113,7 +113,7 @@ def test_weights_that_are_no_numbers_are_seen_before_a_loss_is(dataset):
     guard = guard_of(population, dataset)
     population.state.networks["actor"]["w1"][0, 2, 3] = math.inf
     (incident,) = guard.check({"critic_loss": [1.0, 1.0]})
-    assert (incident.member, incident.why) == ("alpha=1,seed=0", "its weights are no numbers")
+    assert (incident.member, incident.why) == ("alpha=1,seed=0", "its weights are not finite")
 
 
 def test_without_a_factor_only_numbers_count(dataset):

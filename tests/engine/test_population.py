@@ -7,37 +7,22 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.data_logs import logged
 from helpers.threads import one_thread  # noqa: F401
 from oracles import optimisers as oracle
 from prudent import ReBRAC
 from prudent.algorithms import bc, cql, rebrac, sac, td3_bc
 from prudent.algorithms.shared import lagrange
 from prudent.data import Dataset
-from prudent.engine.batches import TrainingData
+from prudent.engine.batches import TrainingData, network_batch
 from prudent.engine.members import Member, grid, split_settings
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
 from prudent.errors import ConfigError, DataError
 from prudent.nn.rng import MemberRng
-from prudent.types import Batch, Hyper
+from prudent.types import Hyper
 
 MODULES = {"bc": bc, "cql": cql, "rebrac": rebrac, "sac": sac, "td3_bc": td3_bc}
-
-
-def logged(rows=400, state_size=3, action_size=2, seed=0, **columns) -> Dataset:
-    rng = np.random.default_rng(seed)
-    observation = rng.normal(size=(rows, state_size)).astype(np.float32)
-    ends = np.arange(rows) % 20 == 19
-    table = {
-        "observation": observation,
-        "action": rng.uniform(-1, 1, size=(rows, action_size)).astype(np.float32),
-        "reward": rng.normal(size=rows).astype(np.float32),
-        # Rows follow each other within an episode; behind its end stands a state of its own.
-        "next_observation": np.where(ends[:, None], observation + 0.1, np.roll(observation, -1, axis=0)),
-        "terminated": ends & (np.arange(rows) % 40 == 39),
-        "truncated": ends & (np.arange(rows) % 40 == 19),
-    }
-    return Dataset.from_columns(**{**table, **columns})
 
 
 def trained(algorithm, members, data, steps) -> tuple[Population, list]:
@@ -268,8 +253,8 @@ def test_grid_is_every_combination_with_seeds_fastest():
     ("varied", "seeds", "message"),
     [
         ({"aplha": [1.0]}, [0], "no setting is called 'aplha'; did you mean alpha"),
-        ({"hidden": [(8,), (9,)]}, [0], "hidden decides shapes or branches"),
-        ({"backup": ["min", "max"]}, [0], "backup decides shapes or branches"),
+        ({"hidden": [(8,), (9,)]}, [0], "hidden must be the same for all members"),
+        ({"backup": ["min", "max"]}, [0], "backup must be the same for all members"),
         ({"alpha": []}, [0], "alpha must be one or more different values"),
         ({"alpha": [1.0, 1.0]}, [0], "alpha must be one or more different values"),
         ({}, [], "seeds must be one or more different values"),
@@ -384,32 +369,6 @@ def test_values_start_once():
     _, metrics = population.prepare(data)
     assert metrics == {}
     assert all(torch.equal(v, before[k]) for k, v in population.tensors().items())
-
-
-# --- own batches ------------------------------------------------------------------------------------------------------
-
-
-def test_a_batch_of_the_log_becomes_one_for_every_member():
-    data = logged(action_low=-4.0, action_high=4.0)
-    config = cql.Config(hidden=(8,), batch_size=5, n_actions=2)
-    population = Population("cql", grid(config, {"reward_scale": [1.0, 3.0]}, [0]), data.spec, Scaling.fit(data, True))
-    t = torch.from_numpy
-    own = Batch(
-        t(data.observation[:5]),
-        t(data.action[:5]),
-        t(data.reward[:5]),
-        t(data.next_observation[:5]),
-        t(data.terminated[:5]),
-    )
-    batch = population.network_batch(own)
-    assert batch.observation.shape == (2, 5, 3)
-    np.testing.assert_allclose(batch.action[1], data.action[:5] / 4, rtol=1e-6)
-    np.testing.assert_allclose(batch.reward[1], data.reward[:5] * 3, rtol=1e-6)
-    expected = population.scaling.observation(t(data.observation[:5]))
-    assert torch.equal(batch.observation[0], expected)
-    population.update(batch)
-    with pytest.raises(DataError, match="4 rows, the agent's batch_size is 5"):
-        population.network_batch(own.map(lambda x: x[:4]))
 
 
 # --- storage ----------------------------------------------------------------------------------------------------------
@@ -545,7 +504,7 @@ def test_next_actions_come_from_the_same_episode():
     source = training(data, rebrac.Config(), rebrac.Config(), needs=rebrac.NEEDS, normalize=False)
     assert_next_actions_follow(source.sample(MemberRng([0, 1], "sample"), 1000), data)
     assert_next_actions_follow(next(data.batches(1000)), data)
-    source.advice_on_interrupt = torch.ones_like(source.advice_on_interrupt)
+    source.followed = torch.ones_like(source.followed)
     with pytest.raises(AssertionError, match="across an episode's end"):
         assert_next_actions_follow(source.sample(MemberRng([0, 1], "sample"), 1000), data)
 
@@ -565,19 +524,8 @@ def test_an_agent_learns_from_own_batches_with_next_actions():
     assert all(np.isfinite(value).all() for value in metrics.values())
     config = rebrac.Config(hidden=(8,), batch_size=6, actor_period=1)
     twin = Population("rebrac", grid(config, {}, [0, 1]), data.spec, Scaling.fit(data, True))
-    placed = twin.network_batch(batch)
+    placed = network_batch(twin, batch)
     np.testing.assert_allclose(placed.next_action[1], batch.next_action / 4, rtol=1e-6)
     expected = twin.update(placed)
     for name, value in expected.items():
         np.testing.assert_array_equal(metrics[name], value.numpy(), err_msg=f"{name} differs from the population's")
-
-
-@pytest.mark.parametrize("name", ["next_action", "next_action_known"])
-def test_a_batch_without_its_next_actions_is_refused(name):
-    data = logged()
-    config = rebrac.Config(hidden=(8,), batch_size=5)
-    population = Population("rebrac", grid(config, {}, [0]), data.spec, Scaling.fit(data, True))
-    with pytest.raises(DataError, match=f"the batch has no {name}, which rebrac learns from"):
-        population.network_batch(replace(next(data.batches(5)), **{name: None}))
-    with pytest.raises(DataError, match=f"the batch's {name} has shape"):
-        population.network_batch(replace(next(data.batches(5)), **{name: torch.ones(4)}))

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from prudent.data import Dataset
 from prudent.errors import DataError
 
 
@@ -60,3 +61,20 @@ def complaint(function: Callable, *args, **kwargs) -> str:
     assert "\n" not in line
     assert 15 < len(line) < 500
     return line
+
+
+def logged(rows=400, state_size=3, action_size=2, seed=0, **columns) -> Dataset:
+    """Random rows in episodes of 20, terminated and truncated in turn; ``columns`` replace columns."""
+    rng = np.random.default_rng(seed)
+    observation = rng.normal(size=(rows, state_size)).astype(np.float32)
+    ends = np.arange(rows) % 20 == 19
+    table = {
+        "observation": observation,
+        "action": rng.uniform(-1, 1, size=(rows, action_size)).astype(np.float32),
+        "reward": rng.normal(size=rows).astype(np.float32),
+        # Rows follow each other within an episode; behind its end stands a state of its own.
+        "next_observation": np.where(ends[:, None], observation + 0.1, np.roll(observation, -1, axis=0)),
+        "terminated": ends & (np.arange(rows) % 40 == 39),
+        "truncated": ends & (np.arange(rows) % 40 == 19),
+    }
+    return Dataset.from_columns(**{**table, **columns})

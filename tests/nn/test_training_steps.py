@@ -5,6 +5,7 @@ import torch
 
 from helpers.cases import Case
 from prudent import algorithms
+from prudent.engine.population import training_step
 from prudent.nn import cpu
 from prudent.types import flatten
 
@@ -22,7 +23,7 @@ def after_two_steps(monkeypatch, worth_it: int, algorithm: str, options: dict) -
     monkeypatch.setattr(torch, "empty_like", lambda t: torch.full_like(t, torch.nan))
     case = Case(algorithm, rows=5, **options)
     for _ in range(2):
-        metrics = case.algorithm.update(case.state, case.batch, case.noise, case.hyper)
+        metrics = training_step(case.algorithm, case.state, case.batch, case.noise, case.hyper)
         case.state.step += 1
     return flatten({"networks": case.state.networks, "optimizers": case.state.optimizers, "metrics": metrics})
 

@@ -273,7 +273,7 @@ def test_a_checkpoint_alone_acts_the_same(log, tmp_path, quick_report):  # noqa:
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("population.rng.sample", torch.zeros_like, "generators of sample"),
+        ("population.rng.sample", torch.zeros_like, "random state of sample"),
         ("population.networks.actor.w0", lambda t: t.to(torch.int32), "networks.actor.w0"),
     ],
 )

@@ -290,6 +290,8 @@ def test_a_damaged_index_is_told(tmp_path, content, capsys):
 
 
 def test_settings_of_one_population_say_who_takes_several():
-    with pytest.raises(ConfigError, match="n_actions decides shapes or branches: give one value, and start a run"):
+    with pytest.raises(
+        ConfigError, match="n_actions must be the same for all members: give one value, and start a run"
+    ):
         grids.split_settings(algorithms.get("cql").Config(), {"n_actions": [2, 3]})
     assert "n_actions" in TINY["cql"], "the runs above take it from there"

@@ -493,7 +493,7 @@ def test_a_diverged_member_is_named_and_a_run_of_only_such_stops(log, tmp_path, 
     train.train(train.Request(load_dataset(**sources), "cql", some, options, tmp_path / "some", sources))
     out = capsys.readouterr().out
     assert out.count("stopped at step") == 1
-    assert "critic_lr=1e+30,seed=0: stopped at step 0: its weights are no numbers" in out
+    assert "critic_lr=1e+30,seed=0: stopped at step 0: its weights are not finite" in out
     assert "nan" not in out.split("stopped at step")[1].partition("\n")[2], "the mean is of the members that train"
     with pytest.raises(PrudentError, match="every member has diverged by step"):
         train.train(

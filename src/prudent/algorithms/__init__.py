@@ -8,12 +8,12 @@ Each file exports
 - ``NEEDS``: the optional columns of a batch that its losses read (``return_to_go``, ``next_action``);
 - ``Config``: a frozen dataclass; fields annotated ``float`` may differ between members of a population;
 - ``init(spec, hyper, rng) -> State`` and ``draw(spec, hyper, rng) -> noise``;
-- ``update_critic(state, batch, noise, hyper)``, ``update_actor(...)``, ``update_target(state, hyper)`` and their
-  composition ``update(state, batch, noise, hyper) -> Metrics``, the only functions that change a state;
+- ``update_critic(state, batch, noise, hyper) -> Metrics``, ``update_actor(...)`` and ``update_target(state, hyper)``,
+  the only functions that change a state; :func:`prudent.engine.population.training_step` makes a step of them;
 - ``act(networks, observation, noise=None) -> (action, log_prob)``, the most likely action without noise; policies over
   discrete actions also take ``mask``, the allowed ones; a policy that takes one action gives it log-probability 0;
 - ``q_value(networks, observation, action) -> (P, B)``, or None where there is no critic;
-- ``update_supervised``, like ``update``, where ``Config`` has ``value_init``: a step towards Monte-Carlo returns.
+- ``update_supervised``, where ``Config`` has ``value_init``: a step of all networks towards Monte-Carlo returns.
 """
 
 import importlib
@@ -22,6 +22,9 @@ from difflib import get_close_matches
 from types import ModuleType
 
 from prudent.errors import ConfigError
+
+_FORMER = {"sql": ("cql", "cql with backup soft (--algo cql --backup soft)")}
+"""What older versions called an algorithm: its name today, and what a user writes in its place."""
 
 
 def names() -> list[str]:
@@ -35,11 +38,21 @@ def get(name: str) -> ModuleType:
     Raises:
         ConfigError: there is none of that name.
     """
+    if name in _FORMER:
+        raise ConfigError(f"{name} is {_FORMER[name][1]}")
     if name not in names():
         close = get_close_matches(name, names(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f"unknown algorithm {name!r}{hint} (there are {', '.join(names())})")
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def stored(name: str) -> str:
+    """Today's name of an algorithm named in a run or a checkpoint, which an older version may have written.
+
+    What was ``sql`` is ``cql``: the stored settings say that ``backup`` is soft.
+    """
+    return _FORMER[name][0] if name in _FORMER else name
 
 
 def is_discrete(name: str) -> bool:

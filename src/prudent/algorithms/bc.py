@@ -1,7 +1,7 @@
-"""Behaviour cloning: the policy that the data already are, by maximum likelihood.
+"""Behaviour cloning: imitates the policy that made the data, by maximum likelihood.
 
-The yardstick for everything else: a policy that does not beat it has learned nothing from the rewards. With
-``top_fraction`` it is %BC, cloning of the best episodes alone (Chen et al. 2021, arXiv 2106.01345, section 4).
+The baseline for everything else: a policy that does not beat it has learned nothing from the rewards. With
+``top_fraction`` it is %BC, which clones the best episodes only (Chen et al. 2021, arXiv 2106.01345, section 4).
 """
 
 from dataclasses import dataclass
@@ -10,35 +10,30 @@ from torch import Tensor
 
 from prudent.algorithms.shared.losses import data_log_prob
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor
-from prudent.algorithms.shared.settings import check_shared
-from prudent.algorithms.shared.updates import State, adam_states, descend
-from prudent.config import check_finite, check_positive, check_within
+from prudent.algorithms.shared.settings import Shared, own_first
+from prudent.algorithms.shared.updates import State, adam_states, cloning_step
+from prudent.config import check_positive, check_within
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 TITLE, POLICY, NEEDS = "BC", "gaussian", ()
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of behaviour cloning; float fields may differ between members of a population."""
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(Shared):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
-    top_fraction: float = 1.0  # learn from the best episodes that hold this share of the rows (%BC); 1 is all of them
+    top_fraction: float = 1.0  # learn from the best episodes that make up this share of the rows (%BC); 1 is all rows
     actor_lr: float = 1e-3  # Adam learning rate of the actor
-    max_grad_norm: float | None = None  # clip the gradient to this norm
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
     discount: float = 0.99  # gamma with which evaluation discounts returns; cloning itself does not use it
     reward_scale: float = 1.0  # rewards are multiplied by this, in evaluation only
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        check_shared(self)
-        check_positive(self, "top_fraction")
+        check_positive(self, "top_fraction", "actor_lr")
         check_within(self, 0, 1, "top_fraction")
-        check_finite(self)
+        super().__post_init__()
 
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
@@ -62,20 +57,11 @@ def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metr
     return {}
 
 
-def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch), hyper.actor_lr, hyper)
+update_actor = cloning_step(actor_loss)
 
 
 def update_target(state: State, hyper: Hyper) -> None:
     """Cloning has no target network."""
-
-
-def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
-    """One training step."""
-    metrics = update_actor(state, batch, noise, hyper)
-    state.step += 1
-    return metrics
 
 
 act = actor_action

@@ -1,8 +1,8 @@
-"""Calibrated Q-learning (Nakamoto et al. 2023, arXiv 2303.05479): CQL that never pushes below what the data earned.
+"""Calibrated Q-learning (Nakamoto et al. 2023, arXiv 2303.05479): CQL that never pushes values below the data's return.
 
-CQL's values may end far below any real policy's; when training goes on online, the first honest return then looks like
-a great discovery and the policy unlearns what it knew. Here the values of the policy's actions count as at least the
-return that the logged behaviour had from there on, so that they are pushed down to it and no further.
+CQL's values can end far below those of any real policy. If training then continues online, ordinary returns look
+unusually good, and the policy unlearns what it knew. Here the values of the policy's actions count as at least the
+return of the logged behaviour from that state on. So they are pushed down to this return and no further.
 """
 
 from dataclasses import dataclass
@@ -12,15 +12,17 @@ from torch import Tensor
 
 from prudent.algorithms import cql
 from prudent.algorithms.shared.networks import Networks
-from prudent.algorithms.shared.updates import State, actor_critic_step
+from prudent.algorithms.shared.settings import own_last
+from prudent.algorithms.shared.updates import clone_soft_actor, supervised_step
 from prudent.types import Batch, Hyper, Metrics
 
 TITLE, POLICY, NEEDS = "Cal-QL", "gaussian", ("return_to_go",)
 
 
-@dataclass(frozen=True)
+@own_last
+@dataclass(frozen=True, kw_only=True)
 class Config(cql.Config):
-    """Settings of CQL; float fields may differ between members of a population."""
+    """The settings of CQL. Members may differ in float fields."""
 
 
 init, draw = cql.init, cql.draw
@@ -42,11 +44,11 @@ def critic_loss(
 
 
 def calibrated(q_PENB: Tensor, return_PB: Tensor | None, hyper: Hyper) -> tuple[Tensor, Tensor]:
-    """``max(Q, G)`` for the proposals drawn from the policy, Q for the uniform ones; and the rate (P,) at which G won.
+    """``max(Q, G)`` for the proposals of the policy, Q for the uniform ones, and the share (P,) where G was larger.
 
-    G is the return-to-go of the batch row (P, B), the value of the behaviour. The maximum is taken before the
-    importance weight. A truncated episode is taken to go on as it ended, so a failed episode of a task that pays
-    r_min in every step has the return r_min / (1 - gamma), as the paper sets it.
+    G is the return-to-go of the batch row (P, B), the value of the behaviour policy. The maximum is taken before the
+    importance weight. A truncated episode is assumed to continue with its last rewards, so a failed episode of a task
+    that pays r_min in every step has the return r_min / (1 - gamma), as in the paper.
     """
     assert return_PB is not None, "Cal-QL needs a batch with return_to_go"
     sources = cql.ordered(hyper.proposals)
@@ -58,22 +60,9 @@ def calibrated(q_PENB: Tensor, return_PB: Tensor | None, hyper: Hyper) -> tuple[
     return torch.where(below_PEKNB, floor_P111B, q_PEKNB).flatten(2, 3), rate_P
 
 
-def update_critic(state: State, batch: Batch, noise: cql.Noise, hyper: Hyper) -> Metrics:
-    """A step of the critics, and of the Lagrange multiplier where it is learned."""
-    return cql.update_critic(state, batch, noise, hyper, critic_loss)
-
-
-def update_supervised(state: State, batch: Batch, noise: cql.Noise, hyper: Hyper) -> Metrics:
-    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    return cql.update_supervised(state, batch, noise, hyper, critic_loss)
-
-
+update_critic = cql.conservative_step(critic_loss)
+update_supervised = supervised_step(critic_loss, clone_soft_actor)
 update_actor, update_target = cql.update_actor, cql.update_target
-
-
-def update(state: State, batch: Batch, noise: cql.Noise, hyper: Hyper) -> Metrics:
-    """One training step: critics, actor with the updated critics, temperature, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
 act, q_value = cql.act, cql.q_value

@@ -1,8 +1,8 @@
 """Conservative implicit Q-learning: IQL's values, a clamped penalty on unlogged actions, softmax-weighted cloning.
 
-V is an expectile of the critics over the log's own actions, as in IQL (Kostrikov, Nair & Levine 2021, arXiv
-2110.06169). On top of the temporal-difference error the critics pay where negatives, actions that the log did not take
-in that state, are valued above the logged ones on average.
+V is an expectile of the critics over the logged actions, as in IQL (Kostrikov, Nair & Levine 2021, arXiv 2110.06169).
+Negatives are actions that the log did not take in a state. If their mean Q is above that of the logged actions, the
+difference is added to the critics' loss.
 """
 
 import math
@@ -16,7 +16,8 @@ from prudent import nn
 from prudent.algorithms.shared import implicit
 from prudent.algorithms.shared.losses import td_loss
 from prudent.algorithms.shared.networks import Networks, actor_action, q_min
-from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
+from prudent.algorithms.shared.settings import Implicit, own_first
+from prudent.algorithms.shared.updates import State, actor_step, update_polyak
 from prudent.config import check_choice, check_positive, check_within
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
@@ -27,47 +28,30 @@ TITLE, POLICY, NEEDS = "CIQL", "gaussian", ()
 NEGATIVES = ("uniform", "dataset")
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of CIQL; float fields may differ between members of a population."""
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(Implicit):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
-    alpha: float = 1.0  # weight of the penalty on negatives valued above the log's actions; 0 leaves the TD loss
+    alpha: float = 1.0  # weight of the penalty on negatives whose Q is above the logged actions'; 0 leaves the TD loss
     n_negatives: int = 10  # negative actions per state
     negatives: Literal["uniform", "dataset"] = "uniform"  # drawn from the action box, or from other rows of the batch
-    expectile: float = 0.8  # which expectile of Q over the log's actions V is: 0.5 their mean, towards 1 their maximum
+    expectile: float = 0.8  # V is this expectile of Q over the logged actions: 0.5 is the mean, near 1 the maximum
     beta: float = 1.0  # the cloning weights are a softmax over the batch of beta * max(advantage, 0)
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q and V start: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of the critic that enters the target at each target step
-    value_lr: float = 3e-4  # Adam learning rate of V
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 3e-4  # Adam learning rate of the actor
-    actor_period: int = 1  # critic steps per actor step
-    target_period: int = 1  # critic steps per target step
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor, critics and V
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        implicit.check(self)
         implicit.check_expectile(self)
         check_positive(self, "n_negatives")
         check_within(self, 0, math.inf, "alpha", "beta")
         check_choice(self, "negatives", NEGATIVES)
         if self.negatives == "dataset" and self.batch_size < 2:
             raise ConfigError("negatives dataset takes actions of other rows: batch_size must be 2 or more")
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The draws of one step: ``uniform`` actions (P, N, B, A), or which ``row`` (P, N, B) to take each action from."""
+    """The noise of one step: ``uniform`` actions (P, N, B, A), or the ``row`` (P, N, B) each action is taken from."""
 
     uniform: Tensor | None
     row: Tensor | None
@@ -81,7 +65,7 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
     n, rows = hyper.n_negatives, hyper.batch_size
     if hyper.negatives == "uniform":
         return Noise(rng.uniform(-1, 1, n, rows, spec.action_size), None)
-    # A distance of 1 to B - 1 rows, around the end: never the row itself.
+    # A row 1 to B - 1 further on, modulo B: never the row itself.
     distance_PNB = rng.integers(rows - 1, n, rows) + 1
     return Noise(None, (distance_PNB + torch.arange(rows, device=distance_PNB.device)) % rows)
 
@@ -98,8 +82,8 @@ def negative_actions(batch: Batch, noise: Noise) -> Tensor:
 def penalty(networks: Networks, batch: Batch, noise: Noise, q_PEB: Tensor) -> Tensor:
     """``max(mean_{B,N} Q_e(s, a_neg) - mean_B Q_e(s, a), 0)``, (P, E); ``q_PEB`` are the logged actions' values.
 
-    The means are over batch and negatives, inside the clamp: nothing is paid once the log's actions are valued as high
-    as the negatives on average, though single states may differ.
+    The means over batch and negatives are inside the clamp. So the penalty is 0 once logged actions have as high a Q as
+    the negatives on average, even if they have not in single states.
     """
     q_PENB = nn.critic(networks["critic"], batch.observation, negative_actions(batch, noise))
     return (q_PENB.mean((-2, -1)) - q_PEB.mean(-1)).clamp(min=0)
@@ -119,7 +103,7 @@ def critic_loss(
 
 
 def with_noise(noise: Noise) -> implicit.CriticLoss:
-    """:func:`critic_loss` with its noise given, as the steps that the implicit algorithms share take it."""
+    """:func:`critic_loss` with its noise filled in, in the form that ``shared/implicit.py`` calls."""
     return lambda networks, batch, hyper, y_PB=None: critic_loss(networks, batch, noise, hyper, y_PB)
 
 
@@ -139,19 +123,12 @@ def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Met
     return implicit.update_values(state, batch, hyper, value_loss, with_noise(noise))
 
 
-def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
+update_actor = actor_step(actor_loss)
 
 
 def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return implicit.supervised_step(state, batch, hyper, with_noise(noise))
-
-
-def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """One training step: V, critics with the updated V, actor, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
+    return implicit.update_all_supervised(state, batch, hyper, with_noise(noise))
 
 
 act, q_value, update_target = actor_action, q_min, update_polyak

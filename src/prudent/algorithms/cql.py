@@ -1,8 +1,8 @@
 """Conservative Q-Learning (Kumar, Zhou, Tucker & Levine 2020, arXiv 2006.04779).
 
-Soft actor-critic whose critics are also pushed down where the policy would go and up at the data, so that the value
-they give the learned policy does not exceed what the data support. Shapes follow the legend in
-:mod:`prudent.types`; every draw comes in through ``noise``.
+Soft actor-critic whose critics are also pushed down at the policy's actions and up at the logged actions, so that they
+do not overestimate the learned policy. Shapes follow the legend in :mod:`prudent.types`; random draws come in through
+``noise``.
 """
 
 import math
@@ -15,19 +15,21 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms.shared import lagrange, schedule
-from prudent.algorithms.shared.losses import bootstrap, init_temperature, return_to_go, temperature
+from prudent.algorithms.shared.losses import bootstrap, init_temperature, td_metrics, temperature
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
 from prudent.algorithms.shared.sampled_gradient import sampled_values
-from prudent.algorithms.shared.settings import check_critic, check_shared
+from prudent.algorithms.shared.settings import SoftActorCritic, own_first
 from prudent.algorithms.shared.updates import (
     State,
-    actor_critic_step,
+    Update,
     adam_states,
+    clone_soft_actor,
     descend,
+    supervised_step,
     update_polyak,
     update_soft_actor,
 )
-from prudent.config import check_choice, check_finite, check_positive, check_within
+from prudent.config import check_choice, check_positive, check_within
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -38,9 +40,18 @@ GRADIENTS = ("exact", "sampled")
 PROPOSALS = ("uniform", "policy", "next_policy")
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of CQL; float fields may differ between members of a population."""
+@own_first(
+    "temperature",
+    "learn_temperature",
+    "target_entropy",
+    "temperature_lr",
+    "bc_warmup_steps",
+    "actor_period",
+    "target_period",
+)
+@dataclass(frozen=True, kw_only=True)
+class Config(SoftActorCritic):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
     alpha: float = 5.0  # weight of the conservative gap: 1-2 for expert data, 5 medium, 10-20 mixed
     alpha_final: float | None = None  # anneal alpha linearly to this value; none keeps it constant
@@ -50,42 +61,18 @@ class Config:
     lagrange_lr: float = 3e-4  # learning rate of log_alpha
     n_actions: int = 10  # actions drawn per proposal distribution and state
     proposals: tuple[str, ...] = PROPOSALS  # which distributions propose actions: uniform, policy, next_policy
-    importance_sampling: bool = True  # subtract each proposal's log-density: CQL(H); off is the CQL(rho)-style term
+    importance_sampling: bool = True  # subtract each proposal's log-density: CQL(H); off is like CQL(rho)
     cql_temperature: float = 1.0  # T of the log-sum-exp and of the soft backup
     gap_clip: tuple[float, float] | None = None  # clip each state's gap (in its first convention) to (min, max)
-    gradient: Literal["exact", "sampled"] = "exact"  # through all proposals, or through a few drawn without bias
+    gradient: Literal["exact", "sampled"] = "exact"  # through all proposals, or unbiased through a few sampled ones
     gradient_samples: int = 4  # proposals per state and critic that the sampled gradient goes through
     backup: Literal["min", "entropy", "max", "soft"] = "min"  # value of the next state in the target
-    temperature: float = 1.0  # entropy temperature tau: where learning starts, or its fixed value
-    learn_temperature: bool = True  # tune tau towards target_entropy
-    target_entropy: float | None = None  # none is minus the number of action features
-    temperature_lr: float = 3e-4  # learning rate of log tau
     bc_warmup_steps: int = 0  # steps in which the actor clones the data instead of following the critic
-    actor_period: int = 1  # critic steps per actor step
-    target_period: int = 1  # critic steps per target step
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of the critic that enters the target at each target step
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 1e-4  # Adam learning rate of the actor
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor and critics
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        check_shared(self)
-        check_critic(self)
         check_choice(self, "backup", BACKUPS)
         check_choice(self, "gradient", GRADIENTS)
-        check_positive(self, "n_actions", "cql_temperature", "temperature", "temperature_lr", "lagrange_lr")
-        check_positive(self, "actor_period", "value_init_steps", "gradient_samples")
+        check_positive(self, "n_actions", "cql_temperature", "lagrange_lr", "gradient_samples")
         check_within(self, 0, math.inf, "bc_warmup_steps", "alpha_anneal_steps")
         if not self.alpha >= 0 or (self.alpha_final is not None and not self.alpha_final >= 0):
             raise ConfigError(f"alpha must not be negative, got {self.alpha} (alpha_final {self.alpha_final})")
@@ -96,12 +83,12 @@ class Config:
             raise ConfigError(f"proposals must be some of {', '.join(PROPOSALS)}, got {', '.join(self.proposals)!r}")
         if self.gap_clip is not None and not (len(self.gap_clip) == 2 and self.gap_clip[0] < self.gap_clip[1]):
             raise ConfigError(f"gap_clip must be (min, max) with min < max, got {self.gap_clip}")
-        check_finite(self)
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The draws of one step: standard normal, but ``uniform``, the proposals on [-1, 1], and ``choice`` on [0, 1)."""
+    """The random numbers of one step: standard normal, except ``uniform`` on [-1, 1] and ``choice`` on [0, 1)."""
 
     next_action: Tensor  # (P, B, A) for one a' per state, (P, N, B, A) with the max and soft backups
     actor: Tensor  # (P, B, A)
@@ -141,7 +128,7 @@ def draw(spec: Spec, hyper: Hyper, rng: MemberRng) -> Noise:
 def critic_loss(
     networks: Networks, batch: Batch, noise: Noise, hyper: Hyper, step: int = 0, y_PB: Tensor | None = None
 ) -> tuple[Tensor, Metrics]:
-    """:func:`conservative_loss` with y from :func:`target`, unless it is given, and actions from :func:`propose`."""
+    """:func:`conservative_loss` with y from :func:`target` unless y is given, and actions from :func:`propose`."""
     if y_PB is None:
         y_PB = target(networks, batch, noise, hyper)
     return conservative_loss(networks, batch, y_PB, *propose(networks, batch, noise, hyper), hyper, step)
@@ -154,21 +141,30 @@ def conservative_loss(
     absorbed in alpha. Returns the loss (P,) and metrics (P,)."""
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
+    gap_PEB, threshold_P, weight_P, gap_metrics = penalty(networks, q_PEB, q_PENB, log_density_PNB, hyper, step)
+    penalised_PE = gap_PEB.mean(-1) - threshold_P.unsqueeze(-1)
+    loss_P = (td_PE + weight_P.unsqueeze(-1) * penalised_PE).sum(-1)
+    metrics = td_metrics(loss_P, td_PE, q_PEB, y_PB)
+    return loss_P, metrics | gap_metrics
+
+
+def penalty(
+    networks: Networks, q_PEB: Tensor, q_PENB: Tensor, log_density_PNB: Tensor, hyper: Hyper, step: int
+) -> tuple[Tensor, Tensor, Tensor, Metrics]:
+    """The gap (P, E, B) that the critics pay for, the threshold (P,) subtracted from it, its weight (P,), and metrics.
+
+    With ``lagrange`` it is the normalised gap beyond ``target_gap``, else the gap in its first convention.
+    """
     gap_PEB, normalized_PEB = conservative_gap(q_PEB, q_PENB, log_density_PNB, hyper)
     weight_P = lagrange.penalty_weight(networks, hyper, step)
-    threshold_P = hyper.target_gap if hyper.lagrange else torch.zeros_like(weight_P)
-    penalised_PE = (normalized_PEB if hyper.lagrange else gap_PEB).mean(-1) - threshold_P.unsqueeze(-1)
-    loss_P = (td_PE + weight_P.unsqueeze(-1) * penalised_PE).sum(-1)
     metrics = {
-        "critic_loss": loss_P,
-        "td_error": td_PE.mean(-1),
         "cql_gap": gap_PEB.mean((-2, -1)),
         "cql_gap_normalized": normalized_PEB.mean((-2, -1)),
         "alpha": weight_P,
-        "q_data": q_PEB.mean((-2, -1)),
-        "target": y_PB.mean(-1),
-    }
-    return loss_P, metrics | proposal_values(q_PENB, hyper)
+    } | proposal_values(q_PENB, hyper)
+    if hyper.lagrange:
+        return normalized_PEB, hyper.target_gap, weight_P, metrics
+    return gap_PEB, torch.zeros_like(weight_P), weight_P, metrics
 
 
 def proposal_values(q_PENB: Tensor, hyper: Hyper) -> Metrics:
@@ -179,7 +175,11 @@ def proposal_values(q_PENB: Tensor, hyper: Hyper) -> Metrics:
 
 @torch.no_grad()
 def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tensor:
-    """``y = r + gamma^dt (1 - terminated) V(s')``, (P, B), with V(s') by ``backup``."""
+    """``y = r + gamma^dt (1 - terminated) V(s')``, (P, B), with V(s') by ``backup``.
+
+    ``soft`` is that of soft Q-learning (Haarnoja et al. 2017, arXiv 1702.08165, eq. 10):
+    ``T [ LSE_j( Qbar(s', a_j) / T - log pi(a_j|s') ) - log N ]``, a_j ~ pi(.|s').
+    """
     mean, log_std = nn.tanh_gaussian(networks["actor"], batch.next_observation)
     several = hyper.backup in ("max", "soft")
     if several:
@@ -240,42 +240,35 @@ def conservative_gap(q_PEB: Tensor, q_PENB: Tensor, log_density_PNB: Tensor, hyp
     return gap_PEB, gap_PEB - t_P11 * math.log(logits_PENB.shape[2])
 
 
-CriticLoss = Callable[[Networks, Batch, Any, Hyper, int, Tensor | None], tuple[Tensor, Metrics]]
-"""A critics' loss with the arguments of :func:`critic_loss`: what CQL's extensions put in its place."""
+CriticLoss = Callable[[Networks, Batch, Any, Hyper, int], tuple[Tensor, Metrics]]
+"""A critics' loss with the arguments of :func:`critic_loss`."""
 
 
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
-def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper, loss: CriticLoss | None = None) -> Metrics:
-    """A step of the critics, and of the Lagrange multiplier where it is learned, from the gap the critics had."""
-    chosen = loss or critic_loss
-    metrics = descend(
-        state, "critic", lambda nets: chosen(nets, batch, noise, hyper, state.step, None), hyper.critic_lr, hyper
-    )
-    if hyper.lagrange:
-        metrics |= lagrange.update_multiplier(state, metrics["cql_gap_normalized"], hyper)
-    return metrics
+def conservative_step(loss: CriticLoss) -> Update:
+    """``update_critic`` from the critics' loss: :func:`critic_loss`, or that of an algorithm which extends CQL."""
+
+    def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
+        """A step of the critics, then of the Lagrange multiplier where it is learned, from the gap the critics had."""
+        metrics = descend(
+            state, "critic", lambda nets: loss(nets, batch, noise, hyper, state.step), hyper.critic_lr, hyper
+        )
+        if hyper.lagrange:
+            metrics |= lagrange.update_multiplier(state, metrics["cql_gap_normalized"], hyper)
+        return metrics
+
+    return update_critic
 
 
-def update_supervised(
-    state: State, batch: Batch, noise: Noise, hyper: Hyper, loss: CriticLoss | None = None
-) -> Metrics:
-    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    y_PB = return_to_go(batch)
-    chosen = loss or critic_loss
-    metrics = descend(state, "critic", lambda nets: chosen(nets, batch, noise, hyper, 0, y_PB), hyper.critic_lr, hyper)
-    return metrics | update_soft_actor(state, batch, noise.actor, hyper, clone=True)
+update_critic = conservative_step(critic_loss)
+update_supervised = supervised_step(critic_loss, clone_soft_actor)
 
 
 def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
     """A step of the actor (cloning the data during the warm-up), then of the temperature."""
     return update_soft_actor(state, batch, noise.actor, hyper, clone=schedule.clones(hyper, state.step))
-
-
-def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """One training step: critics, actor with the updated critics, temperature, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
 
 
 def ordered(proposals: tuple[str, ...]) -> list[str]:

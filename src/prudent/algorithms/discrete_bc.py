@@ -1,7 +1,7 @@
 """Behaviour cloning of discrete actions: a categorical policy by maximum likelihood.
 
-The yardstick for discrete data, as ``bc`` is for continuous ones. An action that the mask forbids has probability
-exactly 0 and takes no share of the likelihood. With ``top_fraction`` it is %BC (Chen et al. 2021, arXiv 2106.01345,
+The baseline for discrete data, as ``bc`` is for continuous ones. An action that the mask forbids has probability
+exactly 0 and does not enter the likelihood. With ``top_fraction`` it is %BC (Chen et al. 2021, arXiv 2106.01345,
 section 4).
 """
 
@@ -12,16 +12,18 @@ from torch import Tensor
 from prudent import nn
 from prudent.algorithms import bc
 from prudent.algorithms.shared.networks import Networks, categorical_action, init_discrete_actor
-from prudent.algorithms.shared.updates import State, adam_states, descend
+from prudent.algorithms.shared.settings import own_last
+from prudent.algorithms.shared.updates import State, adam_states, cloning_step
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
 TITLE, POLICY, NEEDS = "Discrete BC", "categorical", ()
 
 
-@dataclass(frozen=True)
+@own_last
+@dataclass(frozen=True, kw_only=True)
 class Config(bc.Config):
-    """Settings of behaviour cloning of discrete actions; float fields may differ between members of a population."""
+    """The settings of ``bc``. Members may differ in float fields."""
 
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
@@ -37,17 +39,6 @@ def actor_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
     return loss_P, {"actor_loss": loss_P}
 
 
-def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch), hyper.actor_lr, hyper)
-
-
-def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
-    """One training step."""
-    metrics = update_actor(state, batch, noise, hyper)
-    state.step += 1
-    return metrics
-
-
+update_actor = cloning_step(actor_loss)
 draw, update_critic, update_target = bc.draw, bc.update_critic, bc.update_target
 act, q_value = categorical_action, None

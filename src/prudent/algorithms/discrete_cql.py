@@ -8,18 +8,16 @@ above 1, the quantile Huber loss of a distributional critic (Dabney et al. 2017,
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms.shared import schedule
 from prudent.algorithms.shared.losses import bootstrap, return_to_go
 from prudent.algorithms.shared.networks import Networks, copy, init_discrete_critic
-from prudent.algorithms.shared.settings import check_critic, check_shared
+from prudent.algorithms.shared.settings import Critic, own_first
 from prudent.algorithms.shared.updates import State, adam_states, descend, update_polyak
-from prudent.config import check_finite, check_positive
+from prudent.config import check_positive
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
@@ -27,39 +25,24 @@ from prudent.types import Batch, Hyper, Metrics, Params, Spec
 TITLE, POLICY, NEEDS = "Discrete CQL", "greedy", ()
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of discrete CQL; float fields may differ between members of a population."""
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(Critic):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
     alpha: float = 1.0  # weight of the conservative gap; 0 is double DQN
-    n_quantiles: int = 1  # quantiles of each action's return; 1 learns its mean alone, 200 is the usual number
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of the critic that enters the target at each target step
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    target_period: int = 1  # critic steps per target step
-    max_grad_norm: float | None = None  # clip the critics' gradient to this norm
+    n_quantiles: int = 1  # quantiles of each action's return; 1 learns only its mean, 200 is usual
     n_critics: int = 1  # critics in the ensemble; Q is their minimum
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of the critics
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        check_shared(self)
-        check_critic(self)
-        check_positive(self, "n_quantiles", "value_init_steps")
+        check_positive(self, "n_quantiles")
         if self.alpha < 0:
             raise ConfigError(f"alpha must be at least 0, got {self.alpha}")
-        check_finite(self)
+        super().__post_init__()
 
 
 def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
-    """Critics, their targets and the critics' optimiser; the policy is greedy and has no network."""
+    """Critics, target critics and their optimiser. The policy is greedy and has no network."""
     critic = init_discrete_critic(spec, hyper, rng, hyper.n_quantiles)
     if hyper.n_quantiles > 1:
         critic["quantile"] = torch.zeros_like(critic["b0"][..., :1]).repeat(1, 1, hyper.n_quantiles)
@@ -102,9 +85,9 @@ def act(
     noise: Tensor | None = None,  # noqa: ARG001
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The allowed action of the largest Q, (P, B) int64, and its log-probability 0, (P, B); ``noise`` is not heeded.
+    """The allowed action of the largest Q, (P, B) int64, and its log-probability 0, (P, B); ``noise`` is ignored.
 
-    Where Q is not a number there is no such action, and the log-probability is NaN.
+    If Q is NaN, the log-probability is NaN.
     """
     q_PBA = nn.allowed(q_all(networks, observation), mask)
     action_PB = q_PBA.argmax(-1)
@@ -124,14 +107,14 @@ def _of_action(z_PEBAK: Tensor, action_PB: Tensor) -> Tensor:
 def target(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
     """``r + gamma^dt (1 - terminated) Zbar(s', a*)`` with ``a* = argmax_a min_e Q_e(s', a)``, (P, B, K).
 
-    Double DQN (van Hasselt et al. 2015, arXiv 1509.06461): the critics choose among the allowed actions, their targets
-    value the choice. Zbar are the quantiles of the target critic with the smallest mean there: ``min_e Qbar_e``.
+    Double DQN (van Hasselt et al. 2015, arXiv 1509.06461): the critics choose among the allowed actions, the targets
+    evaluate the choice. Zbar are the quantiles of the target critic with the smallest mean: ``min_e Qbar_e``.
     """
     action_PB, _ = act(networks, batch.next_observation, None, batch.next_mask)
     z_PEBK = _of_action(quantiles(networks["target_critic"], batch.next_observation), action_PB)
     lowest_PB = z_PEBK.mean(-1).argmin(1)
     z_PBK = z_PEBK.gather(1, lowest_PB[:, None, :, None].expand(-1, -1, -1, z_PEBK.shape[-1])).squeeze(1)
-    # Quantiles first: the bootstrap broadcasts over what stands left of (P, B).
+    # Quantiles first: bootstrap broadcasts over axes to the left of (P, B).
     return bootstrap(batch, z_PBK.movedim(-1, 0), hyper).movedim(0, -1)
 
 
@@ -201,17 +184,8 @@ def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> 
 
 
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """The policy is greedy: it has no network to train."""
+    """Nothing: the policy is greedy and has no network."""
     return {}
-
-
-def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
-    """One training step: critics, then targets by their period."""
-    metrics = update_critic(state, batch, noise, hyper)
-    if schedule.targets_follow(hyper, state.step):
-        update_polyak(state, hyper)
-    state.step += 1
-    return metrics
 
 
 update_target = update_polyak

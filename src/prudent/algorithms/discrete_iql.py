@@ -1,61 +1,32 @@
 """Discrete Implicit Q-Learning (Kostrikov, Nair & Levine 2021, arXiv 2110.06169): IQL with a categorical policy.
 
-V is an expectile of the critics over the log's own actions, the critics learn from V, and the policy clones the log,
-weighted by the exponential of the advantage. No action outside the log is ever valued, so masks concern the policy
-alone: a forbidden action has probability exactly 0.
+V is an expectile of the critics over the logged actions, the critics learn from V, and the policy clones the log with
+weights that grow exponentially with the advantage. No action outside the log is ever evaluated, so masks only matter
+for the policy: a forbidden action has probability exactly 0.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from prudent import nn
+from prudent.algorithms import iql
 from prudent.algorithms.shared import implicit
 from prudent.algorithms.shared.losses import td_loss
 from prudent.algorithms.shared.networks import Networks, categorical_action, state_value
-from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
-from prudent.config import check_positive
-from prudent.errors import ConfigError
+from prudent.algorithms.shared.settings import own_last
+from prudent.algorithms.shared.updates import State, descend, update_polyak
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
 
 TITLE, POLICY, NEEDS = "Discrete IQL", "categorical", ()
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of discrete IQL; float fields may differ between members of a population."""
-
-    expectile: float = 0.7  # which expectile of Q over the log's actions V is: 0.5 their mean, towards 1 their maximum
-    beta: float = 3.0  # inverse temperature of the cloning weights exp(beta * advantage): 0 clones all alike
-    max_weight: float = 100.0  # largest cloning weight
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q and V start: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of the critic that enters the target at each target step
-    value_lr: float = 3e-4  # Adam learning rate of V
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 3e-4  # Adam learning rate of the actor
-    actor_period: int = 1  # critic steps per actor step
-    target_period: int = 1  # critic steps per target step
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor, critics and V
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
-
-    def __post_init__(self):
-        implicit.check(self)
-        implicit.check_expectile(self)
-        check_positive(self, "max_weight")
-        if self.beta < 0:
-            raise ConfigError(f"beta must be at least 0, got {self.beta}")
+@own_last
+@dataclass(frozen=True, kw_only=True)
+class Config(iql.Config):
+    """The settings of ``iql``. Members may differ in float fields."""
 
 
 init = implicit.init
@@ -120,25 +91,12 @@ def actor_loss(networks: Networks, batch: Batch, weight_PB: Tensor | float = 1.0
 # --- updates ----------------------------------------------------------------------------------------------------------
 
 
-def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of V, then one of the critics with the updated V."""
-    return implicit.update_values(state, batch, hyper, value_loss, critic_loss)
-
-
 def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
     """A step of the actor."""
     weight_PB = cloning_weight(state.networks, batch, hyper)
     return descend(state, "actor", lambda networks: actor_loss(networks, batch, weight_PB), hyper.actor_lr, hyper)
 
 
-def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return implicit.supervised_step(state, batch, hyper, critic_loss, actor_loss)
-
-
-def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
-    """One training step: V, critics with the updated V, actor, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
-
-
+update_critic = implicit.critic_step(value_loss, critic_loss)
+update_supervised = implicit.supervised_step(critic_loss, actor_loss)
 act, update_target = categorical_action, update_polyak

@@ -1,18 +1,18 @@
 """Implicit Q-Learning (Kostrikov, Nair & Levine 2021, arXiv 2110.06169).
 
-V is an expectile of the critics over the log's own actions, the critics learn from V, and the policy clones the log
-with weights that grow exponentially with the advantage. No action outside the log is ever valued.
+V is an expectile of the critics over the logged actions, the critics learn from V, and the policy clones the log
+with weights that grow exponentially with the advantage. No action outside the log is ever evaluated.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
 from prudent.algorithms.shared import implicit
 from prudent.algorithms.shared.networks import Networks, actor_action, q_min
-from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
+from prudent.algorithms.shared.settings import Implicit, own_first
+from prudent.algorithms.shared.updates import actor_step, update_polyak
 from prudent.config import check_positive, check_within
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -20,37 +20,20 @@ from prudent.types import Batch, Hyper, Metrics, Spec
 TITLE, POLICY, NEEDS = "IQL", "gaussian", ()
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of IQL; float fields may differ between members of a population."""
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(Implicit):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
-    expectile: float = 0.7  # which expectile of Q over the log's actions V is: 0.5 their mean, towards 1 their maximum
+    expectile: float = 0.7  # V is this expectile of Q over the logged actions: 0.5 is the mean, near 1 the maximum
     beta: float = 3.0  # inverse temperature of the cloning weights exp(beta * advantage): 0 clones all alike
-    max_weight: float = 100.0  # largest cloning weight
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q and V start: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of the critic that enters the target at each target step
-    value_lr: float = 3e-4  # Adam learning rate of V
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 3e-4  # Adam learning rate of the actor
-    actor_period: int = 1  # critic steps per actor step
-    target_period: int = 1  # critic steps per target step
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor, critics and V
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
+    max_weight: float = 100.0  # largest cloning weight exp(beta * advantage)
 
     def __post_init__(self):
-        implicit.check(self)
         implicit.check_expectile(self)
         check_positive(self, "max_weight")
         check_within(self, 0, math.inf, "beta")
+        super().__post_init__()
 
 
 init = implicit.init
@@ -72,24 +55,7 @@ def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, 
     return implicit.weighted_cloning(networks, batch, weight_PB / weight_PB.shape[-1])
 
 
-def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of V, then one of the critics with the updated V (eq. 6)."""
-    return implicit.update_values(state, batch, hyper, value_loss)
-
-
-def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
-
-
-def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return implicit.supervised_step(state, batch, hyper)
-
-
-def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
-    """One training step: V, critics with the updated V, actor, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
-
-
+update_critic = implicit.critic_step(value_loss)
+update_actor = actor_step(actor_loss)
+update_supervised = implicit.supervised_step()
 act, q_value, update_target = actor_action, q_min, update_polyak

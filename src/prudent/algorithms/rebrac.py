@@ -1,16 +1,15 @@
 """ReBRAC (Tarasov et al. 2023, arXiv 2305.09836): TD3+BC with a penalty each for actor and critics, and LayerNorm.
 
-The critics' target pays for the distance of the target policy's next action from the one that the data took there.
+The critics' target subtracts a penalty for the distance of the target policy's next action from the logged one.
 
 Defaults: architecture (three layers, LayerNorm in the critics), noise and periods are the paper's. The paper's batch is
-1024 with learning rates of 1e-3 (antmaze: 256); here they are the 256 and 3e-4 of the other algorithms, four times less
-arithmetic a step. Observations are standardised, there they are not. The paper tunes both penalties for each dataset:
-see :class:`Config`.
+1024 with learning rates of 1e-3 (antmaze: 256); here they are 256 and 3e-4, as in the other algorithms: a quarter of
+the cost per step. Observations are standardised; in the paper they are not. The paper tunes both penalties for each
+dataset: see :class:`Config`.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,45 +18,29 @@ from prudent import nn
 from prudent.algorithms import td3_bc
 from prudent.algorithms.shared.losses import bellman_loss, bootstrap
 from prudent.algorithms.shared.networks import Networks
-from prudent.algorithms.shared.updates import State, actor_critic_step, descend
-from prudent.config import check_finite, check_within
+from prudent.algorithms.shared.settings import Deterministic, own_first
+from prudent.algorithms.shared.updates import actor_step, critic_step
+from prudent.config import check_within
 from prudent.types import Batch, Hyper, Metrics
 
 TITLE, POLICY, NEEDS = "ReBRAC", "deterministic", ("next_action",)
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of ReBRAC; float fields may differ between members of a population."""
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(Deterministic):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
     # Penalties in the authors' configurations, actor's and critics': halfcheetah-medium 0.001 and 0.01, hopper-medium
     # 0.01 and 0.01, walker2d-medium 0.05 and 0.1, hopper-medium-expert 0.1 and 0.01, antmaze-large-play 0.002, 0.001.
     actor_penalty: float = 0.01  # weight of the squared distance of the policy's action from the data's: tune it first
-    critic_penalty: float = 0.01  # what the squared distance of the next action from the data's costs in the target
-    policy_noise: float = 0.2  # standard deviation of the noise on the target policy's actions
-    noise_clip: float = 0.5  # that noise is clipped to plus and minus this
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of critics and actor that enters their targets at each target step
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 3e-4  # Adam learning rate of the actor
-    actor_period: int = 2  # critic steps per actor step
-    target_period: int = 2  # critic steps per target step
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
+    critic_penalty: float = 0.01  # weight of the same distance of the next action, in the critics' target
     hidden: tuple[int, ...] = (256, 256, 256)  # widths of the hidden layers of actor and critics
     layer_norm: bool = True  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        td3_bc.check_deterministic(self)
         check_within(self, 0, math.inf, "actor_penalty", "critic_penalty")
-        check_finite(self)
+        super().__post_init__()
 
 
 # --- the mathematics --------------------------------------------------------------------------------------------------
@@ -93,7 +76,7 @@ def squared_distance(action: Tensor, data_action: Tensor) -> Tensor:
 
 
 def known_distance(action: Tensor, data_action: Tensor, known_PB: Tensor) -> Tensor:
-    """The squared distance (P, B), 0 where there is no data action to be near to."""
+    """The squared distance (P, B), 0 where the logged action is not known."""
     return torch.where(known_PB, squared_distance(action, data_action), 0.0)
 
 
@@ -113,21 +96,8 @@ def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, 
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
-def update_critic(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Metrics:
-    """A step of the critics."""
-    return descend(state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper)
-
-
-def update_actor(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
-
-
-def update(state: State, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Metrics:
-    """One training step: critics, actor with the updated critics, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
-
-
-# With the return-to-go for y there is no next action and nothing to penalise: the supervised step is TD3+BC's.
+update_critic = critic_step(critic_loss)
+update_actor = actor_step(actor_loss)
+# With y = return-to-go there is no next action and no penalty, so the supervised step is that of TD3+BC.
 update_supervised, update_target = td3_bc.update_supervised, td3_bc.update_target
 init, draw, act, q_value = td3_bc.init, td3_bc.draw, td3_bc.act, td3_bc.q_value

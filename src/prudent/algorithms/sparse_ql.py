@@ -1,17 +1,17 @@
 """Sparse Q-learning (Xu et al. 2023, arXiv 2303.15810): implicit value regularisation with a chi-square penalty.
 
-V solves ``E max((q - V) / (2 alpha) + 1, 0) = 1`` over the log's own actions: actions worth less than ``V - 2 alpha``
+V solves ``E max((q - V) / (2 alpha) + 1, 0) = 1`` over the logged actions: actions with a value below ``V - 2 alpha``
 do not count at all. The policy clones the actions that are better than V, in proportion to their advantage.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
 from prudent.algorithms.shared import implicit
 from prudent.algorithms.shared.networks import Networks, actor_action, q_min, state_value
-from prudent.algorithms.shared.updates import State, actor_critic_step, descend, update_polyak
+from prudent.algorithms.shared.settings import Implicit, own_first
+from prudent.algorithms.shared.updates import actor_step, update_polyak
 from prudent.config import check_positive
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -19,34 +19,17 @@ from prudent.types import Batch, Hyper, Metrics, Spec
 TITLE, POLICY, NEEDS = "Sparse QL", "gaussian", ()
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of sparse Q-learning; float fields may differ between members of a population."""
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(Implicit):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
     alpha: float = 1.0  # strength of the regularisation, in units of Q: small takes the best actions, large the mean
-    max_weight: float = 100.0  # largest cloning weight
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q and V start: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of the critic that enters the target at each target step
-    value_lr: float = 3e-4  # Adam learning rate of V
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 3e-4  # Adam learning rate of the actor
-    actor_period: int = 1  # critic steps per actor step
-    target_period: int = 1  # critic steps per target step
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor, critics and V
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
+    max_weight: float = 100.0  # largest cloning weight, in units of the advantage
 
     def __post_init__(self):
-        implicit.check(self)
         check_positive(self, "alpha", "max_weight")
+        super().__post_init__()
 
 
 init = implicit.init
@@ -71,24 +54,7 @@ def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, 
     return implicit.weighted_cloning(networks, batch, weight_PB / weight_PB.shape[-1])
 
 
-def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of V, then one of the critics with the updated V."""
-    return implicit.update_values(state, batch, hyper, value_loss)
-
-
-def update_actor(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
-
-
-def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
-    return implicit.supervised_step(state, batch, hyper)
-
-
-def update(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:
-    """One training step: V, critics with the updated V, actor, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
-
-
+update_critic = implicit.critic_step(value_loss)
+update_actor = actor_step(actor_loss)
+update_supervised = implicit.supervised_step()
 act, q_value, update_target = actor_action, q_min, update_polyak

@@ -1,65 +1,46 @@
-"""TD3+BC (Fujimoto & Gu 2021, arXiv 2106.06860): TD3 whose policy is also pulled towards the data's actions.
+"""TD3+BC (Fujimoto & Gu 2021, arXiv 2106.06860): TD3 whose policy is also pulled towards the logged actions.
 
-The least that one can add to an online algorithm to make it work offline. The policy takes one action per state; the
-critics are valued at a perturbed one, so that no sharp peak of Q is exploited (TD3, Fujimoto et al. 2018, 1802.09477).
+A minimal change to an online algorithm that makes it work offline. The policy takes one action per state. The target
+evaluates the critics at that action plus noise, so that no sharp peak of Q is exploited (TD3, Fujimoto et al. 2018,
+arXiv 1802.09477).
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms.shared.losses import bellman_loss, bootstrap, return_to_go
+from prudent.algorithms.shared.losses import bellman_loss, bootstrap
 from prudent.algorithms.shared.networks import Networks, copy, init_critic, q_min
-from prudent.algorithms.shared.settings import check_critic, check_shared
-from prudent.algorithms.shared.updates import State, actor_critic_step, adam_states, descend, update_polyak
-from prudent.config import check_finite, check_positive, check_within
+from prudent.algorithms.shared.settings import Deterministic, own_first
+from prudent.algorithms.shared.updates import (
+    State,
+    actor_step,
+    adam_states,
+    cloning_step,
+    critic_step,
+    supervised_step,
+    update_polyak,
+)
+from prudent.config import check_within
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
 
 TITLE, POLICY, NEEDS = "TD3+BC", "deterministic", ()
 
 
-@dataclass(frozen=True)
-class Config:
-    """Settings of TD3+BC; float fields may differ between members of a population."""
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Config(Deterministic):
+    """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
     alpha: float = 2.5  # weight of Q, which is divided by its mean size, against the squared error of the action
-    policy_noise: float = 0.2  # standard deviation of the noise on the target policy's actions
-    noise_clip: float = 0.5  # that noise is clipped to plus and minus this
-    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q starts: see docs/algorithms.md
-    value_init_steps: int = 2000  # regression steps before training, with value_init regression
-    discount: float = 0.99  # gamma, per unit of time
-    polyak: float = 0.005  # share of critics and actor that enters their targets at each target step
-    critic_lr: float = 3e-4  # Adam learning rate of the critics
-    actor_lr: float = 3e-4  # Adam learning rate of the actor
-    actor_period: int = 2  # critic steps per actor step
-    target_period: int = 2  # critic steps per target step
-    max_grad_norm: float | None = None  # clip each network's gradient to this norm
-    n_critics: int = 2  # critics in the ensemble
-    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of actor and critics
-    layer_norm: bool = False  # layer normalisation in the critics
-    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
-    batch_size: int = 256  # transitions per step, drawn with replacement
-    normalize_observations: bool = True  # standardise observations with the dataset's mean and deviation
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
-    reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
-        check_deterministic(self)
         check_within(self, 0, math.inf, "alpha")
-        check_finite(self)
-
-
-def check_deterministic(config: Any) -> None:
-    """Ranges of the settings that every algorithm with this module's actor and critics has."""
-    check_shared(config)
-    check_critic(config)
-    check_positive(config, "actor_period", "value_init_steps")
-    check_within(config, 0, math.inf, "policy_noise", "noise_clip")
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
@@ -97,7 +78,7 @@ def policy(actor: Params, observation: Tensor) -> Tensor:
 
 
 def act(networks: Networks, observation: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:  # noqa: ARG001
-    """The policy's action (P, B, A), whatever the noise, and the logarithm (P, B) of its probability: 0."""
+    """The policy's action (P, B, A) and its log-probability 0, (P, B); ``noise`` is ignored."""
     action = policy(networks["actor"], observation)
     return action, torch.zeros_like(action[..., 0])
 
@@ -150,7 +131,7 @@ def relative(q_PB: Tensor) -> Tensor:
 
 
 def clone_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
-    """The squared error of the action alone, (P,): cloning by a policy that has no density."""
+    """The squared error of the action, (P,): cloning for a policy without a density."""
     loss_P = mean_squared_error(policy(networks["actor"], batch.observation), batch.action)
     return loss_P, {"actor_loss": loss_P}
 
@@ -158,28 +139,7 @@ def clone_loss(networks: Networks, batch: Batch) -> tuple[Tensor, Metrics]:
 # --- one step ---------------------------------------------------------------------------------------------------------
 
 
-def update_critic(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """A step of the critics."""
-    return descend(state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper), hyper.critic_lr, hyper)
-
-
-def update_supervised(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """A step before training (``value_init``): the critic's loss with the return-to-go for y, the actor cloning."""
-    y_PB = return_to_go(batch)
-    metrics = descend(
-        state, "critic", lambda networks: critic_loss(networks, batch, noise, hyper, y_PB), hyper.critic_lr, hyper
-    )
-    return metrics | descend(state, "actor", lambda networks: clone_loss(networks, batch), hyper.actor_lr, hyper)
-
-
-def update_actor(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:  # noqa: ARG001
-    """A step of the actor."""
-    return descend(state, "actor", lambda networks: actor_loss(networks, batch, hyper), hyper.actor_lr, hyper)
-
-
-def update(state: State, batch: Batch, noise: Noise, hyper: Hyper) -> Metrics:
-    """One training step: critics, actor with the updated critics, targets."""
-    return actor_critic_step(state, batch, noise, hyper, update_critic, update_actor)
-
-
+update_critic = critic_step(critic_loss)
+update_actor = actor_step(actor_loss)
+update_supervised = supervised_step(critic_loss, cloning_step(clone_loss))
 q_value, update_target = q_min, update_polyak

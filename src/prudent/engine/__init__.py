@@ -1,14 +1,14 @@
 """A population learns. Nothing here knows of run folders.
 
-- ``population``: members, their networks and how they act
-- ``members``: who trains together: seeds x hyperparameters
+- ``population``: the members, their networks, a training step, and how they act
+- ``members``: seeds x hyperparameters, and which of them train together
 - ``options``: how to train, apart from the algorithm's settings
 - ``inputs``: checks of what a caller hands in
-- ``batches``: rows of a dataset as batches in the networks' units
-- ``scaling``: units of the log to those of the networks, and back
+- ``batches``: batches of a dataset, or of a user's own, in the networks' units
+- ``scaling``: from the log's units to the networks' and back
 - ``loop``: the training loop
-- ``cuda_graphs``: several steps at once on a GPU
-- ``prefetch``: the next batch, gathered while a step is computed
-- ``guard``: members that diverge are set back or stopped
+- ``cuda_graphs``: training steps, on a GPU several at once
+- ``prefetch``: gathers the next batch while a step is computed
+- ``guard``: rolls members back that diverge, or stops them
 - ``process``: device, threads and memory of this process
 """

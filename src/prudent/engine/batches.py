@@ -1,11 +1,11 @@
-"""A dataset, on the device where it fits, from which every member draws its own batches."""
+"""Batches in the networks' units: drawn from a dataset, each member its own, or given by a program."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -16,19 +16,23 @@ from prudent.data.mapped.folder import is_mapped
 from prudent.data.mapped.rows import READERS, RowFile, is_plain
 from prudent.engine.prefetch import Prefetcher
 from prudent.engine.scaling import Scaling
+from prudent.errors import ConfigError, DataError
 from prudent.files import human_bytes
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper
 
+if TYPE_CHECKING:
+    from prudent.engine.population import Population
+
 _SHARE = 0.8
-"""Of the free memory of a GPU that a dataset may take."""
+"""Share of a GPU's free memory that a dataset may take."""
 
 Column = Tensor | RowFile
-"""What rows are taken from."""
+"""A column of the dataset in memory or in a file."""
 
 
 class Source(Protocol):
-    """What a population can learn from."""
+    """What a population learns from."""
 
     def sample(self, rng: MemberRng, batch_size: int) -> Batch:
         """A batch (P, B, ...) in the networks' units, drawn with ``rng``."""
@@ -38,10 +42,9 @@ class Source(Protocol):
 class TrainingData:
     """A dataset in the networks' units; every member draws rows of its own, with replacement.
 
-    ``needs`` names the optional columns to prepare: ``return_to_go``, ``next_action``. Its columns lie on the device,
-    unless they are too large for it, or mapped from files and the device is the CPU: then they stay where they are, in
-    the units of the log, and the rows of the next batch are fetched while a step is computed (``on_device`` is False).
-    The batches are the same.
+    ``needs`` names the optional columns to prepare: ``return_to_go``, ``next_action``. Columns are copied to the device
+    in the networks' units (``on_device``). Columns that are too large for a GPU, or mapped from files on a CPU, stay
+    where they are in the log's units; the next batch is then fetched during a step. The batches are the same.
     """
 
     def __init__(self, dataset: Dataset, scaling: Scaling, hyper: Hyper, device: torch.device, needs: Sequence[str]):
@@ -61,7 +64,7 @@ class TrainingData:
         def place(column: np.ndarray, scale: Callable[[Tensor], Tensor] | None = None) -> Column:
             if self.on_device:
                 return put(column) if scale is None else scale(put(column))
-            # A part of a mapping, as someone may hand over, is read through it.
+            # A slice of a mapped file, which a user may pass, is read through the mapping.
             return RowFile(column, readers) if is_plain(column) else put(column)
 
         self.pools = [pool.to(device) for pool in self.pools]
@@ -75,12 +78,12 @@ class TrainingData:
         self.reward_scale_P1, self.reward_shift_P1 = reward_P.unsqueeze(-1)
         self.return_to_go_PR: Tensor | None = None
         if "return_to_go" in needs:
-            found = returns_to_go(dataset, hyper)
-            # Members that agree share one column.
-            alone = all(column is found[0] for column in found)
-            placed_PR = [put(column) for column in (found[:1] if alone else found)]
-            self.return_to_go_PR = placed_PR[0].expand(len(found), -1) if alone else torch.stack(placed_PR)
-        self.advice_on_interrupt = place(dataset.followed) if "next_action" in needs else None
+            returns = returns_to_go(dataset, hyper)
+            # Members with equal settings share one column.
+            shared = all(column is returns[0] for column in returns)
+            placed_PR = [put(column) for column in (returns[:1] if shared else returns)]
+            self.return_to_go_PR = placed_PR[0].expand(len(returns), -1) if shared else torch.stack(placed_PR)
+        self.followed = place(dataset.followed) if "next_action" in needs else None
         self._side = torch.cuda.Stream(device) if device.type == "cuda" and not self.on_device else None
         self._prefetcher = None if self.on_device else Prefetcher(self._draw_aside, self._fetch)
 
@@ -96,16 +99,16 @@ class TrainingData:
         return batch
 
     def forget_returns(self) -> None:
-        """Give up the returns-to-go: no batch from the next one on has them."""
+        """Free the returns-to-go; later batches do not have them."""
         if self._prefetcher is not None:
             self._prefetcher.drain()
         self.return_to_go_PR = None
 
     def memory(self) -> str:
-        """Where the columns lie, and how large they are, for people."""
+        """Where the columns are and how large they are, as a message."""
         columns = (self.observation, self.next_observation, self.action, self.reward, self.terminated)
-        others = (self.dt, self.mask, self.next_mask, self.return_to_go_PR, self.advice_on_interrupt)
-        size = human_bytes(sum(_size(c) for c in (*columns, *others) if c is not None))
+        optional = (self.dt, self.mask, self.next_mask, self.return_to_go_PR, self.followed)
+        size = human_bytes(sum(_size(c) for c in (*columns, *optional) if c is not None))
         if self.mapped:
             return f"data {size}, mapped from files and read as needed"
         if not self.on_device:
@@ -113,14 +116,14 @@ class TrainingData:
         return f"data {size} on {self.device}"
 
     def _draw(self, rng: MemberRng, batch_size: int) -> Tensor:
-        """Numbers of rows (P, B)."""
+        """Row numbers (P, B)."""
         if not self.pools:
             return rng.integers(self.rows, batch_size)
         drawn_PB = rng.integers([len(pool) for pool in self.pools], batch_size)
         return torch.stack([pool.rows(drawn) for pool, drawn in zip(self.pools, drawn_PB, strict=True)])
 
     def _gather(self, rows_PB: Tensor) -> Batch:
-        """The rows' columns as they are stored, rewards transformed."""
+        """The batch of these rows, in the units in which the columns are stored."""
         to_go_PR = self.return_to_go_PR
         return Batch(
             observation=self.observation[rows_PB],
@@ -132,19 +135,17 @@ class TrainingData:
             mask=None if self.mask is None else self.mask[rows_PB],
             next_mask=None if self.next_mask is None else self.next_mask[rows_PB],
             return_to_go=None if to_go_PR is None else to_go_PR.gather(1, rows_PB),
-            next_action=None
-            if self.advice_on_interrupt is None
-            else self.action[(rows_PB + 1).clamp(max=self.rows - 1)],
-            next_action_known=None if self.advice_on_interrupt is None else self.advice_on_interrupt[rows_PB],
+            next_action=None if self.followed is None else self.action[(rows_PB + 1).clamp(max=self.rows - 1)],
+            next_action_known=None if self.followed is None else self.followed[rows_PB],
         )
 
     def _reward(self, reward_PB: Tensor) -> Tensor:
         return reward_PB * self.reward_scale_P1 + self.reward_shift_P1
 
-    # --- columns that stay where they are -------------------------------------------------------------------------
+    # --- columns that are not on the device ---------------------------------------------------------------------------
 
     def _draw_aside(self, rng: MemberRng, batch_size: int) -> Tensor:
-        # On a stream of its own, so that waiting for the numbers is not waiting for the step under way.
+        # On a separate stream: waiting for the row numbers must not wait for the running step.
         with self._aside():
             return self._draw(rng, batch_size)
 
@@ -152,28 +153,82 @@ class TrainingData:
         return nullcontext() if self._side is None else torch.cuda.stream(self._side)
 
     def _fetch(self, rows_PB: Tensor) -> Batch:
-        """The rows' columns on the device, in the networks' units."""
+        """The batch of these rows on the device, in the networks' units."""
         with self._aside():
-            # Once, on the stream that drew them: the readers' threads have no stream but the default one.
+            # Copied here, on the stream that drew them: the reader threads only have the default stream.
             rows_PB = rows_PB.cpu()
-            found = self._gather(rows_PB)
+            batch = self._gather(rows_PB)
             if self._side is not None:
-                found = found.map(lambda tensor: tensor.pin_memory().to(self.device, non_blocking=True))
+                batch = batch.map(lambda tensor: tensor.pin_memory().to(self.device, non_blocking=True))
             return replace(
-                found,
-                observation=self.scaling.observation(found.observation),
-                next_observation=self.scaling.observation(found.next_observation),
-                action=self.scaling.action(found.action),
-                next_action=None if found.next_action is None else self.scaling.action(found.next_action),
-                reward=self._reward(found.reward),
+                batch,
+                observation=self.scaling.observation(batch.observation),
+                next_observation=self.scaling.observation(batch.next_observation),
+                action=self.scaling.action(batch.action),
+                next_action=None if batch.next_action is None else self.scaling.action(batch.next_action),
+                reward=self._reward(batch.reward),
             )
 
 
+# --- batches that a program draws itself ------------------------------------------------------------------------------
+
+
+def network_batch(population: "Population", batch: Batch) -> Batch:
+    """A batch (B, ...) in the log's units as one (P, B, ...) in the networks' units, the same for every member.
+
+    Raises:
+        DataError: its rows are not ``batch_size``, a column is missing, or a shape does not fit.
+        ConfigError: rewards are to be shifted, which returns-to-go that are already summed cannot be.
+    """
+    _check_columns(population, batch)
+    scaling, hyper = population.scaling, population.hyper
+    placed = batch.map(lambda t: t.to(population.device))
+    scaled = replace(
+        placed,
+        observation=scaling.observation(placed.observation),
+        next_observation=scaling.observation(placed.next_observation),
+        action=scaling.action(placed.action),
+        next_action=None if placed.next_action is None else scaling.action(placed.next_action),
+    )
+    stacked = scaled.map(lambda t: t.unsqueeze(0).expand(population.size, *t.shape))
+    scale_P1, shift_P1 = hyper.reward_scale.unsqueeze(-1), hyper.reward_shift.unsqueeze(-1)
+    to_go = None if stacked.return_to_go is None else stacked.return_to_go * scale_P1
+    return replace(stacked, reward=stacked.reward * scale_P1 + shift_P1, return_to_go=to_go)
+
+
+def _check_columns(population: "Population", batch: Batch) -> None:
+    """Refuse a batch of another size, without a column that is needed, or with one of another shape."""
+    rows, spec, needs = population.hyper.batch_size, population.spec, population.algorithm.NEEDS
+    if len(batch.reward) != rows:
+        raise DataError(f"the batch has {len(batch.reward)} rows, the agent's batch_size is {rows}")
+    next_action = ("next_action", "next_action_known") if "next_action" in needs else ()
+    missing = [name for name in dict.fromkeys((*needs, *next_action)) if getattr(batch, name) is None]
+    if missing:
+        hint = "; take it from Dataset.batches(..., discount=...)" if missing == ["return_to_go"] else ""
+        raise DataError(f"the batch has no {missing[0]}, which {population.algorithm_name} learns from{hint}")
+    if "return_to_go" in needs and population.hyper.reward_shift.any():
+        raise ConfigError("returns-to-go of a batch cannot be shifted: train with fit, or leave reward_shift at 0")
+    features, actions = (rows, spec.observation_size), (rows,) if spec.discrete else (rows, spec.action_size)
+    shapes = {"observation": features, "next_observation": features, "action": actions}
+    if batch.mask is not None or batch.next_mask is not None:
+        shapes |= dict.fromkeys(("mask", "next_mask"), (rows, spec.action_size))
+    if next_action:
+        shapes |= {"next_action": actions, "next_action_known": (rows,)}
+    for name, expected in shapes.items():
+        column = getattr(batch, name)
+        shape = None if column is None else tuple(column.shape)
+        if shape != expected:
+            raise DataError(f"the batch's {name} has shape {shape}, expected {expected}")
+
+
+# --- rows of a dataset ------------------------------------------------------------------------------------------------
+
+
 class Pool:
-    """The rows of some episodes, numbered from 0 in their order."""
+    """The rows of selected episodes, numbered from 0."""
 
     def __init__(self, starts: Tensor, lengths: Tensor):
-        self.starts, self.ends = starts, lengths.cumsum(0)  # (episodes,): first rows; numbers behind the last ones
+        self.starts, self.ends = starts, lengths.cumsum(0)  # (episodes,): first rows, and ends in the numbering
         self.size = int(self.ends[-1])
 
     def __len__(self) -> int:
@@ -184,33 +239,33 @@ class Pool:
         return Pool(self.starts.to(device), torch.diff(self.ends, prepend=self.ends.new_zeros(1)).to(device))
 
     def rows(self, numbers: Tensor) -> Tensor:
-        """The rows (B,) that have these numbers (B,)."""
+        """The dataset's rows (B,) for these numbers (B,)."""
         episode = torch.searchsorted(self.ends, numbers, right=True)
         return self.starts[episode] + numbers - (self.ends[episode - 1] * (episode > 0))
 
 
 def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
-    """What every batch has, and where the dataset has them, lengths of steps and masks."""
+    """The columns of every batch; step lengths and masks where the dataset has them."""
     names = ("observation", "next_observation", "action", "reward", "terminated")
-    found = {name: getattr(dataset, name) for name in names}
+    columns = {name: getattr(dataset, name) for name in names}
     if "dt" in dataset.extra:
-        found["dt"] = dataset.extra["dt"].astype(np.float32, copy=False)
+        columns["dt"] = dataset.extra["dt"].astype(np.float32, copy=False)
     if dataset.spec.discrete and "mask" in dataset.extra:
-        found |= {name: dataset.extra[name] for name in ("mask", "next_mask")}
-    return found
+        columns |= {name: dataset.extra[name] for name in ("mask", "next_mask")}
+    return columns
 
 
 def _fits(columns: Mapping[str, np.ndarray], device: torch.device, mapped: bool) -> bool:
-    """Whether columns can lie on a device, with room for the rest of the training."""
+    """Whether columns fit on a device and leave room for training."""
     if device.type == "cuda":
-        # While they are scaled, the largest is there three times.
+        # While a column is scaled, it is in memory three times.
         needed = sum(c.nbytes for c in columns.values()) + 2 * max(c.nbytes for c in columns.values())
         return needed < _SHARE * torch.cuda.mem_get_info(device)[0]
     return not (mapped and device.type == "cpu")
 
 
 def as_tensor(column: np.ndarray) -> Tensor:
-    """A tensor on a column's memory, also where that may only be read."""
+    """A tensor that shares a column's memory, which may be read-only."""
     with warnings.catch_warnings():
         # Nothing here writes to it.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -218,14 +273,14 @@ def as_tensor(column: np.ndarray) -> Tensor:
 
 
 def _size(column: Column) -> int:
-    """Bytes; rows that several members share count once."""
+    """Bytes; a column that several members share counts once."""
     return column.untyped_storage().nbytes() if isinstance(column, Tensor) else column.nbytes
 
 
 def best_rows(dataset: Dataset, hyper: Hyper) -> list[Pool]:
-    """Each member's rows of the best episodes by return, as many as make ``top_fraction`` of all rows.
+    """Each member's rows of the best episodes by return: the fewest that hold ``top_fraction`` of all rows.
 
-    Nothing where no member has that setting below 1: then every row may be drawn.
+    Empty if no member has a ``top_fraction`` below 1: every row may then be drawn.
     """
     fractions = [getattr(config, "top_fraction", 1.0) for config in hyper.members]
     if min(fractions) >= 1:
@@ -234,7 +289,7 @@ def best_rows(dataset: Dataset, hyper: Hyper) -> list[Pool]:
     reached = np.cumsum(dataset.episode_lengths[order])
     pools = []
     for fraction in fractions:
-        # The fewest episodes that hold the fraction, against rounding: 0.1 of 30 rows is 3, not 4.
+        # The factor guards against rounding: 0.1 of 30 rows is 3, not 4.
         count = int(np.searchsorted(reached, fraction * len(dataset) * (1 - 1e-9))) + 1
         chosen = np.sort(order[:count])
         starts, lengths = dataset.episode_bounds[:-1][chosen], dataset.episode_lengths[chosen]
@@ -244,8 +299,8 @@ def best_rows(dataset: Dataset, hyper: Hyper) -> list[Pool]:
 
 def returns_to_go(dataset: Dataset, hyper: Hyper) -> list[np.ndarray]:
     """Each member's return-to-go (rows,), computed once per distinct discount and reward transform."""
-    found: dict[tuple[Any, ...], np.ndarray] = {}
+    columns: dict[tuple[Any, ...], np.ndarray] = {}
     settings = [(c.discount, c.reward_scale, c.reward_shift) for c in hyper.members]
     for discount, scale, shift in dict.fromkeys(settings):
-        found[discount, scale, shift] = dataset.returns_to_go(discount, dataset.reward * scale + shift)
-    return [found[key] for key in settings]
+        columns[discount, scale, shift] = dataset.returns_to_go(discount, dataset.reward * scale + shift)
+    return [columns[key] for key in settings]

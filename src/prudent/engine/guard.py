@@ -1,9 +1,9 @@
-"""Notices members that diverge, and stops them or sets them back; the others train on as if nothing had happened.
+"""Finds members that diverge, and rolls them back or stops them. The other members train on unchanged.
 
-Looked at where metrics are written, never in a step: a loss that is no number, a weight that is none, or values that
-the rewards cannot add up to. A member is set back to what it was when it was last well, draws on from where its
-generators stand (fresh batches), and takes steps of half the length; after ``rollbacks`` of these it is stopped. A
-stopped member's networks are NaN from then on: nothing can mistake it for a policy.
+The checks run where metrics are logged, never inside a step. A member has diverged when a loss or a weight is not
+finite, or when its values are larger than its rewards allow. It is then rolled back to its last healthy state with
+half the learning rates. It keeps its random state, so it sees new batches. After ``rollbacks`` of these it is stopped:
+its networks become NaN, so that nothing can mistake it for a policy.
 """
 
 import math
@@ -20,19 +20,19 @@ from prudent.engine.options import Options
 from prudent.engine.population import Population
 
 SHRINK = 0.5
-"""By which the learning rates of a member are multiplied each time it is set back."""
+"""Factor on the learning rates of a member each time it is rolled back."""
 
-WELL = 0.1
-"""The share of the limit up to which a member counts as well, and is remembered: one on its way out is not."""
+HEALTHY = 0.1
+"""A member is healthy, and its state is remembered, while its values stay below this share of the limit."""
 
 VALUES = ("q_data", "target", "value")
-"""Metrics that are held against the rewards: values of logged states and actions, never of invented ones, which
-conservatism pushes far down for good reason."""
+"""Metrics compared with the limit: values of logged states and actions. CQL pushes the values of other actions far
+down on purpose."""
 
 
 @dataclass(frozen=True)
 class Incident:
-    """What went wrong at ``step`` in a run that went on: ``kind`` in two words, ``why``, and whose it was if one's."""
+    """Something that went wrong at ``step`` in a run that went on: its ``kind``, ``why``, and the member, if any."""
 
     step: int
     kind: str
@@ -43,15 +43,15 @@ class Incident:
         return f"{f'{self.member}: ' if self.member else ''}{self.kind} at step {self.step}: {self.why}"
 
     def plain(self) -> dict[str, Any]:
-        """As ``status.json`` has it."""
+        """The entry in ``status.json``."""
         return asdict(self)
 
 
 def largest_value(population: Population, dataset: Dataset) -> Tensor:
-    """:func:`prudent.statistics.largest_value` (P,) of the transformed rewards: no discounted sum of them is larger.
+    """The largest discounted sum of transformed rewards that is possible, (P,).
 
-    ``r_max`` counts as at least 1, because the entropy and the conservative gap, which are values too, are of that
-    order whatever the rewards are.
+    Computed by :func:`prudent.statistics.largest_value`. ``r_max`` counts as at least 1: the entropy and the
+    conservative gap also enter the values and are about that large, however small the rewards are.
     """
     hyper, shortest = population.hyper, 1.0
     if "dt" in dataset.extra:
@@ -65,7 +65,7 @@ def largest_value(population: Population, dataset: Dataset) -> Tensor:
 
 
 class Guard:
-    """What is known of the members' health; its :meth:`tensors` belong into a checkpoint.
+    """Watches the members of a population. Its :meth:`tensors` are saved with each checkpoint.
 
     ``largest_P`` (P,) comes from :func:`largest_value`.
     """
@@ -75,72 +75,74 @@ class Guard:
         factor = math.inf if options.divergence_factor is None else options.divergence_factor
         self.limits = [factor * largest for largest in largest_P.tolist()]
         self.rollbacks = [0] * population.size
-        self.whole: dict[int, int] = {}  # of stopped members: the last step at which they were seen to be well
+        self.whole: dict[int, int] = {}  # stopped members, and the last step at which each was healthy
         self.checked = population.state.step
         self._remembered: dict[str, Tensor] = {}
         self._remembered_at = [self.checked] * population.size
 
     @property
     def stopped(self) -> set[int]:
-        """Indices of the members that were stopped."""
+        """Indices of the stopped members."""
         return set(self.whole)
 
     def begin(self) -> list[Incident]:
-        """Remember how the members start; says which of them are no numbers to begin with."""
+        """Remember the members' first states; stop those whose weights are not finite."""
         if self.options.rollbacks and not self._remembered:
             self._remember(range(self.population.size))
         step, names = self.population.state.step, self.population.names
-        ill = {member: why for member, why in self._ill({}).items() if member not in self.whole}
-        for member in ill:
+        diverged = {member: why for member, why in self._diverged({}).items() if member not in self.whole}
+        for member in diverged:
             self._stop(member)
-        return [Incident(step, "stopped", why, names[member]) for member, why in ill.items()]
+        return [Incident(step, "stopped", why, names[member]) for member, why in diverged.items()]
 
     def check(self, means: Mapping[str, Sequence[float]]) -> list[Incident]:
-        """Stop or set back who has diverged, by the ``means`` (P,) of the metrics since the last time, by their names
-        without ``train/``."""
-        step, found = self.population.state.step, []
-        ill = {member: why for member, why in self._ill(means).items() if member not in self.whole}
-        for member, why in ill.items():
+        """Roll back or stop the members that have diverged.
+
+        ``means`` has the means (P,) of the metrics since the last check, by name without ``train/``.
+        """
+        step, incidents = self.population.state.step, []
+        diverged = {member: why for member, why in self._diverged(means).items() if member not in self.whole}
+        for member, why in diverged.items():
             name = self.population.names[member]
             if self.rollbacks[member] < self.options.rollbacks:
-                self._set_back(member)
+                self._roll_back(member)
                 back = f"{why}; back to step {self._remembered_at[member]}, learning rates halved"
-                found.append(Incident(step, "rolled back", back, name))
+                incidents.append(Incident(step, "rolled back", back, name))
             else:
                 self._stop(member)
-                found.append(Incident(step, "stopped", why, name))
+                incidents.append(Incident(step, "stopped", why, name))
         if self.options.rollbacks:
-            self._remember(m for m in range(self.population.size) if m not in ill and self._is_well(m, means))
+            self._remember(m for m in range(self.population.size) if m not in diverged and self._is_healthy(m, means))
         self.checked = step
-        return found
+        return incidents
 
-    def _ill(self, means: Mapping[str, Sequence[float]]) -> dict[int, str]:
-        """Who has diverged, and why."""
-        found: dict[int, str] = {}
+    def _diverged(self, means: Mapping[str, Sequence[float]]) -> dict[int, str]:
+        """The members that have diverged, and why."""
+        reasons: dict[int, str] = {}
         for name, figures in means.items():
             for member, (figure, limit) in enumerate(zip(figures, self.limits, strict=True)):
                 if name.endswith("_loss") and not math.isfinite(figure):
-                    found.setdefault(member, f"{name} is {figure}")
+                    reasons.setdefault(member, f"{name} is {figure}")
                 elif name in VALUES and abs(figure) > limit:
-                    found.setdefault(member, f"{name} is {figure:.3g}, the limit for its rewards {limit:.3g}")
+                    reasons.setdefault(member, f"{name} is {figure:.3g}, the limit for its rewards {limit:.3g}")
         for member in torch.nonzero(~self._finite()).flatten().tolist():
-            found.setdefault(member, "its weights are no numbers")
-        return dict(sorted(found.items()))
+            reasons.setdefault(member, "its weights are not finite")
+        return dict(sorted(reasons.items()))
 
     def _finite(self) -> Tensor:
-        """(P,) bool: whether all weights are numbers."""
+        """(P,) bool: whether all weights are finite."""
         weights = [t for network in self.population.state.networks.values() for t in network.values()]
         return torch.stack([t.isfinite().reshape(len(t), -1).all(1) for t in weights]).all(0)
 
-    def _is_well(self, member: int, means: Mapping[str, Sequence[float]]) -> bool:
+    def _is_healthy(self, member: int, means: Mapping[str, Sequence[float]]) -> bool:
         return member not in self.whole and all(
-            abs(means[name][member]) <= WELL * self.limits[member] for name in VALUES if name in means
+            abs(means[name][member]) <= HEALTHY * self.limits[member] for name in VALUES if name in means
         )
 
-    # --- what is done about it ------------------------------------------------------------------------------------
+    # --- remembering, rolling back, stopping --------------------------------------------------------------------------
 
     def _trained(self) -> dict[str, Tensor]:
-        """Weights and moments, each with the population in front; changing them changes the population."""
+        """Weights and moments with the axis P first; changing them changes the population."""
         return {n: t for n, t in self.population.tensors().items() if not n.startswith("rng.") and t.dim() > 0}
 
     @torch.no_grad()
@@ -154,7 +156,7 @@ class Guard:
                 self._remembered[name][member].copy_(t[member])
 
     @torch.no_grad()
-    def _set_back(self, member: int) -> None:
+    def _roll_back(self, member: int) -> None:
         for name, t in self._trained().items():
             t[member].copy_(self._remembered[name][member])
         self.rollbacks[member] += 1
@@ -178,17 +180,17 @@ class Guard:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that :meth:`restore` needs."""
-        whole = [self.whole.get(member, -1) for member in range(self.population.size)]
-        found = {"rollbacks": torch.tensor(self.rollbacks), "whole": torch.tensor(whole)}
-        found["checked"] = torch.tensor(self.checked)
+        healthy = [self.whole.get(member, -1) for member in range(self.population.size)]
+        tensors = {"rollbacks": torch.tensor(self.rollbacks), "whole": torch.tensor(healthy)}
+        tensors["checked"] = torch.tensor(self.checked)
         if self._remembered:
-            found["remembered_at"] = torch.tensor(self._remembered_at)
-            found |= {f"remembered.{name}": t for name, t in self._remembered.items()}
-        return found
+            tensors["remembered_at"] = torch.tensor(self._remembered_at)
+            tensors |= {f"remembered.{name}": t for name, t in self._remembered.items()}
+        return tensors
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of :meth:`tensors`, for a population that was restored to the same step."""
-        if not tensors:  # a checkpoint from before there was a guard
+        if not tensors:  # a checkpoint of a version without a guard
             return
         self.rollbacks, self.checked = tensors["rollbacks"].tolist(), int(tensors["checked"])
         self.whole = {member: step for member, step in enumerate(tensors["whole"].tolist()) if step >= 0}

@@ -1,6 +1,6 @@
-"""The one training loop, for every algorithm: draw a batch, make a step, tell an observer.
+"""The training loop of every algorithm: take a step, tell an observer.
 
-:mod:`prudent.training.start` runs it in a folder, the estimators run it bare.
+:mod:`prudent.training` runs it with a folder, agents also without one.
 """
 
 import math
@@ -14,34 +14,34 @@ from prudent.types import Metrics, Totals
 
 
 class Observer:
-    """What happens around the steps; this one only adds metrics up."""
+    """What happens around the steps. This one only adds the metrics up."""
 
     def __init__(self) -> None:
         self.totals = Totals()
 
-    def say(self, message: str) -> None:
-        """Something for people: what lies where and takes how much memory, and how steps are taken."""
+    def say(self, message: str, /) -> None:
+        """Show a message: memory in use, how steps are taken."""
 
     def began(self, metrics: Metrics) -> None:
-        """Before the first step; ``metrics`` are those of the first values, if any were fitted."""
+        """Called before the first step, with the metrics of the first values (``value_init``), if any were fitted."""
 
     def due(self, step: int) -> float:  # noqa: ARG002
-        """The first step after ``step`` behind which :meth:`stepped` must be called."""
+        """The next step after ``step`` at which :meth:`stepped` must be called."""
         return math.inf
 
-    def stepped(self, step: int, totals: Totals) -> None:  # noqa: ARG002 - for those who do more
-        """After one or several steps, the last of them the one with the number ``step``."""
+    def stepped(self, step: int, totals: Totals) -> None:  # noqa: ARG002
+        """Called after one or several steps, of which ``step`` is the last."""
         self.totals.add(totals)
 
 
 def memory_line(population: Population, data: TrainingData) -> str:
-    """What lies where and takes how much memory, one line."""
+    """One line: where data and networks are, and how much memory they take."""
     networks = sum(tensor.nbytes for tensor in population.tensors().values())
     return f"memory: {data.memory()}; networks and optimisers {human_bytes(networks)} on {population.device}"
 
 
 def fit(population: Population, dataset: Dataset, steps: int, observer: Observer) -> None:
-    """Train ``population`` until it has made ``steps`` steps in all, telling ``observer`` of each."""
+    """Train ``population`` until it has taken ``steps`` steps in total, with calls of ``observer``."""
     data, first_values = population.prepare(dataset)
     observer.say(memory_line(population, data))
     observer.began(first_values)

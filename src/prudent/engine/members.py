@@ -1,4 +1,4 @@
-"""Who trains together: seeds x hyperparameters, each member with its own settings and name."""
+"""Seeds x hyperparameters: the members, their names, and which of them train together."""
 
 import itertools
 import re
@@ -11,12 +11,12 @@ import numpy as np
 from prudent.config import check_names, from_json, group_fields, member_fields
 from prudent.errors import ConfigError
 
-_ONE_VALUE = "{0} decides shapes or branches: give one value, and start a run for each, as prudent train does"
+_ONE_VALUE = "{0} must be the same for all members: give one value, and start a run for each, as prudent train does"
 
 
 @dataclass(frozen=True)
 class Member:
-    """One member: its settings, its seed, and a name that says in what it differs from the others."""
+    """One member: its name, which says how it differs from the other members, its seed and its settings."""
 
     name: str
     seed: int
@@ -25,17 +25,17 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Members that train as one program; the name says in what they differ from other groups, if there are any."""
+    """Members that train as one population; the name says how they differ from other groups, if there are any."""
 
     name: str
     members: tuple[Member, ...]
 
 
 def groups(base: Any, settings: Mapping[str, Any], seeds: Sequence[int]) -> list[Group]:
-    """Every combination of the values given for ``settings`` and the seeds, by who can train together.
+    """Every combination of the values in ``settings`` and the seeds, in groups that can train together.
 
-    Several numbers for a ``float`` setting make members of one group. Whole numbers and choices decide shapes or
-    branches: several of them make as many groups.
+    Several numbers for a ``float`` setting make members of one group. Several whole numbers or choices make one group
+    each, because they change shapes or code paths.
 
     Raises:
         ConfigError: as :func:`split_settings` and :func:`grid`, for any of them.
@@ -48,17 +48,17 @@ def groups(base: Any, settings: Mapping[str, Any], seeds: Sequence[int]) -> list
     for name, values in dividing.items():
         if len(values) == 0 or len(set(values)) != len(values):
             raise ConfigError(f"{name} must be one or more different values, got {values}")
-    found = []
+    made = []
     for values in itertools.product(*dividing.values()):
         chosen = dict(zip(dividing, values, strict=True))
-        told = (f"{name}={value}" for name, value in chosen.items() if len(dividing[name]) > 1)
+        label = (f"{name}={value}" for name, value in chosen.items() if len(dividing[name]) > 1)
         config, varied = split_settings(base, {**settings, **chosen})
-        found.append(Group(",".join(told), tuple(grid(config, varied, seeds))))
-    return found
+        made.append(Group(",".join(label), tuple(grid(config, varied, seeds))))
+    return made
 
 
 def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> list[Member]:
-    """Every combination of the varied hyperparameters and the seeds, seeds fastest.
+    """A member for every combination of the varied hyperparameters and the seeds; seeds change fastest.
 
     Raises:
         ConfigError: a varied setting does not exist or cannot differ between members, or a seed or value is repeated.
@@ -78,16 +78,16 @@ def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int
     for values in itertools.product(*varied.values()):
         chosen = dict(zip(varied, values, strict=True))
         label = [f"{name}={value:.15g}" for name, value in chosen.items()]
-        own = replace(config, **chosen)
-        members.extend(Member(",".join([*label, f"seed={seed}"]), seed, own) for seed in seeds)
+        member_config = replace(config, **chosen)
+        members.extend(Member(",".join([*label, f"seed={seed}"]), seed, member_config) for seed in seeds)
     return members
 
 
 def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, list[float]]]:
-    """``base`` with single values applied, and the settings for which several values were given.
+    """``base`` with the single values applied, and the settings with several values.
 
-    A list or tuple for a ``float`` field is several values; for any other field it is the value. A varied setting
-    enters the config with its first value, so that settings checked against each other are checked at all.
+    A list or tuple for a ``float`` field is several values; for any other field it is one value. The config gets the
+    first of several values, so that settings are also checked against each other.
 
     Raises:
         ConfigError: a setting does not exist, or a value is of the wrong type or out of its range.
@@ -96,9 +96,9 @@ def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[st
     lists: dict[str, list[float]] = {}
     single: dict[str, Any] = {}
     check_names(type(base), settings)
-    for name, given in settings.items():
-        # Numbers out of NumPy arrays are numbers too.
-        value = given.item() if isinstance(given, np.generic) else given
+    for name, setting in settings.items():
+        # Numbers from NumPy arrays count as numbers.
+        value = setting.item() if isinstance(setting, np.generic) else setting
         several = isinstance(value, list | tuple)
         if name in varying and several and len(value) > 1:
             lists[name] = list(value)
@@ -113,13 +113,13 @@ def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[st
 
 
 ALL_SEEDS = "all seeds"
-"""The setting of members that have no name but their seed."""
+"""The setting of members whose names have nothing but a seed."""
 
 
 def settings_of(names: Sequence[str]) -> dict[str, list[int]]:
-    """Indices of the members that differ in nothing but their seed, by what their names have in common.
+    """Indices of the members by setting, which is their name without the seed.
 
-    ``{"alpha=1": [0, 1], "alpha=5": [2, 3]}``, in the order of the members; :data:`ALL_SEEDS` where nothing is left.
+    ``{"alpha=1": [0, 1], "alpha=5": [2, 3]}``, in the order of the members; :data:`ALL_SEEDS` if nothing is left.
     """
     groups: dict[str, list[int]] = {}
     for index, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""How to train, apart from the algorithm's own settings."""
+"""How to train, apart from the settings of the algorithm."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from prudent.errors import ConfigError
 
 @dataclass(frozen=True)
 class Options:
-    """How to train, apart from the algorithm's own settings."""
+    """How to train, apart from the settings of the algorithm."""
 
     steps: int = 100_000  # gradient steps in total
     env: str | None = None  # Gymnasium id of the environment for evaluations; none means no evaluation

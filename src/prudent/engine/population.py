@@ -1,11 +1,11 @@
-"""Seeds x hyperparameters as one program: members, their data, their state.
+"""A population: members of one algorithm (seeds x hyperparameters) that train together.
 
-A :class:`Population` is an algorithm, its members' settings, their stacked state and the scaling of the data; it
-takes and gives observations and actions in the units of the log.
+A :class:`Population` holds the algorithm, the members' settings, their stacked state and the scaling of the data. It
+takes and returns observations and actions in the units of the log.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from prudent import algorithms
+from prudent.algorithms.shared import schedule
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.updates import State, initialise_values
 from prudent.data import Dataset
@@ -25,11 +26,26 @@ from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec, flatten, unflatten
 
 VALUE_SAMPLES = 10
-"""Actions drawn from the policy for the expectation in a predicted value."""
+"""Actions drawn per state for a predicted value."""
+
+
+def training_step(algorithm: ModuleType, state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:
+    """One step of any algorithm: critics, actor with the updated critics, targets; the last two by their periods."""
+    metrics = algorithm.update_critic(state, batch, noise, hyper)
+    if schedule.acts(hyper, state.step):
+        metrics |= algorithm.update_actor(state, batch, noise, hyper)
+    if schedule.targets_follow(hyper, state.step):
+        algorithm.update_target(state, hyper)
+    state.step += 1
+    return metrics
 
 
 class Population:
-    """Members of one algorithm, trained together; acts and predicts in the units of the log."""
+    """Members of one algorithm that train together; acts and predicts in the units of the log.
+
+    Raises:
+        ConfigError: the algorithm is for the other kind of actions.
+    """
 
     def __init__(
         self,
@@ -38,8 +54,9 @@ class Population:
         spec: Spec,
         scaling: Scaling,
         device: torch.device | str = "cpu",
+        dataset: str = "the dataset",
     ):
-        algorithms.check_actions(algorithm, spec.discrete, "the dataset")
+        algorithms.check_actions(algorithm, spec.discrete, dataset)
         self.algorithm_name = algorithm
         self.algorithm = algorithms.get(algorithm)
         self.members = tuple(members)
@@ -55,14 +72,17 @@ class Population:
     # --- training -------------------------------------------------------------------------------------------------
 
     def prepare(self, dataset: Dataset) -> tuple[TrainingData, Metrics]:
-        """The dataset as training data and, before the first step, the critics' first values (``value_init``)."""
+        """The dataset as training data. Before the first step, also sets the critics' first values (``value_init``).
+
+        Returns the data and the metrics of the last regression step, if there was one.
+        """
         start_values = self.state.step == 0 and getattr(self.hyper, "value_init", "zero") != "zero"
         needs = {*self.algorithm.NEEDS, *(("return_to_go",) if start_values else ())}
         data = TrainingData(dataset, self.scaling, self.hyper, self.device, sorted(needs))
         if not start_values:
             return data, {}
         assert data.return_to_go_PR is not None
-        # Member by member: a reduction over (P, rows) at once would round differently for another P.
+        # One member at a time: a reduction over (P, rows) would round differently for another P.
         mean_return_P = torch.stack([member.mean() for member in data.return_to_go_PR]).to(self.device)
         metrics = initialise_values(self.state, mean_return_P, self._supervised_steps(data), self.hyper)
         if "return_to_go" not in self.algorithm.NEEDS:
@@ -72,63 +92,25 @@ class Population:
     def _supervised_steps(self, data: Source) -> Iterator[Callable[[], Metrics]]:
         while True:
             batch = data.sample(self.rngs["sample"], self.hyper.batch_size)
-            yield lambda b=batch: self.update(b, "update_supervised")
+            yield lambda b=batch: self.update_part("update_supervised", b, self.draw())
 
     def step(self, data: Source) -> Metrics:
-        """One training step on a batch of the members' own."""
+        """One training step; each member draws its own batch from ``data``."""
         return self.update(data.sample(self.rngs["sample"], self.hyper.batch_size))
 
-    def update(self, batch: Batch, part: str = "update") -> Metrics:
-        """One step, or a part of it, on a batch (P, B, ...) in the networks' units.
+    def draw(self) -> Any:
+        """Fresh noise for one step."""
+        return self.algorithm.draw(self.spec, self.hyper, self.rngs["noise"])
 
-        ``part`` names the algorithm's function: ``update``, ``update_critic``, ``update_actor``, ``update_supervised``.
-        """
-        noise = self.algorithm.draw(self.spec, self.hyper, self.rngs["noise"])
+    def update(self, batch: Batch) -> Metrics:
+        """One training step on a batch (P, B, ...) in the networks' units."""
+        return self.update_part("update", batch, self.draw())
+
+    def update_part(self, part: str, batch: Batch, noise: Any) -> Metrics:
+        """One function of the algorithm, such as ``update_critic``; ``update`` is the whole :func:`training_step`."""
+        if part == "update":
+            return training_step(self.algorithm, self.state, batch, noise, self.hyper)
         return getattr(self.algorithm, part)(self.state, batch, noise, self.hyper)
-
-    def network_batch(self, batch: Batch) -> Batch:
-        """A batch (B, ...) in the log's units as one (P, B, ...) in the networks' units, the same for every member.
-
-        Raises:
-            DataError: its rows are not ``batch_size`` or its shapes do not fit.
-        """
-        if len(batch.reward) != self.hyper.batch_size:
-            raise DataError(
-                f"the batch has {len(batch.reward)} rows, the agent's batch_size is {self.hyper.batch_size}"
-            )
-        self._check_needs(batch)
-        rows, features = self.hyper.batch_size, (self.hyper.batch_size, self.spec.observation_size)
-        actions = (rows,) if self.spec.discrete else (rows, self.spec.action_size)
-        wanted = {"observation": features, "next_observation": features, "action": actions}
-        if batch.mask is not None or batch.next_mask is not None:
-            wanted |= dict.fromkeys(("mask", "next_mask"), (rows, self.spec.action_size))
-        if "next_action" in self.algorithm.NEEDS:
-            wanted |= {"next_action": actions, "next_action_known": (rows,)}
-        for name, shape in wanted.items():
-            found = None if getattr(batch, name) is None else tuple(getattr(batch, name).shape)
-            if found != shape:
-                raise DataError(f"the batch's {name} has shape {found}, expected {shape}")
-        placed = batch.map(lambda t: t.to(self.device))
-        scaled = replace(
-            placed,
-            observation=self.scaling.observation(placed.observation),
-            next_observation=self.scaling.observation(placed.next_observation),
-            action=self.scaling.action(placed.action),
-            next_action=None if placed.next_action is None else self.scaling.action(placed.next_action),
-        )
-        stacked = scaled.map(lambda t: t.unsqueeze(0).expand(self.size, *t.shape))
-        scale_P1, shift_P1 = self.hyper.reward_scale.unsqueeze(-1), self.hyper.reward_shift.unsqueeze(-1)
-        to_go = None if stacked.return_to_go is None else stacked.return_to_go * scale_P1
-        return replace(stacked, reward=stacked.reward * scale_P1 + shift_P1, return_to_go=to_go)
-
-    def _check_needs(self, batch: Batch) -> None:
-        together = ("next_action_known",) if "next_action" in self.algorithm.NEEDS else ()
-        missing = [name for name in (*self.algorithm.NEEDS, *together) if getattr(batch, name) is None]
-        if missing:
-            hint = "; take it from Dataset.batches(..., discount=...)" if missing == ["return_to_go"] else ""
-            raise DataError(f"the batch has no {missing[0]}, which {self.algorithm_name} learns from{hint}")
-        if "return_to_go" in self.algorithm.NEEDS and self.hyper.reward_shift.any():
-            raise ConfigError("returns-to-go of a batch cannot be shifted: train with fit, or leave reward_shift at 0")
 
     # --- acting ---------------------------------------------------------------------------------------------------
 
@@ -154,7 +136,7 @@ class Population:
 
     @property
     def reward_shift(self) -> np.ndarray:
-        """(P,) number that was then added."""
+        """(P,) number added to rewards afterwards."""
         return self.hyper.reward_shift.cpu().numpy()
 
     @torch.no_grad()
@@ -168,11 +150,11 @@ class Population:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Actions (P, B, A) in the units of the log, and their log-densities (P, B) in those units.
 
-        ``observation`` (P, B, S); with ``member`` only that one acts, and P is 1. Every member samples with the same
-        noise, so that members are compared on equal luck and a member acts alone as it does in company. Discrete
-        actions are (P, B) int64 with log-probabilities; ``mask`` (P, B, A) bool says which are allowed. A policy that
-        takes one action per state takes it with log-probability 0; a member that has diverged takes NaN, or -1 of
-        discrete actions.
+        ``observation`` (P, B, S). ``member`` picks a single member; P is then 1. All members sample with the same
+        noise, so that a comparison of members does not depend on luck, and a member alone acts as in a population.
+        Discrete actions are (P, B) int64 with log-probabilities; ``mask`` (P, B, A) bool says which are allowed. A
+        policy that takes one action per state has log-probability 0. A diverged member's action is NaN, or -1 if
+        discrete.
         """
         scaled = self._scaled(observation)
         noise = None if deterministic else self._noise(scaled.shape[1], len(scaled), generator)
@@ -194,7 +176,7 @@ class Population:
         return self.act_with_log_prob(observation, deterministic, generator, mask=mask)[0]
 
     def _noise(self, rows: int, members: int, generator: torch.Generator | None) -> Tensor:
-        """What :func:`act` of the algorithm samples with, (members, rows, A), the same for every member."""
+        """Noise (members, rows, A) for the algorithm's ``act``, the same for every member."""
         draw = torch.rand if self.spec.discrete else torch.randn
         noise = draw((rows, self.spec.action_size), generator=generator)
         return noise.to(self.device).expand(members, *noise.shape)
@@ -209,11 +191,9 @@ class Population:
 
     @torch.no_grad()
     def q_value(self, observation: np.ndarray, action: np.ndarray, member: int | None = None) -> np.ndarray:
-        """Smallest Q of the ensemble for (P, B, S) and (P, B, A) in the units of the log, (P, B).
+        """The smallest Q of the ensemble for (P, B, S) and (P, B, A) in the units of the log, (P, B).
 
-        Discrete actions are (P, B).
-
-        With ``member`` only that one is asked, and P is 1.
+        Discrete actions are (P, B). ``member`` picks a single member; P is then 1.
 
         Raises:
             ConfigError: the algorithm has no critic.
@@ -221,14 +201,14 @@ class Population:
         if self.algorithm.q_value is None:
             raise ConfigError(f"{self.algorithm_name} has no critic, so there are no Q-values")
         numbers = torch.from_numpy(np.array(action, dtype=np.int64)).to(self.device) if self.spec.discrete else None
-        action_t = self.scaling.action(self._tensor(action)) if numbers is None else numbers
+        action_t = self.scaling.action(_tensor(action, self.device)) if numbers is None else numbers
         return self.algorithm.q_value(self._networks(member), self._scaled(observation), action_t).cpu().numpy()
 
     @torch.no_grad()
     def predicted_value(
         self, observation: np.ndarray, generator: torch.Generator | None = None, mask: np.ndarray | None = None
     ) -> np.ndarray | None:
-        """``E_{a ~ pi} min_e Q_e(s, a)`` for (P, B, S), estimated from draws, (P, B); None without a critic.
+        """``E_{a ~ pi} min_e Q_e(s, a)`` for (P, B, S), estimated from samples, (P, B); None without a critic.
 
         In units of the discounted sum of transformed rewards. ``mask`` (P, B, A) as in :meth:`act`.
         """
@@ -245,30 +225,25 @@ class Population:
         networks = self.state.networks
         if member is None:
             return networks
-        return {name: {key: t[member : member + 1] for key, t in own.items()} for name, own in networks.items()}
+        return {name: {key: t[member : member + 1] for key, t in net.items()} for name, net in networks.items()}
 
     def _scaled(self, observation: np.ndarray) -> Tensor:
         if observation.shape[-1] != self.spec.observation_size:
             raise DataError(
                 f"observations of shape {observation.shape}, expected {self.spec.observation_size} features"
             )
-        return self.scaling.observation(self._tensor(observation))
+        return self.scaling.observation(_tensor(observation, self.device))
 
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        # A copy: PyTorch warns of arrays that may not be written to, though nothing here would.
-        return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)
-
-    # --- pieces and storage ---------------------------------------------------------------------------------------
+    # --- storage ------------------------------------------------------------------------------------------------------
 
     def member(self, index: int) -> "Population":
-        """A population of one: member ``index``, with its share of the state."""
+        """A population of one: member ``index`` with its part of the state."""
         solo = Population(self.algorithm_name, [self.members[index]], self.spec, self.scaling, self.device)
-        own = {name: _own_share(t, index) for name, t in self.tensors().items()}
-        solo.restore(own, self.state.step)
+        solo.restore({name: _of_member(t, index) for name, t in self.tensors().items()}, self.state.step)
         return solo
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that training changes, by dotted name: networks, optimisers, generators."""
+        """Everything that training changes, by dotted name: networks, optimisers, random states."""
         tree = {
             "networks": self.state.networks,
             "optimizers": self.state.optimizers,
@@ -277,24 +252,28 @@ class Population:
         return flatten(tree)
 
     def restore(self, tensors: dict[str, Tensor], step: int) -> None:
-        """Go back to what :meth:`tensors` returned.
+        """Restore what :meth:`tensors` returned, at ``step``.
 
-        A generator's state belongs to its kind of device. On another one the members draw on from generators derived
-        anew from seed and step: as good, but not the numbers that the first device would have drawn.
+        A random state fits one kind of device only. On another one the members get new generators, derived from seed
+        and step: just as random, but other numbers than the first device would have drawn.
 
         Raises:
-            ConfigError: names, shapes or types are not those of this population, or a generator cannot stand there.
+            ConfigError: names, shapes or types are not those of this population, or a random state is not valid.
         """
-        own = self.tensors()
-        elsewhere = any(own[n].shape != t.shape for n, t in tensors.items() if n in own and n.startswith("rng."))
-        for name in own.keys() | tensors.keys():
+        current = self.tensors()
+        elsewhere = any(
+            current[n].shape != t.shape for n, t in tensors.items() if n in current and n.startswith("rng.")
+        )
+        for name in current.keys() | tensors.keys():
             if elsewhere and name.startswith("rng."):
                 continue
-            kinds = [(found[name].shape, found[name].dtype) for found in (own, tensors) if name in found]
+            kinds = [(state[name].shape, state[name].dtype) for state in (current, tensors) if name in state]
             if len(kinds) < 2 or kinds[0] != kinds[1]:
                 raise ConfigError(f"the stored state does not fit these settings: {name}")
-        # In this population's own order: a file may come back sorted by name.
-        tree = unflatten({n: self._place(n, tensors[n]) for n in own if not (elsewhere and n.startswith("rng."))})
+        # In this population's order: a file may be sorted by name.
+        tree = unflatten(
+            {n: _place(n, tensors[n], self.device) for n in current if not (elsewhere and n.startswith("rng."))}
+        )
         self.state = State(tree["networks"], tree["optimizers"], step)
         for stream, rng in self.rngs.items():
             if elsewhere:
@@ -303,23 +282,29 @@ class Population:
                 try:
                     rng.restore(tree["rng"][stream])
                 except (RuntimeError, TypeError) as error:
-                    raise ConfigError(f"the stored state of the generators of {stream} is none") from error
+                    raise ConfigError(f"the stored random state of {stream} is not valid") from error
 
     def renew_generators(self, states: Mapping[str, Tensor]) -> None:
-        """Put new generators in the place of the old ones, where those stood by ``states``, (P, bytes) by stream."""
+        """Replace the generators by new ones with these random ``states``, (P, bytes) by stream."""
         for stream, state in states.items():
             self.rngs[stream] = MemberRng([m.seed for m in self.members], stream, self.device)
             self.rngs[stream].restore(state)
 
-    def _place(self, name: str, tensor: Tensor) -> Tensor:
-        """A tensor of the state where it belongs: generators on the CPU, the rest on the device."""
-        if name.startswith("rng."):
-            return tensor.clone()
-        return tensor.clone().to(count_device(self.device) if name.endswith(".count") else self.device)
+
+def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
+    # A copy, because PyTorch warns about read-only arrays.
+    return torch.from_numpy(np.array(values, dtype=np.float32)).to(device)
 
 
-def _own_share(tensor: Tensor, index: int) -> Tensor:
-    """One member's rows of a stacked tensor; Adam's step count is shared."""
+def _place(name: str, tensor: Tensor, device: torch.device) -> Tensor:
+    """A copy of a stored tensor where it belongs: random states on the CPU, the rest on the device."""
+    if name.startswith("rng."):
+        return tensor.clone()
+    return tensor.clone().to(count_device(device) if name.endswith(".count") else device)
+
+
+def _of_member(tensor: Tensor, index: int) -> Tensor:
+    """One member's part of a stacked tensor. Adam's step count is common to all members."""
     return tensor if tensor.dim() == 0 else tensor[index : index + 1]
 
 
@@ -327,9 +312,8 @@ def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], 
     """An untrained population with the dataset's scaling.
 
     Raises:
-        ConfigError: the algorithm is not for these actions.
+        ConfigError: the algorithm is for the other kind of actions.
         DataError: actions lie outside -1 to 1 and no bounds are declared.
     """
-    algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
     scaling = Scaling.fit(dataset, members[0].config.normalize_observations)
-    return Population(algorithm, members, dataset.spec, scaling, device)
+    return Population(algorithm, members, dataset.spec, scaling, device, dataset.name)

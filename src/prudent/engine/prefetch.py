@@ -1,4 +1,4 @@
-"""Batches that are gathered while the step before them is computed."""
+"""Gathers the next batch in a thread while a step is computed."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,12 +11,12 @@ from prudent.nn.rng import MemberRng
 from prudent.types import Batch
 
 _MISSES = 3
-"""Batches in a row gathered for nothing after which none is gathered ahead: somebody else draws in between."""
+"""After so many unused batches in a row nothing is gathered ahead: other code draws from the generators in between."""
 
 
 @dataclass
 class _Ahead:
-    """A batch in the making, of the rows that a generator in the state ``before`` draws, which leaves it ``after``."""
+    """A batch being gathered, with the random state before and after its rows were drawn."""
 
     before: Tensor
     after: Tensor
@@ -25,10 +25,10 @@ class _Ahead:
 
 
 class Prefetcher:
-    """Gives ``gather(draw(rng, batch_size))`` and has a thread gather what the same call would give next.
+    """Returns ``gather(draw(rng, batch_size))`` and has a thread gather what the next such call would return.
 
-    The generators are left as if each batch were drawn when it is asked for: what they draw, and what a checkpoint
-    stores of them, is the same with and without. A batch gathered for a generator that has moved meanwhile is dropped.
+    The random state is what it would be without prefetching: draws and checkpoints are the same. If the random state
+    has changed by the next call, the prefetched batch is dropped.
     """
 
     def __init__(self, draw: Callable[[MemberRng, int], Tensor], gather: Callable[[Tensor], Batch]):
@@ -38,7 +38,7 @@ class Prefetcher:
         self.misses = 0
 
     def next(self, rng: MemberRng, batch_size: int) -> Batch:
-        """The batch for the generators as they stand."""
+        """The batch for the current random state."""
         batch = self._taken(rng, batch_size)
         if batch is None:
             batch = self.gather(self.draw(rng, batch_size))
@@ -50,12 +50,12 @@ class Prefetcher:
         return batch
 
     def _taken(self, rng: MemberRng, batch_size: int) -> Batch | None:
-        """The batch gathered ahead, if it is the one asked for."""
+        """The prefetched batch, if it is the right one."""
         ahead, self.ahead = self.ahead, None
         if ahead is None:
             return None
         if ahead.batch_size != batch_size or not torch.equal(ahead.before, rng.state()):
-            # Waited for: two threads must not gather at once.
+            # Wait for it: two threads must not gather at once.
             ahead.batch.result()
             self.misses += 1
             return None
@@ -64,7 +64,7 @@ class Prefetcher:
         return ahead.batch.result()
 
     def drain(self) -> None:
-        """Wait for the batch gathered ahead and drop it, before what is gathered changes; the next is gathered anew."""
+        """Wait for the prefetched batch and drop it; call this before the columns change."""
         ahead, self.ahead = self.ahead, None
         if ahead is not None:
             ahead.batch.result()

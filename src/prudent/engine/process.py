@@ -1,8 +1,4 @@
-"""Ask the C library to keep freed memory.
-
-A training step allocates the same few buffers of several MB again and again. By default glibc returns each to the
-system and asks for it anew, and the kernel clears every page of it: a quarter to a third of a step's time on CPU.
-"""
+"""Device, threads, precision and memory allocator of this process."""
 
 import ctypes
 import sys
@@ -16,7 +12,11 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def keep_freed_memory() -> bool:
-    """Set glibc's thresholds for this process; False where the C library is another one."""
+    """Have glibc keep freed memory for this process; False with another C library.
+
+    A training step allocates the same buffers of several MB in every step. By default glibc returns each to the system
+    and requests it again, and the kernel clears every page: a quarter to a third of a step's time on a CPU.
+    """
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -28,9 +28,7 @@ def keep_freed_memory() -> bool:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called ``name``; auto is cuda where there is one, else cpu.
-
-    mps is untested, so it has to be asked for.
+    """The device called ``name``; auto is cuda where there is one, else cpu. mps is untested, so auto never takes it.
 
     Raises:
         ConfigError: there is no such device on this machine.
@@ -42,13 +40,13 @@ def choose_device(name: str) -> torch.device:
     if kind not in count or not (index.isdecimal() or name == kind):
         raise ConfigError(f"device must be auto, cpu, cuda (or cuda:1, ...) or mps, got {name!r}")
     if int(index or 0) >= count[kind]:
-        there = ", ".join(kind for kind, found in count.items() if found)
-        raise ConfigError(f"device {name!r} is not available here; available: {there}")
+        available = ", ".join(kind for kind, devices in count.items() if devices)
+        raise ConfigError(f"device {name!r} is not available here; available: {available}")
     return torch.device(name)
 
 
 def prepare_process(options: Options) -> torch.device:
-    """Threads, allocator and precision of this process, and the device to train on.
+    """Set threads, allocator and precision of this process; returns the device to train on.
 
     Raises:
         ConfigError: there is no such device on this machine.

@@ -1,4 +1,4 @@
-"""From the units of the log to those of the networks and back."""
+"""From the log's units to the networks' and back."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ from prudent.errors import DataError
 
 @dataclass(frozen=True)
 class Scaling:
-    """Observation statistics and action bounds. Stored in every checkpoint: without them a policy is lost."""
+    """Observation statistics and action bounds. Every checkpoint has them: a policy is useless without them."""
 
     observation_mean: Tensor  # (S,)
     observation_std: Tensor  # (S,), 1 where a feature is constant
-    action_center: Tensor  # (A,); nothing for discrete actions, which keep their numbers
-    action_half_range: Tensor  # (A,), likewise
+    action_center: Tensor  # (A,); empty for discrete actions, which are not scaled
+    action_half_range: Tensor  # (A,), or empty
 
     @classmethod
     def fit(cls, dataset: Dataset, normalize_observations: bool) -> "Scaling":
@@ -53,21 +53,21 @@ class Scaling:
         return cls(tensor(mean), tensor(std), tensor((low + high) / 2), tensor((high - low) / 2))
 
     def to(self, device: torch.device | str) -> "Scaling":
-        """The same on another device."""
+        """A copy on another device."""
         return Scaling(**{name: t.to(device) for name, t in vars(self).items()})
 
     def observation(self, observation: Tensor) -> Tensor:
-        """Observations as the networks see them."""
+        """Observations in the networks' units."""
         return (observation - self.observation_mean) / self.observation_std
 
     def action(self, action: Tensor) -> Tensor:
-        """Actions of the log as the networks see them: within [-1, 1], or the numbers of discrete ones."""
+        """The log's actions in the networks' units, within [-1, 1]; discrete actions as they are."""
         if not action.is_floating_point():
             return action
         return ((action - self.action_center) / self.action_half_range).clamp(-1.0, 1.0)
 
     def unscale_action(self, action: Tensor) -> Tensor:
-        """Actions of the networks in the units of the log."""
+        """The networks' actions in the log's units."""
         if not action.is_floating_point():
             return action
         return action * self.action_half_range + self.action_center

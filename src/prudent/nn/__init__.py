@@ -4,10 +4,10 @@
 - ``distributions``: tanh-Gaussian and categorical policies
 - ``optim``: Adam and Polyak averaging, each member with its own rates
 - ``rng``: random numbers, each member with its own generator
-- ``cpu``: the fast passes that ``networks`` hands over to, on a CPU
-- ``products``: the matrix products of these passes
+- ``cpu``: faster forward and backward passes, which ``networks`` uses on a CPU
+- ``products``: the matrix products in these passes
 
-An algorithm writes ``from prudent import nn`` and calls ``nn.critic(...)``; it never meets a kernel.
+An algorithm writes ``from prudent import nn`` and calls ``nn.critic(...)``.
 """
 
 from prudent.nn.distributions import (

@@ -1,10 +1,10 @@
-"""Stacked networks on the CPU, forwards and backwards by hand.
+"""Stacked networks on the CPU, with forward and backward passes written by hand.
 
-What :func:`prudent.nn.mlp` and :func:`prudent.nn.critic` compute, network by network with the same calls whatever the
-company, so that a member alone equals itself in a population bit for bit. Against automatic differentiation this saves
-copies: one product per layer with bias and rectifier inside, gradients masked in place, nothing computed that no one
-asked for (no parameter gradients in the actor's step, no input gradients in the critics'), and without a gradient no
-activation is kept.
+They compute what :func:`prudent.nn.plain_mlp` and :func:`prudent.nn.plain_critic` compute, one network at a time. The
+calls do not depend on the number of networks, so a member alone equals itself in a population, bit for bit. This is
+faster than automatic differentiation: one product per layer including bias and ReLU, gradients masked in place, no
+gradient computed that is not used (of parameters in the actor's step, of inputs in the critics'), and no activation
+stored where no gradient is needed.
 """
 
 import itertools
@@ -20,19 +20,19 @@ from prudent.nn import products
 from prudent.types import Params
 
 WORTH_IT = 1_000_000
-"""Multiplications of one network from which these passes are the faster ones; below, all networks go in one call."""
+"""Multiplications per network from which these passes are faster; with fewer, all networks are computed in one call."""
 EPSILON = 1e-5
-"""Of layer normalisation, as in :func:`torch.nn.functional.layer_norm`."""
+"""Epsilon of layer normalisation, as in :func:`torch.nn.functional.layer_norm`."""
 
 LAYER = re.compile(r"(w|b|scale|shift)\d+")
-"""Names of a network's parameters; a dictionary may hold others beside them, such as the quantiles of its outputs."""
+"""Names of a network's layer parameters. Its dictionary may hold others, such as quantile offsets."""
 
-Kept = tuple[Tensor, ...]
-"""What the backward pass needs of a hidden layer: its output; if normalised also the input, its mean, 1/deviation."""
+Saved = tuple[Tensor, ...]
+"""What the backward pass needs of a hidden layer: its output; with layer normalisation also input, mean and 1/std."""
 
 
 def covers(params: Params, rows: int) -> bool:
-    """Whether these passes are to be used for ``rows`` rows per network: on a CPU, with enough to multiply."""
+    """Whether to use these passes for ``rows`` rows per network: on a CPU, if there is enough to multiply."""
     weight = params["w0"]
     if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
         return False
@@ -43,14 +43,14 @@ def covers(params: Params, rows: int) -> bool:
 
 
 def mlp(params: Params, x: Tensor) -> Tensor:
-    """x (..., rows, in), its leading axes those of the parameters or 1 -> (..., rows, out)."""
+    """x (..., rows, in) -> (..., rows, out); the leading axes of x are those of the parameters or 1."""
     return _apply(params, x[(None,) * (params["w0"].dim() - x.dim())], None)
 
 
 def critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
     """Values (P, E, B) of an action (P, B, A) for each observation (P, B, S), or (P, E, N, B) of N.
 
-    N actions are (P, N, B, A), or (P, E, N, B, A) with each critic's own.
+    N actions are (P, N, B, A), or (P, E, N, B, A) if each critic has its net.
     """
     if action.dim() == 3:
         return mlp(params, torch.cat([observation, action], dim=-1).unsqueeze(1)).squeeze(-1)
@@ -70,14 +70,14 @@ def _apply(params: Params, x: Tensor, action: Tensor | None) -> Tensor:
 
 
 class _Stack(torch.autograd.Function):
-    """Every network of the stack, one after the other."""
+    """All networks of the stack, one after the other."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, action: Tensor | None, names: tuple[str, ...], *values: Tensor) -> Tensor:
-        kept: list[Kept] = []
-        y = _forward(dict(zip(names, values, strict=True)), x, action, kept)
-        ctx.names, ctx.lengths = names, [len(layer) for layer in kept]
-        ctx.save_for_backward(x, action, *values, *itertools.chain(*kept))
+        saved: list[Saved] = []
+        y = _forward(dict(zip(names, values, strict=True)), x, action, saved)
+        ctx.names, ctx.lengths = names, [len(layer) for layer in saved]
+        ctx.save_for_backward(x, action, *values, *itertools.chain(*saved))
         return y
 
     @staticmethod
@@ -86,25 +86,25 @@ class _Stack(torch.autograd.Function):
         ctx: Any, *gradients: Tensor
     ) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
-        x, action, *saved = ctx.saved_tensors
-        params = dict(zip(ctx.names, saved, strict=False))
-        remaining = iter(saved[len(params) :])
-        kept = [tuple(itertools.islice(remaining, length)) for length in ctx.lengths]
+        x, action, *stored = ctx.saved_tensors
+        params = dict(zip(ctx.names, stored, strict=False))
+        remaining = iter(stored[len(params) :])
+        saved = [tuple(itertools.islice(remaining, length)) for length in ctx.lengths]
         needs_x, needs_action, _, *needs = ctx.needs_input_grad
         into = {name: torch.empty_like(value) for name, value in params.items()} if any(needs) else {}
         to_x = torch.zeros_like(x) if needs_x else None
         to_action = torch.zeros_like(action) if needs_action else None
         depth = sum(name[0] == "w" for name in params) - 1
         for k, index in enumerate(_networks(params)):
-            own, own_into = _of(params, index), _of(into, index)
-            first = _backward(own, kept[k * depth : (k + 1) * depth], gradient[index], own_into)
-            own_x, own_action, own_to_x, own_to_action = (_at(t, index) for t in (x, action, to_x, to_action))
-            if own_action is None:
-                _plain_backward(own, own_x, first, own_into, own_to_x)
+            net, net_into = _of(params, index), _of(into, index)
+            first = _backward(net, saved[k * depth : (k + 1) * depth], gradient[index], net_into)
+            net_x, net_action, net_to_x, net_to_action = (_at(t, index) for t in (x, action, to_x, to_action))
+            if net_action is None:
+                _plain_backward(net, net_x, first, net_into, net_to_x)
             else:
-                _split_backward(own, own_x, own_action, first, own_into, own_to_x, own_to_action)
-        found = (into[name] if needed else None for name, needed in zip(ctx.names, needs, strict=True))
-        return to_x, to_action, None, *found
+                _split_backward(net, net_x, net_action, first, net_into, net_to_x, net_to_action)
+        to_params = (into[name] if needed else None for name, needed in zip(ctx.names, needs, strict=True))
+        return to_x, to_action, None, *to_params
 
 
 def _networks(params: Params) -> Iterator[tuple[int, ...]]:
@@ -117,65 +117,65 @@ def _of(params: Params, index: tuple[int, ...]) -> Params:
 
 
 def _at(t: Tensor | None, index: tuple[int, ...]) -> Any:
-    """One network's input: an axis of length 1 is shared by all networks along it."""
+    """One network's input: all networks share an axis of length 1."""
     return None if t is None else t[tuple(i if n > 1 else 0 for i, n in zip(index, t.shape, strict=False))]
 
 
-def _forward(params: Params, x: Tensor, action: Tensor | None, kept: list[Kept] | None) -> Tensor:
-    """The stack's output (..., rows, out); appends to ``kept``, if given, network by network, layer by layer."""
+def _forward(params: Params, x: Tensor, action: Tensor | None, saved: list[Saved] | None) -> Tensor:
+    """The stack's output (..., rows, out); appends every hidden layer to ``saved``, unless that is None."""
     outputs = []
     for index in _networks(params):
-        own, own_x, own_action = _of(params, index), _at(x, index), _at(action, index)
-        hidden = _plain_first(own, own_x) if own_action is None else _split_first(own, own_x, own_action)
-        outputs.append(_rest(own, hidden, kept))
+        net, net_x, net_action = _of(params, index), _at(x, index), _at(action, index)
+        hidden = _plain_first(net, net_x) if net_action is None else _split_first(net, net_x, net_action)
+        outputs.append(_rest(net, hidden, saved))
     return torch.stack(outputs).unflatten(0, params["w0"].shape[:-2])
 
 
 # --- one network ------------------------------------------------------------------------------------------------------
 
 
-def _rectified(own: Params, layer: int) -> bool:
-    """Whether the layer's product is followed by the rectifier at once: not the last one, nor a normalised one."""
-    return f"w{layer + 1}" in own and f"scale{layer}" not in own
+def _rectified(net: Params, layer: int) -> bool:
+    """Whether ReLU directly follows the layer's product: not in the last layer, nor with layer normalisation."""
+    return f"w{layer + 1}" in net and f"scale{layer}" not in net
 
 
-def _plain_first(own: Params, x: Tensor) -> Tensor:
-    return products.forward(x, own["w0"], own["b0"], _rectified(own, 0))
+def _plain_first(net: Params, x: Tensor) -> Tensor:
+    return products.forward(x, net["w0"], net["b0"], _rectified(net, 0))
 
 
-def _split_first(own: Params, x: Tensor, action: Tensor) -> Tensor:
-    """The first layer (N B, out) for actions (N, B, A) of states x (B, S), whose share is computed once per state."""
+def _split_first(net: Params, x: Tensor, action: Tensor) -> Tensor:
+    """The first layer (N B, out) for actions (N, B, A) of states x (B, S); the part of x is computed once per state."""
     size = x.shape[-1]
-    hidden = products.forward(action.flatten(0, 1), own["w0"][size:], None)
-    hidden.unflatten(0, action.shape[:2]).add_(products.forward(x, own["w0"][:size], own["b0"]))
-    return hidden.relu_() if _rectified(own, 0) else hidden
+    hidden = products.forward(action.flatten(0, 1), net["w0"][size:], None)
+    hidden.unflatten(0, action.shape[:2]).add_(products.forward(x, net["w0"][:size], net["b0"]))
+    return hidden.relu_() if _rectified(net, 0) else hidden
 
 
-def _rest(own: Params, hidden: Tensor, kept: list[Kept] | None) -> Tensor:
-    """The network from the first layer's output on."""
+def _rest(net: Params, hidden: Tensor, saved: list[Saved] | None) -> Tensor:
+    """The network's output from the first layer's output."""
     i = 0
-    while f"w{i + 1}" in own:
-        layer: Kept = (hidden,)
-        if f"scale{i}" in own:
+    while f"w{i + 1}" in net:
+        layer: Saved = (hidden,)
+        if f"scale{i}" in net:
             normalised, mean, rate = torch.native_layer_norm(
-                hidden, hidden.shape[-1:], own[f"scale{i}"], own[f"shift{i}"], EPSILON
+                hidden, hidden.shape[-1:], net[f"scale{i}"], net[f"shift{i}"], EPSILON
             )
             layer = (normalised.relu_(), hidden, mean, rate)
-        if kept is not None:
-            kept.append(layer)
+        if saved is not None:
+            saved.append(layer)
         i += 1
-        hidden = products.forward(layer[0], own[f"w{i}"], own[f"b{i}"], _rectified(own, i))
+        hidden = products.forward(layer[0], net[f"w{i}"], net[f"b{i}"], _rectified(net, i))
     return hidden
 
 
-def _backward(own: Params, kept: list[Kept], gradient: Tensor, into: Params) -> Tensor:
-    """From the output's gradient to that of the first layer's product; fills ``into`` unless it is empty."""
-    for i in range(len(kept), 0, -1):
-        hidden, *before = kept[i - 1]
+def _backward(net: Params, saved: list[Saved], gradient: Tensor, into: Params) -> Tensor:
+    """The gradient of the first layer's product from that of the output; fills ``into`` unless it is empty."""
+    for i in range(len(saved), 0, -1):
+        hidden, *before = saved[i - 1]
         if into:
             into[f"w{i}"].copy_(products.to_weight(hidden, gradient))
             torch.sum(gradient, 0, out=into[f"b{i}"])
-        gradient = products.to_input(gradient, own[f"w{i}"])
+        gradient = products.to_input(gradient, net[f"w{i}"])
         torch.ops.aten.threshold_backward.grad_input(gradient, hidden, 0, grad_input=gradient)
         if before:
             shift, scale = f"shift{i - 1}", f"scale{i - 1}"
@@ -184,8 +184,8 @@ def _backward(own: Params, kept: list[Kept], gradient: Tensor, into: Params) -> 
                 before[0],
                 hidden.shape[-1:],
                 *before[1:],
-                own[scale],
-                own[shift],
+                net[scale],
+                net[shift],
                 [True, bool(into), bool(into)],
             )
             if into:
@@ -194,16 +194,16 @@ def _backward(own: Params, kept: list[Kept], gradient: Tensor, into: Params) -> 
     return gradient
 
 
-def _plain_backward(own: Params, x: Tensor, gradient: Tensor, into: Params, to_x: Tensor | None) -> None:
+def _plain_backward(net: Params, x: Tensor, gradient: Tensor, into: Params, to_x: Tensor | None) -> None:
     if into:
         into["w0"].copy_(products.to_weight(x, gradient))
         torch.sum(gradient, 0, out=into["b0"])
     if to_x is not None:
-        to_x += products.to_input(gradient, own["w0"])
+        to_x += products.to_input(gradient, net["w0"])
 
 
 def _split_backward(
-    own: Params,
+    net: Params,
     x: Tensor,
     action: Tensor,
     gradient: Tensor,
@@ -220,6 +220,6 @@ def _split_backward(
         torch.sum(per_state, 0, out=into["b0"])
     if to_x is not None:
         assert per_state is not None
-        to_x += products.to_input(per_state, own["w0"][:size])
+        to_x += products.to_input(per_state, net["w0"][:size])
     if to_action is not None:
-        to_action += products.to_input(gradient, own["w0"][size:]).unflatten(0, action.shape[:2])
+        to_action += products.to_input(gradient, net["w0"][size:]).unflatten(0, action.shape[:2])

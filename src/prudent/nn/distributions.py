@@ -1,4 +1,4 @@
-"""The policies' distributions over actions: tanh-Gaussian for continuous ones, categorical for discrete ones."""
+"""The policies' distributions: tanh-Gaussian for continuous actions, categorical for discrete ones."""
 
 import math
 
@@ -10,9 +10,8 @@ from prudent.types import Params
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 
-
 ACTION_LIMIT = 1 - 1e-5
-"""Data actions are clipped to this before their log-probability under a tanh-Gaussian is taken: at 1 it is infinite."""
+"""Logged actions are clipped to this before their log-probability is computed, which would be infinite at 1."""
 
 
 def tanh_gaussian(params: Params, observation: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,9 +28,9 @@ def sample_tanh_gaussian(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[
 
 
 def log_prob_tanh_gaussian(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
-    """Log-probability (..., B) of given actions (..., B, A), clipped to the open interval first."""
+    """Log-probability (..., B) of actions (..., B, A), which are first clipped to the open interval."""
     inside = action.clamp(-ACTION_LIMIT, ACTION_LIMIT)
-    # Not atanh, nor softplus below: on a CPU the last bits of those depend on where in the tensor an element stands.
+    # Not atanh (nor softplus below): on a CPU their last bits depend on the position of an element in the tensor.
     pre_tanh = 0.5 * (inside.log1p() - (-inside).log1p())
     noise = (pre_tanh - mean) * (-log_std).exp()
     gaussian = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
@@ -39,8 +38,8 @@ def log_prob_tanh_gaussian(mean: Tensor, log_std: Tensor, action: Tensor) -> Ten
 
 
 def log_prob_categorical(logits: Tensor, mask: Tensor | None) -> Tensor:
-    """Log-probabilities (..., A) of all discrete actions; minus infinity, probability exactly 0, off the ``mask``."""
-    # Once more afterwards: NaN logits of a diverged network would otherwise spread over the forbidden actions.
+    """Log-probabilities (..., A) of all discrete actions; minus infinity (probability 0) where ``mask`` forbids one."""
+    # Masked again afterwards: NaN logits of a diverged network would otherwise reach the forbidden actions.
     return allowed(allowed(logits, mask).log_softmax(-1), mask)
 
 
@@ -50,11 +49,10 @@ def allowed(scores: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def sample_categorical(log_prob: Tensor, noise: Tensor | None) -> Tensor:
-    """An action (...) int64 out of log-probabilities (..., A): the likeliest, or a draw with ``noise`` (..., A).
+    """An action (...) int64 from log-probabilities (..., A): the likeliest, or a sample with ``noise`` (..., A).
 
-    ``noise`` is uniform on [0, 1): its Gumbel transform added to the log-probabilities has its maximum at each action
-    with just that probability (Maddison, Tarlow & Minka 2014, arXiv 1411.0030). An action of probability 0 is never
-    drawn.
+    ``noise`` is uniform on [0, 1). The maximum of log-probability plus Gumbel noise is at each action with exactly its
+    probability (Maddison, Tarlow & Minka 2014, arXiv 1411.0030). An action of probability 0 is never drawn.
     """
     if noise is None:
         return log_prob.argmax(-1)
@@ -68,6 +66,6 @@ def value_of(scores: Tensor, action: Tensor) -> Tensor:
 
 
 def _log_tanh_slope(u: Tensor) -> Tensor:
-    """log(1 - tanh(u)^2) in the form that stays finite for large u."""
+    """log(1 - tanh(u)^2) in a form that stays finite for large u."""
     softplus = (-2 * u).clamp(min=0) + (-2 * u.abs()).exp().log1p()
     return 2 * (math.log(2) - u - softplus)

@@ -53,9 +53,9 @@ def init_mlp(
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``x @ weight + bias`` for M stacked matrices: x (M, rows, in), weight (M, in, out), bias (M, out)."""
     if len(weight) == 1 and 1 in weight.shape[1:] and x.device.type == "cpu":
-        # A single product with a vector runs through another routine whose last bits differ from those of a batched
-        # one; multiplying a pair and keeping half lets a member alone equal itself in a population, bit for bit.
-        # With the bias inside the product as below: added afterwards, it would round differently.
+        # PyTorch computes a single product with a vector by another routine than batched ones, with other last bits.
+        # So the product is computed twice as a batch and half of it kept: a member alone then equals itself in a
+        # population, bit for bit. The bias goes into the product as below: added afterwards it would round differently.
         pair, matrix = x.expand(2, -1, -1), weight.expand(2, -1, -1)
         y = torch.bmm(pair, matrix) if bias is None else torch.baddbmm(bias.expand(2, -1).unsqueeze(1), pair, matrix)
         return y[:1]
@@ -68,15 +68,17 @@ def mlp(params: Params, x: Tensor) -> Tensor:
 
 
 def plain_mlp(params: Params, x: Tensor) -> Tensor:
-    """What :func:`mlp` computes, in so many words."""
-    lead, own = params["w0"].shape[:-2], _in_a_row(params)
-    product = linear(_in_each(x, lead), own["w0"], own["b0"])
-    return _from_first_layer(own, product).unflatten(0, lead)
+    """The same as :func:`mlp`, with PyTorch's automatic differentiation."""
+    lead, flat = params["w0"].shape[:-2], _flatten(params)
+    product = linear(_in_each(x, lead), flat["w0"], flat["b0"])
+    return _from_first_layer(flat, product).unflatten(0, lead)
 
 
-def _in_a_row(params: Params) -> Params:
-    """A stack's M networks along one axis. Hidden layers keep it: a rectifier in place on a view, which unflattening
-    returns, would have autograd copy whole layers."""
+def _flatten(params: Params) -> Params:
+    """Parameters of a stack's M networks along one axis.
+
+    Hidden layers stay flat as well: autograd would copy a layer if an in-place ReLU ran on an unflattened view of it.
+    """
     last = params["w0"].dim() - 3
     return {name: value.flatten(0, last) for name, value in params.items() if cpu.LAYER.fullmatch(name)}
 
@@ -86,18 +88,18 @@ def _in_each(x: Tensor, lead: torch.Size) -> Tensor:
     return x.expand(*lead, *x.shape[-2:]).flatten(0, -3)
 
 
-def _from_first_layer(own: Params, product: Tensor) -> Tensor:
-    """The rest of M networks, (M, rows, out), given the first layer's product (M, ..., width), which it overwrites."""
+def _from_first_layer(params: Params, product: Tensor) -> Tensor:
+    """Output (M, rows, out) of M networks from the first layer's product (M, ..., width), which is overwritten."""
     i = 0
-    while f"w{i + 1}" in own:
-        if f"scale{i}" in own:
+    while f"w{i + 1}" in params:
+        if f"scale{i}" in params:
             product = functional.layer_norm(product, product.shape[-1:])
-            scale, shift = (_beside(own[f"{name}{i}"], product) for name in ("scale", "shift"))
+            scale, shift = (_beside(params[f"{name}{i}"], product) for name in ("scale", "shift"))
             product = torch.addcmul(shift, product, scale)
-        # In place: nothing needs the value before the activation, and a fresh buffer costs more than the maximum.
+        # In place: nothing needs the value before the activation, and a new buffer costs more time than the ReLU.
         hidden = product.relu_().flatten(1, -2)
         i += 1
-        product = linear(hidden, own[f"w{i}"], own[f"b{i}"])
+        product = linear(hidden, params[f"w{i}"], params[f"b{i}"])
     return product.flatten(1, -2)
 
 
@@ -110,21 +112,21 @@ def critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
     """Q-values of every critic in the ensemble.
 
     ``observation`` (P, B, S). With ``action`` (P, B, A) the result is (P, E, B); with ``action`` (P, N, B, A), N
-    actions per state, it is (P, E, N, B); with (P, E, N, B, A) each critic has actions of its own.
+    actions per state, it is (P, E, N, B); with (P, E, N, B, A) each critic has its own actions.
     """
     covered = cpu.covers(params, math.prod(action.shape[-3:-1] if action.dim() > 3 else action.shape[-2:-1]))
     return (cpu.critic if covered else plain_critic)(params, observation, action)
 
 
 def plain_critic(params: Params, observation: Tensor, action: Tensor) -> Tensor:
-    """What :func:`critic` computes, in so many words; the state's half of the first layer once per state."""
-    lead, own, state_size = params["w0"].shape[:-2], _in_a_row(params), observation.shape[-1]
-    of_state, of_action = own["w0"][:, :state_size], own["w0"][:, state_size:]
-    from_state_MBH = linear(_in_each(observation.unsqueeze(1), lead), of_state, own["b0"])
+    """The same as :func:`critic`, with automatic differentiation; layer 1 computes the state's part once per state."""
+    lead, flat, state_size = params["w0"].shape[:-2], _flatten(params), observation.shape[-1]
+    of_state, of_action = flat["w0"][:, :state_size], flat["w0"][:, state_size:]
+    from_state_MBH = linear(_in_each(observation.unsqueeze(1), lead), of_state, flat["b0"])
     rows = action.flatten(2, 3) if action.dim() == 5 else action.flatten(1, -2).unsqueeze(1)
     from_action = linear(_in_each(rows, lead), of_action, None)
     if action.dim() == 3:
-        return _from_first_layer(own, from_state_MBH + from_action).squeeze(-1).unflatten(0, lead)
+        return _from_first_layer(flat, from_state_MBH + from_action).squeeze(-1).unflatten(0, lead)
     n = action.shape[-3]
     product_MNBH = from_action.unflatten(1, (n, -1)) + from_state_MBH.unsqueeze(1)
-    return _from_first_layer(own, product_MNBH).squeeze(-1).unflatten(1, (n, -1)).unflatten(0, lead)
+    return _from_first_layer(flat, product_MNBH).squeeze(-1).unflatten(1, (n, -1)).unflatten(0, lead)

@@ -26,8 +26,8 @@ def adam_init(params: Params) -> AdamState:
 
 
 def count_device(device: torch.device) -> torch.device:
-    """Where the count of steps lies: with the parameters, so that a recorded step can go on counting, or on the CPU
-    beside a device (mps) that has no float64."""
+    """The device of the step count: that of the parameters, so that a CUDA graph can count, or the CPU for mps, which
+    has no float64."""
     return torch.device("cpu") if device.type == "mps" else device
 
 
@@ -42,20 +42,20 @@ def adam_step(
     if max_norm_P is not None:
         gradients = clip_by_norm(gradients, max_norm_P)
     state["count"] += 1
-    # On mps parameters and count lie on two devices, which the routine does not take.
+    # PyTorch's fused routine wants parameters and count on one device, which mps cannot give.
     fused = lr_P.device.type != "mps" and all(p.is_contiguous() for p in params.values())
     (_fused_step if fused else plain_step)(params, gradients, state, lr_P)
 
 
 def _fused_step(params: Params, gradients: Params, state: AdamState, lr_P: Tensor) -> None:
-    """:func:`plain_step` in one pass over the memory, member by member: the routine takes one learning rate."""
-    # It walks through memory as it lies, so a transposed or expanded gradient has to be written out.
-    in_order = {name: gradients[name].contiguous() for name in params}
+    """:func:`plain_step` in one pass over memory, member by member, because the routine takes one learning rate."""
+    # The routine reads memory in order, so a transposed or expanded gradient must be copied.
+    contiguous = {name: gradients[name].contiguous() for name in params}
     count = state["count"].float()
     for p, lr in enumerate(lr_P):
         torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
             [value[p] for value in params.values()],
-            [in_order[name][p] for name in params],
+            [contiguous[name][p] for name in params],
             [state["mean"][name][p] for name in params],
             [state["square"][name][p] for name in params],
             [],
@@ -71,7 +71,7 @@ def _fused_step(params: Params, gradients: Params, state: AdamState, lr_P: Tenso
 
 
 def plain_step(params: Params, gradients: Params, state: AdamState, lr_P: Tensor) -> None:
-    """Adam's update in so many words; ``state`` counts this step already."""
+    """Adam's update in plain PyTorch; ``state`` already counts this step."""
     count = float(state["count"])
     correction = math.sqrt(1 - BETA2**count)
     rate_P = lr_P / (1 - BETA1**count)
@@ -114,5 +114,5 @@ def gradients(loss: Callable[[Params], tuple[Tensor, Metrics]], params: Params) 
     leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
     with torch.enable_grad():
         loss_P, metrics = loss(leaves)
-        found = torch.autograd.grad(loss_P.sum(), list(leaves.values()))
-    return dict(zip(leaves, found, strict=True)), {name: m.detach() for name, m in metrics.items()}
+        values = torch.autograd.grad(loss_P.sum(), list(leaves.values()))
+    return dict(zip(leaves, values, strict=True)), {name: m.detach() for name, m in metrics.items()}

@@ -1,8 +1,8 @@
-"""Matrix products on the CPU, by the faster of the two libraries that PyTorch brings along.
+"""Matrix products on the CPU, by the faster of PyTorch's two libraries.
 
-PyTorch multiplies float32 matrices with MKL, which leaves most of a processor that is not Intel's unused: on an AMD
-EPYC with AVX-512 one core did 90 GFLOP/s with MKL and 210 with oneDNN. So oneDNN takes the larger products there. The
-choice depends on processor and shapes alone, never on a measurement: the same run gives the same bits each time.
+PyTorch multiplies float32 matrices with MKL, which is slow on processors that are not Intel's: on an AMD EPYC with
+AVX-512 one core did 90 GFLOP/s with MKL and 210 with oneDNN. So oneDNN computes the larger products there. The choice
+depends on processor and shapes only, never on a measurement: a run gives the same bits each time.
 """
 
 import functools
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 WORTH_IT = 2_000_000
-"""Multiplications from which oneDNN is the faster one: a call of it costs about 30 microseconds before it begins."""
+"""Multiplications from which oneDNN is faster: each call has a fixed cost of about 30 microseconds."""
 
 
 @functools.cache
 def prefers_onednn() -> bool:
-    """Whether this machine has oneDNN and a processor that MKL is slow on."""
+    """Whether this machine has oneDNN and a processor on which MKL is slow."""
     if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():
         return False
     return hasattr(torch.ops.mkldnn, "_linear_pointwise") and "AuthenticAMD" in processor()[0]

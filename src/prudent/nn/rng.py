@@ -1,4 +1,4 @@
-"""Randomness with one generator per member, so that a member's draws do not depend on its company."""
+"""Random numbers with one generator per member, so that a member's draws do not depend on the population."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class MemberRng:
-    """Draws whose leading axis is the population, member p from its own generator.
+    """Draws with the population as first axis, each member from its own generator.
 
-    Each stream ("init", "sample", "noise", ...) of each seed is independent of every other; a member therefore sees
-    the same numbers alone and in any population.
+    Each stream ("init", "sample", "noise", ...) of each seed is independent of all others. So a member draws the same
+    numbers alone and in any population.
     """
 
     def __init__(self, seeds: Sequence[int], stream: str, device: torch.device | str = "cpu"):
@@ -41,11 +41,11 @@ class MemberRng:
         return out
 
     def state(self) -> Tensor:
-        """(P, bytes) uint8: where every generator stands."""
+        """(P, bytes) uint8: the random state of every generator."""
         return torch.stack([g.get_state() for g in self.generators])
 
     def restore(self, state: Tensor) -> None:
-        """Go back to a state taken with :meth:`state`."""
+        """Restore a state from :meth:`state`."""
         for generator, member_state in zip(self.generators, state, strict=True):
             generator.set_state(member_state.clone())
 

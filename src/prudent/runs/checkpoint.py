@@ -189,12 +189,13 @@ def load(
     """
     folder, tensors, description, skipped = newest(Path(path))
     try:
-        config_type = algorithms.get(description["algorithm"]).Config
+        algorithm = algorithms.stored(description["algorithm"])
+        config_type = algorithms.get(algorithm).Config
         members = [Member(m["name"], m["seed"], from_json(config_type, m["config"])) for m in description["members"]]
         spec = from_json(Spec, description["spec"])
         _check_sizes(members, spec, sum(t.numel() for t in tensors.values()))
         scaling = Scaling(**_part(tensors, "scaling."))
-        population = Population(description["algorithm"], members, spec, scaling, device)
+        population = Population(algorithm, members, spec, scaling, device)
         population.restore(_part(tensors, "population."), _step(description))
     except PrudentError as error:
         raise PrudentError(f"{folder}: {error}") from error

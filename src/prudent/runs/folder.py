@@ -107,7 +107,7 @@ def read_run(run: Path) -> dict[str, Any]:
             raise PrudentError(f"{run / 'config.json'} is damaged: {key} is missing or of the wrong kind")
     if "fingerprint" not in stored["dataset"]:
         raise PrudentError(f"{run / 'config.json'} is damaged: the dataset has no fingerprint")
-    return stored
+    return stored | {"algorithm": algorithms.stored(stored["algorithm"])}
 
 
 def members(stored: Mapping[str, Any]) -> list[Member]:

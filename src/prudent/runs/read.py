@@ -190,7 +190,8 @@ class Run:
 
 def title_of(algorithm: str) -> str:
     """``CQL`` for ``cql``. An algorithm that this version does not have keeps its name."""
-    return algorithms.get(algorithm).TITLE if algorithm in algorithms.names() else algorithm
+    name = algorithms.stored(algorithm)
+    return algorithms.get(name).TITLE if name in algorithms.names() else name
 
 
 def read_run(folder: Path | str) -> Run:

@@ -139,7 +139,7 @@ def assert_stages_say_it_all(population, data, steps, told):
 
 def test_the_trace_notices_a_number_that_is_asked_for_and_one_that_was_put_in(monkeypatch, population_of):
     population, data = population_of("bc")
-    step, state = population.algorithm.update, population.state
+    step, state = population.algorithm.update_actor, population.state
 
     def asking(*words):
         state.networks["actor"]["b0"].sum().item()
@@ -153,13 +153,13 @@ def test_the_trace_notices_a_number_that_is_asked_for_and_one_that_was_put_in(mo
         state.networks["actor"]["b0"] * torch.ones(())
         return step(*words)
 
-    monkeypatch.setattr(population.algorithm, "update", asking)
+    monkeypatch.setattr(population.algorithm, "update_actor", asking)
     with Trace(), pytest.raises(RuntimeError, match=r"meta"):
         population.step(data)
-    monkeypatch.setattr(population.algorithm, "update", crossing)
+    monkeypatch.setattr(population.algorithm, "update_actor", crossing)
     with Trace(), pytest.raises(AssertionError, match="tensor of the cpu"):
         population.step(data)
-    monkeypatch.setattr(population.algorithm, "update", counting)
+    monkeypatch.setattr(population.algorithm, "update_actor", counting)
     traces = []
     for _ in range(2):
         with Trace() as trace:

@@ -1,11 +1,11 @@
-"""What several algorithms share, so that each algorithm's own file holds only what is its own.
+"""What several algorithms share. An algorithm's file holds the rest.
 
-- ``settings``: checks of the settings that all algorithms have
-- ``networks``: actors, critics and values: how they are made, how they act
+- ``settings``: the settings that algorithms have in common, with their checks
+- ``networks``: actors, critics and state values: how they are made and applied
 - ``losses``: pieces of losses
-- ``updates``: the training state and the steps that change it
+- ``updates``: the training state, and functions that make an algorithm's update functions
 - ``implicit``: what the implicit algorithms (IQL, sparse Q-learning, CIQL) share
 - ``lagrange``: the learned weight of CQL's penalty
-- ``schedule``: what the number of a step decides
-- ``sampled_gradient``: CQL's gradient through a few of its proposals
+- ``schedule``: what depends on the step number
+- ``sampled_gradient``: CQL's gradient through a few sampled proposals
 """

@@ -1,7 +1,7 @@
-"""What the implicit algorithms share: a state value learned on logged actions alone, weighted cloning.
+"""What the implicit algorithms share: a state value V learned from logged actions only, and weighted cloning.
 
-No action that the log does not hold is ever valued: V stands where other algorithms put the value of the policy's own
-actions. V and the policy look at the smallest of the *target* critics; the critics' target is built from V.
+The critics' target uses V where other algorithms use the value of the policy's actions. So an action outside the log
+is never evaluated. V and the policy learn from the smallest of the *target* critics.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,7 @@ from prudent import nn
 from prudent.algorithms.shared import losses
 from prudent.algorithms.shared.losses import bootstrap, data_log_prob, expectile_loss, return_to_go
 from prudent.algorithms.shared.networks import Networks, init_actor_critic, init_value, state_value
-from prudent.algorithms.shared.settings import check_critic, check_shared
-from prudent.algorithms.shared.updates import State, adam_states, descend
-from prudent.config import check_finite, check_positive
+from prudent.algorithms.shared.updates import State, Update, adam_states, descend
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
@@ -25,23 +23,15 @@ Loss = Callable[[Networks, Batch, Hyper], tuple[Tensor, Metrics]]
 
 
 class CriticLoss(Protocol):
-    """A critics' loss (P,) and metrics (P,); y is the Bellman target unless it is given."""
+    """The critics' loss (P,) and metrics (P,); y is the Bellman target unless it is given."""
 
     def __call__(
         self, networks: Networks, batch: Batch, hyper: Hyper, y_PB: Tensor | None = None, /
     ) -> tuple[Tensor, Metrics]: ...
 
 
-def check(config: Any) -> None:
-    """Ranges of the settings that these algorithms share."""
-    check_shared(config)
-    check_critic(config)
-    check_positive(config, "value_lr", "actor_period", "value_init_steps")
-    check_finite(config)
-
-
 def check_expectile(config: Any) -> None:
-    """An expectile is neither 0 nor 1: those would be the smallest and the largest value ever seen."""
+    """Refuse an expectile of 0 or 1: these would be the smallest and the largest value in the log."""
     if not 0 < config.expectile < 1:
         raise ConfigError(f"expectile must lie between 0 and 1, both excluded, got {config.expectile}")
 
@@ -87,12 +77,12 @@ def td_loss(networks: Networks, batch: Batch, hyper: Hyper, y_PB: Tensor | None 
 def weighted_cloning(networks: Networks, batch: Batch, weight_PB: Tensor) -> tuple[Tensor, Metrics]:
     """``-sum_B weight log pi(a|s)`` of the logged actions, (P,); no gradient passes through the weights.
 
-    The metric ``effective_share`` says how many rows the policy learns from: ``(sum w)^2 / (B sum w^2)``, 1 for equal
-    weights, 1/B where a single row has it all, 0 where no row has any.
+    The metric ``effective_share`` is the share of the rows that the policy learns from: ``(sum w)^2 / (B sum w^2)``. It
+    is 1 for equal weights, 1/B if one row has all the weight, 0 if no row has any.
     """
     weight_PB = weight_PB.detach()
     loss_P = -(weight_PB * data_log_prob(networks, batch)).sum(-1)
-    # Relative to the largest, so that squares of tiny weights do not vanish.
+    # Divided by the largest weight, so that squares of tiny weights do not underflow.
     relative_PB = weight_PB / weight_PB.amax(-1, keepdim=True).clamp(min=torch.finfo(weight_PB.dtype).tiny)
     share_P = relative_PB.sum(-1).square() / relative_PB.square().sum(-1).clamp(min=1) / weight_PB.shape[-1]
     return loss_P, {"actor_loss": loss_P, "effective_share": share_P}
@@ -116,8 +106,8 @@ def update_values(
 ) -> Metrics:
     """A step of V, then one of the critics with the updated V.
 
-    The authors of IQL and of sparse Q-learning move V, policy, critics, targets in this order. As the policy looks at
-    the target critics, moving it after the critics makes the same step.
+    The authors of IQL and of sparse Q-learning update V, policy, critics and targets in this order. Updating the policy
+    after the critics gives the same result, because the policy uses the target critics.
     """
     metrics = descend(state, "value", lambda networks: value_loss(networks, batch, hyper), hyper.value_lr, hyper)
     return metrics | descend(
@@ -125,7 +115,7 @@ def update_values(
     )
 
 
-def supervised_step(
+def update_all_supervised(
     state: State,
     batch: Batch,
     hyper: Hyper,
@@ -139,3 +129,25 @@ def supervised_step(
         state, "critic", lambda networks: critic_loss(networks, batch, hyper, y_PB), hyper.critic_lr, hyper
     )
     return metrics | descend(state, "actor", lambda networks: clone_loss(networks, batch), hyper.actor_lr, hyper)
+
+
+def critic_step(value_loss: Loss, critic_loss: CriticLoss = td_loss) -> Update:
+    """``update_critic`` from the losses of V and of the critics."""
+
+    def update_critic(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+        """A step of V, then one of the critics with the updated V."""
+        return update_values(state, batch, hyper, value_loss, critic_loss)
+
+    return update_critic
+
+
+def supervised_step(
+    critic_loss: CriticLoss = td_loss, clone_loss: Callable[[Networks, Batch], tuple[Tensor, Metrics]] = clone
+) -> Update:
+    """``update_supervised`` from the critics' loss and the one for cloning."""
+
+    def update_supervised(state: State, batch: Batch, noise: None, hyper: Hyper) -> Metrics:  # noqa: ARG001
+        """A step before training (``value_init``): V and critics towards returns-to-go, the actor cloning."""
+        return update_all_supervised(state, batch, hyper, critic_loss, clone_loss)
+
+    return update_supervised

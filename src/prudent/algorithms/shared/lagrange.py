@@ -1,4 +1,4 @@
-"""The weight of CQL's gap: alpha, constant or annealed, times a multiplier that may learn to hold the gap at a target.
+"""The weight of CQL's gap: alpha, constant or annealed, times a multiplier that can learn to keep the gap at a target.
 
 With ``lagrange`` the critics minimise ``m w (gap - target_gap)`` and the multiplier ``m = exp(log_alpha)`` maximises
 it, ``w`` being alpha (Kumar et al. 2020, arXiv 2006.04779, appendix F).
@@ -23,7 +23,7 @@ def penalty_weight(networks: Networks, hyper: Hyper, step: int) -> Tensor:
 
 
 def annealed_alpha(hyper: Hyper, step: int) -> Tensor:
-    """Alpha on its straight way to ``alpha_final``, (P,)."""
+    """Alpha on the straight line to ``alpha_final``, (P,)."""
     if hyper.alpha_final is None:
         return hyper.alpha
     return hyper.alpha.lerp(hyper.alpha_final, schedule.alpha_progress(hyper, step))
@@ -44,12 +44,12 @@ def lagrange_loss(networks: Networks, gap_P: Tensor, hyper: Hyper, step: int = 0
 
 
 def update_multiplier(state: State, gap_P: Tensor, hyper: Hyper) -> Metrics:
-    """A step of the multiplier, from the normalised gap (P,) that the critics had."""
+    """A step of the multiplier, from the normalised gap (P,) in the critics' loss."""
 
     def loss(networks: Networks) -> tuple[Tensor, Metrics]:
         return lagrange_loss(networks, gap_P, hyper, state.step)
 
     metrics = descend(state, "lagrange", loss, hyper.lagrange_lr, hyper)
-    # The logarithm keeps to the bound too: beyond the clamp it would have no gradient to come back by.
+    # The logarithm is bounded too: beyond the clamp it would have no gradient and could not come back.
     state.networks["lagrange"]["log"].clamp_(max=math.log(MULTIPLIER_MAX))
     return metrics

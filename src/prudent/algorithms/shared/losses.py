@@ -11,7 +11,7 @@ from prudent.algorithms.shared.networks import Networks, q_min
 from prudent.types import Batch, Hyper, Metrics, Params
 
 Value = Callable[[Networks, Tensor, Tensor], Tensor]
-"""What an actor maximises: networks, observation (P, B, S), action (P, B, A) -> (P, B)."""
+"""What an actor maximises: (networks, observation (P, B, S), action (P, B, A)) -> (P, B)."""
 
 
 def temperature(networks: Networks) -> Tensor:
@@ -20,12 +20,12 @@ def temperature(networks: Networks) -> Tensor:
 
 
 def init_temperature(hyper: Hyper) -> Params:
-    """The logarithm of the starting temperature, one number per member."""
+    """The logarithm of the initial temperature, one number per member."""
     return {"log": hyper.temperature.log()}
 
 
 def bootstrap(batch: Batch, value_PB: Tensor, hyper: Hyper) -> Tensor:
-    """``r + gamma^dt (1 - terminated) V(s')``, (P, B): never through a termination, always through a truncation."""
+    """``r + gamma^dt (1 - terminated) V(s')``, (P, B): terminated rows are not bootstrapped, truncated ones are."""
     discount_P1 = hyper.discount.unsqueeze(-1)
     discount_PB = discount_P1 if batch.dt is None else discount_P1**batch.dt
     return batch.reward + discount_PB * torch.where(batch.terminated, 0.0, value_PB)
@@ -35,7 +35,12 @@ def td_loss(q_PEB: Tensor, y_PB: Tensor) -> tuple[Tensor, Metrics]:
     """``sum_e mean (Q_e - y)^2``, (P,), and its metrics."""
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
     loss_P = td_PE.sum(-1)
-    return loss_P, {
+    return loss_P, td_metrics(loss_P, td_PE, q_PEB, y_PB)
+
+
+def td_metrics(loss_P: Tensor, td_PE: Tensor, q_PEB: Tensor, y_PB: Tensor) -> Metrics:
+    """What every critics' loss reports: the loss, its temporal-difference errors, mean Q and mean target, each (P,)."""
+    return {
         "critic_loss": loss_P,
         "td_error": td_PE.mean(-1),
         "q_data": q_PEB.mean((-2, -1)),
@@ -51,14 +56,14 @@ def bellman_loss(
     hyper: Hyper,
     y_PB: Tensor | None = None,
 ) -> tuple[Tensor, Metrics]:
-    """:func:`td_loss` of the logged actions, y from the algorithm's ``target`` unless it is given."""
+    """:func:`td_loss` of the logged actions, with y from the algorithm's ``target`` unless y is given."""
     if y_PB is None:
         y_PB = target(networks, batch, noise, hyper)
     return td_loss(nn.critic(networks["critic"], batch.observation, batch.action), y_PB)
 
 
 def return_to_go(batch: Batch) -> Tensor:
-    """The returns-to-go (P, B), which take the Bellman target's place in a supervised step."""
+    """The returns-to-go (P, B): the critics' target in a supervised step."""
     assert batch.return_to_go is not None, "a supervised step needs a batch with return_to_go"
     return batch.return_to_go
 

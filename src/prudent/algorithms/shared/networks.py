@@ -1,8 +1,4 @@
-"""What three or more algorithms share: the training state, the tanh-Gaussian actor, Bellman pieces, first values.
-
-Every algorithm file exports ``Config``, ``init``, ``draw``, ``update_critic``, ``update_actor``, ``update_target``,
-``update``, ``act`` and ``q_value`` (None without a critic); see :mod:`prudent.algorithms`.
-"""
+"""Actors, critics and state values: how they are made, how they act, what they predict."""
 
 import torch
 from torch import Tensor
@@ -12,9 +8,7 @@ from prudent.nn.rng import MemberRng
 from prudent.types import Hyper, Params, Spec
 
 Networks = dict[str, Params]
-
-
-# --- networks ---------------------------------------------------------------------------------------------------------
+"""Parameters by network: ``actor``, ``critic``, ``target_critic``, ``value``, ``temperature``, ..."""
 
 
 def init_actor(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
@@ -25,7 +19,7 @@ def init_actor(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
 
 
 def init_critic(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
-    """An ensemble of critics: S + A -> hidden -> 1, the output bias at zero so that values start there."""
+    """An ensemble of critics: S + A -> hidden -> 1, with output bias zero, so that values start at zero."""
     sizes = (spec.observation_size + spec.action_size, *hyper.hidden, 1)
     params = nn.init_mlp(rng, sizes, hyper.n_critics, layer_norm=hyper.layer_norm, orthogonal=hyper.orthogonal_init)
     params[f"b{len(hyper.hidden)}"].zero_()
@@ -33,7 +27,7 @@ def init_critic(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
 
 
 def init_value(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
-    """A state-value network V: S -> hidden -> 1, its output bias at zero as that of the critics."""
+    """A state-value network V: S -> hidden -> 1, with output bias zero."""
     params = nn.init_mlp(rng, (spec.observation_size, *hyper.hidden, 1), orthogonal=hyper.orthogonal_init)
     params[f"b{len(hyper.hidden)}"].zero_()
     return params
@@ -45,7 +39,7 @@ def init_discrete_actor(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
 
 
 def init_discrete_critic(spec: Spec, hyper: Hyper, rng: MemberRng, n_outputs: int = 1) -> Params:
-    """An ensemble of critics over discrete actions: S -> hidden -> A (times ``n_outputs``), the output bias at zero."""
+    """An ensemble of critics over discrete actions: S -> hidden -> A (times ``n_outputs``), with output bias zero."""
     sizes = (spec.observation_size, *hyper.hidden, spec.action_size * n_outputs)
     params = nn.init_mlp(rng, sizes, hyper.n_critics, layer_norm=hyper.layer_norm, orthogonal=hyper.orthogonal_init)
     params[f"b{len(hyper.hidden)}"].zero_()
@@ -53,14 +47,14 @@ def init_discrete_critic(spec: Spec, hyper: Hyper, rng: MemberRng, n_outputs: in
 
 
 def init_actor_critic(spec: Spec, hyper: Hyper, rng: MemberRng) -> Networks:
-    """Actor, critics and the critics' target, for continuous or for discrete actions, whichever the data have."""
+    """Actor, critics and target critics, for the kind of actions in ``spec``."""
     critic = init_discrete_critic(spec, hyper, rng) if spec.discrete else init_critic(spec, hyper, rng)
     actor = init_discrete_actor(spec, hyper, rng) if spec.discrete else init_actor(spec, hyper, rng)
     return {"actor": actor, "critic": critic, "target_critic": copy(critic)}
 
 
 def copy(params: Params) -> Params:
-    """The same parameters in storage of their own: a target network."""
+    """A copy of the parameters, such as a target network."""
     return {name: p.clone() for name, p in params.items()}
 
 
@@ -94,12 +88,3 @@ def state_value(networks: Networks, observation: Tensor) -> Tensor:
 def q_min(networks: Networks, observation: Tensor, action: Tensor) -> Tensor:
     """The smallest Q over the ensemble, (P, B)."""
     return nn.critic(networks["critic"], observation, action).amin(1)
-
-
-# --- pieces of losses -------------------------------------------------------------------------------------------------
-
-
-# --- updates ----------------------------------------------------------------------------------------------------------
-
-
-# --- first values -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""CQL with ``gradient: sampled``: exact values of all proposals, the gradient through a few drawn ones."""
+"""CQL with ``gradient`` sampled: exact values of all proposals, a gradient through a few sampled ones."""
 
 import torch
 from torch import Tensor
@@ -11,11 +11,11 @@ from prudent.types import Batch, Hyper
 def sampled_values(
     networks: Networks, batch: Batch, action_PNBA: Tensor, log_density_PNB: Tensor, choice: Tensor, hyper: Hyper
 ) -> Tensor:
-    """Q of all proposals, (P, E, N, B): exact in value, with a gradient that goes through only a few of them.
+    """Q of all proposals, (P, E, N, B): the values are exact, the gradient goes through a few proposals only.
 
-    The gradient of a log-sum-exp is an average of the terms' gradients under their softmax p. So draw N' terms from p
-    and back-propagate through those alone, each divided by ``N' p_j``: the gradient of any function of the values is
-    right on average over the draws, at about half the arithmetic.
+    The gradient of a log-sum-exp is the average of the terms' gradients under their softmax p. So N' terms are drawn
+    from p, and only their gradients are computed, each divided by ``N' p_j``. The gradient of any function of the
+    values is then unbiased, at about half the cost.
     """
     with torch.no_grad():
         q_PENB = nn.critic(networks["critic"], batch.observation, action_PNBA)
@@ -23,7 +23,7 @@ def sampled_values(
         if hyper.importance_sampling:
             logits_PENB = logits_PENB - log_density_PNB.unsqueeze(1)
         p_PENB = logits_PENB.softmax(dim=2)
-        # Times the rounded total: a draw beyond it would take the last term, whose p may be 0 and its weight infinite.
+        # Scaled by the rounded total: a larger draw would take the last term, whose p may be 0 and weight infinite.
         cumulative = p_PENB.cumsum(dim=2)
         below = cumulative.unsqueeze(3) <= (choice * cumulative[:, :, -1:]).unsqueeze(2)  # (P, E, N, N', B)
         drawn = below.sum(dim=2).clamp(max=q_PENB.shape[2] - 1)  # (P, E, N', B): index of each drawn term

@@ -1,4 +1,4 @@
-"""What the number of a step decides: whose turn it is, whether the policy still clones, how large alpha is."""
+"""What depends on the step number: which networks move, whether the actor clones, how far alpha is annealed."""
 
 from typing import Any
 
@@ -7,31 +7,30 @@ from prudent.types import Hyper
 
 def acts(hyper: Hyper, step: int) -> bool:
     """Whether the actor moves in this step."""
-    return step % hyper.actor_period == 0
+    return step % getattr(hyper, "actor_period", 1) == 0
 
 
 def targets_follow(hyper: Hyper, step: int) -> bool:
     """Whether the target networks move in this step."""
-    return step % hyper.target_period == 0
+    return step % getattr(hyper, "target_period", 1) == 0
 
 
 def clones(hyper: Hyper, step: int) -> bool:
-    """Whether the actor still clones the data instead of following the critic."""
+    """Whether the actor clones the data in this step, instead of following the critics."""
     return step < hyper.bc_warmup_steps
 
 
 def alpha_progress(hyper: Hyper, step: int) -> float:
-    """How much of its way to ``alpha_final`` alpha has made, 0 to 1."""
+    """How far alpha is annealed towards ``alpha_final``, 0 to 1."""
     return min(step / hyper.alpha_anneal_steps, 1.0)
 
 
 def stage(hyper: Hyper, step: int) -> tuple[Any, ...]:
-    """All of that. Two steps of the same stage do the same work, on other numbers; a step on whose stage no other one
-    is differs in one of its numbers."""
-    found: tuple[Any, ...] = ()
+    """All of these for one step. Steps with the same stage run the same code; only the numbers in tensors differ."""
+    decisions: tuple[Any, ...] = ()
     for setting, decides in (("actor_period", acts), ("target_period", targets_follow), ("bc_warmup_steps", clones)):
         if hasattr(hyper, setting):
-            found += (decides(hyper, step),)
+            decisions += (decides(hyper, step),)
     if getattr(hyper, "alpha_final", None) is not None:
-        found += (alpha_progress(hyper, step),)
-    return found
+        decisions += (alpha_progress(hyper, step),)
+    return decisions

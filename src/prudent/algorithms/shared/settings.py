@@ -1,25 +1,176 @@
-"""What the settings of every algorithm are checked for."""
+"""The settings that several algorithms have, with their checks. An algorithm's ``Config`` inherits from one of these:
 
-from typing import Any
+- ``Shared``: every algorithm
+- ``Critic``: with critics
+- ``ActorCritic``: with critics and an actor
+- ``SoftActorCritic``: with a stochastic actor and an entropy temperature (SAC, CQL)
+- ``Deterministic``: with an actor that takes one action per state (TD3+BC, ReBRAC)
+- ``Implicit``: with a state value V as well (IQL, sparse Q-learning, CIQL)
 
-from prudent.config import check_choice, check_positive, check_within
+A setting whose default differs is written again in the algorithm's own file. Each ``__post_init__`` checks the
+settings of its class and then calls the one it inherits.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar
+
+from prudent.config import check_choice, check_finite, check_positive, check_within
 from prudent.errors import ConfigError
 
 VALUE_INITS = ("zero", "constant", "regression")
 
+# The order of the shared settings, wherever settings are listed.
+ORDER = (
+    "value_init",
+    "value_init_steps",
+    "discount",
+    "polyak",
+    "value_lr",
+    "critic_lr",
+    "actor_lr",
+    "actor_period",
+    "target_period",
+    "max_grad_norm",
+    "n_critics",
+    "hidden",
+    "layer_norm",
+    "orthogonal_init",
+)
 
-def check_shared(config: Any) -> None:
-    """Ranges of the settings that every algorithm has."""
-    check_positive(config, "batch_size", "max_grad_norm", *(("actor_lr",) if hasattr(config, "actor_lr") else ()))
-    check_positive(config, "reward_scale")
-    if not 0 <= config.discount < 1:
-        raise ConfigError(f"discount must lie within [0, 1), got {config.discount}")
-    if not config.hidden or min(config.hidden) < 1:
-        raise ConfigError(f"hidden must be one or more layer widths, got {config.hidden}")
+C = TypeVar("C")
 
 
-def check_critic(config: Any) -> None:
-    """Ranges of the settings that every algorithm with a critic has."""
-    check_positive(config, "critic_lr", "n_critics", "target_period")
-    check_within(config, 0, 1, "polyak")
-    check_choice(config, "value_init", VALUE_INITS)
+def own_first(*then: str) -> Callable[[type[C]], type[C]]:
+    """A class decorator: ``fields()`` lists a dataclass's own settings, then those named, then the inherited ones.
+
+    Python alone would list the inherited ones first. The order is that of flags in ``--help``, of ``config.json`` and
+    of settings in members' names.
+    """
+
+    def reorder(config_type: type[C]) -> type[C]:
+        names, inherited = _names(config_type), _inherited(config_type)
+        own = [name for name in names if name not in inherited and name not in then]
+        return _in_order(config_type, [*own, *(name for name in then if name in names), *inherited])
+
+    return reorder
+
+
+def own_last(config_type: type[C]) -> type[C]:
+    """A class decorator for an algorithm that extends another one: the other's settings in its order, then its own."""
+    return _in_order(config_type, [*_inherited(config_type), *_names(config_type)])
+
+
+def _names(config_type: Any) -> list[str]:
+    return [f.name for f in fields(config_type)]
+
+
+def _inherited(config_type: type) -> list[str]:
+    (base,) = config_type.__bases__
+    return [] if base is object else _names(base)
+
+
+def _in_order(config_type: type[C], names: Sequence[str]) -> type[C]:
+    by_name = config_type.__dataclass_fields__  # pyright: ignore[reportAttributeAccessIssue]
+    ordered = {name: by_name[name] for name in dict.fromkeys(names)}
+    config_type.__dataclass_fields__ = ordered  # pyright: ignore[reportAttributeAccessIssue]
+    return config_type
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """Settings of every algorithm."""
+
+    max_grad_norm: float | None = None  # clip each network's gradient to this norm; none does not clip
+    hidden: tuple[int, ...] = (256, 256)  # widths of the hidden layers of every network
+    orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
+    batch_size: int = 256  # transitions per step, drawn with replacement
+    normalize_observations: bool = True  # standardise observations with the dataset's mean and standard deviation
+    discount: float = 0.99  # gamma, per unit of time
+    reward_scale: float = 1.0  # rewards are multiplied by this before learning
+    reward_shift: float = 0.0  # and this is then added
+
+    def __post_init__(self):
+        check_positive(self, "batch_size", "max_grad_norm", "reward_scale")
+        if not 0 <= self.discount < 1:
+            raise ConfigError(f"discount must lie within [0, 1), got {self.discount}")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ConfigError(f"hidden must be one or more layer widths, got {self.hidden}")
+        check_finite(self)
+
+
+@own_first(*ORDER)
+@dataclass(frozen=True, kw_only=True)
+class Critic(Shared):
+    """Settings of algorithms with critics."""
+
+    value_init: Literal["zero", "constant", "regression"] = "zero"  # where Q (and V) start: see docs/algorithms.md
+    value_init_steps: int = 2000  # regression steps before training, with value_init regression
+    polyak: float = 0.005  # share of a network that enters its target network at each target step
+    critic_lr: float = 3e-4  # Adam learning rate of the critics
+    target_period: int = 1  # critic steps per target step
+    n_critics: int = 2  # critics in the ensemble
+    layer_norm: bool = False  # layer normalisation in the critics
+
+    def __post_init__(self):
+        check_positive(self, "critic_lr", "n_critics", "target_period", "value_init_steps")
+        check_within(self, 0, 1, "polyak")
+        check_choice(self, "value_init", VALUE_INITS)
+        super().__post_init__()
+
+
+@own_first(*ORDER)
+@dataclass(frozen=True, kw_only=True)
+class ActorCritic(Critic):
+    """Settings of algorithms with critics and an actor."""
+
+    actor_lr: float = 3e-4  # Adam learning rate of the actor
+    actor_period: int = 1  # critic steps per actor step
+
+    def __post_init__(self):
+        check_positive(self, "actor_lr", "actor_period")
+        super().__post_init__()
+
+
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class SoftActorCritic(ActorCritic):
+    """Settings of algorithms whose actor is stochastic and has an entropy temperature."""
+
+    temperature: float = 1.0  # entropy temperature tau: where learning starts, or its fixed value
+    learn_temperature: bool = True  # tune tau towards target_entropy
+    target_entropy: float | None = None  # none is minus the number of action features
+    temperature_lr: float = 3e-4  # learning rate of log tau
+    actor_lr: float = 1e-4  # Adam learning rate of the actor
+
+    def __post_init__(self):
+        check_positive(self, "temperature", "temperature_lr")
+        super().__post_init__()
+
+
+@own_first()
+@dataclass(frozen=True, kw_only=True)
+class Deterministic(ActorCritic):
+    """Settings of algorithms whose actor takes one action per state."""
+
+    policy_noise: float = 0.2  # standard deviation of the noise on the target policy's actions
+    noise_clip: float = 0.5  # that noise is clipped to plus and minus this
+    actor_period: int = 2  # critic steps per actor step
+    target_period: int = 2  # critic steps per target step
+
+    def __post_init__(self):
+        check_within(self, 0, math.inf, "policy_noise", "noise_clip")
+        super().__post_init__()
+
+
+@own_first(*ORDER)
+@dataclass(frozen=True, kw_only=True)
+class Implicit(ActorCritic):
+    """Settings of algorithms that learn a state value V on logged actions alone."""
+
+    value_lr: float = 3e-4  # Adam learning rate of V
+
+    def __post_init__(self):
+        check_positive(self, "value_lr")
+        super().__post_init__()

@@ -1,4 +1,4 @@
-"""The training state, and the steps that change it."""
+"""The training state, the steps that change it, and functions that make an algorithm's update functions."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from prudent.algorithms.shared import schedule
-from prudent.algorithms.shared.losses import Value, soft_actor_loss, temperature_loss
+from prudent.algorithms.shared.losses import Value, return_to_go, soft_actor_loss, temperature_loss
 from prudent.algorithms.shared.networks import Networks, copy, q_min
 from prudent.nn import optim
 from prudent.types import Batch, Hyper, Metrics
@@ -15,26 +14,30 @@ from prudent.types import Batch, Hyper, Metrics
 
 @dataclass
 class State:
-    """Everything that training changes: parameters by network, Adam's moments by network, steps taken."""
+    """Everything that training changes: parameters by network, Adam's state by network, number of steps taken."""
 
     networks: Networks
     optimizers: dict[str, optim.AdamState] = field(default_factory=dict)
     step: int = 0
 
 
+Update = Callable[[State, Batch, Any, Hyper], Metrics]
+"""``update_critic``, ``update_actor`` or ``update_supervised`` of an algorithm: batch, noise -> metrics (P,)."""
+
+
 def descend(
     state: State, name: str, loss: Callable[[Networks], tuple[Tensor, Metrics]], lr_P: Tensor, hyper: Hyper
 ) -> Metrics:
     """One Adam step on network ``name`` along the gradient of ``loss(networks)``."""
-    found, metrics = optim.gradients(lambda leaves: loss({**state.networks, name: leaves}), state.networks[name])
-    optim.adam_step(state.networks[name], found, state.optimizers[name], lr_P, hyper.max_grad_norm)
+    gradients, metrics = optim.gradients(lambda leaves: loss({**state.networks, name: leaves}), state.networks[name])
+    optim.adam_step(state.networks[name], gradients, state.optimizers[name], lr_P, hyper.max_grad_norm)
     return metrics
 
 
 def update_soft_actor(
     state: State, batch: Batch, noise: Tensor, hyper: Hyper, clone: bool = False, value: Value = q_min
 ) -> Metrics:
-    """A step of the actor, then one of the temperature where it is learned."""
+    """A step of a stochastic actor, then one of the temperature if it is learned."""
     metrics = descend(
         state, "actor", lambda networks: soft_actor_loss(networks, batch, noise, clone, value), hyper.actor_lr, hyper
     )
@@ -51,19 +54,58 @@ def update_soft_actor(
     return metrics
 
 
-def actor_critic_step(state: State, batch: Batch, noise: Any, hyper: Hyper, update_critic, update_actor) -> Metrics:
-    """Critics, then the actor with the updated critics and its temperature, then the targets, by their periods."""
-    metrics = update_critic(state, batch, noise, hyper)
-    if schedule.acts(hyper, state.step):
-        metrics |= update_actor(state, batch, noise, hyper)
-    if schedule.targets_follow(hyper, state.step):
-        update_polyak(state, hyper)
-    state.step += 1
-    return metrics
+# --- update functions from losses -------------------------------------------------------------------------------------
+
+
+def critic_step(loss: Callable[..., tuple[Tensor, Metrics]]) -> Update:
+    """``update_critic`` from the critics' ``loss(networks, batch, noise, hyper)``."""
+
+    def update_critic(state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:
+        """A step of the critics."""
+        return descend(state, "critic", lambda networks: loss(networks, batch, noise, hyper), hyper.critic_lr, hyper)
+
+    return update_critic
+
+
+def actor_step(loss: Callable[[Networks, Batch, Hyper], tuple[Tensor, Metrics]]) -> Update:
+    """``update_actor`` from the actor's ``loss(networks, batch, hyper)``."""
+
+    def update_actor(state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:  # noqa: ARG001
+        """A step of the actor."""
+        return descend(state, "actor", lambda networks: loss(networks, batch, hyper), hyper.actor_lr, hyper)
+
+    return update_actor
+
+
+def cloning_step(loss: Callable[[Networks, Batch], tuple[Tensor, Metrics]]) -> Update:
+    """:func:`actor_step` for a loss that has no settings, ``loss(networks, batch)``."""
+    return actor_step(lambda networks, batch, _hyper: loss(networks, batch))
+
+
+def supervised_step(loss: Callable[..., tuple[Tensor, Metrics]], clone: Update) -> Update:
+    """``update_supervised`` from the critics' ``loss(networks, batch, noise, hyper, y_PB=...)`` and a cloning step."""
+
+    def update_supervised(state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:
+        """A step before training (``value_init``): the critics' loss with y = return-to-go; the actor clones."""
+        y_PB = return_to_go(batch)
+        metrics = descend(
+            state, "critic", lambda networks: loss(networks, batch, noise, hyper, y_PB=y_PB), hyper.critic_lr, hyper
+        )
+        return metrics | clone(state, batch, noise, hyper)
+
+    return update_supervised
+
+
+def clone_soft_actor(state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:
+    """A step of a stochastic actor that clones the data, then one of its temperature."""
+    return update_soft_actor(state, batch, noise.actor, hyper, clone=True)
+
+
+# --- targets and first values -----------------------------------------------------------------------------------------
 
 
 def update_polyak(state: State, hyper: Hyper) -> None:
-    """Every target network moves towards the network it is named after."""
+    """Move every target network, such as ``target_critic``, towards its network."""
     for name, params in state.networks.items():
         if name.startswith("target_"):
             optim.polyak(params, state.networks[name.removeprefix("target_")], hyper.polyak)
@@ -74,13 +116,12 @@ def initialise_values(
 ) -> Metrics:
     """Start the critics from Monte-Carlo returns instead of from zero (``value_init``).
 
-    From zero, Q climbs with time constant ``1 / (polyak (1 - gamma))``: 20 000 steps at the defaults, so a shorter run
-    has learned no values. ``constant`` sets the output bias of critics, and of a value network where there is one, to
-    ``mean_return_P`` (P,), the data's mean return-to-go.
-    ``regression`` then takes ``value_init_steps`` supervised steps, each a call of an item of ``supervised_steps``: the
-    algorithm's own critic loss with the return-to-go in the Bellman target's place, and an actor that clones, so that
-    learning starts from the behaviour and its values (supervised pre-training of both: Jelley et al. 2024, "Efficient
-    Offline RL: The Critic is Critical"). Targets follow; Adam's moments start afresh. Returns the last step's metrics.
+    From zero, Q rises with time constant ``1 / (polyak (1 - gamma))``: 20 000 steps at the defaults. A shorter run
+    learns no values. ``constant`` sets the output bias of the critics, and of V if there is one, to ``mean_return_P``
+    (P,), the data's mean return-to-go. ``regression`` then also takes ``value_init_steps`` supervised steps; each item
+    of ``supervised_steps`` is called once. In these the target is the return-to-go and the actor clones, so that
+    training starts from the behaviour policy and its values (Jelley et al. 2024, "Efficient Offline RL: The Critic is
+    Critical"). Then targets are copied and Adam's moments reset. Returns the metrics of the last step.
     """
     if hyper.value_init == "zero":
         return {}
@@ -100,5 +141,5 @@ def initialise_values(
 
 
 def adam_states(networks: Networks, names: Sequence[str]) -> dict[str, optim.AdamState]:
-    """Fresh optimiser states for the named networks."""
+    """New optimiser states for the named networks."""
     return {name: optim.adam_init(networks[name]) for name in names}
