@@ -46,6 +46,10 @@ class Budget:
                 f"{human_bytes(self.limit)}; set PRUDENT_MAX_BYTES to allow more"
             )
 
+    def most(self, stored: int) -> int:
+        """The most bytes in memory that a file of ``stored`` bytes may ask for."""
+        return self.limit if self.asked else min(self.limit, max(SUSPICIOUS_BYTES, SUSPICIOUS_RATIO * stored))
+
     def settle(self, name: str) -> None:
         """Call when all is counted: refuse what grows out of proportion as a whole.
 

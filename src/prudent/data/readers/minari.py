@@ -10,7 +10,7 @@ import numpy as np
 
 from prudent.data.columns import Bound, check_count, counted
 from prudent.data.dataset import Dataset
-from prudent.data.readers import _hdf5, _ipc
+from prudent.data.readers import _arrow, _hdf5
 from prudent.data.readers._budget import Budget
 from prudent.errors import DataError, in_one_line
 
@@ -143,9 +143,8 @@ def _look_over(folder: Path, metadata: dict[str, Any], name: str) -> None:
         raise DataError(f"{name}: data_format is {str(kind)[:40]!r}, hdf5 and arrow can be read")
     if kind == "arrow":
         _check_episodes(metadata, sum(path.is_dir() for path in folder.iterdir()), name)
-        for path in sorted(folder.glob("*/*")):
-            if path.name != "metadata.json" and not path.name.startswith((".", "_")):
-                _ipc.check(path, f"{path.parent.name}/{path.name}", name, budget)
+        files = [path for path in sorted(folder.glob("*/*")) if not path.name.startswith((".", "_"))]
+        _arrow.check_arrow_files([path for path in files if path.name != "metadata.json"], name, budget)
         return
     path = folder / "main_data.hdf5"
     if not path.is_file():
