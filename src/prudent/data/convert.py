@@ -8,9 +8,10 @@ from typing import Any
 
 from prudent.data import find
 from prudent.data.dataset import Dataset
-from prudent.data.load import Options, Source, check_magic, check_said, is_bare_name, load_dataset, read_from
+from prudent.data.load import Source, check_magic, is_bare_name, load_dataset, read_from
 from prudent.data.mapped import folder
 from prudent.data.readers import stream
+from prudent.data.readers.declared import Declared
 from prudent.data.readers.stream import Block, Stream
 from prudent.data.writers import HDF5
 from prudent.errors import DataError
@@ -37,13 +38,13 @@ def convert(
             other.
     """
     folder.check_target(Path(out))
-    asked = Options(**options)
-    check_said(asked)
+    declared = Declared(**options)
+    declared.check()
     sources = [source] if isinstance(source, str | Path) else list(source)
     if not sources:
         raise DataError("no dataset was named")
     with ExitStack() as stack:
-        streams = [stream for one in sources for stream in stack.enter_context(_streams(one, asked, seed))]
+        streams = [stream for one in sources for stream in stack.enter_context(_streams(one, declared, seed))]
         for one in streams:
             if one.whole:
                 say(f"{one.name} was read into memory as a whole: only HDF5 files are read block by block")
@@ -76,18 +77,18 @@ def _merged(spec: Spec, other: Spec, name: str) -> Spec:
 
 
 @contextmanager
-def _streams(source: Source, options: Options, seed: int) -> Iterator[list[Stream]]:
+def _streams(source: Source, declared: Declared, seed: int) -> Iterator[list[Stream]]:
     """The files behind a source, block by block where that is possible."""
     named = is_bare_name(source)
     files = find.find(str(source)) if named else [Path(source).expanduser()]
     if not all(file.is_file() and file.suffix.lower() in HDF5 for file in files):
-        yield [stream.of_dataset(load_dataset(source, seed=seed, **vars(options)))]
+        yield [stream.of_dataset(load_dataset(source, seed=seed, **vars(declared)))]
         return
-    options.refuse(str(source), ("mapping",))
+    declared.refuse(str(source), ("mapping",))
     with ExitStack() as stack:
         for file in files:
             check_magic(file, "HDF5")
-        found = [stack.enter_context(stream.of_hdf5(file, options.of_flat())) for file in files]
+        found = [stack.enter_context(stream.of_hdf5(file, declared)) for file in files]
         yield [_found(str(source), files, found)] if named else found
 
 

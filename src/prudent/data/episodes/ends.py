@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prudent.data.columns import Dones, Rows, counted, strays_of
+from prudent.data.columns import Rows, counted, strays_of
 from prudent.data.episodes import jumps
 from prudent.errors import DataError
 
@@ -60,22 +60,6 @@ class Settled:
     keep: np.ndarray
     notes: tuple[str, ...]
     next_mask: np.ndarray | None = None
-
-
-def refuse_idle(
-    dones: Dones | None, told_apart: bool, horizon: int | None, truncated: np.ndarray | None, name: str
-) -> None:
-    """Refuse what the user says of a file whose flags say it themselves.
-
-    ``told_apart``: the file tells terminations from time limits. ``truncated`` (rows,) are its truncations.
-
-    Raises:
-        DataError: it would change nothing.
-    """
-    if dones is not None and told_apart:
-        raise DataError(f"{name}: dones does not apply to it, its flags tell terminations from time limits")
-    if horizon is not None and truncated is not None:
-        raise DataError(f"{name}: horizon does not apply to it, its flags say where the recording was cut")
 
 
 def settle(

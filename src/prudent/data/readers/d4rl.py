@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import Bound, Dones, ask_whether_discrete, declared_discrete, flags, floats, whole
+from prudent.data.columns import Dones, ask_whether_discrete, flags, floats, whole
 from prudent.data.dataset import Dataset
-from prudent.data.episodes.ends import COMMON_HORIZON, note_on_equal_lengths, refuse_idle, settle
+from prudent.data.episodes.ends import COMMON_HORIZON, note_on_equal_lengths, settle
 from prudent.data.readers import _hdf5, _keys
 from prudent.data.readers._budget import Budget
+from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,16 +28,7 @@ REQUIRED = ("observations", "actions", "rewards")
 _WRONG = {**_keys.WRONG, "done": "terminals", "dones": "terminals"}
 
 
-def read(
-    path: str | Path,
-    *,
-    dones: Dones | None = None,
-    horizon: int | None = None,
-    action_low: Bound | None = None,
-    action_high: Bound | None = None,
-    discrete: bool | None = None,
-    n_actions: int | None = None,
-) -> Dataset:
+def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """Read ``observations (N, S)``, ``actions (N, A)``, ``rewards terminals timeouts (N,)``.
 
     Without ``next_observations (N, S)`` the following row is the successor, except at an episode's end.
@@ -54,34 +46,21 @@ def read(
     with _hdf5.opened(path) as file:
         with _hdf5.reading(path.name):
             table = _hdf5.columns(file, EVERY, path.name, Budget())
-        told = declared(
-            file,
-            path.name,
-            dones=dones,
-            horizon=horizon,
-            action_low=action_low,
-            action_high=action_high,
-            discrete=discrete,
-            n_actions=n_actions,
-        )
-    return assemble(table, path.name, told)
+        header = read_header(file, path.name, user)
+    return assemble(table, path.name, header)
 
 
 @dataclass(frozen=True)
-class Declared:
-    """What the user says of a file, and where not, the file of itself; see :func:`read`."""
+class Header:
+    """What holds for the whole of a file."""
 
-    dones: Dones | None = None
-    horizon: int | None = None
-    asked_horizon: int | None = None
-    """The horizon where it is the user's word."""
-    action_low: Bound | None = None
-    action_high: Bound | None = None
-    discrete: bool | None = None
-    n_actions: int | None = None
-    true_successors: bool = False
-    unread: tuple[str, ...] = ()
-    """A note on what the file has besides, or none."""
+    user: Declared
+    """What the user declares."""
+    declared: Declared
+    """The same, and where the user leaves something open, what the file declares."""
+    true_successors: bool
+    notes: tuple[str, ...]
+    """A note on keys that are not read, or none."""
 
     def trusts(self, keys: Collection[str], truncated: np.ndarray | None) -> bool:
         """Whether flags and successors are taken as they are: a file with ``keys`` has to hold them all for that."""
@@ -90,62 +69,45 @@ class Declared:
         return self.true_successors and truncated is not None and needed <= set(keys)
 
 
-def declared(
-    file: "h5py.File",
-    name: str,
-    *,
-    dones: Dones | None = None,
-    horizon: int | None = None,
-    action_low: Bound | None = None,
-    action_high: Bound | None = None,
-    discrete: bool | None = None,
-    n_actions: int | None = None,
-) -> Declared:
-    """The user's word where there is one, else the file's.
+def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
+    """What the user and the file declare.
 
     Raises:
         DataError: the file holds something else there than what it is for, or a column under a wrong name.
     """
     with _hdf5.reading(name):
-        unread = _keys.unread(_there(file, name), EVERY, name, _WRONG)
-        filed_horizon = _declared(file, "max_episode_steps", name)
-        true_successors = _declared(file, "true_successors", name, least=0)
-        filed_n = _declared(file, "n_actions", name)
-        filed = _declared(file, "discrete", name, least=0)
-        filed_low, filed_high = (_bound(file, key, name) for key in ("action_low", "action_high"))
-    discrete, n_actions = declared_discrete(discrete, n_actions, None if filed is None else bool(filed), filed_n, name)
-    return Declared(
-        dones,
-        horizon or filed_horizon,
-        horizon,
-        filed_low if action_low is None else action_low,
-        filed_high if action_high is None else action_high,
-        discrete,
-        n_actions,
-        bool(true_successors),
-        tuple(unread),
-    )
+        notes = _keys.unread(_there(file, name), EVERY, name, _WRONG)
+        discrete = _whole_number(file, "discrete", name, least=0)
+        filed = Declared(
+            horizon=_whole_number(file, "max_episode_steps", name),
+            action_low=_bound(file, "action_low", name),
+            action_high=_bound(file, "action_high", name),
+            discrete=None if discrete is None else bool(discrete),
+            n_actions=_whole_number(file, "n_actions", name),
+        )
+        true_successors = bool(_whole_number(file, "true_successors", name, least=0))
+    return Header(user, user.or_else(filed, name), true_successors, tuple(notes))
 
 
-def check_required(table: Mapping[str, Any], name: str, told: Declared) -> None:
+def check_required(table: Mapping[str, Any], name: str, header: Header) -> None:
     """Refuse a file without what every one has, with no rows, or with actions that may be choices or amounts.
 
     ``table`` holds its columns, read or not.
     """
     for key in REQUIRED:
         if key not in table:
-            told_besides = "".join(f"; {note}" for note in told.unread)
-            raise DataError(f"{name}: no {key} in the file; a D4RL file has {', '.join(KEYS[:5])}{told_besides}")
+            notes = "".join(f"; {note}" for note in header.notes)
+            raise DataError(f"{name}: no {key} in the file; a D4RL file has {', '.join(KEYS[:5])}{notes}")
     if len(table["rewards"]) == 0:
         raise DataError(f"{name}: the file has no rows")
-    if told.discrete is None and told.action_low is None:
+    if header.declared.discrete is None and header.declared.action_low is None:
         ask_whether_discrete(table["actions"], name)
 
 
-def assemble(table: dict[str, np.ndarray], name: str, told: Declared) -> Dataset:
+def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset:
     """A dataset of the raw columns of a D4RL file; see :func:`read`."""
-    check_required(table, name, told)
-    terminated, truncated, notes = end_flags(table, name, told)
+    check_required(table, name, header)
+    terminated, truncated, notes = end_flags(table, name, header)
     # Checked before episodes are worked out, so that a NaN is reported by the row it has in the file.
     raw = Dataset.from_columns(
         observation=table["observations"],
@@ -154,15 +116,15 @@ def assemble(table: dict[str, np.ndarray], name: str, told: Declared) -> Dataset
         next_observation=table.get("next_observations", table["observations"]),
         terminated=terminated,
         truncated=np.zeros_like(terminated) if truncated is None else truncated,
-        action_low=told.action_low,
-        action_high=told.action_high,
-        discrete=bool(told.discrete),
-        n_actions=told.n_actions,
+        action_low=header.declared.action_low,
+        action_high=header.declared.action_high,
+        discrete=bool(header.declared.discrete),
+        n_actions=header.declared.n_actions,
         name=name,
-        notes=told.unread,
+        notes=header.notes,
         extra=masks.from_file(table, name) | others(table, name),
     )
-    if told.trusts(table, truncated):
+    if header.trusts(table, truncated):
         # A successor that equals the next episode's first row is no sign here that it was borrowed from there.
         return raw
     settled = settle(
@@ -170,7 +132,7 @@ def assemble(table: dict[str, np.ndarray], name: str, told: Declared) -> Dataset
         terminated,
         truncated,
         raw.next_observation if "next_observations" in table else None,
-        horizon=told.horizon,
+        horizon=header.declared.horizon,
         fallback_horizon=None if "next_observations" in table else COMMON_HORIZON,
         mask=None if "next_action_masks" in table else raw.extra.get("mask"),
         name=name,
@@ -197,14 +159,15 @@ def others(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     return found
 
 
-def end_flags(table: Mapping[str, Any], name: str, told: Declared) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+def end_flags(table: Mapping[str, Any], name: str, header: Header) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Terminations, truncations (None: unknown) and notes, of a table whose flags have been read.
 
     Raises:
         DataError: the user says of them what they say themselves.
     """
-    terminals, timeouts, notes = _end_flags(table, name, told.dones)
-    refuse_idle(told.dones, "terminals" not in table or "timeouts" in table, told.asked_horizon, timeouts, name)
+    terminals, timeouts, notes = _end_flags(table, name, header.declared.dones)
+    flags_tell = "terminals" not in table or "timeouts" in table
+    header.user.refuse_what_flags_tell(name, terminations=flags_tell, truncated=timeouts)
     return terminals, timeouts, notes
 
 
@@ -232,7 +195,7 @@ def _end_flags(
     return terminals, timeouts, notes
 
 
-def _declared(file: "h5py.File", key: str, name: str, least: int = 1) -> int | None:
+def _whole_number(file: "h5py.File", key: str, name: str, least: int = 1) -> int | None:
     """A whole number where the writer left it: an attribute, or under ``metadata`` as an array or attribute."""
     import h5py
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prudent.data.columns import Bound, check_count, counted
+from prudent.data.columns import check_count, counted
 from prudent.data.dataset import Dataset
 from prudent.data.readers import _arrow, _hdf5
 from prudent.data.readers._budget import Budget
+from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError, in_one_line
 
 if TYPE_CHECKING:
@@ -23,12 +24,7 @@ _METADATA_LIMIT = 8 << 20
 _DEPTH = 6
 
 
-def read(
-    source: str | Path,
-    *,
-    action_low: Bound | None = None,
-    action_high: Bound | None = None,
-) -> Dataset:
+def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """Read a local Minari dataset: an id such as ``mujoco/hopper/medium-v0``, or its folder.
 
     Observations carry T + 1 rows per episode and actions T, so every step has its own successor and none is
@@ -37,8 +33,7 @@ def read(
     are read. ``infos/action_mask`` of discrete actions, T + 1 rows per episode, becomes masks.
 
     Raises:
-        DataError: one line naming the dataset, the key and the reason; if there is no such dataset, where it
-        was
+        DataError: one line naming the dataset, the key and the reason; if there is no such dataset, where it was
             looked for and how to obtain it.
     """
     folder, name = _locate(source)
@@ -58,7 +53,7 @@ def read(
         raise DataError(f"{name}: Minari cannot read it ({in_one_line(error)})") from error
     if not episodes:
         raise DataError(f"{name}: the dataset has no episodes")
-    return _assemble(episodes, spaces, name, action_low, action_high)
+    return _assemble(episodes, spaces, name, user)
 
 
 def datasets_folder() -> Path:
@@ -222,8 +217,7 @@ def _assemble(
     episodes: list[dict[str, np.ndarray]],
     spaces: dict[str, Any],
     name: str,
-    action_low: Bound | None,
-    action_high: Bound | None,
+    user: Declared,
 ) -> Dataset:
     notes = []
     empty = sum(len(e["rewards"]) == 0 for e in episodes)
@@ -247,8 +241,8 @@ def _assemble(
         next_observation=np.concatenate([e["observations"][1:] for e in episodes]),
         terminated=terminated,
         truncated=truncated,
-        action_low=spaces.get("low") if action_low is None else action_low,
-        action_high=spaces.get("high") if action_high is None else action_high,
+        action_low=spaces.get("low") if user.action_low is None else user.action_low,
+        action_high=spaces.get("high") if user.action_high is None else user.action_high,
         discrete=spaces["discrete"],
         n_actions=spaces.get("n"),
         name=name,

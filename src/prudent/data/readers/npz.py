@@ -9,11 +9,12 @@ from typing import IO
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import Bound, Dones, ask_whether_discrete, declared_discrete, flags
+from prudent.data.columns import ask_whether_discrete, flags
 from prudent.data.dataset import Dataset
-from prudent.data.episodes.ends import note_on_equal_lengths, refuse_idle, settle
+from prudent.data.episodes.ends import note_on_equal_lengths, settle
 from prudent.data.readers import _keys
 from prudent.data.readers._budget import Budget
+from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError, in_one_line
 
 _HEADER_BYTES = 10_000
@@ -25,21 +26,12 @@ EVERY = (*REQUIRED, *FLAGS, *OPTIONAL)
 _WRONG = {**_keys.WRONG, "done": "dones"}
 
 
-def read(
-    path: str | Path,
-    *,
-    dones: Dones | None = None,
-    horizon: int | None = None,
-    action_low: Bound | None = None,
-    action_high: Bound | None = None,
-    discrete: bool | None = None,
-    n_actions: int | None = None,
-) -> Dataset:
+def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """Read ``observations next_observations (N, S)``, ``actions (N, A)``, ``rewards dones (N,)``.
 
-    ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so
-    ``dones=`` says which of the two it means. ``action_low``/``action_high`` (A,) or one number, ``discrete``
-    (one flag) and ``n_actions`` (one number) are optional; arguments replace them. Discrete actions may have
+    ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so ``user.dones``
+    says which of the two it means. ``action_low``/``action_high`` (A,) or one number, ``discrete`` (one flag) and
+    ``n_actions`` (one number) are optional; what the user declares replaces them. Discrete actions may have
     ``action_masks next_action_masks (N, n_actions)``.
 
     Raises:
@@ -56,15 +48,12 @@ def read(
     for key in REQUIRED:
         if table[key].ndim == 0:
             raise DataError(f"{name}: {key} is a single value, expected one row per transition")
-    filed = _one_number(table, "discrete", 0, 1, name)
-    said = None if filed is None else bool(filed)
-    discrete, n_actions = declared_discrete(
-        discrete, n_actions, said, _one_number(table, "n_actions", 1, None, name), name
-    )
-    if discrete is None and action_low is None and "action_low" not in table:
+    declared = user.or_else(_filed(table, user, name), name)
+    if declared.discrete is None and declared.action_low is None:
         ask_whether_discrete(table["actions"], name)
-    terminated, truncated, notes = _flags(table, name, dones)
-    refuse_idle(dones, bool(table.keys() & {"terminals", "timeouts"}), horizon, truncated, name)
+    terminated, truncated, notes = _flags(table, name, declared)
+    flags_tell = bool(table.keys() & {"terminals", "timeouts"})
+    declared.refuse_what_flags_tell(name, terminations=flags_tell, truncated=truncated)
     raw = Dataset.from_columns(
         observation=table["observations"],
         action=table["actions"],
@@ -72,10 +61,10 @@ def read(
         next_observation=table["next_observations"],
         terminated=terminated,
         truncated=np.zeros_like(terminated) if truncated is None else truncated,
-        action_low=_bound(action_low, table, "action_low", name),
-        action_high=_bound(action_high, table, "action_high", name),
-        discrete=bool(discrete),
-        n_actions=n_actions,
+        action_low=declared.action_low,
+        action_high=declared.action_high,
+        discrete=bool(declared.discrete),
+        n_actions=declared.n_actions,
         name=name,
         notes=[*unread, *notes],
         extra=masks.from_file(table, name),
@@ -86,7 +75,7 @@ def read(
         raw.terminated,
         truncated,
         raw.next_observation,
-        horizon=horizon,
+        horizon=declared.horizon,
         mask=following,
         name=name,
         strays=raw.strays,
@@ -103,7 +92,7 @@ def _told(table: dict[str, np.ndarray], unread: list[str]) -> str:
 
 
 def _flags(
-    table: dict[str, np.ndarray], name: str, dones: Dones | None
+    table: dict[str, np.ndarray], name: str, declared: Declared
 ) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Terminations, truncations (None: unknown) and notes."""
     found = {key: flags(table[key], key, name) for key in FLAGS if key in table}
@@ -126,7 +115,7 @@ def _flags(
         )
     if timeouts is not None:
         return done & ~timeouts, timeouts, ["dones without a timeout were read as terminations"]
-    if dones == "truncated":
+    if declared.dones == "truncated":
         return (
             np.zeros(rows, dtype=bool),
             done,
@@ -139,9 +128,20 @@ def _flags(
     return done, None, [note, *note_on_equal_lengths(done)]
 
 
-def _bound(given: Bound | None, table: dict[str, np.ndarray], key: str, name: str) -> Bound | None:
-    if given is not None or key not in table:
-        return given
+def _filed(table: dict[str, np.ndarray], user: Declared, name: str) -> Declared:
+    """What the file declares about itself; bounds only where the user gives none."""
+    discrete = _one_number(table, "discrete", 0, 1, name)
+    return Declared(
+        action_low=_bound(table, "action_low", name) if user.action_low is None else None,
+        action_high=_bound(table, "action_high", name) if user.action_high is None else None,
+        discrete=None if discrete is None else bool(discrete),
+        n_actions=_one_number(table, "n_actions", 1, None, name),
+    )
+
+
+def _bound(table: dict[str, np.ndarray], key: str, name: str) -> np.ndarray | None:
+    if key not in table:
+        return None
     if table[key].dtype.kind not in "fiub":
         raise DataError(f"{name}: {key} holds {table[key].dtype}, not numbers")
     return table[key].astype(np.float64)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from prudent.data.dataset import COLUMNS, Dataset
 from prudent.data.episodes.ends import COMMON_HORIZON, Decided, decide
 from prudent.data.readers import _hdf5, d4rl
 from prudent.data.readers._budget import Budget
+from prudent.data.readers.declared import Declared
 from prudent.errors import DataError
 from prudent.types import Spec
 
@@ -58,8 +59,8 @@ def rows_of(dataset: Dataset, block: slice | np.ndarray) -> dict[str, np.ndarray
 
 
 @contextmanager
-def of_hdf5(path: Path, options: Mapping[str, Any]) -> Iterator[Stream]:
-    """A D4RL file; it gives the rows of :func:`prudent.data.readers.d4rl.read` with the same ``options``.
+def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
+    """A D4RL file; it gives the rows of :func:`prudent.data.readers.d4rl.read` for the same ``user``.
 
     In memory at any time are flags, a few bytes per row, and one block. How large a file may be is not limited.
 
@@ -70,16 +71,16 @@ def of_hdf5(path: Path, options: Mapping[str, Any]) -> Iterator[Stream]:
     with _hdf5.opened(path) as file:
         with _hdf5.reading(name):
             nodes = _hdf5.nodes(file, d4rl.EVERY, name, Budget(_NO_LIMIT))
-        told = d4rl.declared(file, name, **options)
+        header = d4rl.read_header(file, name, user)
         with _hdf5.reading(name):
-            d4rl.check_required(nodes, name, told)
+            d4rl.check_required(nodes, name, header)
             flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
-        terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, told)
-        decided = _decide(nodes, terminated, truncated, told, name)
+        terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, header)
+        decided = _decide(nodes, terminated, truncated, header, name)
         if not decided.keep.any():
             raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
         kept = int(decided.keep.sum())
-        yield Stream(name, kept, (*told.unread, *notes, *decided.notes), lambda: _blocks(nodes, decided, told, name))
+        yield Stream(name, kept, (*header.notes, *notes, *decided.notes), lambda: _blocks(nodes, decided, header, name))
 
 
 class _Column:
@@ -102,14 +103,14 @@ def _decide(
     nodes: "Mapping[str, h5py.Dataset]",
     terminated: np.ndarray,
     truncated: np.ndarray | None,
-    told: d4rl.Declared,
+    header: d4rl.Header,
     name: str,
 ) -> Decided:
     observation, following = nodes["observations"], nodes.get("next_observations")
     check_shape(observation.shape, "observations", name, ndim=2)
     if following is not None and following.shape != observation.shape:
         raise DataError(f"{name}: next_observations has shape {following.shape}, observations {observation.shape}")
-    if told.trusts(nodes, truncated):
+    if header.trusts(nodes, truncated):
         assert truncated is not None
         every = np.ones_like(terminated)
         decided = Decided(terminated, truncated & ~terminated, every, np.zeros(0, dtype=np.int64), True, ())
@@ -119,7 +120,7 @@ def _decide(
             terminated,
             truncated,
             None if following is None else _Column(following, name),
-            horizon=told.horizon,
+            horizon=header.declared.horizon,
             fallback_horizon=None if following is not None else COMMON_HORIZON,
             masks_follow="action_masks" in nodes and "next_action_masks" not in nodes,
             name=name,
@@ -132,7 +133,7 @@ def _decide(
 
 
 def _blocks(
-    nodes: "Mapping[str, h5py.Dataset]", decided: Decided, told: d4rl.Declared, name: str
+    nodes: "Mapping[str, h5py.Dataset]", decided: Decided, header: d4rl.Header, name: str
 ) -> Iterator[tuple[Spec, Block]]:
     observation = _Column(nodes["observations"], name)
     following = _Column(nodes["next_observations"], name) if decided.states else observation
@@ -147,10 +148,10 @@ def _blocks(
             next_observation=table.get("next_observations", table["observations"]),
             terminated=decided.terminated[block],
             truncated=decided.truncated[block],
-            action_low=told.action_low,
-            action_high=told.action_high,
-            discrete=bool(told.discrete),
-            n_actions=told.n_actions,
+            action_low=header.declared.action_low,
+            action_high=header.declared.action_high,
+            discrete=bool(header.declared.discrete),
+            n_actions=header.declared.n_actions,
             name=name if rows <= BLOCK else f"{name}, counted from row {block.start}",
             extra=masks.from_file(table, name) | d4rl.others(table, name),
         )

@@ -1,20 +1,19 @@
 """CSV and Parquet: a long table, one row per step, of which a mapping says which column means what."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from prudent.data import columns
-from prudent.data.columns import Bound, ask_whether_discrete, declared_discrete
+from prudent.data.columns import ask_whether_discrete
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.order import Order, arrange
 from prudent.data.readers import _arrow
 from prudent.data.readers._roles import RoleColumns
+from prudent.data.readers.declared import Declared
 from prudent.data.readers.mapping import TableMap, read_map
 from prudent.errors import ConfigError, DataError, shown
 
@@ -30,22 +29,14 @@ _KINDS: dict[str, _arrow.Kind] = {
 _NAMED_GROUPS = 20
 
 
-def read(
-    path: str | Path,
-    mapping: TableMap | Mapping[str, Any] | str | Path,
-    *,
-    action_low: Bound | None = None,
-    action_high: Bound | None = None,
-    discrete: bool | None = None,
-    n_actions: int | None = None,
-) -> Dataset:
-    """Read a table whose columns ``mapping`` (a TOML file, or a dictionary of the same) maps to roles.
+def read(path: str | Path, user: Declared) -> Dataset:
+    """Read a table whose columns ``user.mapping`` (a TOML file, or a dictionary of the same) maps to roles.
 
     Rows of an episode are brought together and ordered by ``step`` or ``time``. The next row is the successor, unless
     ``next_observation`` is mapped; the last row of an episode that did not terminate has none, and is dropped and
     counted. ``extra`` holds, where mapped, ``step`` (rows,) int64, ``dt`` (rows,) float32, ``group`` (rows,) int64 and
-    ``behavior_log_prob`` (rows,) float32. Arguments replace what the mapping says. Rows in complaints and notes are
-    those of the file, counted from 0 without the header.
+    ``behavior_log_prob`` (rows,) float32. What the user declares replaces what the mapping says. Rows in errors and
+    notes are those of the file, counted from 0 without the header.
 
     Raises:
         DataError: one line naming file, column, row and reason.
@@ -53,18 +44,21 @@ def read(
     """
     path = Path(path)
     _require_pyarrow(path.name)
-    roles = read_map(mapping)
+    if user.mapping is None:
+        raise DataError(
+            f"{path.name}: which column means what? Say so with --map map.toml, mapping= in Python; "
+            f"its columns are {_column_names(path)}"
+        )
+    roles = read_map(user.mapping)
     with _arrow.opened(path) as file:
         rows, table = file.read(_kinds(roles, file.names, path.name))
     if rows == 0:
         raise DataError(f"{path.name}: the table has no rows")
-    columns_ = RoleColumns(table, roles, path.name)
-    return _Table(columns_, rows).dataset(action_low, action_high, discrete, n_actions)
+    return _Table(RoleColumns(table, roles, path.name), rows).dataset(user)
 
 
-def columns_of(path: Path) -> str:
+def _column_names(path: Path) -> str:
     """The names of a table's columns, as many as a line can hold."""
-    _require_pyarrow(path.name)
     with _arrow.opened(path) as file:
         return _some(file.names)
 
@@ -105,17 +99,22 @@ class _Table:
         self.roles, self.name = table.roles, table.name
         self.notes: list[str] = []
 
-    def dataset(
-        self, action_low: Bound | None, action_high: Bound | None, discrete: bool | None, n_actions: int | None
-    ) -> Dataset:
+    def dataset(self, user: Declared) -> Dataset:
+        """All of it; see :func:`read`."""
         roles = self.roles
-        discrete, n_actions = declared_discrete(discrete, n_actions, roles.discrete, roles.n_actions, self.name)
-        low = roles.action_low if action_low is None else action_low
-        high = roles.action_high if action_high is None else action_high
+        declared = user.or_else(
+            Declared(
+                action_low=roles.action_low,
+                action_high=roles.action_high,
+                discrete=roles.discrete,
+                n_actions=roles.n_actions,
+            ),
+            self.name,
+        )
         action = self.table.numbers("action")
-        if discrete is None and low is None:
+        if declared.discrete is None and declared.action_low is None:
             ask_whether_discrete(action, self.name)
-        if discrete and action.shape[1] != 1:
+        if declared.discrete and action.shape[1] != 1:
             raise DataError(f"{self.name}: discrete actions stand in one column, action names {action.shape[1]}")
         observation = columns.floats(self.table.numbers("observation"), "observation", self.name, ndim=2)
         following = (
@@ -131,12 +130,12 @@ class _Table:
             next_observation=observation if following is None else following,
             terminated=order.terminated,
             truncated=np.zeros_like(order.terminated),
-            action_low=low,
-            action_high=high,
-            discrete=bool(discrete),
-            n_actions=n_actions,
+            action_low=declared.action_low,
+            action_high=declared.action_high,
+            discrete=bool(declared.discrete),
+            n_actions=declared.n_actions,
             name=self.name,
-            extra=self.extra(order, bool(discrete)),
+            extra=self.extra(order, bool(declared.discrete)),
         )
         return self.arranged(dataset, order, following)
 
