@@ -1,4 +1,4 @@
-"""From whatever names a dataset to the dataset."""
+"""Loads a dataset by its name, file or folder."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -54,19 +54,17 @@ def load_dataset(
     Args:
         source: one source or a sequence of them.
         dones: what ``dones`` (npz), or ``terminals`` in a file without ``timeouts``, mean: the end of value
-            ("terminated", taken where you do not say) or only of the recording ("truncated"). For files that cannot
-            tell; refused for others.
-        action_low: lower action bound in the units of the log, one number or one per feature; replaces
-            the file's.
+            ("terminated", the default) or only the end of the recording ("truncated"). Refused for files whose flags
+            tell the two apart.
+        action_low: lower action bound in the units of the log, one number or one per feature; replaces the file's.
         action_high: upper action bound, likewise.
-        discrete: whether actions are numbers of choices; None leaves it to the file. Never guessed: where
-            neither says and the actions could be either, the file is refused until you do.
-        n_actions: how many choices there are, so that those the log never took still count; says ``discrete``
-            as well.
+        discrete: whether actions are choices, numbered from 0; None leaves it to the file. This is never guessed: a
+            file whose actions could be either is refused until you declare it.
+        n_actions: how many choices there are, including those that the log never took; implies ``discrete``.
         horizon: the task's time limit in steps, for files without truncation flags; refused for others.
-        mapping: of tables, which column means what: a TOML file, or a dictionary of the same (see
+        mapping: for tables, which column means what: a TOML file or a dictionary (see
             :class:`prudent.data.readers.mapping.TableMap`).
-        seed: for built-in datasets, which are made on the spot.
+        seed: for built-in datasets, which are generated when they are loaded.
 
     Raises:
         DataError: one line naming the file, the key and the reason.
@@ -74,16 +72,16 @@ def load_dataset(
     declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, mapping)
     declared.check()
     if isinstance(source, str | Path):
-        return _one(source, declared, seed)
+        return _load(source, declared, seed)
     if len(source) == 0:
         raise DataError("no dataset was named")
-    found = [_one(item, declared, seed) for item in source]
-    if len(found) > 1 and any(is_mapped(dataset) for dataset in found):
+    datasets = [_load(item, declared, seed) for item in source]
+    if len(datasets) > 1 and any(is_mapped(dataset) for dataset in datasets):
         raise DataError("a converted folder is not joined in memory: convert all the sources into one folder")
-    return Dataset.join(found)
+    return Dataset.join(datasets)
 
 
-def _one(source: Source, declared: Declared, seed: int) -> Dataset:
+def _load(source: Source, declared: Declared, seed: int) -> Dataset:
     text = str(source)
     if text in BUILTIN:
         declared.refuse(text, ("dones", "horizon", "action_low", "action_high", "discrete", "n_actions", "mapping"))
@@ -106,35 +104,35 @@ def _one(source: Source, declared: Declared, seed: int) -> Dataset:
     return _named(text, declared)
 
 
-def read_from(found: Sequence[Path]) -> str:
+def read_from(paths: Sequence[Path]) -> str:
     """The note on a dataset that was found by its name."""
-    return f"read from {' and '.join(str(path) for path in found)}"
+    return f"read from {' and '.join(str(path) for path in paths)}"
 
 
 def is_bare_name(source: Source) -> bool:
-    """Whether a source is looked up among the files of :func:`prudent.data.find.folders`."""
+    """Whether a source is a name to look up in :func:`prudent.data.find.folders`."""
     text, path = str(source), Path(source).expanduser()
-    said = text in BUILTIN or text.startswith("minari:") or _extension(path) in _FORMAT
-    return isinstance(source, str) and not said and len(path.parts) == 1 and not files.is_there(path)
+    explicit = text in BUILTIN or text.startswith("minari:") or _extension(path) in _FORMAT
+    return isinstance(source, str) and not explicit and len(path.parts) == 1 and not files.is_there(path)
 
 
 def _named(name: str, declared: Declared) -> Dataset:
     try:
-        found = find.find(name)
+        paths = find.find(name)
     except DataError:
         close = get_close_matches(name, BUILTIN, n=1, cutoff=0.8)
         if close:
             raise DataError(f"{name}: no such dataset; did you mean {close[0]}?") from None
         raise
-    joined = Dataset.join([read_file(path, declared) for path in found], name=name)
-    return joined.relabelled(notes=(read_from(found), *joined.notes))
+    joined = Dataset.join([read_file(path, declared) for path in paths], name=name)
+    return joined.relabelled(notes=(read_from(paths), *joined.notes))
 
 
 def read_file(path: Path, declared: Declared = UNDECLARED) -> Dataset:
-    """Read one file by its extension, after checking that its first bytes agree.
+    """Read one file by its extension; its first bytes have to agree.
 
     Raises:
-        DataError: the file is empty, of another kind than its name says, or its reader refuses it.
+        DataError: the file is empty, or of another kind than its name says, or its reader refuses it.
     """
     extension = _extension(path)
     kind = _FORMAT.get(extension)
@@ -155,7 +153,7 @@ def read_file(path: Path, declared: Declared = UNDECLARED) -> Dataset:
 
 
 def _extension(path: Path) -> str:
-    """The last ending in small letters; of a compressed file the last two."""
+    """The extension in lower case; for compressed files the last two."""
     last = path.suffix.lower()
     return "".join(path.suffixes[-2:]).lower() if last == ".gz" else last
 
@@ -168,7 +166,7 @@ def _table(path: Path, declared: Declared) -> Dataset:
 
 
 def check_magic(path: Path, kind: str) -> None:
-    """Raise DataError unless a file begins as one of its kind does."""
+    """Raise DataError unless a file begins like one of its kind."""
     if not path.is_file():
         raise DataError(f"{path.name}: not a regular file")
     try:

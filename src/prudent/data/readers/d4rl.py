@@ -10,7 +10,7 @@ import numpy as np
 from prudent.data import masks
 from prudent.data.columns import Dones, ask_whether_discrete, flags, floats, whole
 from prudent.data.dataset import Dataset
-from prudent.data.episodes.ends import COMMON_HORIZON, note_on_equal_lengths, settle
+from prudent.data.episodes.ends import COMMON_HORIZON, find_successors, note_on_equal_lengths
 from prudent.data.readers import _hdf5, _keys
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 KEYS = ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations", *masks.KEYS.values())
 EXTRA, EXTRA_COLUMNS = "extra", ("dt", "group", "step", "behavior_log_prob", "behaviour_log_prob")
-"""Group and names of optional columns (N,), in files written here."""
+"""Group and names of the optional columns (N,) that this library writes."""
 EVERY = (*KEYS, *(f"{EXTRA}/{key}" for key in EXTRA_COLUMNS))
-"""All that is read."""
+"""Every key that is read."""
 REQUIRED = ("observations", "actions", "rewards")
 _WRONG = {**_keys.WRONG, "done": "terminals", "dones": "terminals"}
 
@@ -31,13 +31,13 @@ _WRONG = {**_keys.WRONG, "done": "terminals", "dones": "terminals"}
 def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """Read ``observations (N, S)``, ``actions (N, A)``, ``rewards terminals timeouts (N,)``.
 
-    Without ``next_observations (N, S)`` the following row is the successor, except at an episode's end.
-    Without ``timeouts`` (d4rl-pybullet) episodes end at ``terminals``, at ``horizon`` steps, or where the
-    observation jumps; ``dones="truncated"`` then says that the terminals only end the recording. Everything
-    inferred or dropped is in ``notes``. With ``metadata/true_successors``, as files written here have it, flags and
-    ``next_observations`` are taken as they are. Few files declare ``metadata/action_low`` and ``action_high``; give
-    the bounds if you know them. Discrete actions are declared by ``discrete`` or ``n_actions``, here or in the file
-    (an attribute, or under ``metadata``), and may have ``action_masks next_action_masks (N, n_actions)``.
+    Without ``next_observations (N, S)`` the following row is the successor, except at an episode's end. Without
+    ``timeouts`` (d4rl-pybullet) episodes end at ``terminals``, at ``horizon`` steps, or where the observation jumps;
+    with ``dones="truncated"`` the terminals only end the recording. ``notes`` say what was inferred or dropped.
+    Files of this library have ``metadata/true_successors``: flags and ``next_observations`` are then taken as they
+    are. Few files declare ``metadata/action_low`` and ``action_high``; give the bounds if you know them. Discrete
+    actions are declared by ``discrete`` or ``n_actions``, by the user or in the file (an attribute, or under
+    ``metadata``), and may have ``action_masks next_action_masks (N, n_actions)``.
 
     Raises:
         DataError: one line naming file, key and reason.
@@ -63,7 +63,7 @@ class Header:
     """A note on keys that are not read, or none."""
 
     def trusts(self, keys: Collection[str], truncated: np.ndarray | None) -> bool:
-        """Whether flags and successors are taken as they are: a file with ``keys`` has to hold them all for that."""
+        """Whether flags and successors are taken as they are; for that they all have to be among ``keys``."""
         needed = {"next_observations", "terminals", "timeouts"}
         needed |= {"next_action_masks"} if "action_masks" in keys else set()
         return self.true_successors and truncated is not None and needed <= set(keys)
@@ -73,10 +73,10 @@ def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
     """What the user and the file declare.
 
     Raises:
-        DataError: the file holds something else there than what it is for, or a column under a wrong name.
+        DataError: the file declares something that makes no sense, or has a column under a wrong name.
     """
     with _hdf5.reading(name):
-        notes = _keys.unread(_there(file, name), EVERY, name, _WRONG)
+        notes = _keys.unread(_keys_of(file, name), EVERY, name, _WRONG)
         discrete = _whole_number(file, "discrete", name, least=0)
         filed = Declared(
             horizon=_whole_number(file, "max_episode_steps", name),
@@ -90,9 +90,9 @@ def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
 
 
 def check_required(table: Mapping[str, Any], name: str, header: Header) -> None:
-    """Refuse a file without what every one has, with no rows, or with actions that may be choices or amounts.
+    """Refuse a file that lacks a required column or has no rows, or whose actions may be choices or amounts.
 
-    ``table`` holds its columns, read or not.
+    ``table`` holds its columns; they need not have been read.
     """
     for key in REQUIRED:
         if key not in table:
@@ -105,7 +105,7 @@ def check_required(table: Mapping[str, Any], name: str, header: Header) -> None:
 
 
 def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset:
-    """A dataset of the raw columns of a D4RL file; see :func:`read`."""
+    """The dataset in the raw columns of a D4RL file; see :func:`read`."""
     check_required(table, name, header)
     terminated, truncated, notes = end_flags(table, name, header)
     # Checked before episodes are worked out, so that a NaN is reported by the row it has in the file.
@@ -122,12 +122,12 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         n_actions=header.declared.n_actions,
         name=name,
         notes=header.notes,
-        extra=masks.from_file(table, name) | others(table, name),
+        extra=masks.from_file(table, name) | extra_columns(table, name),
     )
     if header.trusts(table, truncated):
-        # A successor that equals the next episode's first row is no sign here that it was borrowed from there.
+        # Here a successor that equals the next episode's first row is a real one.
         return raw
-    settled = settle(
+    successors = find_successors(
         raw.observation,
         terminated,
         truncated,
@@ -138,32 +138,36 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         name=name,
         strays=raw.strays if "next_observations" in table else None,
     )
-    if not settled.keep.any():
+    if not successors.keep.any():
         raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
     return raw.with_successors(
-        settled.keep, settled.next_observation, settled.truncated, (*notes, *settled.notes), settled.next_mask
+        successors.keep,
+        successors.next_observation,
+        successors.truncated,
+        (*notes, *successors.notes),
+        successors.next_mask,
     )
 
 
-def others(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+def extra_columns(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     """The columns of :data:`EXTRA_COLUMNS` that the file has."""
-    found = {}
+    extra = {}
     for key in EXTRA_COLUMNS:
         column = table.get(f"{EXTRA}/{key}")
         if column is not None and key in ("group", "step"):
-            found[key] = whole(column, key, name)
+            extra[key] = whole(column, key, name)
         elif column is not None:
-            found[key] = floats(column, key, name, ndim=1)
-    if "dt" in found and (found["dt"] <= 0).any():
-        raise DataError(f"{name}: {EXTRA}/dt must be above 0, row {np.flatnonzero(found['dt'] <= 0)[0]} is not")
-    return found
+            extra[key] = floats(column, key, name, ndim=1)
+    if "dt" in extra and (extra["dt"] <= 0).any():
+        raise DataError(f"{name}: {EXTRA}/dt must be above 0, row {np.flatnonzero(extra['dt'] <= 0)[0]} is not")
+    return extra
 
 
 def end_flags(table: Mapping[str, Any], name: str, header: Header) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """Terminations, truncations (None: unknown) and notes, of a table whose flags have been read.
+    """Terminations (rows,), truncations (rows,) or None if unknown, and notes. The flags must have been read.
 
     Raises:
-        DataError: the user says of them what they say themselves.
+        DataError: a declaration of the user would change nothing about them.
     """
     terminals, timeouts, notes = _end_flags(table, name, header.declared.dones)
     flags_tell = "terminals" not in table or "timeouts" in table
@@ -196,7 +200,7 @@ def _end_flags(
 
 
 def _whole_number(file: "h5py.File", key: str, name: str, least: int = 1) -> int | None:
-    """A whole number where the writer left it: an attribute, or under ``metadata`` as an array or attribute."""
+    """A whole number that the file declares: an attribute, or under ``metadata`` an array or attribute."""
     import h5py
 
     value = _hdf5.attribute(file, key, name)
@@ -212,7 +216,7 @@ def _whole_number(file: "h5py.File", key: str, name: str, least: int = 1) -> int
     return int(number[0])
 
 
-def _there(file: "h5py.File", name: str) -> list[str]:
+def _keys_of(file: "h5py.File", name: str) -> list[str]:
     """The keys of a file, those of :data:`EXTRA` with their group."""
     import h5py
 
@@ -228,7 +232,7 @@ def _bound(file: "h5py.File", key: str, name: str) -> np.ndarray | None:
 
 
 def _small(file: "h5py.File", key: str, kinds: str, most: int, name: str) -> np.ndarray | None:
-    """An array of at most ``most`` numbers, or None where there is nothing of the kind."""
+    """An array of at most ``most`` numbers, or None if there is no such array."""
     import h5py
 
     node = _hdf5.child(file, key, name)

@@ -1,4 +1,4 @@
-"""CSV and Parquet: a long table, one row per step, of which a mapping says which column means what."""
+"""CSV and Parquet: a table with one row per step. A mapping says which column means what."""
 
 from dataclasses import replace
 from difflib import get_close_matches
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prudent.data import columns
-from prudent.data.columns import ask_whether_discrete
+from prudent.data.columns import ask_whether_discrete, floats, whole
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.order import Order, arrange
 from prudent.data.readers import _arrow
@@ -32,11 +31,11 @@ _NAMED_GROUPS = 20
 def read(path: str | Path, user: Declared) -> Dataset:
     """Read a table whose columns ``user.mapping`` (a TOML file, or a dictionary of the same) maps to roles.
 
-    Rows of an episode are brought together and ordered by ``step`` or ``time``. The next row is the successor, unless
-    ``next_observation`` is mapped; the last row of an episode that did not terminate has none, and is dropped and
-    counted. ``extra`` holds, where mapped, ``step`` (rows,) int64, ``dt`` (rows,) float32, ``group`` (rows,) int64 and
-    ``behavior_log_prob`` (rows,) float32. What the user declares replaces what the mapping says. Rows in errors and
-    notes are those of the file, counted from 0 without the header.
+    Rows of an episode are put together and ordered by ``step`` or ``time``. The next row is the successor, unless
+    ``next_observation`` is mapped. The last row of an episode that did not terminate then has no successor: it is
+    dropped, and the notes count it. ``extra`` holds, where mapped, ``step`` (rows,) int64, ``dt`` (rows,) float32,
+    ``group`` (rows,) int64 and ``behavior_log_prob`` (rows,) float32. What the user declares replaces what the mapping
+    says. Rows in errors and notes are those of the file, counted from 0 without the header.
 
     Raises:
         DataError: one line naming file, column, row and reason.
@@ -60,10 +59,10 @@ def read(path: str | Path, user: Declared) -> Dataset:
 def _column_names(path: Path) -> str:
     """The names of a table's columns, as many as a line can hold."""
     with _arrow.opened(path) as file:
-        return _some(file.names)
+        return _listed(file.names)
 
 
-def _some(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     return ", ".join(shown(name) for name in names[:20]) + (", ..." if len(names) > 20 else "")
 
 
@@ -72,27 +71,27 @@ def _require_pyarrow(name: str) -> None:
         raise DataError(f'{name}: pyarrow is not installed, try: pip install "prudent[table]"')
 
 
-def _kinds(roles: TableMap, there: list[str], name: str) -> dict[str, _arrow.Kind]:
-    """How to read each mapped column of a table that has the columns ``there``.
+def _kinds(roles: TableMap, names: list[str], name: str) -> dict[str, _arrow.Kind]:
+    """How to read each mapped column of a table that has the columns ``names``.
 
     Raises:
-        ConfigError: the table does not have it, or two roles want it read differently.
+        ConfigError: the table does not have the column.
     """
     kinds: dict[str, _arrow.Kind] = {}
     for role, column in roles.columns():
-        if column not in there:
-            close = get_close_matches(column, there, n=1)
-            hint = f"did you mean {shown(close[0])}?" if close else f"there are {_some(there)}"
+        if column not in names:
+            close = get_close_matches(column, names, n=1)
+            hint = f"did you mean {shown(close[0])}?" if close else f"there are {_listed(names)}"
             raise ConfigError(f"{name}: no column {column!r} for {role}; {hint}")
         kind = _KINDS.get(role, "number")
         if kinds.setdefault(column, kind) != kind:
-            # A number says as much as a name or a flag does: 0/1 columns may be observations as well.
+            # Numbers serve every role: a 0/1 column may be a flag and an observation.
             kinds[column] = "number"
     return kinds
 
 
 class _Table:
-    """The dataset in the columns of one file."""
+    """Turns the columns of one file into a dataset."""
 
     def __init__(self, table: RoleColumns, rows: int):
         self.table, self.rows = table, rows
@@ -100,7 +99,7 @@ class _Table:
         self.notes: list[str] = []
 
     def dataset(self, user: Declared) -> Dataset:
-        """All of it; see :func:`read`."""
+        """The dataset; see :func:`read`."""
         roles = self.roles
         declared = user.or_else(
             Declared(
@@ -116,13 +115,13 @@ class _Table:
             ask_whether_discrete(action, self.name)
         if declared.discrete and action.shape[1] != 1:
             raise DataError(f"{self.name}: discrete actions stand in one column, action names {action.shape[1]}")
-        observation = columns.floats(self.table.numbers("observation"), "observation", self.name, ndim=2)
+        observation = floats(self.table.numbers("observation"), "observation", self.name, ndim=2)
         following = (
-            columns.floats(self.table.numbers("next_observation"), "next_observation", self.name, ndim=2)
+            floats(self.table.numbers("next_observation"), "next_observation", self.name, ndim=2)
             if roles.next_observation
             else None
         )
-        order = self.order(following is not None)
+        order = self.find_order(following is not None)
         dataset = Dataset.from_columns(
             observation=observation,
             action=action,
@@ -140,7 +139,7 @@ class _Table:
         return self.arranged(dataset, order, following)
 
     def arranged(self, dataset: Dataset, order: Order, following: np.ndarray | None) -> Dataset:
-        """The dataset, checked in the file's order so that complaints name its rows, in the order of its episodes."""
+        """The checked dataset, with its rows put into the order of episodes and its successors filled in."""
         rows = order.rows
         observation = dataset.observation[rows]
         if following is None:
@@ -150,9 +149,9 @@ class _Table:
             successor = dataset.next_observation[rows]
         extra = {key: column[rows] for key, column in dataset.extra.items()}
         if "mask" in extra and not self.roles.next_mask:
-            after = np.concatenate([extra["mask"][1:], extra["mask"][-1:]])
-            extra["next_mask"] = after | order.terminated[rows, None]
-        sorted_ = replace(
+            next_mask = np.concatenate([extra["mask"][1:], extra["mask"][-1:]])
+            extra["next_mask"] = next_mask | order.terminated[rows, None]
+        in_order = replace(
             dataset,
             observation=observation,
             action=dataset.action[rows],
@@ -164,16 +163,14 @@ class _Table:
             raise DataError(
                 f"{self.name}: no row has a successor of its own episode, so there is nothing to learn from"
             )
-        return sorted_.with_successors(order.keep, successor, order.truncated, (*self.notes, *order.notes))
+        return in_order.with_successors(order.keep, successor, order.truncated, (*self.notes, *order.notes))
 
-    # --- roles ----------------------------------------------------------------------------------------------
-
-    def order(self, has_successors: bool) -> Order:
+    def find_order(self, has_successors: bool) -> Order:
         roles = self.roles
         terminated, truncated = self.table.flag("terminated"), self.table.flag("truncated")
         step = None
         if roles.step:
-            step = columns.whole(self.table.numbers("step")[:, 0], "step", self.name)
+            step = whole(self.table.numbers("step")[:, 0], "step", self.name)
         needs_row = not has_successors or bool(roles.mask and not roles.next_mask)
         return arrange(
             self.rows,
@@ -189,26 +186,26 @@ class _Table:
 
     def extra(self, order: Order, discrete: bool) -> dict[str, np.ndarray]:
         roles = self.roles
-        found: dict[str, np.ndarray] = {}
+        columns: dict[str, np.ndarray] = {}
         if order.step is not None:
-            found["step"] = order.step
+            columns["step"] = order.step
         if order.dt is not None:
-            found["dt"] = order.dt
+            columns["dt"] = order.dt
         group = self.table.labels("group")
         if group is not None:
             codes, names = group
-            found["group"] = codes
+            columns["group"] = codes
             listed = ", ".join(f"{code} = {shown(name)}" for code, name in enumerate(names[:_NAMED_GROUPS]))
             more = f", ... ({len(names):,} groups)" if len(names) > _NAMED_GROUPS else ""
             self.notes.append(f"group {shown(roles.group)}: {listed}{more}")
         if roles.behavior_prob or roles.behavior_log_prob:
-            found["behavior_log_prob"] = self.behavior_log_prob(discrete)
+            columns["behavior_log_prob"] = self.behavior_log_prob(discrete)
         for role in ("mask", "next_mask"):
             if getattr(roles, role):
-                found[role] = np.stack([self.table.flags_of(name, role) for name in getattr(roles, role)], axis=1)
-        if "mask" in found and "next_mask" not in found:
-            found["next_mask"] = np.ones_like(found["mask"])
-        return found
+                columns[role] = np.stack([self.table.flags_of(name, role) for name in getattr(roles, role)], axis=1)
+        if "mask" in columns and "next_mask" not in columns:
+            columns["next_mask"] = np.ones_like(columns["mask"])
+        return columns
 
     def behavior_log_prob(self, discrete: bool) -> np.ndarray:
         roles = self.roles
@@ -228,4 +225,4 @@ class _Table:
             if len(bad):
                 role = "behavior_log_prob" if roles.behavior_log_prob else "behavior_prob"
                 raise DataError(f"{self.name}: {role} of a choice is a probability of 1 at most, row {bad[0]} has more")
-        return columns.floats(value, "behavior_log_prob", self.name, ndim=1)
+        return floats(value, "behavior_log_prob", self.name, ndim=1)
