@@ -73,7 +73,7 @@ def child_does(monkeypatch, code):
     ],
 )
 def test_whatever_the_parser_does_ends_in_one_line(tmp_path, monkeypatch, capfd, started, code, words):
-    monkeypatch.setattr(_process, "SECONDS", 1)
+    monkeypatch.setattr(_process, "SECONDS", 0)
     monkeypatch.setattr(_process, "WAIT", 3 if "sleep" in code else 60)
     child_does(monkeypatch, code)
     path = log(tmp_path)
@@ -99,6 +99,8 @@ def test_a_mistake_in_the_child_is_not_told_as_damage(tmp_path, monkeypatch):
 def test_a_child_that_cannot_start_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(_process, "START", "import nothing_of_this_name")
     assert "the process that reads it did not start" in complaint(load_dataset, log(tmp_path), mapping=ROLES)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert "no process could be started to read it" in complaint(load_dataset, log(tmp_path), mapping=ROLES)
 
 
 # --- memory -------------------------------------------------------------------------------------------------

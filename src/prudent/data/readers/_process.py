@@ -1,4 +1,4 @@
-"""The child process in which foreign files are parsed: started here, limited, listened to, and always ended."""
+"""Starts the child process that parses foreign files, limits it, exchanges messages with it, and always ends it."""
 
 import json
 import os
@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 
 from prudent.data.readers._budget import Budget
-from prudent.errors import DataError
+from prudent.errors import DataError, in_one_line
 from prudent.files import human_bytes
 
 MEMORY = 256 << 20
 """Bytes that parsing may take besides the content of the file."""
-SECONDS, BYTES_PER_SECOND = 5, 1_000_000
-"""Processor time that any file may take, and bytes of a larger one for each further second."""
+SECONDS, STORED_PER_SECOND, CONTENT_PER_SECOND = 5, 1_000_000, 64 << 20
+"""Processor time for any file; a further second is for so many bytes stored, and for so many that they may take."""
 WAIT = 10
-"""Times as long the child may take by the clock: the machine may be busy, or the disk far away."""
+"""The limit by the clock is so many times the processor time: the machine may be busy, or the disk slow."""
 
 _FOLDER = Path(__file__).parent
 _ROOT = str(_FOLDER.parents[2])
-# The child looks for modules where this process does, and nowhere else: not in the current folder either. The two
-# packages above its own stay empty, as theirs would import torch.
+# The child looks for modules where this process does and nowhere else, not even in the current folder. The two packages
+# above its own are empty stand-ins: the real ones would import torch.
 START = """
 import sys, types
 folder, *sys.path[:] = sys.argv[1:]
@@ -37,7 +37,7 @@ for name, place in (("prudent.data", folder + "/.."), ("prudent.data.readers", f
 from prudent.data.readers.child.main import main
 main()
 """
-# One thread and one heap: further ones reserve addresses that they never use.
+# One thread and one heap: others would reserve address space that they do not use.
 _SETTINGS = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "ARROW_IO_THREADS": "1",
@@ -47,10 +47,13 @@ _SETTINGS = {
 }
 
 
+_REMEDY = "if it is sound all the same, set PRUDENT_MAX_BYTES to what it may take"
+
+
 class Child:
     """Messages to and from the child; :func:`start` makes one.
 
-    Every method raises DataError, one line, where the child refuses the file or does not survive it.
+    Every method raises DataError, one line, if the child refuses the file or dies from it.
     """
 
     def __init__(self, process: "subprocess.Popen[bytes]", name: str, memory: int, seconds: int):
@@ -64,7 +67,7 @@ class Child:
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
         except OSError:
-            pass  # the child has ended: what it said before, or how it ended, comes next
+            pass  # the child has ended: its last message, or how it ended, comes next
         return self.receive()
 
     def receive(self) -> dict[str, Any]:
@@ -78,8 +81,8 @@ class Child:
             raise DataError(f"{self.name}: {message['refused']}")
         if "memory" in message:
             raise DataError(
-                f"{self.name}: reading it takes more than {human_bytes(self.memory)} of memory, out of all proportion "
-                "for a log; if it is sound all the same, set PRUDENT_MAX_BYTES to what it may take"
+                f"{self.name}: reading it takes more than {human_bytes(self.memory)} of memory, "
+                f"out of all proportion for a log; {_REMEDY}"
             )
         if "bug" in message:
             raise RuntimeError(f"{self.name} could not be read:\n{message['bug']}")
@@ -111,11 +114,9 @@ class Child:
             self.process.kill()
             code = self.process.wait()
         if self.late:
-            return DataError(f"{self.name}: reading it takes longer than {WAIT * self.seconds} s")
+            return DataError(f"{self.name}: reading it takes longer than {WAIT * self.seconds} s; {_REMEDY}")
         if hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU:
-            return DataError(
-                f"{self.name}: a damaged table: reading it takes more than {self.seconds} s of processor time"
-            )
+            return DataError(f"{self.name}: reading it takes more than {self.seconds} s of processor time; {_REMEDY}")
         if not self.started and code >= 0:
             return DataError(f"{self.name}: the process that reads it did not start: does import pyarrow work?")
         how = f"exit code {code}"
@@ -128,17 +129,21 @@ class Child:
 @contextmanager
 def start(name: str, stored: int, budget: Budget) -> Iterator[Child]:
     """A child process that reads ``stored`` bytes of files, called ``name`` in messages; it has ended afterwards."""
-    memory, seconds = MEMORY + budget.most(stored), SECONDS + stored // BYTES_PER_SECOND
+    content = budget.most(stored)
+    seconds = SECONDS + stored // STORED_PER_SECOND + content // CONTENT_PER_SECOND
     paths = [path for path in sys.path if path and isinstance(path, str)]
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-c", START, str(_FOLDER), *paths, *([] if _ROOT in paths else [_ROOT])],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **_SETTINGS},
-    )
     try:
-        child = Child(process, name, memory, seconds)
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", START, str(_FOLDER), *paths, *([] if _ROOT in paths else [_ROOT])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **_SETTINGS},
+        )
+    except OSError as error:
+        raise DataError(f"{name}: no process could be started to read it ({in_one_line(error)})") from error
+    try:
+        child = Child(process, name, MEMORY + content, seconds)
         timer = threading.Timer(WAIT * seconds, child.kill)
         timer.daemon = True
         timer.start()

@@ -1,7 +1,7 @@
-"""Runs in a child process: here pyarrow parses files that someone else wrote, so a crash or a bomb stays in here.
+"""Runs in a child process: pyarrow parses files that someone else wrote, and a crash or a bomb harms only the child.
 
-``_process`` starts it, ``_arrow`` talks with it. Nothing of ``prudent.data`` beside this folder is imported in the
-child: that would import torch, which takes longer than most files. Errors do not name the file, the parent does.
+``_process`` starts the child, ``_arrow`` talks to it. The child imports nothing else of ``prudent.data``: that would
+import torch, which takes longer than most files. Its errors do not name the file; the parent adds the name.
 
 - ``main``: the conversation with the parent, and the limits of memory and processor time
 - ``columns``: columns of pyarrow as plain arrays

@@ -14,7 +14,7 @@ class Labels:
         self.numbers: dict[str, int] = {}
 
     def encode(self, array: Any) -> tuple[np.ndarray, list[str]]:
-        """The numbers (rows,) int32 of an array of names, -1 where one is missing, and the names that are new."""
+        """The numbers of an array of names, (rows,) int32 with -1 for a missing name, and the list of new names."""
         known = len(self.numbers)
         array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
         indices = array.drop_null().indices.to_numpy(zero_copy_only=False)
@@ -28,7 +28,7 @@ class Labels:
 
 
 def plain(array: Any, labels: Labels) -> tuple[dict[str, Any], np.ndarray]:
-    """A column of a batch: what it is, and its values; none where the type is neither number, text nor time."""
+    """A column of a batch: a message about it, and its values; no values if it is neither number, text nor time."""
     kind, names = kind_of(array.type), []
     missing = array.null_count
     first = int(np.argmax(array.is_null().to_numpy(zero_copy_only=False))) if missing else 0
@@ -48,16 +48,22 @@ def plain(array: Any, labels: Labels) -> tuple[dict[str, Any], np.ndarray]:
     return about | {"dtype": values.dtype.str, "values": len(values)}, values
 
 
-def type_text(found: Any) -> str:
+def type_text(arrow_type: Any) -> str:
     """A type in one line: names of nested fields come from the file."""
-    return " ".join(str(found).split())[:60]
+    return " ".join(str(arrow_type).split())[:60]
 
 
-def kind_of(found: Any) -> str:
+def kind_of(arrow_type: Any) -> str:
+    """A type of pyarrow as "number", "text", "time" or "other"."""
     kinds = pa.types
-    if kinds.is_integer(found) or kinds.is_floating(found) or kinds.is_boolean(found) or kinds.is_decimal(found):
+    if (
+        kinds.is_integer(arrow_type)
+        or kinds.is_floating(arrow_type)
+        or kinds.is_boolean(arrow_type)
+        or kinds.is_decimal(arrow_type)
+    ):
         return "number"
-    if kinds.is_timestamp(found) or kinds.is_date(found):
+    if kinds.is_timestamp(arrow_type) or kinds.is_date(arrow_type):
         return "time"
-    inner = found.value_type if kinds.is_dictionary(found) else found
+    inner = arrow_type.value_type if kinds.is_dictionary(arrow_type) else arrow_type
     return "text" if kinds.is_string(inner) or kinds.is_large_string(inner) else "other"

@@ -61,23 +61,23 @@ class CsvTable:
                 convert_options=arrow_csv.ConvertOptions(column_types=wanted, include_columns=list(kinds)),
             )
         except pa.ArrowInvalid as error:
-            found = _NOT_CONVERTED.match(str(error))
-            if found is None:
+            match = _NOT_CONVERTED.match(str(error))
+            if match is None:
                 raise
             # Arrow counts columns, and rows from 1 with the header.
-            column, row = self.names[int(found[1])], int(found[2]) - 2
-            expected = "numbers" if found[3] == "double" else "points in time"
+            column, row = self.names[int(match[1])], int(match[2]) - 2
+            expected = "numbers" if match[3] == "double" else "points in time"
             raise DataError(
-                f"column {shown(column)} holds {shown(found[4])} in row {row}, expected {expected}"
+                f"column {shown(column)} holds {shown(match[4])} in row {row}, expected {expected}"
             ) from error
 
     def _type_of_time(self, name: str) -> Any:
         """Numbers or timestamps: what the first rows look like."""
         reader = self._reader(convert_options=arrow_csv.ConvertOptions(include_columns=[name]))
-        found = reader.schema.field(name).type
-        if pa.types.is_timestamp(found):
-            return pa.timestamp("ns", found.tz)
-        return pa.timestamp("s") if pa.types.is_date(found) else pa.float64()
+        arrow_type = reader.schema.field(name).type
+        if pa.types.is_timestamp(arrow_type):
+            return pa.timestamp("ns", arrow_type.tz)
+        return pa.timestamp("s") if pa.types.is_date(arrow_type) else pa.float64()
 
     def _reader(self, **options: Any) -> Any:
         file = pa.OSFile(str(self.path))

@@ -1,4 +1,4 @@
-"""The child's side of the conversation: each message is one line of JSON, arrays follow theirs as raw bytes."""
+"""The child's side of the conversation. A message is one line of JSON; its arrays follow as raw bytes."""
 
 import json
 import math
@@ -27,7 +27,7 @@ _DAMAGE = (pa.ArrowException, OSError, EOFError, ValueError, KeyError, TypeError
 
 
 class Pipe:
-    """The way to the parent process and back."""
+    """Messages to and from the parent process."""
 
     def __init__(self, source: BinaryIO, target: BinaryIO):
         self.source, self.target = source, target
@@ -40,6 +40,7 @@ class Pipe:
         return json.loads(line)
 
     def send(self, message: Mapping[str, Any], arrays: Sequence[np.ndarray] = ()) -> None:
+        """Send a message, and the arrays that belong to it."""
         self.target.write(json.dumps(message).encode() + b"\n")
         for array in arrays:
             self.target.write(array.tobytes())
@@ -50,7 +51,7 @@ def main() -> None:
     """Answer the parent until it has everything, or until the file is refused."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     pipe = Pipe(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
-    # Whatever a library prints must not mix with the messages.
+    # What a library prints must not mix with the messages.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
         pipe.send({"ready": True})
@@ -91,7 +92,7 @@ def _answer(pipe: Pipe) -> dict[str, Any]:
     pipe.receive()  # the parent has counted what is declared
     labels: dict[str, Labels] = {name: Labels() for name in kinds}
     for batch in batches:
-        # Arrow takes numbers of dictionary entries as they are, also those that point beyond the end.
+        # Without this, numbers of dictionary entries may point beyond the dictionary.
         batch.validate(full=True)
         columns = [plain(batch.column(name), labels[name]) for name in kinds]
         pipe.send({"rows": batch.num_rows, "columns": [about for about, _ in columns]}, [part for _, part in columns])
@@ -103,9 +104,9 @@ def _table(path: Path) -> ParquetTable | CsvTable:
 
 
 def limit(memory: int, seconds: int) -> None:
-    """Have the system end this process when it needs more bytes or processor time than this, on top of what it has.
+    """Have the system end this process if it takes this many bytes or seconds of processor time more than so far.
 
-    Windows has neither limit, and macOS has none for memory.
+    Windows has neither limit; macOS does not enforce the one of memory.
     """
     try:
         import resource
@@ -123,7 +124,3 @@ def limit(memory: int, seconds: int) -> None:
     statm = Path("/proc/self/statm")
     if statm.exists():
         lower(resource.RLIMIT_AS, int(statm.read_text().split()[0]) * resource.getpagesize() + memory)
-
-
-if __name__ == "__main__":
-    main()

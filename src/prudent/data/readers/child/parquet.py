@@ -25,11 +25,15 @@ class ParquetTable:
         self.names: list[str] = list(self.file.schema_arrow.names)
 
     def declared(self, kinds: Mapping[str, str]) -> list[tuple[str, int, int]]:
-        """Of every row group and wanted column: its name, rows, and bytes after unpacking."""
+        """Name, rows and unpacked bytes of every wanted column, per row group, as the footer declares them.
+
+        Raises:
+            DataError: the footer contradicts itself, or a column lies in another file.
+        """
         metadata: Any = self.file.metadata
         paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
         wanted = [index for index, path in enumerate(paths) if path in kinds]
-        found = []
+        declared = []
         for group in map(metadata.row_group, range(metadata.num_row_groups)):
             for index in wanted:
                 column = group.column(index)
@@ -42,8 +46,8 @@ class ParquetTable:
                     raise DataError(f"{where} declares {column.num_values} values for {group.num_rows} rows")
                 if column.total_uncompressed_size < 0:
                     raise DataError(f"{where} declares {column.total_uncompressed_size} bytes")
-                found.append((paths[index], group.num_rows, column.total_uncompressed_size))
-        return found
+                declared.append((paths[index], group.num_rows, column.total_uncompressed_size))
+        return declared
 
     def batches(self, kinds: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
         """The wanted columns.
@@ -52,12 +56,14 @@ class ParquetTable:
             DataError: one of them is nested, or neither number, name nor time.
         """
         types = {name: self.file.schema_arrow.field(name).type for name in kinds}
-        for name, found in types.items():
-            # Dictionaries of numbers are refused where a role needs numbers: the line then names the role.
-            if kind_of(found.value_type if pa.types.is_dictionary(found) else found) == "other":
-                raise DataError(f"column {shown(name)} holds {type_text(found)}, expected one number or name per row")
+        for name, arrow_type in types.items():
+            # Dictionaries of numbers pass: the error about their role comes later, and names the role.
+            if kind_of(arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type) == "other":
+                raise DataError(
+                    f"column {shown(name)} holds {type_text(arrow_type)}, expected one number or name per row"
+                )
         # Text stays a dictionary: a long name in every row would otherwise be copied into every row.
-        text = [name for name, found in types.items() if kind_of(found) == "text" and kinds[name] != "number"]
+        text = [name for name, arrow_type in types.items() if kind_of(arrow_type) == "text" and kinds[name] != "number"]
         file = pq.ParquetFile(
             self.path,
             metadata=self.file.metadata,
