@@ -1,4 +1,4 @@
-"""Columns of CSV and Parquet files that someone else wrote, parsed by pyarrow in a child process, counted here."""
+"""The columns of CSV and Parquet files. A child process parses the files; the bytes are counted here."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from prudent.data.readers._budget import Budget
 from prudent.errors import DataError, shown
 
 Kind = Literal["number", "flag", "label", "time"]
-"""What a column is read as: numbers, true/false, names or numbers of something, or points in time."""
+"""How a column is read: as numbers, true/false, labels (names or numbers), or points in time."""
 
 MOST_COLUMNS = 16_384
 
@@ -22,9 +22,9 @@ MOST_COLUMNS = 16_384
 class Column:
     """A column of a table, (rows,).
 
-    ``values`` are numbers; of ``kind`` "text" they are places in ``names`` (int32), of kind "time" nanoseconds since
-    1970 (int64); a column of kind "other" has none. ``type`` is what pyarrow calls it. Rows without a value are
-    counted in ``missing``, the first of them is ``first_missing``.
+    ``values`` depend on ``kind``: numbers for "number", indices into ``names`` (int32) for "text", nanoseconds since
+    1970 (int64) for "time", none for "other". ``type`` is pyarrow's name of the type. ``missing`` counts the rows
+    without a value; ``first_missing`` is the first of them.
     """
 
     type: str = ""
@@ -44,7 +44,7 @@ class TableFile:
     def read(self, kinds: Mapping[str, Kind]) -> tuple[int, dict[str, Column]]:
         """The number of rows, and the columns in ``kinds`` by name.
 
-        Their bytes are counted twice: as the file declares them (Parquet), before any are read, and as they come.
+        Their bytes are counted twice: before reading, as the footer declares them (Parquet), and while they arrive.
 
         Raises:
             DataError: the file is damaged, a column is of another kind, or they take more memory than allowed.
@@ -52,8 +52,8 @@ class TableFile:
         declared = self.child.ask(kinds=dict(kinds))["declared"]
         size = self.path.stat().st_size
         total = 0
-        for column, rows, bytes_ in declared:
-            total += bytes_ + 8 * rows
+        for column, rows, unpacked in declared:
+            total += unpacked + 8 * rows
             self.budget.spend(8 * rows, stored=size, key=f"column {shown(column)}", name=self.path.name)
             self.budget.proportion(total, size, self.path.name)
         rows = 0
@@ -77,7 +77,7 @@ class TableFile:
 
 
 def _extend(column: Column, about: Mapping[str, Any], row: int) -> None:
-    """Take over what is said of a batch's column that begins in ``row``."""
+    """Add to a column what the child says ``about`` its part in a batch; the batch begins in ``row``."""
     column.type, column.kind = about["type"], about["kind"]
     column.names += about["names"]
     if about["missing"] and not column.missing:
@@ -104,10 +104,10 @@ def opened(path: Path) -> Iterator[TableFile]:
 
 
 def check_arrow_files(paths: Sequence[Path], name: str, budget: Budget) -> None:
-    """Read Arrow files of a dataset called ``name`` in a child process, before another package reads them here.
+    """Have a child process read the Arrow files of a dataset called ``name``, before Minari reads them in this one.
 
     Raises:
-        DataError: one is damaged, packed (it may then be of any size), or holds types of its own.
+        DataError: one of them is damaged, or packed (it may then have any size), or has extension types.
     """
     files = [(path, f"{path.parent.name}/{path.name}") for path in paths]
     for path, key in files:

@@ -1,4 +1,4 @@
-"""The columns of a table by role: numbers, flags, labels and moments, each checked."""
+"""The columns of a table by role, checked: numbers, flags, labels and times."""
 
 import numpy as np
 
@@ -15,17 +15,17 @@ _TRUE, _FALSE = ("true", "t", "yes", "1", "1.0"), ("false", "f", "no", "0", "0.0
 class RoleColumns:
     """The columns that ``roles`` names, as arrays of one value per row.
 
-    Every method raises DataError, naming column, role and row, where a column does not fit its role.
+    Every method raises DataError, naming column, role and row, if a column does not fit its role.
     """
 
     def __init__(self, table: dict[str, Column], roles: TableMap, name: str):
         self.table, self.roles, self.name = table, roles, name
 
     def numbers(self, role: str) -> np.ndarray:
-        """The columns of a role side by side, (rows, columns); integers only where all of them are."""
-        named = getattr(self.roles, role)
-        several = named if isinstance(named, tuple) else (named,)
-        return np.stack([self._number(name, role) for name in several], axis=1)
+        """The columns of a role side by side, (rows, columns); integers if all of them are."""
+        value = getattr(self.roles, role)
+        names = value if isinstance(value, tuple) else (value,)
+        return np.stack([self._number(name, role) for name in names], axis=1)
 
     def _number(self, name: str, role: str) -> np.ndarray:
         column = self.table[name]
@@ -41,7 +41,7 @@ class RoleColumns:
         return column.values
 
     def flag(self, role: str) -> np.ndarray | None:
-        """The column of a role as (rows,) bool; None where no column is named."""
+        """The column of a role as (rows,) bool; None if the role has no column."""
         name = getattr(self.roles, role)
         return None if name is None else self.flags_of(name, role)
 
@@ -60,7 +60,7 @@ class RoleColumns:
         return meaning[codes] == 1
 
     def labels(self, role: str) -> Labels | None:
-        """The column of a role as numbers from 0, and what each stands for; None where no column is named."""
+        """The column of a role as numbers from 0, and what each stands for; None if the role has no column."""
         name = getattr(self.roles, role)
         return None if name is None else self._labels(name, role)
 
@@ -81,7 +81,7 @@ class RoleColumns:
         return codes, names
 
     def time(self) -> np.ndarray | None:
-        """Seconds since the first (timestamps), or the numbers as they are; (rows,) float64."""
+        """(rows,) float64: timestamps as seconds since the first of them, numbers as they are."""
         name = self.roles.time
         if name is None:
             return None
@@ -91,11 +91,11 @@ class RoleColumns:
         where = f"{self.name}: column {shown(name)} for time"
         if column.missing:
             raise DataError(f"{where} is empty in {column.missing} rows")
-        moments = column.values
-        if int(moments.max()) - int(moments.min()) >= 1 << 62:
+        nanoseconds = column.values
+        if int(nanoseconds.max()) - int(nanoseconds.min()) >= 1 << 62:
             raise DataError(f"{where} spans more than a century")
-        # Nanoseconds since 1970 are beyond what float64 tells apart; differences within a log are not.
-        return (moments - moments.min()).astype(np.float64) / 1e9
+        # float64 cannot hold nanoseconds since 1970 exactly, but it holds differences within a log.
+        return (nanoseconds - nanoseconds.min()).astype(np.float64) / 1e9
 
 
 def _truth(word: object) -> int:
