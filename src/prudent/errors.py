@@ -28,6 +28,12 @@ def in_one_line(error: BaseException, with_kind: bool = False) -> str:
     return f"{kind}: {text}" if text and with_kind else text or kind
 
 
+def shown(text: object) -> str:
+    """A name or value out of a file, quoted, short and without control characters."""
+    full = repr(text)
+    return full if len(full) <= 60 else f"{full[:56]}...'"
+
+
 class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
     """A signal or the time limit stopped the run, after it saved its state."""
 

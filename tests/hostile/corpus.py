@@ -399,6 +399,15 @@ def parquet(place: Path) -> Iterator[Hostile]:
         "proportion",
         bomb=True,
     )
+    yield refused(
+        _forged_sizes(saved("a-page-of-its-own-size", pa.table(long), compression="zstd")), "proportion", bomb=True
+    )
+    giant = _table() | {
+        "id": pa.DictionaryArray.from_arrays(pa.array(np.zeros(ROWS, "i4")), pa.array(["x" * 11 * BIG]))
+    }
+    path = saved("a-page-beyond-the-limit", pa.table(giant), compression="zstd", write_statistics=False)
+    del giant
+    yield refused(_forged_sizes(path), "proportion", bomb=True)
     yield refused(saved("nested", pa.table(_table() | {"x": [[1.0]] * ROWS})), "column 'x' holds list")
     yield refused(saved("struct", pa.table(_table() | {"x": [{"a": 1.0}] * ROWS})), "column 'x' holds struct")
     yield refused(saved("bytes", pa.table(_table() | {"x": [b"\x80\x04N."] * ROWS})), "column 'x' holds binary")
@@ -411,8 +420,8 @@ def parquet(place: Path) -> Iterator[Hostile]:
         return place / f"{name}.parquet"
 
     footer = int.from_bytes(sound[-8:-4], "little")
-    yield refused(forged("footer-of-4-gigabytes", sound[:-8] + b"\xff\xff\xff\xff" + b"PAR1"), "its footer declares")
-    yield refused(forged("no-footer", sound[:-100]), "truncated or damaged Parquet")
+    yield refused(forged("footer-of-4-gigabytes", sound[:-8] + b"\xff\xff\xff\xff" + b"PAR1"), "damaged table")
+    yield refused(forged("no-footer", sound[:-100]), "damaged table")
     yield refused(forged("footer-of-noise", sound[: -8 - footer] + b"\xff" * footer + sound[-8:]), "damaged table")
     # A page header begins 15 (type i32) 0 15 (inflated i32): an inflated size of 2^31 - 1 in five bytes.
     page = sound.index(b"\x15\x00\x15", 4)
@@ -424,6 +433,17 @@ def parquet(place: Path) -> Iterator[Hostile]:
     yield refused(forged("named-otherwise", sound[: lies + 3] + b"q" + sound[lies + 4 :]), "not those of the file")
     yield refused(forged("shifted", sound[:4] + sound[300:]), "")
     yield refused(forged("csv-inside", b"id,x,u,r\n1,2,3,4\n"), "not a Parquet file")
+
+
+def _forged_sizes(path: Path) -> Path:
+    """Have the footer declare next to nothing of what the pages of the first column hold."""
+    declared = pq.ParquetFile(path).metadata.row_group(0).column(0).total_uncompressed_size
+    content, written = path.read_bytes(), _varint(2 * declared)
+    # A number may be written with more bytes than it needs: no other byte of the footer moves.
+    forged = b"\x80" * (len(written) - 1) + b"\x00"
+    path.write_bytes(content.replace(written, forged))
+    assert pq.ParquetFile(path).metadata.row_group(0).column(0).total_uncompressed_size == 0
+    return path
 
 
 def _varint(value: int) -> bytes:

@@ -5,7 +5,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def test_each_is_refused_in_one_line_and_touches_nothing(hostile, capsys, monkey
     for one in found:
         if one.bomb:
             continue  # below, each in a process of its own
-        start = time.process_time()
+        start = sum(os.times()[:4])
         try:
             cli.main(one.command)
             ended = "was read"
@@ -78,7 +77,7 @@ def test_each_is_refused_in_one_line_and_touches_nothing(hostile, capsys, monkey
             ended = "" if error.code == 2 else f"exit code {error.code}"
         except BaseException as error:  # noqa: BLE001 - whatever comes out is what the test is about
             ended = f"raised {type(error).__name__}: {error}"
-        spent = time.process_time() - start
+        spent = sum(os.times()[:4]) - start
         line = capsys.readouterr().err
         problems = [ended] if ended else _problems(line, one)
         problems += ["something of it ran"] if (folder / "canary" / "ran").exists() else []

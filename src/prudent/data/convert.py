@@ -8,9 +8,10 @@ from typing import Any
 from prudent.data import find
 from prudent.data.dataset import Dataset
 from prudent.data.join import merge_specs
-from prudent.data.load import Options, Source, check_magic, check_said, is_bare_name, load_dataset, read_from
+from prudent.data.load import Source, check_magic, is_bare_name, load_dataset, read_from
 from prudent.data.mapped import folder
 from prudent.data.readers import stream
+from prudent.data.readers.declared import Declared
 from prudent.data.readers.stream import Block, Stream
 from prudent.data.writers import HDF5
 from prudent.errors import DataError
@@ -36,8 +37,8 @@ def convert(
             their spaces.
     """
     folder.check_target(Path(out))
-    declared = Options(**options)
-    check_said(declared)
+    declared = Declared(**options)
+    declared.check()
     sources = [source] if isinstance(source, str | Path) else list(source)
     if not sources:
         raise DataError("no dataset was named")
@@ -65,18 +66,18 @@ def _name_and_notes(streams: Sequence[Stream]) -> tuple[str, list[str]]:
 
 
 @contextmanager
-def _streams(source: Source, options: Options, seed: int) -> Iterator[list[Stream]]:
+def _streams(source: Source, declared: Declared, seed: int) -> Iterator[list[Stream]]:
     """The files that a source names, as streams: read block by block where that is possible."""
     is_name = is_bare_name(source)
     files = find.find(str(source)) if is_name else [Path(source).expanduser()]
     if not all(file.is_file() and file.suffix.lower() in HDF5 for file in files):
-        yield [stream.of_dataset(load_dataset(source, seed=seed, **vars(options)))]
+        yield [stream.of_dataset(load_dataset(source, seed=seed, **vars(declared)))]
         return
-    options.refuse(str(source), ("mapping",))
+    declared.refuse(str(source), ("mapping",))
     with ExitStack() as stack:
         for file in files:
             check_magic(file, "HDF5")
-        streams = [stack.enter_context(stream.of_hdf5(file, options.of_flat())) for file in files]
+        streams = [stack.enter_context(stream.of_hdf5(file, declared)) for file in files]
         yield [_chain(str(source), files, streams)] if is_name else streams
 
 

@@ -16,6 +16,7 @@ from prudent.data.dataset import COLUMNS
 from prudent.data.episodes import jumps
 from prudent.data.mapped import folder as mapped_folder
 from prudent.data.readers import _hdf5, stream
+from prudent.data.readers.declared import Declared
 from prudent.errors import DataError
 
 
@@ -246,7 +247,7 @@ def test_other_errors_with_an_open_file_are_not_reported_as_damage(tmp_path):
     path = write(tmp_path / "log.hdf5", table())
     with pytest.raises(OSError, match="elsewhere"), _hdf5.opened(path):
         raise OSError("elsewhere")
-    with pytest.raises(TypeError), stream.of_hdf5(path, {"n_actions": "3"}):
+    with pytest.raises(TypeError), stream.of_hdf5(path, Declared(n_actions="3")):
         pass
 
 

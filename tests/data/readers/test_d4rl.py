@@ -5,10 +5,11 @@ import pytest
 from helpers.data_logs import complaint, flat, walk, write_hdf5
 from prudent.data import audit, convert, load_dataset
 from prudent.data.readers import d4rl
+from prudent.data.readers.declared import Declared
 
 
 def read(tmp_path, columns, **options):
-    return d4rl.read(write_hdf5(tmp_path / "log.hdf5", **columns), **options)
+    return d4rl.read(write_hdf5(tmp_path / "log.hdf5", **columns), Declared(**options))
 
 
 def no_row_crosses(dataset):

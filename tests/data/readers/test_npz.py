@@ -7,6 +7,7 @@ import pytest
 from helpers.data_logs import complaint, flat, walk, write_npz
 from prudent.data import load_dataset
 from prudent.data.readers import npz
+from prudent.data.readers.declared import Declared
 from prudent.errors import DataError
 
 
@@ -17,7 +18,7 @@ def good(**changes):
 
 
 def read(tmp_path, columns, **options):
-    return npz.read(write_npz(tmp_path / "log.npz", **columns), **options)
+    return npz.read(write_npz(tmp_path / "log.npz", **columns), Declared(**options))
 
 
 # --- content ------------------------------------------------------------------------------------------------

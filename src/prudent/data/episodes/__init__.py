@@ -1,6 +1,6 @@
-"""Where episodes begin and end, for files that leave it open.
+"""Where episodes begin and end, for files that do not say it all.
 
-- ``ends``: flags of ends, and what is inferred where they are missing
-- ``jumps``: rows whose successor is not the next row
-- ``order``: the rows of a table in the order of time
+- ``ends``: the ends of episodes from flags, or inferred where flags are missing; the successor of each row
+- ``jumps``: rows after which the observation jumps: the sign of a reset
+- ``order``: the rows of a table in the order of their episodes
 """

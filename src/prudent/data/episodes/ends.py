@@ -1,56 +1,57 @@
-"""Where episodes end, and which rows have a successor: what every flat log leaves partly unsaid."""
+"""Where episodes end, and which rows have a successor. Most flat logs state only a part of this."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from prudent.data.columns import Dones, Rows, counted, strays_of
+from prudent.data.columns import Rows, counted, strays_of
 from prudent.data.episodes import jumps
 from prudent.errors import DataError
 
 COMMON_HORIZON = 1000
-"""Time limit of the locomotion tasks whose files most often come without timeouts."""
+"""Time limit of the locomotion tasks: their files are the ones that most often lack timeouts."""
 
 
 @dataclass(frozen=True)
-class Decided:
-    """What becomes of every row of a file; arrays are (rows,) bool, but ``own`` are rising row numbers.
+class EpisodeEnds:
+    """The ends of episodes in a file, and where the successor of each row comes from.
 
-    ``keep`` are the rows that have a successor: the following row, or the one that the file states where it
-    ``states`` them, or for the rows ``own``, behind which there is no value, their own observation.
+    ``terminated``, ``truncated`` and ``keep`` are (rows,) bool; ``keep`` are the rows that have a successor. It is the
+    next observation in the file if ``stated``, else the observation of the following row. The rows ``final`` (rising
+    row numbers) are followed by themselves: no value comes after them.
     """
 
     terminated: np.ndarray
     truncated: np.ndarray
     keep: np.ndarray
-    own: np.ndarray
-    states: bool
+    final: np.ndarray
+    stated: bool
     notes: tuple[str, ...]
 
     def successors(self, observation: Rows, next_observation: Rows, block: slice) -> np.ndarray:
-        """What follows a block of rows, (rows, features)."""
-        found = next_observation[block] if self.states else _following(observation, block)
-        own = jumps.within(self.own, block) - block.start
-        if len(own):
-            found = found.copy()
-            found[own] = observation[block][own]
-        return found
+        """The observations after a block of rows, (rows, features)."""
+        successors = next_observation[block] if self.stated else _next_rows(observation, block)
+        final = jumps.within(self.final, block) - block.start
+        if len(final):
+            successors = successors.copy()
+            successors[final] = observation[block][final]
+        return successors
 
     def next_masks(self, mask: Rows, block: slice) -> np.ndarray:
-        """Masks of what follows a block of rows, where the file has only those of the rows themselves."""
-        # Of the rows kept, only terminal ones are not followed by a row of their own episode.
-        return _following(mask, block) | self.terminated[block, None]
+        """The action masks after a block of rows, for files that have only those of the rows themselves."""
+        # Among the rows kept, only terminal ones are not followed by a row of their own episode.
+        return _next_rows(mask, block) | self.terminated[block, None]
 
 
-def _following(column: Rows, block: slice) -> np.ndarray:
-    """The rows behind those of a block; the last one of all is followed by itself."""
-    found = column[slice(block.start + 1, block.stop + 1)]
-    return found if block.stop < len(column) else np.concatenate([found, column[slice(len(column) - 1, len(column))]])
+def _next_rows(column: Rows, block: slice) -> np.ndarray:
+    """The rows one after those of a block; the very last row is followed by itself."""
+    after = column[slice(block.start + 1, block.stop + 1)]
+    return after if block.stop < len(column) else np.concatenate([after, column[slice(len(column) - 1, len(column))]])
 
 
 @dataclass(frozen=True)
-class Settled:
-    """Rows to keep and what follows each of them; arrays have the length of the file.
+class Successors:
+    """Which rows to keep, and what follows each of them; arrays have the length of the file.
 
     ``next_mask`` is None where the file has no masks.
     """
@@ -62,23 +63,7 @@ class Settled:
     next_mask: np.ndarray | None = None
 
 
-def refuse_idle(
-    dones: Dones | None, told_apart: bool, horizon: int | None, truncated: np.ndarray | None, name: str
-) -> None:
-    """Refuse what the user says of a file whose flags say it themselves.
-
-    ``told_apart``: the file tells terminations from time limits. ``truncated`` (rows,) are its truncations.
-
-    Raises:
-        DataError: it would change nothing.
-    """
-    if dones is not None and told_apart:
-        raise DataError(f"{name}: dones does not apply to it, its flags tell terminations from time limits")
-    if horizon is not None and truncated is not None:
-        raise DataError(f"{name}: horizon does not apply to it, its flags say where the recording was cut")
-
-
-def settle(
+def find_successors(
     observation: np.ndarray,
     terminated: np.ndarray,
     truncated: np.ndarray | None,
@@ -88,13 +73,13 @@ def settle(
     mask: np.ndarray | None = None,
     name: str = "the file",
     strays: np.ndarray | None = None,
-) -> Settled:
-    """Decide where episodes end and drop the rows whose successor the file does not hold: :func:`decide` in memory.
+) -> Successors:
+    """The successor of every row, for columns in memory; see :func:`find_ends` for the arguments.
 
-    ``mask`` (rows, A) bool is given where the file has action masks but not those of what follows: they are then the
-    following row's.
+    ``mask`` (rows, A) bool is given where the file has action masks but no next action masks: the mask of the following
+    row is then the next one.
     """
-    found = decide(
+    ends = find_ends(
         observation,
         terminated,
         truncated,
@@ -105,13 +90,13 @@ def settle(
         name=name,
         strays=strays,
     )
-    every = slice(0, len(observation))
-    following = found.successors(observation, observation if next_observation is None else next_observation, every)
-    next_mask = None if mask is None else found.next_masks(mask, every)
-    return Settled(following, found.truncated, found.keep, found.notes, next_mask)
+    rows = slice(0, len(observation))
+    stated = observation if next_observation is None else next_observation
+    next_mask = None if mask is None else ends.next_masks(mask, rows)
+    return Successors(ends.successors(observation, stated, rows), ends.truncated, ends.keep, ends.notes, next_mask)
 
 
-def decide(
+def find_ends(
     observation: Rows,
     terminated: np.ndarray,
     truncated: np.ndarray | None,
@@ -121,16 +106,22 @@ def decide(
     masks_follow: bool = False,
     name: str = "the file",
     strays: np.ndarray | None = None,
-) -> Decided:
-    """Decide where episodes end and which rows have a successor, reading observations block by block.
+) -> EpisodeEnds:
+    """Find where episodes end and which rows have a successor. Observations are read block by block.
 
-    ``truncated`` None means that the file has no such flags; they are then inferred. ``horizon`` is a time
-    limit known to hold, ``fallback_horizon`` one assumed for stretches that nothing else divides. ``masks_follow``
-    where action masks of what follows are to be the following row's. ``strays`` are those of a :class:`Dataset` if they
-    are known. Shapes: observations (rows, S), flags and strays (rows,) bool.
+    Args:
+        observation: (rows, S).
+        terminated: (rows,) bool.
+        truncated: (rows,) bool, None if the file has no such flags: they are then inferred.
+        next_observation: (rows, S), None if the file has none.
+        horizon: a time limit that is known.
+        fallback_horizon: a time limit to assume where nothing else ends an episode.
+        masks_follow: whether the mask of the following row is the next action mask.
+        name: the file, for messages.
+        strays: (rows,) bool, those of the :class:`Dataset` if they are known.
 
     Raises:
-        DataError: masks are to follow from the order of the rows, and the rows stand in none.
+        DataError: masks follow from the order of the rows, but the rows are not in order.
     """
     notes: list[str] = []
     exact = next_observation is not None
@@ -148,16 +139,16 @@ def decide(
             )
         gaps = np.zeros_like(gaps)
     if truncated is None:
-        truncated = _infer(terminated, gaps, exact, horizon, fallback_horizon, notes)
+        truncated = _infer_truncations(terminated, gaps, exact, horizon, fallback_horizon, notes)
     else:
-        truncated = _align(terminated, truncated & ~terminated, gaps, exact, notes)
+        truncated = _correct_truncations(terminated, truncated & ~terminated, gaps, exact, notes)
     if next_observation is None:
-        return _next_rows(terminated, truncated, notes)
-    return _given_rows(observation, next_observation, strays, terminated, truncated, notes, masks_follow)
+        return _ends_by_next_rows(terminated, truncated, notes)
+    return _ends_by_statement(observation, next_observation, strays, terminated, truncated, notes, masks_follow)
 
 
 def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:
-    """A note where all episodes that end in a termination (rows,) are equally long: that looks like a time limit."""
+    """A note if all episodes that end in a termination (rows,) are equally long: that looks like a time limit."""
     lengths = np.diff(np.flatnonzero(np.concatenate([[True], terminated])))
     if len(lengths) < 2 or not (lengths == lengths[0]).all() or lengths[0] == 1:
         return []
@@ -167,7 +158,7 @@ def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:
     ]
 
 
-def _infer(
+def _infer_truncations(
     terminated: np.ndarray,
     gaps: np.ndarray,
     exact: bool,
@@ -182,48 +173,47 @@ def _infer(
         notes.append(f"no timeouts in the file: {truncated.sum()} inferred where {why}")
     limit = horizon or fallback
     if limit is not None:
-        cuts = _every(limit, terminated | truncated, len(terminated))
+        cuts = _rows_at_limit(limit, terminated | truncated, len(terminated))
         if len(cuts):
             truncated[cuts] = True
-            whence = "the time limit" if horizon else "the usual time limit, assumed,"
-            notes.append(f"no timeouts in the file: {len(cuts)} set after {limit} steps, {whence} of the task")
+            source = "the time limit" if horizon else "the usual time limit, assumed,"
+            notes.append(f"no timeouts in the file: {len(cuts)} set after {limit} steps, {source} of the task")
     return truncated
 
 
-def _every(limit: int, ends: np.ndarray, rows: int) -> np.ndarray:
-    """Rows where a stretch without an end has lasted ``limit`` steps, again and again."""
+def _rows_at_limit(limit: int, ends: np.ndarray, rows: int) -> np.ndarray:
+    """Every ``limit``-th row of each episode, unless the episode ends there anyway."""
     stops = np.append(np.flatnonzero(ends) + 1, rows)
     starts = np.concatenate([[0], stops[:-1]])
     cuts = [np.arange(a + limit - 1, b, limit) for a, b in zip(starts, stops, strict=True) if b - a >= limit]
-    found = np.concatenate(cuts) if cuts else np.empty(0, dtype=np.int64)
-    return found[~ends[found]]
+    at_limit = np.concatenate(cuts) if cuts else np.empty(0, dtype=np.int64)
+    return at_limit[~ends[at_limit]]
 
 
-def _align(
+def _correct_truncations(
     terminated: np.ndarray, truncated: np.ndarray, gaps: np.ndarray, exact: bool, notes: list[str]
 ) -> np.ndarray:
-    """The file's flags, corrected where its observations contradict them.
+    """The file's truncation flags, corrected where its observations contradict them.
 
-    AntMaze v0 has timeouts that drift away from the resets, so that transitions lead across the whole maze.
-    Jumps are evidence only when they are about as many as the flags they contradict; differing successors are
-    proof.
+    AntMaze v0 has timeouts that drift away from the resets, so that transitions lead across the whole maze. Jumps are
+    evidence only if they are about as many as the flags they contradict; differing successors are proof.
     """
     unflagged = np.flatnonzero(gaps)
     unflagged = unflagged[~(terminated[unflagged] | truncated[unflagged])]
     if not len(unflagged):
         return truncated
-    idle = truncated & ~gaps
-    idle[-1] = False
-    idling = int(np.count_nonzero(idle))
-    drifted = idling / 2 <= len(unflagged) <= 2 * idling
+    inside = truncated & ~gaps
+    inside[-1] = False
+    count = int(np.count_nonzero(inside))
+    drifted = count / 2 <= len(unflagged) <= 2 * count
     if not drifted and not exact:
         return truncated
     if drifted:
         notes.append(
-            f"{counted(idling, 'timeout')} inside an episode moved to the {counted(len(unflagged), 'row')} "
+            f"{counted(count, 'timeout')} inside an episode moved to the {counted(len(unflagged), 'row')} "
             f"where the observations start anew, the first is row {unflagged[0]}"
         )
-        corrected = truncated & ~idle
+        corrected = truncated & ~inside
     else:
         notes.append(
             f"{counted(len(unflagged), 'episode end')} without a flag (next_observations differs from the next row), "
@@ -234,18 +224,17 @@ def _align(
     return corrected
 
 
-def _next_rows(terminated: np.ndarray, truncated: np.ndarray, notes: list[str]) -> Decided:
-    """Successors taken from the following row."""
+def _ends_by_next_rows(terminated: np.ndarray, truncated: np.ndarray, notes: list[str]) -> EpisodeEnds:
+    """Ends for a file without next observations: the following row is the successor."""
     orphans = np.flatnonzero(truncated)
     if not terminated[-1] and not truncated[-1]:
         orphans = np.append(orphans, len(truncated) - 1)
         notes.append("the rows after the last flag are kept as a truncated episode")
-    # Value ends at a termination, so its successor is never used; the row after it belongs to another
-    # episode.
-    return _without(orphans, np.flatnonzero(terminated), terminated, truncated, False, notes)
+    # Value ends at a termination, so its successor is never used; the row after it belongs to another episode.
+    return _drop(orphans, np.flatnonzero(terminated), terminated, truncated, False, notes)
 
 
-def _given_rows(
+def _ends_by_statement(
     observation: Rows,
     next_observation: Rows,
     strays: np.ndarray,
@@ -253,40 +242,40 @@ def _given_rows(
     truncated: np.ndarray,
     notes: list[str],
     needs_row: bool,
-) -> Decided:
-    """Successors stated by the file, except those that belong to the next episode.
+) -> EpisodeEnds:
+    """Ends for a file with next observations; those that belong to the next episode are not used.
 
-    ``strays`` are not the row that follows. With ``needs_row`` something else is to come from that row, so it has to be
-    there.
+    ``strays`` are the rows whose next observation is not the following row. With ``needs_row`` the following row has to
+    be there too, because the next action mask comes from it.
     """
     ends = np.flatnonzero((terminated | truncated)[:-1])
     borrowed = jumps.moved(observation, next_observation, ends[~strays[ends]])
-    own, orphans = borrowed[terminated[borrowed]], borrowed[~terminated[borrowed]]
-    if len(own):
+    final, orphans = borrowed[terminated[borrowed]], borrowed[~terminated[borrowed]]
+    if len(final):
         notes.append(
-            f"{counted(len(own), 'terminal row')} with the next episode's first row as next "
+            f"{counted(len(final), 'terminal row')} with the next episode's first row as next "
             "observation; replaced by the row's own, which no value depends on"
         )
     if not (terminated[-1] or truncated[-1]):
         notes.append("the rows after the last flag are kept as a truncated episode")
     if not needs_row:
-        return _without(orphans, own, terminated, truncated, True, notes)
+        return _drop(orphans, final, terminated, truncated, True, notes)
     lacking = truncated.copy()
     lacking[orphans] = True
     lacking[-1] |= not terminated[-1]
-    return _without(np.flatnonzero(lacking), own, terminated, truncated, True, notes, "next_action_masks")
+    return _drop(np.flatnonzero(lacking), final, terminated, truncated, True, notes, "next_action_masks")
 
 
-def _without(
+def _drop(
     orphans: np.ndarray,
-    own: np.ndarray,
+    final: np.ndarray,
     terminated: np.ndarray,
     truncated: np.ndarray,
-    states: bool,
+    stated: bool,
     notes: list[str],
     lacking: str = "successor",
-) -> Decided:
-    """Drop the rows of these numbers; the row before each, if of the same episode, is truncated then."""
+) -> EpisodeEnds:
+    """Do not keep the rows ``orphans``; the row before each is truncated instead, if its episode did not end there."""
     keep = np.ones(len(terminated), dtype=bool)
     if len(orphans):
         keep[orphans] = False
@@ -296,4 +285,4 @@ def _without(
         notes.append(
             f"{counted(len(orphans), 'row')} dropped: the last step of a truncated episode has no {lacking} in the file"
         )
-    return Decided(terminated, truncated, keep, own, states, tuple(notes))
+    return EpisodeEnds(terminated, truncated, keep, final, stated, tuple(notes))

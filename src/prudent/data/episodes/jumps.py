@@ -1,30 +1,29 @@
-"""What the observations of a log tell of its order, read block by block: they may still be on disk."""
+"""Jumps of the observation, which are the sign of a reset. Columns are read block by block: they may be on disk."""
 
 import numpy as np
 
 from prudent.data.columns import Rows, blocks
 
-# A reset moves all features at once. Per-step changes are measured in units of each feature's own 95th
-# percentile and averaged over the features: on Hopper logs rows inside an episode stay below 1.5 and resets
-# start at 3.2. A HalfCheetah reset hides below 1, so silence of this measure proves nothing and the horizon
-# has to help.
+# A reset moves all features at once. Per-step changes are divided by the 95th percentile of their feature and averaged
+# over the features: on Hopper logs, rows inside an episode stay below 1.5 and resets start at 3.2. A HalfCheetah reset
+# stays below 1, so a low value proves nothing; there the horizon helps.
 JUMP = 2.0
 _JUMP_CAP = 100.0
 _SAMPLE = 50_000
 
 
 def within(rows: np.ndarray, block: slice) -> np.ndarray:
-    """Those of the row numbers, which rise, that lie in a block."""
+    """The row numbers that lie in a block; ``rows`` are sorted."""
     return rows[np.searchsorted(rows, block.start) : np.searchsorted(rows, block.stop)]
 
 
 def jumps(observation: Rows) -> np.ndarray:
-    """Rows after which the observation moves far more than it usually does; never the last one."""
+    """(rows,) bool: where the observation moves far more than usual to the next row; never the last row."""
     rows = len(observation) - 1
     gaps = np.zeros(rows + 1, dtype=bool)
     if rows < 2:
         return gaps
-    # A sample tells what is usual, and blocks keep the memory small: logs may be larger than it.
+    # A sample shows what is usual, and blocks need little memory: the log may be larger than memory.
     sample = np.linspace(0, rows - 1, min(rows, _SAMPLE)).astype(np.int64)
     changes = []
     for block in blocks(rows):
@@ -43,12 +42,12 @@ def jumps(observation: Rows) -> np.ndarray:
 
 
 def moved(observation: Rows, next_observation: Rows, rows: np.ndarray) -> np.ndarray:
-    """Those of the row numbers, which rise, whose stated successor is not their own observation."""
-    found = []
+    """The row numbers whose next observation differs from their own observation; ``rows`` are sorted."""
+    parts = []
     for block in blocks(len(observation)):
         here = within(rows, block)
         if len(here):
             values, stated = observation[block], next_observation[block]
             at = here - block.start
-            found.append(here[(stated[at] != values[at]).any(axis=1)])
-    return np.concatenate(found) if found else rows
+            parts.append(here[(stated[at] != values[at]).any(axis=1)])
+    return np.concatenate(parts) if parts else rows

@@ -1,4 +1,4 @@
-"""Rows of a table brought into the order of their episodes."""
+"""Puts the rows of a table into the order of their episodes."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,17 @@ from prudent.data.columns import counted
 from prudent.errors import DataError
 
 Labels = tuple[np.ndarray, list]
-"""Numbers from 0, (rows,) int64, and what each stands for."""
+"""Numbers from 0, (rows,) int64, and the list of what each number stands for."""
 
 _REGULAR = 0.75
 
 
 @dataclass(frozen=True)
 class Order:
-    """Arrays of the file's length. ``terminated``, ``step`` and ``dt`` stand in the file's order; ``truncated`` and
-    ``keep`` in the order of ``rows``, which puts episodes one after another.
+    """The order of a table's rows; all arrays have the length of the file.
+
+    ``rows`` are the row numbers of the file, one episode after another. ``truncated`` and ``keep`` are in that order;
+    ``terminated``, ``step`` and ``dt`` are in the order of the file.
     """
 
     rows: np.ndarray
@@ -40,13 +42,13 @@ def arrange(
     needs_row: bool,
     time_unit: float | None,
 ) -> Order:
-    """Order ``count`` rows: by episode (in order of first appearance), in it by ``step``, else by ``time``.
+    """Order ``count`` rows by episode (in order of first appearance), inside an episode by ``step``, else by ``time``.
 
-    ``needs_row`` says that a successor has to be the next row, so the last row of an episode that did not terminate is
-    not kept. Without ``episode`` the flags divide the rows as they stand.
+    With ``needs_row`` the successor has to be the next row, so the last row of an episode that did not terminate is not
+    kept. Without ``episode`` the rows keep their order and the flags divide them.
 
     Raises:
-        DataError: a step or moment is there twice in an episode, or a flag stands inside one.
+        DataError: a step or time occurs twice in an episode, or a flag is set inside one.
     """
     notes: list[str] = []
     ended = terminated if terminated is not None else np.zeros(count, dtype=bool)
@@ -57,7 +59,7 @@ def arrange(
         last[-1] = True
     else:
         _check_flags(ended[rows], cut[rows], last, rows, episode, name)
-    _tell_flags(terminated, truncated, int((last & ~(ended | cut)[rows]).sum()), notes)
+    _note_flags(terminated, truncated, int((last & ~(ended | cut)[rows]).sum()), notes)
     gaps = np.zeros(count, dtype=bool) if step is None else _gaps(step[rows], last, rows, notes)
     stops = last | gaps
     dt = None if time is None else _dt(time, rows, stops, step is not None, time_unit, name, notes)
@@ -77,7 +79,7 @@ def arrange(
 def _sorted(
     count: int, name: str, episode: Labels | None, key: np.ndarray | None, by_step: bool, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers in order, and which of them are the last of their episode."""
+    """The row numbers in order, and (rows,) bool: which of them are the last of their episode."""
     rows = np.arange(count)
     if episode is None:
         return rows, np.zeros(count, dtype=bool)
@@ -120,7 +122,7 @@ def _check_flags(
             )
 
 
-def _tell_flags(terminated: np.ndarray | None, truncated: np.ndarray | None, unflagged: int, notes: list[str]) -> None:
+def _note_flags(terminated: np.ndarray | None, truncated: np.ndarray | None, unflagged: int, notes: list[str]) -> None:
     if terminated is None:
         notes.append("no terminated column is named: no episode is taken to end in a termination")
     if truncated is None and unflagged:
@@ -132,7 +134,7 @@ def _tell_flags(terminated: np.ndarray | None, truncated: np.ndarray | None, unf
 
 
 def _gaps(step: np.ndarray, last: np.ndarray, rows: np.ndarray, notes: list[str]) -> np.ndarray:
-    """Rows after which steps are missing, where steps are otherwise regular; the episode is cut there."""
+    """(rows,) bool: where steps are missing after the row. The episode ends there. Irregular steps have no gaps."""
     gaps = np.zeros(len(step), dtype=bool)
     difference = np.diff(step)[~last[:-1]]
     if len(difference) == 0:
@@ -160,7 +162,7 @@ def _dt(
     name: str,
     notes: list[str],
 ) -> np.ndarray:
-    """Time to the next row in units of ``unit``, else of the median, (rows,) float32 in the file's order."""
+    """Time to the next row in units of ``unit``, or else of the median; (rows,) float32 in the order of the file."""
     dt = np.zeros(len(time))
     with np.errstate(over="ignore"):
         dt[:-1] = np.diff(time[rows])
@@ -170,17 +172,17 @@ def _dt(
         at = int(np.flatnonzero(inside & (dt <= 0))[0])
         raise DataError(f"{name}: time does not rise from row {rows[at]} to row {rows[at + 1]}, though step does")
     median = float(np.median(dt[inside])) if inside.any() else 1.0
-    whole = unit if unit is not None else median
-    # Behind an end nothing is discounted; the median keeps the column plausible.
+    scale = unit if unit is not None else median
+    # Nothing is discounted after an end; the median keeps the column plausible.
     dt[~inside] = median
     if unit is None:
         notes.append(f"dt is in units of the median time between rows, {median:g}; time_unit sets another")
     with np.errstate(over="ignore", under="ignore"):
-        scaled = (dt / whole).astype(np.float32)
+        scaled = (dt / scale).astype(np.float32)
     if not (np.isfinite(scaled).all() and (scaled > 0).all()):
         raise DataError(
             f"{name}: times between rows range from {dt.min():g} to {dt.max():g}, too far apart to reckon with"
         )
-    found = np.empty(len(time), dtype=np.float32)
-    found[rows] = scaled
-    return found
+    in_file_order = np.empty(len(time), dtype=np.float32)
+    in_file_order[rows] = scaled
+    return in_file_order

@@ -1,0 +1,20 @@
+"""Files that someone else wrote, read as datasets: sizes are counted first, nothing in a file is run, no link followed.
+
+One file per format, each with ``read``:
+
+- ``npz``: arrays in the layout of MLX-CQL
+- ``d4rl``: flat HDF5 as D4RL and d4rl-pybullet write it
+- ``minari``: Minari datasets, HDF5 or Arrow
+- ``table``: CSV and Parquet; ``mapping`` says which column means what, ``_roles`` checks each column
+- ``stream``: the same datasets block by block, for files larger than memory
+- ``provenance``: what an HDF5 file says about how it was made
+
+What they share:
+
+- ``_budget``: how many bytes a file may ask for
+- ``_hdf5``: opening HDF5 without following a link
+- ``_keys``: keys that nobody reads, and columns under a wrong name
+- ``_arrow``: the columns of CSV, Parquet and Arrow files, by way of the child process
+- ``_process``: starts, limits and ends the child process
+- ``child``: what runs in the child process: pyarrow
+"""

@@ -6,30 +6,30 @@ from prudent.errors import DataError
 from prudent.files import human_bytes
 
 DEFAULT_BYTES = 4 << 30
-"""Declared bytes that one file may ask for, unless ``PRUDENT_MAX_BYTES`` says otherwise."""
+"""Bytes that one file may declare, unless ``PRUDENT_MAX_BYTES`` sets another limit."""
 
-# Deflate cannot shrink data more than 1032 times; below the floor an exaggeration does no harm.
+# Deflate cannot shrink data more than 1032 times; below the floor a false declaration does no harm.
 MAX_RATIO = 1100
 FLOOR_BYTES = 16 << 20
 
-# Logs of measurements shrink by less than ten; what shrinks by more than this was made to grow in memory.
+# Logs of measurements shrink less than ten times; a file that shrinks more than this was made to fill memory.
 SUSPICIOUS_RATIO = 250
 SUSPICIOUS_BYTES = 64 << 20
 
 
 class Budget:
-    """Counts the bytes a file declares, before any of them is read."""
+    """Counts the bytes that a file declares, before they are read."""
 
     def __init__(self, limit: int | None = None):
-        said = os.environ.get("PRUDENT_MAX_BYTES")
-        self.asked = limit is not None or said is not None
-        self.limit = limit if limit is not None else DEFAULT_BYTES if said is None else _number(said)
+        variable = os.environ.get("PRUDENT_MAX_BYTES")
+        self.set_by_user = limit is not None or variable is not None
+        self.limit = limit if limit is not None else DEFAULT_BYTES if variable is None else _number(variable)
         self.spent = self.stored = 0
 
     def spend(self, declared: int, *, stored: int, key: str, name: str, taken: int = 0) -> None:
         """Account for an array of ``declared`` bytes of which the file holds ``stored`` (compressed).
 
-        ``taken`` is what it takes in memory, where that is more.
+        ``taken`` are the bytes it takes in memory, if that is more.
 
         Raises:
             DataError: the array cannot be in the file, or the file asks for more than the limit in total.
@@ -46,8 +46,12 @@ class Budget:
                 f"{human_bytes(self.limit)}; set PRUDENT_MAX_BYTES to allow more"
             )
 
+    def most(self, stored: int) -> int:
+        """The most bytes in memory that a file of ``stored`` bytes may ask for."""
+        return self.limit if self.set_by_user else min(self.limit, max(SUSPICIOUS_BYTES, SUSPICIOUS_RATIO * stored))
+
     def settle(self, name: str) -> None:
-        """Call when all is counted: refuse what grows out of proportion as a whole.
+        """Call when everything is counted: refuse a file that grows out of proportion as a whole.
 
         Raises:
             DataError: it does.
@@ -60,7 +64,7 @@ class Budget:
         Raises:
             DataError: it does.
         """
-        if not self.asked and declared > SUSPICIOUS_BYTES and declared > SUSPICIOUS_RATIO * stored:
+        if not self.set_by_user and declared > SUSPICIOUS_BYTES and declared > SUSPICIOUS_RATIO * stored:
             raise DataError(
                 f"{name}: the file's {human_bytes(stored)} declare {human_bytes(declared)}, "
                 "out of all proportion for a log; "

@@ -1,4 +1,4 @@
-"""Opening HDF5 files that someone else wrote."""
+"""HDF5 files that someone else wrote: opened and read without following a link."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     import h5py
 
 _ATTRIBUTE_BYTES = 1024
-MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 @contextmanager
 def opened(path: Path) -> "Iterator[h5py.File]":
-    """The file, open for reading; what is read from it belongs inside :func:`reading`.
+    """The file, open for reading; read from it inside :func:`reading`.
 
     Raises:
         DataError: it is not HDF5, or cut short.
@@ -35,16 +34,16 @@ def opened(path: Path) -> "Iterator[h5py.File]":
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Tells of damage that reading comes upon; nothing else may happen inside, it would be told as damage too.
+    """Turns the errors of the HDF5 library into one line. Do nothing else inside: its errors would count as damage.
 
     Raises:
-        DataError: the file is cut short, or damaged in a place that was read.
+        DataError: the file is cut short, or damaged where it was read.
     """
     try:
         yield
     except PrudentError:
         raise
-    # The HDF5 library reports damage as any of these, depending on where it stumbles.
+    # The HDF5 library reports damage as any of these.
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{name}: a truncated or damaged HDF5 file ({reason})") from error
@@ -53,7 +52,7 @@ def reading(name: str) -> Iterator[None]:
 def child(group: "h5py.Group", key: str, name: str, where: str | None = None) -> "h5py.Group | h5py.Dataset | None":
     """The object ``key`` (slashes allowed) below ``group``, or None; links are never followed.
 
-    ``where`` is the key to speak of, if it is a longer one.
+    ``where`` is the key in messages, if it is a longer one.
 
     Raises:
         DataError: the key is a soft or external link, or its storage lies outside the file.
@@ -70,10 +69,10 @@ def child(group: "h5py.Group", key: str, name: str, where: str | None = None) ->
             raise DataError(f"{name}: {where} is an external link to another file, which is never followed")
         if not isinstance(link, h5py.HardLink):
             raise DataError(f"{name}: {where} is a soft link, only data stored under its own key is read")
-        found = node[part]
-        if isinstance(found, h5py.Datatype):
+        item = node[part]
+        if isinstance(item, h5py.Datatype):
             raise DataError(f"{name}: {where} is a type definition, not data")
-        node = found
+        node = item
     if isinstance(node, h5py.Dataset):
         _check_storage(node, where, name)
     return node
@@ -92,15 +91,15 @@ def columns(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget)
 
 
 def nodes(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -> "dict[str, h5py.Dataset]":
-    """The numeric arrays among ``keys`` that exist, checked for type, size and row count, to be read.
+    """The numeric arrays among ``keys`` that exist, not yet read: their type, size and row count are checked.
 
     Raises:
-        DataError: a key is a group, an object or text type, larger than the budget or its stored bytes allow, or of
-            another length than the first.
+        DataError: one is a group, holds objects or text, is larger than the budget or its stored bytes allow, or has
+            another number of rows than the first.
     """
     import h5py
 
-    found: dict[str, h5py.Dataset] = {}
+    arrays: dict[str, h5py.Dataset] = {}
     for key in keys:
         node = child(group, key, name)
         if node is None:
@@ -108,14 +107,14 @@ def nodes(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -
         if not isinstance(node, h5py.Dataset):
             raise DataError(f"{name}: {key} is a group, expected an array")
         _check_array(node, key, name, budget)
-        found[key] = node
+        arrays[key] = node
     budget.settle(name)
-    lengths = {key: node.shape[0] for key, node in found.items()}
+    lengths = {key: node.shape[0] for key, node in arrays.items()}
     for key, rows in lengths.items():
         first = next(iter(lengths))
         if rows != lengths[first]:
             raise DataError(f"{name}: {key} has {rows} rows, {first} has {lengths[first]}")
-    return found
+    return arrays
 
 
 def _check_array(dataset: "h5py.Dataset", key: str, name: str, budget: Budget) -> None:
@@ -128,7 +127,7 @@ def _check_array(dataset: "h5py.Dataset", key: str, name: str, budget: Budget) -
 
 
 def spend(dataset: "h5py.Dataset", key: str, name: str, budget: Budget) -> None:
-    """Count an array: what it declares, and what it takes, as float32 or as one whole chunk.
+    """Count an array: the bytes it declares, and those it takes as float32 or as one chunk.
 
     Raises:
         DataError: see :meth:`Budget.spend`.
@@ -151,7 +150,7 @@ def attribute(node: "h5py.Group", key: str, name: str) -> np.ndarray | None:
 
     if key not in node.attrs:
         return None
-    found = h5py.h5a.open(node.id, key.encode())
-    if found.dtype.kind not in "iubf" or found.get_storage_size() > _ATTRIBUTE_BYTES:
-        raise DataError(f"{name}: the attribute {key} holds something else than a few numbers")
+    stored = h5py.h5a.open(node.id, key.encode())
+    if stored.dtype.kind not in "iubf" or stored.get_storage_size() > _ATTRIBUTE_BYTES:
+        raise DataError(f"{name}: the attribute {key} holds something other than a few numbers")
     return np.asarray(node.attrs[key])

@@ -1,4 +1,4 @@
-"""Keys of a file that nobody reads: said, or refused where they look like a column under a wrong name."""
+"""Keys of a file that are not read: noted, or refused if they look like a column under a wrong name."""
 
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
@@ -11,21 +11,18 @@ WRONG = {
     **dict.fromkeys(("terminal", "terminated", "termination", "terminations"), "terminals"),
     **dict.fromkeys(("timeout", "time_out", "time_outs", "truncated", "truncation", "truncations"), "timeouts"),
 }
-"""Names that other libraries and haste give to optional columns, and the names by which they are read.
-
-Without such a column the data load all the same, and mean something else.
-"""
+"""Wrong names of optional columns, and the right ones. Without the column the data would load, with another meaning."""
 _SILENT = ("infos", "metadata")
 _SHOWN, _LONGEST = 8, 40
 
 
-def unread(there: Iterable[str], known: Collection[str], name: str, wrong: Mapping[str, str] = WRONG) -> list[str]:
-    """A note on the keys of a file that are not ``known``, or none; what lies below ``infos`` and ``metadata`` is none.
+def unread(keys: Iterable[str], known: Collection[str], name: str, wrong: Mapping[str, str] = WRONG) -> list[str]:
+    """A note on the keys of a file that are not ``known``; empty without any. ``infos`` and ``metadata`` do not count.
 
     Raises:
-        DataError: one of them is ``wrong`` for a column that the file does not have.
+        DataError: a key is a ``wrong`` name of a column that the file does not have.
     """
-    keys = set(there)
+    keys = set(keys)
     unknown = sorted(key for key in keys - set(known) if key.split("/")[0] not in _SILENT)
     for key in unknown:
         right = wrong.get(key.lower())
@@ -34,10 +31,10 @@ def unread(there: Iterable[str], known: Collection[str], name: str, wrong: Mappi
     if not unknown:
         return []
     more = f", and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
-    return [f"keys not read: {', '.join(_asked(key, known) for key in unknown[:_SHOWN])}{more}"]
+    return [f"keys not read: {', '.join(_with_hint(key, known) for key in unknown[:_SHOWN])}{more}"]
 
 
-def _asked(key: str, known: Collection[str]) -> str:
+def _with_hint(key: str, known: Collection[str]) -> str:
     close = get_close_matches(key[:_LONGEST].lower(), known, n=1, cutoff=0.75)
     return _plain(key) + (f" (did you mean {close[0]}?)" if close else "")
 

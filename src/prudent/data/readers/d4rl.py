@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import Bound, Dones, ask_whether_discrete, declared_discrete, flags, floats, whole
+from prudent.data.columns import Dones, ask_whether_discrete, flags, floats, whole
 from prudent.data.dataset import Dataset
-from prudent.data.episodes.ends import COMMON_HORIZON, note_on_equal_lengths, refuse_idle, settle
+from prudent.data.episodes.ends import COMMON_HORIZON, find_successors, note_on_equal_lengths
 from prudent.data.readers import _hdf5, _keys
 from prudent.data.readers._budget import Budget
+from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,32 +21,23 @@ if TYPE_CHECKING:
 
 KEYS = ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations", *masks.KEYS.values())
 EXTRA, EXTRA_COLUMNS = "extra", ("dt", "group", "step", "behavior_log_prob", "behaviour_log_prob")
-"""Group and names of optional columns (N,), in files written here."""
+"""Group and names of the optional columns (N,) that this library writes."""
 EVERY = (*KEYS, *(f"{EXTRA}/{key}" for key in EXTRA_COLUMNS))
-"""All that is read."""
+"""Every key that is read."""
 REQUIRED = ("observations", "actions", "rewards")
 _WRONG = {**_keys.WRONG, "done": "terminals", "dones": "terminals"}
 
 
-def read(
-    path: str | Path,
-    *,
-    dones: Dones | None = None,
-    horizon: int | None = None,
-    action_low: Bound | None = None,
-    action_high: Bound | None = None,
-    discrete: bool | None = None,
-    n_actions: int | None = None,
-) -> Dataset:
+def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """Read ``observations (N, S)``, ``actions (N, A)``, ``rewards terminals timeouts (N,)``.
 
-    Without ``next_observations (N, S)`` the following row is the successor, except at an episode's end.
-    Without ``timeouts`` (d4rl-pybullet) episodes end at ``terminals``, at ``horizon`` steps, or where the
-    observation jumps; ``dones="truncated"`` then says that the terminals only end the recording. Everything
-    inferred or dropped is in ``notes``. With ``metadata/true_successors``, as files written here have it, flags and
-    ``next_observations`` are taken as they are. Few files declare ``metadata/action_low`` and ``action_high``; give
-    the bounds if you know them. Discrete actions are declared by ``discrete`` or ``n_actions``, here or in the file
-    (an attribute, or under ``metadata``), and may have ``action_masks next_action_masks (N, n_actions)``.
+    Without ``next_observations (N, S)`` the following row is the successor, except at an episode's end. Without
+    ``timeouts`` (d4rl-pybullet) episodes end at ``terminals``, at ``horizon`` steps, or where the observation jumps;
+    with ``dones="truncated"`` the terminals only end the recording. ``notes`` say what was inferred or dropped.
+    Files of this library have ``metadata/true_successors``: flags and ``next_observations`` are then taken as they
+    are. Few files declare ``metadata/action_low`` and ``action_high``; give the bounds if you know them. Discrete
+    actions are declared by ``discrete`` or ``n_actions``, by the user or in the file (an attribute, or under
+    ``metadata``), and may have ``action_masks next_action_masks (N, n_actions)``.
 
     Raises:
         DataError: one line naming file, key and reason.
@@ -54,98 +46,68 @@ def read(
     with _hdf5.opened(path) as file:
         with _hdf5.reading(path.name):
             table = _hdf5.columns(file, EVERY, path.name, Budget())
-        told = declared(
-            file,
-            path.name,
-            dones=dones,
-            horizon=horizon,
-            action_low=action_low,
-            action_high=action_high,
-            discrete=discrete,
-            n_actions=n_actions,
-        )
-    return assemble(table, path.name, told)
+        header = read_header(file, path.name, user)
+    return assemble(table, path.name, header)
 
 
 @dataclass(frozen=True)
-class Declared:
-    """What the user says of a file, and where not, the file of itself; see :func:`read`."""
+class Header:
+    """What holds for the whole of a file."""
 
-    dones: Dones | None = None
-    horizon: int | None = None
-    asked_horizon: int | None = None
-    """The horizon where it is the user's word."""
-    action_low: Bound | None = None
-    action_high: Bound | None = None
-    discrete: bool | None = None
-    n_actions: int | None = None
-    true_successors: bool = False
-    unread: tuple[str, ...] = ()
-    """A note on what the file has besides, or none."""
+    user: Declared
+    """What the user declares."""
+    declared: Declared
+    """The same, and where the user leaves something open, what the file declares."""
+    true_successors: bool
+    notes: tuple[str, ...]
+    """A note on keys that are not read, or none."""
 
     def trusts(self, keys: Collection[str], truncated: np.ndarray | None) -> bool:
-        """Whether flags and successors are taken as they are: a file with ``keys`` has to hold them all for that."""
+        """Whether flags and successors are taken as they are; for that they all have to be among ``keys``."""
         needed = {"next_observations", "terminals", "timeouts"}
         needed |= {"next_action_masks"} if "action_masks" in keys else set()
         return self.true_successors and truncated is not None and needed <= set(keys)
 
 
-def declared(
-    file: "h5py.File",
-    name: str,
-    *,
-    dones: Dones | None = None,
-    horizon: int | None = None,
-    action_low: Bound | None = None,
-    action_high: Bound | None = None,
-    discrete: bool | None = None,
-    n_actions: int | None = None,
-) -> Declared:
-    """The user's word where there is one, else the file's.
+def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
+    """What the user and the file declare.
 
     Raises:
-        DataError: the file holds something else there than what it is for, or a column under a wrong name.
+        DataError: the file declares something that makes no sense, or has a column under a wrong name.
     """
     with _hdf5.reading(name):
-        unread = _keys.unread(_there(file, name), EVERY, name, _WRONG)
-        filed_horizon = _declared(file, "max_episode_steps", name)
-        true_successors = _declared(file, "true_successors", name, least=0)
-        filed_n = _declared(file, "n_actions", name)
-        filed = _declared(file, "discrete", name, least=0)
-        filed_low, filed_high = (_bound(file, key, name) for key in ("action_low", "action_high"))
-    discrete, n_actions = declared_discrete(discrete, n_actions, None if filed is None else bool(filed), filed_n, name)
-    return Declared(
-        dones,
-        horizon or filed_horizon,
-        horizon,
-        filed_low if action_low is None else action_low,
-        filed_high if action_high is None else action_high,
-        discrete,
-        n_actions,
-        bool(true_successors),
-        tuple(unread),
-    )
+        notes = _keys.unread(_keys_of(file, name), EVERY, name, _WRONG)
+        discrete = _whole_number(file, "discrete", name, least=0)
+        filed = Declared(
+            horizon=_whole_number(file, "max_episode_steps", name),
+            action_low=_bound(file, "action_low", name),
+            action_high=_bound(file, "action_high", name),
+            discrete=None if discrete is None else bool(discrete),
+            n_actions=_whole_number(file, "n_actions", name),
+        )
+        true_successors = bool(_whole_number(file, "true_successors", name, least=0))
+    return Header(user, user.or_else(filed, name), true_successors, tuple(notes))
 
 
-def check_required(table: Mapping[str, Any], name: str, told: Declared) -> None:
-    """Refuse a file without what every one has, with no rows, or with actions that may be choices or amounts.
+def check_required(table: Mapping[str, Any], name: str, header: Header) -> None:
+    """Refuse a file that lacks a required column or has no rows, or whose actions may be choices or amounts.
 
-    ``table`` holds its columns, read or not.
+    ``table`` holds its columns; they need not have been read.
     """
     for key in REQUIRED:
         if key not in table:
-            told_besides = "".join(f"; {note}" for note in told.unread)
-            raise DataError(f"{name}: no {key} in the file; a D4RL file has {', '.join(KEYS[:5])}{told_besides}")
+            notes = "".join(f"; {note}" for note in header.notes)
+            raise DataError(f"{name}: no {key} in the file; a D4RL file has {', '.join(KEYS[:5])}{notes}")
     if len(table["rewards"]) == 0:
         raise DataError(f"{name}: the file has no rows")
-    if told.discrete is None and told.action_low is None:
+    if header.declared.discrete is None and header.declared.action_low is None:
         ask_whether_discrete(table["actions"], name)
 
 
-def assemble(table: dict[str, np.ndarray], name: str, told: Declared) -> Dataset:
-    """A dataset of the raw columns of a D4RL file; see :func:`read`."""
-    check_required(table, name, told)
-    terminated, truncated, notes = end_flags(table, name, told)
+def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset:
+    """The dataset in the raw columns of a D4RL file; see :func:`read`."""
+    check_required(table, name, header)
+    terminated, truncated, notes = end_flags(table, name, header)
     # Checked before episodes are worked out, so that a NaN is reported by the row it has in the file.
     raw = Dataset.from_columns(
         observation=table["observations"],
@@ -154,57 +116,62 @@ def assemble(table: dict[str, np.ndarray], name: str, told: Declared) -> Dataset
         next_observation=table.get("next_observations", table["observations"]),
         terminated=terminated,
         truncated=np.zeros_like(terminated) if truncated is None else truncated,
-        action_low=told.action_low,
-        action_high=told.action_high,
-        discrete=bool(told.discrete),
-        n_actions=told.n_actions,
+        action_low=header.declared.action_low,
+        action_high=header.declared.action_high,
+        discrete=bool(header.declared.discrete),
+        n_actions=header.declared.n_actions,
         name=name,
-        notes=told.unread,
-        extra=masks.from_file(table, name) | others(table, name),
+        notes=header.notes,
+        extra=masks.from_file(table, name) | extra_columns(table, name),
     )
-    if told.trusts(table, truncated):
-        # A successor that equals the next episode's first row is no sign here that it was borrowed from there.
+    if header.trusts(table, truncated):
+        # Here a successor that equals the next episode's first row is a real one.
         return raw
-    settled = settle(
+    successors = find_successors(
         raw.observation,
         terminated,
         truncated,
         raw.next_observation if "next_observations" in table else None,
-        horizon=told.horizon,
+        horizon=header.declared.horizon,
         fallback_horizon=None if "next_observations" in table else COMMON_HORIZON,
         mask=None if "next_action_masks" in table else raw.extra.get("mask"),
         name=name,
         strays=raw.strays if "next_observations" in table else None,
     )
-    if not settled.keep.any():
+    if not successors.keep.any():
         raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
     return raw.with_successors(
-        settled.keep, settled.next_observation, settled.truncated, (*notes, *settled.notes), settled.next_mask
+        successors.keep,
+        successors.next_observation,
+        successors.truncated,
+        (*notes, *successors.notes),
+        successors.next_mask,
     )
 
 
-def others(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+def extra_columns(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     """The columns of :data:`EXTRA_COLUMNS` that the file has."""
-    found = {}
+    extra = {}
     for key in EXTRA_COLUMNS:
         column = table.get(f"{EXTRA}/{key}")
         if column is not None and key in ("group", "step"):
-            found[key] = whole(column, key, name)
+            extra[key] = whole(column, key, name)
         elif column is not None:
-            found[key] = floats(column, key, name, ndim=1)
-    if "dt" in found and (found["dt"] <= 0).any():
-        raise DataError(f"{name}: {EXTRA}/dt must be above 0, row {np.flatnonzero(found['dt'] <= 0)[0]} is not")
-    return found
+            extra[key] = floats(column, key, name, ndim=1)
+    if "dt" in extra and (extra["dt"] <= 0).any():
+        raise DataError(f"{name}: {EXTRA}/dt must be above 0, row {np.flatnonzero(extra['dt'] <= 0)[0]} is not")
+    return extra
 
 
-def end_flags(table: Mapping[str, Any], name: str, told: Declared) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """Terminations, truncations (None: unknown) and notes, of a table whose flags have been read.
+def end_flags(table: Mapping[str, Any], name: str, header: Header) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Terminations (rows,), truncations (rows,) or None if unknown, and notes. The flags must have been read.
 
     Raises:
-        DataError: the user says of them what they say themselves.
+        DataError: a declaration of the user would change nothing about them.
     """
-    terminals, timeouts, notes = _end_flags(table, name, told.dones)
-    refuse_idle(told.dones, "terminals" not in table or "timeouts" in table, told.asked_horizon, timeouts, name)
+    terminals, timeouts, notes = _end_flags(table, name, header.declared.dones)
+    flags_tell = "terminals" not in table or "timeouts" in table
+    header.user.refuse_what_flags_tell(name, terminations=flags_tell, truncated=timeouts)
     return terminals, timeouts, notes
 
 
@@ -232,8 +199,8 @@ def _end_flags(
     return terminals, timeouts, notes
 
 
-def _declared(file: "h5py.File", key: str, name: str, least: int = 1) -> int | None:
-    """A whole number where the writer left it: an attribute, or under ``metadata`` as an array or attribute."""
+def _whole_number(file: "h5py.File", key: str, name: str, least: int = 1) -> int | None:
+    """A whole number that the file declares: an attribute, or under ``metadata`` an array or attribute."""
     import h5py
 
     value = _hdf5.attribute(file, key, name)
@@ -249,7 +216,7 @@ def _declared(file: "h5py.File", key: str, name: str, least: int = 1) -> int | N
     return int(number[0])
 
 
-def _there(file: "h5py.File", name: str) -> list[str]:
+def _keys_of(file: "h5py.File", name: str) -> list[str]:
     """The keys of a file, those of :data:`EXTRA` with their group."""
     import h5py
 
@@ -265,7 +232,7 @@ def _bound(file: "h5py.File", key: str, name: str) -> np.ndarray | None:
 
 
 def _small(file: "h5py.File", key: str, kinds: str, most: int, name: str) -> np.ndarray | None:
-    """An array of at most ``most`` numbers, or None where there is nothing of the kind."""
+    """An array of at most ``most`` numbers, or None if there is no such array."""
     import h5py
 
     node = _hdf5.child(file, key, name)

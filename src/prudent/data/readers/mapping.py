@@ -1,4 +1,4 @@
-"""Which column of a table means what: a TOML file, or the same as a dictionary."""
+"""Which column of a table means what, as a TOML file or a dictionary."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,42 +16,42 @@ _LISTS = ("observation", "action", "next_observation", "mask", "next_mask", "act
 class TableMap:
     """Column names by role; a list of one may be written without brackets.
 
-    What is said of the whole table: ``discrete``, ``n_actions``, ``action_low``, ``action_high``, ``time_unit``.
+    ``discrete``, ``n_actions``, ``action_low``, ``action_high`` and ``time_unit`` hold for the whole table.
     """
 
-    observation: tuple[str, ...]  # columns of what was seen
-    action: tuple[str, ...]  # columns of what was done; one, if actions are choices
+    observation: tuple[str, ...]  # columns of what the policy saw
+    action: tuple[str, ...]  # columns of what it did; one if actions are choices
     reward: str  # column of what the action earned
-    episode: str | None = None  # column of numbers or names; rows of one episode may stand anywhere
-    step: str | None = None  # column of whole numbers by which an episode's rows are ordered
+    episode: str | None = None  # column of numbers or names; the rows of an episode may be anywhere
+    step: str | None = None  # column of whole numbers that order the rows of an episode
     time: str | None = None  # column of numbers or timestamps: orders rows too, and gives dt
-    time_unit: float | None = None  # how much time counts as one step of the discount; seconds for timestamps
-    next_observation: tuple[str, ...] = ()  # columns of what was seen next; else the next row's
-    terminated: str | None = None  # column of true/false: the end of value
-    truncated: str | None = None  # column of true/false: the end of the recording
-    mask: tuple[str, ...] = ()  # columns of true/false, one per action: what was allowed
-    next_mask: tuple[str, ...] = ()  # the same of what followed; else the next row's
-    group: str | None = None  # column of numbers or names: patient, user, machine
-    behavior_prob: str | None = None  # column of the probability (or density) with which the action was taken
-    behavior_log_prob: str | None = None  # the same as a logarithm
-    discrete: bool | None = None  # whether actions are choices, numbered from 0, or amounts
+    time_unit: float | None = None  # time that counts as one step of the discount; in seconds for timestamps
+    next_observation: tuple[str, ...] = ()  # columns of what it saw next; empty: the next row's
+    terminated: str | None = None  # column of true/false: no value after this row
+    truncated: str | None = None  # column of true/false: only the recording ends
+    mask: tuple[str, ...] = ()  # columns of true/false, one per action: allowed or not
+    next_mask: tuple[str, ...] = ()  # the same for the next observation; empty: the next row's
+    group: str | None = None  # column of numbers or names, such as patient, user or machine
+    behavior_prob: str | None = None  # column of the action's probability (or density) under the logging policy
+    behavior_log_prob: str | None = None  # column of its logarithm
+    discrete: bool | None = None  # whether actions are choices (numbered from 0) or amounts
     n_actions: int | None = None  # how many choices there are
-    action_low: tuple[float, ...] | None = None  # lower bound of amounts, one or one per action column
-    action_high: tuple[float, ...] | None = None  # upper bound
+    action_low: tuple[float, ...] | None = None  # lower bounds of amounts: one number, or one per action column
+    action_high: tuple[float, ...] | None = None  # upper bounds, likewise
 
     def columns(self) -> Iterator[tuple[str, str]]:
-        """Every (role, column) that is named."""
+        """Every (role, column) pair of the mapping."""
         for f in fields(self):
-            named = getattr(self, f.name)
-            if f.name in ("action_low", "action_high") or named is None:
+            value = getattr(self, f.name)
+            if f.name in ("action_low", "action_high") or value is None:
                 continue
-            for column in named if isinstance(named, tuple) else (named,):
+            for column in value if isinstance(value, tuple) else (value,):
                 if isinstance(column, str):
                     yield f.name, column
 
 
 def read_map(source: "TableMap | Mapping[str, Any] | str | Path") -> TableMap:
-    """The mapping in a TOML file, or a dictionary of the same content, checked as far as can be without the table.
+    """The mapping in a TOML file or a dictionary, checked as far as possible without the table.
 
     Raises:
         ConfigError: a key is unknown or has a value of the wrong type, or roles contradict each other.
@@ -75,36 +75,36 @@ def read_map(source: "TableMap | Mapping[str, Any] | str | Path") -> TableMap:
         raise ConfigError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from error
 
 
-def _checked(found: TableMap, name: str) -> TableMap:
+def _checked(roles: TableMap, name: str) -> TableMap:
     seen: dict[str, str] = {}
-    for role, column in found.columns():
-        # One column may well be seen twice (a dose among the observations and as the next action), but never be both
-        # what orders rows and what ends them.
+    for role, column in roles.columns():
+        # A column may have two of these roles (a dose is an action, and an observation later), but it cannot both order
+        # rows and end episodes.
         if role not in ("observation", "next_observation", "group", "time", "action", "mask", "next_mask"):
             if column in seen:
                 raise ConfigError(f"{name}: column {column!r} is named as {seen[column]} and as {role}")
             seen[column] = role
     for role in _LISTS:
-        named = getattr(found, role) or ()
-        twice = next((column for column in named if named.count(column) > 1 and isinstance(column, str)), None)
+        names = getattr(roles, role) or ()
+        twice = next((column for column in names if names.count(column) > 1 and isinstance(column, str)), None)
         if twice is not None:
             raise ConfigError(f"{name}: {role} names column {twice!r} twice")
-    if found.next_observation and len(found.next_observation) != len(found.observation):
+    if roles.next_observation and len(roles.next_observation) != len(roles.observation):
         raise ConfigError(
-            f"{name}: next_observation names {len(found.next_observation)} columns, "
-            f"observation {len(found.observation)}"
+            f"{name}: next_observation names {len(roles.next_observation)} columns, "
+            f"observation {len(roles.observation)}"
         )
-    if found.behavior_prob and found.behavior_log_prob:
+    if roles.behavior_prob and roles.behavior_log_prob:
         raise ConfigError(f"{name}: give behavior_prob or behavior_log_prob, not both")
-    if found.next_mask and len(found.next_mask) != len(found.mask):
-        raise ConfigError(f"{name}: next_mask names {len(found.next_mask)} columns, mask {len(found.mask)}")
-    if not found.episode and not found.terminated and not found.truncated:
+    if roles.next_mask and len(roles.next_mask) != len(roles.mask):
+        raise ConfigError(f"{name}: next_mask names {len(roles.next_mask)} columns, mask {len(roles.mask)}")
+    if not roles.episode and not roles.terminated and not roles.truncated:
         raise ConfigError(f"{name}: nothing says where episodes end: name episode, terminated or truncated")
-    if not found.episode and (found.step or found.time):
-        raise ConfigError(f"{name}: {'step' if found.step else 'time'} orders the rows of an episode: name episode too")
-    if found.time_unit is not None:
-        if not found.time:
+    if not roles.episode and (roles.step or roles.time):
+        raise ConfigError(f"{name}: {'step' if roles.step else 'time'} orders the rows of an episode: name episode too")
+    if roles.time_unit is not None:
+        if not roles.time:
             raise ConfigError(f"{name}: time_unit is for a time column, and none is named")
-        if not (found.time_unit > 0 and math.isfinite(found.time_unit)):
-            raise ConfigError(f"{name}: time_unit must be above 0, got {found.time_unit}")
-    return found
+        if not (roles.time_unit > 0 and math.isfinite(roles.time_unit)):
+            raise ConfigError(f"{name}: time_unit must be above 0, got {roles.time_unit}")
+    return roles

@@ -1,4 +1,4 @@
-"""Minari datasets, read with the ``minari`` package once the files have been looked over."""
+"""Minari datasets: the files are checked first, then the ``minari`` package reads them."""
 
 import json
 import os
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prudent.data.columns import Bound, check_count, counted
+from prudent.data.columns import check_count, counted
 from prudent.data.dataset import Dataset
-from prudent.data.readers import _hdf5, _ipc
+from prudent.data.readers import _arrow, _hdf5
 from prudent.data.readers._budget import Budget
+from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError, in_one_line
 
 if TYPE_CHECKING:
@@ -23,27 +24,21 @@ _METADATA_LIMIT = 8 << 20
 _DEPTH = 6
 
 
-def read(
-    source: str | Path,
-    *,
-    action_low: Bound | None = None,
-    action_high: Bound | None = None,
-) -> Dataset:
+def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """Read a local Minari dataset: an id such as ``mujoco/hopper/medium-v0``, or its folder.
 
     Observations carry T + 1 rows per episode and actions T, so every step has its own successor and none is
-    dropped. Bounds come from the declared action space. The environment named in the file is never made: only
-    ``Box`` observations of one dimension with ``Box`` or ``Discrete`` actions, both declared in the metadata,
-    are read. ``infos/action_mask`` of discrete actions, T + 1 rows per episode, becomes masks.
+    dropped. Bounds come from the declared action space. The environment named in the file is never made. Only
+    ``Box`` observations of one dimension with ``Box`` or ``Discrete`` actions are read, both declared in the
+    metadata. ``infos/action_mask`` of discrete actions, T + 1 rows per episode, becomes masks.
 
     Raises:
-        DataError: one line naming the dataset, the key and the reason; if there is no such dataset, where it
-        was
+        DataError: one line naming the dataset, the key and the reason; if there is no such dataset, where it was
             looked for and how to obtain it.
     """
     folder, name = _locate(source)
     metadata = _metadata(folder, name)
-    _look_over(folder, metadata, name)
+    _check_files(folder, metadata, name)
     try:
         import minari
     except ImportError as error:
@@ -58,7 +53,7 @@ def read(
         raise DataError(f"{name}: Minari cannot read it ({in_one_line(error)})") from error
     if not episodes:
         raise DataError(f"{name}: the dataset has no episodes")
-    return _assemble(episodes, spaces, name, action_low, action_high)
+    return _assemble(episodes, spaces, name, user)
 
 
 def datasets_folder() -> Path:
@@ -68,11 +63,11 @@ def datasets_folder() -> Path:
 
 def _locate(source: str | Path) -> tuple[Path, str]:
     """The folder that holds the data, and a name for messages."""
-    given = Path(source).expanduser()
-    if given.is_dir():
-        for folder in (given, given / "data"):
+    path = Path(source).expanduser()
+    if path.is_dir():
+        for folder in (path, path / "data"):
             if (folder / "metadata.json").is_file():
-                return folder, given.name if given.name != "data" else given.parent.name
+                return folder, path.name if path.name != "data" else path.parent.name
         raise DataError(f"{source}: a folder, but not of a Minari dataset (no data/metadata.json)")
     identifier = str(source)
     if not ID.fullmatch(identifier):
@@ -107,7 +102,7 @@ def _metadata(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _check_links(folder: Path, name: str) -> None:
-    """Refuse links in the dataset's folder that lead out of it, and what is neither file nor folder."""
+    """Refuse links that lead out of the dataset's folder, and anything that is neither file nor folder."""
     root = folder.resolve()
     for path in folder.rglob("*"):
         if not path.resolve().is_relative_to(root):
@@ -135,17 +130,16 @@ def _check_space(text: str, key: str, name: str) -> None:
         raise DataError(f"{name}: {key} has shape {shape}, only flat vectors can be read")
 
 
-def _look_over(folder: Path, metadata: dict[str, Any], name: str) -> None:
-    """Everything Minari is about to read, checked for size, type and links first."""
+def _check_files(folder: Path, metadata: dict[str, Any], name: str) -> None:
+    """Check size, type and links of everything that Minari will read."""
     budget = Budget()
     kind = metadata.get("data_format", "hdf5")
     if kind not in ("hdf5", "arrow"):
         raise DataError(f"{name}: data_format is {str(kind)[:40]!r}, hdf5 and arrow can be read")
     if kind == "arrow":
         _check_episodes(metadata, sum(path.is_dir() for path in folder.iterdir()), name)
-        for path in sorted(folder.glob("*/*")):
-            if path.name != "metadata.json" and not path.name.startswith((".", "_")):
-                _ipc.check(path, f"{path.parent.name}/{path.name}", name, budget)
+        files = [path for path in sorted(folder.glob("*/*")) if not path.name.startswith((".", "_"))]
+        _arrow.check_arrow_files([path for path in files if path.name != "metadata.json"], name, budget)
         return
     path = folder / "main_data.hdf5"
     if not path.is_file():
@@ -157,11 +151,11 @@ def _look_over(folder: Path, metadata: dict[str, Any], name: str) -> None:
     budget.settle(name)
 
 
-def _check_episodes(metadata: dict[str, Any], there: int, name: str) -> None:
+def _check_episodes(metadata: dict[str, Any], in_files: int, name: str) -> None:
     count = metadata.get("total_episodes")
-    # Minari makes a list of that many numbers before it looks for the first of them.
-    if type(count) is not int or not 0 <= count <= there:
-        raise DataError(f"{name}: metadata.json declares {str(count)[:40]} total_episodes, there are {there}")
+    # Minari makes a list of that many numbers before it looks for the first episode.
+    if type(count) is not int or not 0 <= count <= in_files:
+        raise DataError(f"{name}: metadata.json declares {str(count)[:40]} total_episodes, there are {in_files}")
 
 
 def _walk(group: "h5py.Group", key: str, where: str, name: str, budget: Budget, depth: int = 0) -> None:
@@ -183,7 +177,7 @@ def _walk(group: "h5py.Group", key: str, where: str, name: str, budget: Budget, 
 
 
 def _spaces(observation: Any, action: Any, name: str) -> dict[str, Any]:
-    """Sizes and bounds as declared; the classes belong to Gymnasium, which is not imported here."""
+    """Sizes and bounds of the declared spaces. They are Gymnasium's, which is not imported here."""
     if hasattr(action, "n"):
         return {
             "discrete": True,
@@ -204,17 +198,17 @@ def _spaces(observation: Any, action: Any, name: str) -> dict[str, Any]:
 
 
 def _episode(episode: Any, name: str) -> dict[str, np.ndarray]:
-    """The arrays of one episode; T steps, T + 1 observations, and as many masks where they were recorded."""
+    """The arrays of one episode of T steps: T + 1 observations, and T + 1 masks if they were recorded."""
     parts = {key: np.asarray(getattr(episode, key)) for key in _PARTS}
     steps = len(parts["rewards"])
     infos = episode.infos if isinstance(episode.infos, dict) else {}
     if infos.get("action_mask") is not None:
         parts["masks"] = np.asarray(infos["action_mask"])
     for key, array in parts.items():
-        wanted = steps + 1 if key in ("observations", "masks") else steps
-        if len(array) != wanted:
+        expected = steps + 1 if key in ("observations", "masks") else steps
+        if len(array) != expected:
             raise DataError(
-                f"{name}: episode {episode.id} has {len(array)} {key} for {steps} rewards, expected {wanted}"
+                f"{name}: episode {episode.id} has {len(array)} {key} for {steps} rewards, expected {expected}"
             )
     return parts
 
@@ -223,8 +217,7 @@ def _assemble(
     episodes: list[dict[str, np.ndarray]],
     spaces: dict[str, Any],
     name: str,
-    action_low: Bound | None,
-    action_high: Bound | None,
+    user: Declared,
 ) -> Dataset:
     notes = []
     empty = sum(len(e["rewards"]) == 0 for e in episodes)
@@ -248,8 +241,8 @@ def _assemble(
         next_observation=np.concatenate([e["observations"][1:] for e in episodes]),
         terminated=terminated,
         truncated=truncated,
-        action_low=spaces.get("low") if action_low is None else action_low,
-        action_high=spaces.get("high") if action_high is None else action_high,
+        action_low=spaces.get("low") if user.action_low is None else user.action_low,
+        action_high=spaces.get("high") if user.action_high is None else user.action_high,
         discrete=spaces["discrete"],
         n_actions=spaces.get("n"),
         name=name,

@@ -9,11 +9,12 @@ from typing import IO
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import Bound, Dones, ask_whether_discrete, declared_discrete, flags
+from prudent.data.columns import ask_whether_discrete, flags
 from prudent.data.dataset import Dataset
-from prudent.data.episodes.ends import note_on_equal_lengths, refuse_idle, settle
+from prudent.data.episodes.ends import find_successors, note_on_equal_lengths
 from prudent.data.readers import _keys
 from prudent.data.readers._budget import Budget
+from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError, in_one_line
 
 _HEADER_BYTES = 10_000
@@ -21,50 +22,38 @@ REQUIRED = ("observations", "actions", "rewards", "next_observations")
 FLAGS = ("dones", "terminals", "timeouts")
 OPTIONAL = ("action_low", "action_high", "discrete", "n_actions", *masks.KEYS.values())
 EVERY = (*REQUIRED, *FLAGS, *OPTIONAL)
-"""All that is read."""
+"""Every key that is read."""
 _WRONG = {**_keys.WRONG, "done": "dones"}
 
 
-def read(
-    path: str | Path,
-    *,
-    dones: Dones | None = None,
-    horizon: int | None = None,
-    action_low: Bound | None = None,
-    action_high: Bound | None = None,
-    discrete: bool | None = None,
-    n_actions: int | None = None,
-) -> Dataset:
+def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """Read ``observations next_observations (N, S)``, ``actions (N, A)``, ``rewards dones (N,)``.
 
-    ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so
-    ``dones=`` says which of the two it means. ``action_low``/``action_high`` (A,) or one number, ``discrete``
-    (one flag) and ``n_actions`` (one number) are optional; arguments replace them. Discrete actions may have
+    ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so ``user.dones``
+    says which of the two it means. ``action_low``/``action_high`` (A,) or one number, ``discrete`` (one flag) and
+    ``n_actions`` (one number) are optional; what the user declares replaces them. Discrete actions may have
     ``action_masks next_action_masks (N, n_actions)``.
 
     Raises:
-        DataError: one line naming file, key and reason. Arrays of objects are refused, and so are a header that
-            declares more than the file holds and a column under a name by which it is not read (``mask``).
+        DataError: one line naming file, key and reason. Refused are arrays of objects, headers that declare more
+            than the file holds, and columns under a wrong name (``mask``).
     """
     path = Path(path)
-    table, there = _arrays(path)
+    table, keys = _arrays(path)
     name = path.name
-    unread = _keys.unread(there, EVERY, name, _WRONG)
+    unread = _keys.unread(keys, EVERY, name, _WRONG)
     missing = [key for key in REQUIRED if key not in table]
     if missing:
-        raise DataError(f"{name}: no {', '.join(missing)} in the file; it has {_told(table, unread)}")
+        raise DataError(f"{name}: no {', '.join(missing)} in the file; it has {_content(table, unread)}")
     for key in REQUIRED:
         if table[key].ndim == 0:
             raise DataError(f"{name}: {key} is a single value, expected one row per transition")
-    filed = _one_number(table, "discrete", 0, 1, name)
-    said = None if filed is None else bool(filed)
-    discrete, n_actions = declared_discrete(
-        discrete, n_actions, said, _one_number(table, "n_actions", 1, None, name), name
-    )
-    if discrete is None and action_low is None and "action_low" not in table:
+    declared = user.or_else(_filed(table, user, name), name)
+    if declared.discrete is None and declared.action_low is None:
         ask_whether_discrete(table["actions"], name)
-    terminated, truncated, notes = _flags(table, name, dones)
-    refuse_idle(dones, bool(table.keys() & {"terminals", "timeouts"}), horizon, truncated, name)
+    terminated, truncated, notes = _flags(table, name, declared)
+    flags_tell = bool(table.keys() & {"terminals", "timeouts"})
+    declared.refuse_what_flags_tell(name, terminations=flags_tell, truncated=truncated)
     raw = Dataset.from_columns(
         observation=table["observations"],
         action=table["actions"],
@@ -72,52 +61,56 @@ def read(
         next_observation=table["next_observations"],
         terminated=terminated,
         truncated=np.zeros_like(terminated) if truncated is None else truncated,
-        action_low=_bound(action_low, table, "action_low", name),
-        action_high=_bound(action_high, table, "action_high", name),
-        discrete=bool(discrete),
-        n_actions=n_actions,
+        action_low=declared.action_low,
+        action_high=declared.action_high,
+        discrete=bool(declared.discrete),
+        n_actions=declared.n_actions,
         name=name,
         notes=[*unread, *notes],
         extra=masks.from_file(table, name),
     )
-    following = None if "next_action_masks" in table else raw.extra.get("mask")
-    settled = settle(
+    mask = None if "next_action_masks" in table else raw.extra.get("mask")
+    successors = find_successors(
         raw.observation,
         raw.terminated,
         truncated,
         raw.next_observation,
-        horizon=horizon,
-        mask=following,
+        horizon=declared.horizon,
+        mask=mask,
         name=name,
         strays=raw.strays,
     )
-    if not settled.keep.any():
+    if not successors.keep.any():
         raise DataError(f"{name}: no row has a successor of its own episode")
     return raw.with_successors(
-        settled.keep, settled.next_observation, settled.truncated, settled.notes, settled.next_mask
+        successors.keep,
+        successors.next_observation,
+        successors.truncated,
+        successors.notes,
+        successors.next_mask,
     )
 
 
-def _told(table: dict[str, np.ndarray], unread: list[str]) -> str:
+def _content(table: dict[str, np.ndarray], unread: list[str]) -> str:
     return "; ".join([", ".join(table) or "nothing known", *unread])
 
 
 def _flags(
-    table: dict[str, np.ndarray], name: str, dones: Dones | None
+    table: dict[str, np.ndarray], name: str, declared: Declared
 ) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """Terminations, truncations (None: unknown) and notes."""
-    found = {key: flags(table[key], key, name) for key in FLAGS if key in table}
-    if not found:
+    """Terminations (rows,), truncations (rows,) or None if unknown, and notes."""
+    columns = {key: flags(table[key], key, name) for key in FLAGS if key in table}
+    if not columns:
         raise DataError(f"{name}: no dones in the file, nor terminals or timeouts: nothing says where value ends")
     rows = len(table["observations"])
-    for key, column in found.items():
+    for key, column in columns.items():
         if len(column) != rows:
             raise DataError(f"{name}: {key} has {len(column)} rows, observations has {rows}")
-    done, timeouts = found.get("dones"), found.get("timeouts")
-    if "terminals" in found:
+    done, timeouts = columns.get("dones"), columns.get("timeouts")
+    if "terminals" in columns:
         if timeouts is None and done is not None:
-            timeouts = done & ~found["terminals"]
-        return found["terminals"], timeouts, []
+            timeouts = done & ~columns["terminals"]
+        return columns["terminals"], timeouts, []
     if done is None:
         return (
             np.zeros(rows, dtype=bool),
@@ -126,7 +119,7 @@ def _flags(
         )
     if timeouts is not None:
         return done & ~timeouts, timeouts, ["dones without a timeout were read as terminations"]
-    if dones == "truncated":
+    if declared.dones == "truncated":
         return (
             np.zeros(rows, dtype=bool),
             done,
@@ -139,9 +132,20 @@ def _flags(
     return done, None, [note, *note_on_equal_lengths(done)]
 
 
-def _bound(given: Bound | None, table: dict[str, np.ndarray], key: str, name: str) -> Bound | None:
-    if given is not None or key not in table:
-        return given
+def _filed(table: dict[str, np.ndarray], user: Declared, name: str) -> Declared:
+    """What the file declares about itself; bounds only where the user gives none."""
+    discrete = _one_number(table, "discrete", 0, 1, name)
+    return Declared(
+        action_low=_bound(table, "action_low", name) if user.action_low is None else None,
+        action_high=_bound(table, "action_high", name) if user.action_high is None else None,
+        discrete=None if discrete is None else bool(discrete),
+        n_actions=_one_number(table, "n_actions", 1, None, name),
+    )
+
+
+def _bound(table: dict[str, np.ndarray], key: str, name: str) -> np.ndarray | None:
+    if key not in table:
+        return None
     if table[key].dtype.kind not in "fiub":
         raise DataError(f"{name}: {key} holds {table[key].dtype}, not numbers")
     return table[key].astype(np.float64)
@@ -162,13 +166,13 @@ def _one_number(table: dict[str, np.ndarray], key: str, least: int, most: int | 
 
 
 def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The known arrays of the file, and the names of all; others stay unread."""
+    """The arrays in :data:`EVERY` that the file has, and the names of all its arrays."""
     budget = Budget()
     table: dict[str, np.ndarray] = {}
-    there: list[str] = []
+    keys: list[str] = []
     try:
         with zipfile.ZipFile(path) as archive:
-            there = [_key(entry) for entry in archive.infolist()]
+            keys = [_key(entry) for entry in archive.infolist()]
             entries = _entries(archive, path.name)
             for key, entry in entries.items():
                 with archive.open(entry) as stream:
@@ -199,7 +203,7 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         if type(error).__module__ in ("zlib", "lzma"):
             raise DataError(f"{path.name}: a damaged npz file ({in_one_line(error)})") from error
         raise
-    return table, there
+    return table, keys
 
 
 def _key(entry: zipfile.ZipInfo) -> str:
@@ -207,7 +211,7 @@ def _key(entry: zipfile.ZipInfo) -> str:
 
 
 def _entries(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
-    """The known arrays of an archive, as NumPy stores them."""
+    """The arrays in :data:`EVERY` that an archive has, in that order."""
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
         key = _key(entry)
@@ -215,7 +219,7 @@ def _entries(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
             continue
         if key in entries:
             raise DataError(f"{name}: {key} is in the file twice")
-        # Other methods unpack to any size, and LZMA takes as much memory as the file asks for.
+        # Other methods may unpack to any size, and LZMA takes as much memory as the file asks for.
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(f"{name}: {key} is packed by method {entry.compress_type}, NumPy writes 0 or 8")
         entries[key] = entry
@@ -240,7 +244,7 @@ def _check(stream: IO[bytes], entry: zipfile.ZipInfo, key: str, name: str, budge
 def _header(stream: IO[bytes], key: str, name: str) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(stream)
     if version in ((1, 0), (2, 0)):
-        # NumPy reads a header before it looks how long it is.
+        # NumPy reads the whole header before it checks the length.
         prefix = stream.read(2 * version[0])
         if int.from_bytes(prefix, "little") > _HEADER_BYTES:
             raise DataError(f"{name}: {key} has a header of {int.from_bytes(prefix, 'little')} bytes")

@@ -1,19 +1,20 @@
-"""Datasets block by block: what is converted need not fit into memory."""
+"""Datasets read block by block, for files that do not fit into memory."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prudent.data import masks
 from prudent.data.columns import BLOCK, blocks, check_shape
 from prudent.data.dataset import COLUMNS, Dataset
-from prudent.data.episodes.ends import COMMON_HORIZON, Decided, decide
+from prudent.data.episodes.ends import COMMON_HORIZON, EpisodeEnds, find_ends
 from prudent.data.readers import _hdf5, d4rl
 from prudent.data.readers._budget import Budget
+from prudent.data.readers.declared import Declared
 from prudent.errors import DataError
 from prudent.types import Spec
 
@@ -30,8 +31,8 @@ _NO_LIMIT = 1 << 62
 class Stream:
     """A dataset to be read once, in order.
 
-    ``blocks`` yields its rows with the spec that they show: of discrete actions a block may know fewer than another.
-    ``whole`` says that it was read into memory as a whole.
+    ``blocks`` yields the rows, with the spec that they show: a block may know fewer discrete actions than another.
+    ``whole`` says that all of it is in memory.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Stream:
 
 
 def of_dataset(dataset: Dataset) -> Stream:
-    """A dataset that has been loaded."""
+    """The blocks of a dataset that has been loaded."""
 
     def rows() -> Iterator[tuple[Spec, Block]]:
         for block in blocks(len(dataset)):
@@ -58,32 +59,32 @@ def rows_of(dataset: Dataset, block: slice | np.ndarray) -> dict[str, np.ndarray
 
 
 @contextmanager
-def of_hdf5(path: Path, options: Mapping[str, Any]) -> Iterator[Stream]:
-    """A D4RL file; it gives the rows of :func:`prudent.data.readers.d4rl.read` with the same ``options``.
+def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
+    """The blocks of a D4RL file: the same rows that :func:`prudent.data.readers.d4rl.read` returns.
 
-    In memory at any time are flags, a few bytes per row, and one block. How large a file may be is not limited.
+    Only flags (a few bytes per row) and one block are in memory at a time. The file may have any size.
 
     Raises:
-        DataError: as when it is read; row numbers of single values are counted from the row that the line names.
+        DataError: as for ``read``; row numbers of single values count from the row that the line names.
     """
     name = path.name
     with _hdf5.opened(path) as file:
         with _hdf5.reading(name):
             nodes = _hdf5.nodes(file, d4rl.EVERY, name, Budget(_NO_LIMIT))
-        told = d4rl.declared(file, name, **options)
+        header = d4rl.read_header(file, name, user)
         with _hdf5.reading(name):
-            d4rl.check_required(nodes, name, told)
+            d4rl.check_required(nodes, name, header)
             flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
-        terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, told)
-        decided = _decide(nodes, terminated, truncated, told, name)
-        if not decided.keep.any():
+        terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, header)
+        ends = _episode_ends(nodes, terminated, truncated, header, name)
+        if not ends.keep.any():
             raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
-        kept = int(decided.keep.sum())
-        yield Stream(name, kept, (*told.unread, *notes, *decided.notes), lambda: _blocks(nodes, decided, told, name))
+        rows = int(ends.keep.sum())
+        yield Stream(name, rows, (*header.notes, *notes, *ends.notes), lambda: _blocks(nodes, ends, header, name))
 
 
 class _Column:
-    """A column of a file as a type, read where it is asked for."""
+    """A column of a file as a type; only the rows that are taken are read."""
 
     def __init__(self, node: "h5py.Dataset", name: str, dtype: type = np.float32):
         self.node, self.name, self.dtype = node, name, dtype
@@ -93,49 +94,49 @@ class _Column:
 
     def __getitem__(self, block: slice, /) -> np.ndarray:
         with _hdf5.reading(self.name):
-            found = self.node[block]
+            rows = self.node[block]
         with np.errstate(over="ignore"):
-            return found.astype(self.dtype, copy=False)
+            return rows.astype(self.dtype, copy=False)
 
 
-def _decide(
+def _episode_ends(
     nodes: "Mapping[str, h5py.Dataset]",
     terminated: np.ndarray,
     truncated: np.ndarray | None,
-    told: d4rl.Declared,
+    header: d4rl.Header,
     name: str,
-) -> Decided:
+) -> EpisodeEnds:
     observation, following = nodes["observations"], nodes.get("next_observations")
     check_shape(observation.shape, "observations", name, ndim=2)
     if following is not None and following.shape != observation.shape:
         raise DataError(f"{name}: next_observations has shape {following.shape}, observations {observation.shape}")
-    if told.trusts(nodes, truncated):
+    if header.trusts(nodes, truncated):
         assert truncated is not None
-        every = np.ones_like(terminated)
-        decided = Decided(terminated, truncated & ~terminated, every, np.zeros(0, dtype=np.int64), True, ())
+        keep, final = np.ones_like(terminated), np.zeros(0, dtype=np.int64)
+        ends = EpisodeEnds(terminated, truncated & ~terminated, keep, final, stated=True, notes=())
     else:
-        decided = decide(
+        ends = find_ends(
             _Column(observation, name),
             terminated,
             truncated,
             None if following is None else _Column(following, name),
-            horizon=told.horizon,
+            horizon=header.declared.horizon,
             fallback_horizon=None if following is not None else COMMON_HORIZON,
             masks_follow="action_masks" in nodes and "next_action_masks" not in nodes,
             name=name,
         )
-    if decided.keep.any():
-        # The recording ends with the file: an episode still open there is truncated, not lost.
-        last = np.flatnonzero(decided.keep)[-1]
-        decided.truncated[last] |= not terminated[last]
-    return decided
+    if ends.keep.any():
+        # The recording ends with the file: an episode that is still open there is truncated.
+        last = np.flatnonzero(ends.keep)[-1]
+        ends.truncated[last] |= not terminated[last]
+    return ends
 
 
 def _blocks(
-    nodes: "Mapping[str, h5py.Dataset]", decided: Decided, told: d4rl.Declared, name: str
+    nodes: "Mapping[str, h5py.Dataset]", ends: EpisodeEnds, header: d4rl.Header, name: str
 ) -> Iterator[tuple[Spec, Block]]:
     observation = _Column(nodes["observations"], name)
-    following = _Column(nodes["next_observations"], name) if decided.states else observation
+    following = _Column(nodes["next_observations"], name) if ends.stated else observation
     rows = len(observation)
     for block in blocks(rows):
         with _hdf5.reading(name):
@@ -145,20 +146,20 @@ def _blocks(
             action=table["actions"],
             reward=table["rewards"],
             next_observation=table.get("next_observations", table["observations"]),
-            terminated=decided.terminated[block],
-            truncated=decided.truncated[block],
-            action_low=told.action_low,
-            action_high=told.action_high,
-            discrete=bool(told.discrete),
-            n_actions=told.n_actions,
+            terminated=ends.terminated[block],
+            truncated=ends.truncated[block],
+            action_low=header.declared.action_low,
+            action_high=header.declared.action_high,
+            discrete=bool(header.declared.discrete),
+            n_actions=header.declared.n_actions,
             name=name if rows <= BLOCK else f"{name}, counted from row {block.start}",
-            extra=masks.from_file(table, name) | d4rl.others(table, name),
+            extra=masks.from_file(table, name) | d4rl.extra_columns(table, name),
         )
-        found = rows_of(part, slice(None)) | {
-            "next_observation": decided.successors(observation, following, block),
-            "truncated": decided.truncated[block] & ~decided.terminated[block],
+        columns = rows_of(part, slice(None)) | {
+            "next_observation": ends.successors(observation, following, block),
+            "truncated": ends.truncated[block] & ~ends.terminated[block],
         }
-        if "mask" in found and "next_action_masks" not in nodes:
-            found["next_mask"] = decided.next_masks(_Column(nodes["action_masks"], name, bool), block)
-        keep = decided.keep[block]
-        yield part.spec, found if keep.all() else {key: column[keep] for key, column in found.items()}
+        if "mask" in columns and "next_action_masks" not in nodes:
+            columns["next_mask"] = ends.next_masks(_Column(nodes["action_masks"], name, bool), block)
+        keep = ends.keep[block]
+        yield part.spec, columns if keep.all() else {key: column[keep] for key, column in columns.items()}

@@ -1,4 +1,8 @@
-"""Datasets to files, in the formats that :func:`prudent.data.load_dataset` reads."""
+"""Writes datasets to files that :func:`prudent.data.load_dataset` reads.
+
+- ``d4rl``: a flat HDF5 file
+- ``minari``: a Minari dataset
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +15,14 @@ from prudent.errors import DataError
 HDF5 = (".hdf5", ".h5")
 MINARI = "minari:"
 MASKS = ("mask", "next_mask")
-"""Columns of ``Dataset.extra`` that both formats have a place for."""
+"""Columns of ``Dataset.extra`` that both formats can hold."""
 
 
 def check_target(target: str) -> None:
-    """Refuse a target that cannot be written to, before anything has been computed for it.
+    """Refuse a target that cannot be written; call it before computing what to write.
 
     Raises:
-        DataError: it exists, its folder does not, it is of no known format, or its format's package is missing.
+        DataError: it exists, its folder cannot be written, its format is unknown, or the format's package is missing.
     """
     if target.startswith(MINARI):
         from prudent.data.writers import minari
@@ -35,18 +39,18 @@ def check_target(target: str) -> None:
 def write(dataset: Dataset, target: str, about: Mapping[str, Any], env_id: str | None = None) -> None:
     """Write a dataset to a file (``.hdf5``, ``.h5``) or as a Minari dataset (``minari:namespace/name-vN``).
 
-    ``about`` says how it was made: names to text, numbers, or what JSON can hold. It is written aside and appears
-    under its name when it is whole.
+    ``about`` says how it was made: names to text, numbers, or anything that JSON can hold. The dataset appears under
+    its name when it is complete.
 
     Raises:
-        DataError: see :func:`check_target`, or the dataset has a column that the format has no place for.
+        DataError: see :func:`check_target`, or the dataset has a column that the format cannot hold.
     """
     check_target(target)
-    held = MASKS if target.startswith(MINARI) else (*MASKS, *EXTRA_COLUMNS)
-    lost = sorted(dataset.extra.keys() - set(held))
-    if lost:
+    possible = MASKS if target.startswith(MINARI) else (*MASKS, *EXTRA_COLUMNS)
+    unsupported = sorted(dataset.extra.keys() - set(possible))
+    if unsupported:
         raise DataError(
-            f"{dataset.name}: {target} has no place for {', '.join(lost)}: keep it in the file it came from"
+            f"{dataset.name}: {target} has no place for {', '.join(unsupported)}: keep it in the file it came from"
         )
     if target.startswith(MINARI):
         from prudent.data.writers import minari

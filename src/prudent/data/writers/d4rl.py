@@ -1,4 +1,4 @@
-"""Flat HDF5 as D4RL has it (Fu et al. 2020), with successors of its own for every row."""
+"""Flat HDF5 in the layout of D4RL (Fu et al. 2020), with a next observation for every row."""
 
 import json
 import os
@@ -25,7 +25,7 @@ MASKS = {"action_masks": "mask", "next_action_masks": "next_mask"}
 
 
 def check_target(path: Path) -> None:
-    """Refuse a file that exists, or whose folder cannot be made.
+    """Refuse a file that exists, or one in a folder that cannot be made or written.
 
     Raises:
         DataError: one line that says which.
@@ -38,23 +38,21 @@ def check_target(path: Path) -> None:
 
 
 def write(dataset: Dataset, path: Path, about: Mapping[str, Any]) -> None:
-    """Write ``path``: the columns, masks of discrete actions, and under ``metadata/`` bounds, ``n_actions``, ``about``.
+    """Write the columns and masks to ``path``, and under ``metadata/`` the bounds, ``n_actions`` and ``about``.
 
-    ``dt``, ``group``, ``step`` and the behaviour's log-probability of ``Dataset.extra`` stand under ``extra/``.
-
-    ``metadata/true_successors`` says that ``next_observations`` holds what followed, at the end of an episode too.
-
-    Columns are those of :data:`COLUMNS`, (N, ...) float32, flags (N,) bool, discrete actions (N,) int64;
-    ``metadata/action_low`` and ``action_high`` are (A,).
+    ``dt``, ``group``, ``step`` and the behaviour's log-probability of ``Dataset.extra`` go under ``extra/``.
+    ``metadata/true_successors`` says that ``next_observations`` are real, at the end of an episode too. Columns are
+    those of :data:`COLUMNS`, (N, ...) float32, flags (N,) bool, discrete actions (N,) int64; ``metadata/action_low``
+    and ``action_high`` are (A,).
 
     Raises:
-        DataError: the file exists or cannot be made, or ``about`` has a name that the file needs itself.
+        DataError: the file exists or cannot be made, or ``about`` has a name that the file needs for itself.
     """
     import h5py
 
     check_target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: two processes may be writing towards the same one.
+    # A unique name: two processes may write the same file.
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with h5py.File(os.fspath(aside), "w") as file:
@@ -68,13 +66,13 @@ def write(dataset: Dataset, path: Path, about: Mapping[str, Any]) -> None:
 
 
 def _publish(aside: Path, path: Path) -> None:
-    """Give a whole file its name, unless another has got it by now: ``aside`` may stay for the caller to remove.
+    """Give the complete file ``aside`` its name, unless the name is taken. The caller removes ``aside`` if it stays.
 
     Raises:
-        DataError: there is one of that name.
+        DataError: the name is taken.
     """
     try:
-        # Unlike a rename, a link never replaces what another process has put there meanwhile.
+        # Unlike a rename, a link never replaces a file that another process made meanwhile.
         os.link(aside, path)
     except FileExistsError:
         check_target(path)
@@ -86,18 +84,18 @@ def _publish(aside: Path, path: Path) -> None:
 
 
 def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
-    found = {key: getattr(dataset, name) for key, name in COLUMNS.items()}
-    found |= {key: dataset.extra[name] for key, name in MASKS.items() if name in dataset.extra}
-    return found | {f"{EXTRA}/{name}": dataset.extra[name] for name in EXTRA_COLUMNS if name in dataset.extra}
+    columns = {key: getattr(dataset, name) for key, name in COLUMNS.items()}
+    columns |= {key: dataset.extra[name] for key, name in MASKS.items() if name in dataset.extra}
+    return columns | {f"{EXTRA}/{name}": dataset.extra[name] for name in EXTRA_COLUMNS if name in dataset.extra}
 
 
 def _metadata(dataset: Dataset, about: Mapping[str, Any]) -> dict[str, Any]:
     spec = dataset.spec
-    own: dict[str, Any] = {"true_successors": 1} | ({"n_actions": spec.action_size} if spec.discrete else {})
+    entries: dict[str, Any] = {"true_successors": 1} | ({"n_actions": spec.action_size} if spec.discrete else {})
     if spec.action_low is not None and spec.action_high is not None:
-        own |= {"action_low": np.array(spec.action_low), "action_high": np.array(spec.action_high)}
-    taken = own.keys() & about.keys()
+        entries |= {"action_low": np.array(spec.action_low), "action_high": np.array(spec.action_high)}
+    taken = entries.keys() & about.keys()
     if taken:
-        raise DataError(f"metadata/{sorted(taken)[0]} is what the file says of itself: call yours something else")
+        raise DataError(f"metadata/{sorted(taken)[0]} belongs to the file format: use another name")
     plain = (str, int, float, bool)
-    return own | {key: value if isinstance(value, plain) else json.dumps(value) for key, value in about.items()}
+    return entries | {key: value if isinstance(value, plain) else json.dumps(value) for key, value in about.items()}

@@ -1,4 +1,4 @@
-"""Minari datasets, written with the ``minari`` package's own functions."""
+"""Minari datasets, written by the ``minari`` package."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from prudent.errors import DataError
 
 
 def check_target(identifier: str) -> None:
-    """Refuse what is no Minari id, a dataset that exists, and a machine without Minari.
+    """Refuse an id that Minari does not know, a dataset that exists, and a machine without Minari.
 
     Raises:
         DataError: one line that says which.
@@ -38,12 +38,12 @@ def check_target(identifier: str) -> None:
 def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: str | None = None) -> None:
     """Write a dataset under Minari's own folder (``MINARI_DATASETS_PATH``).
 
-    ``about`` becomes the description, as JSON. With ``env_id`` Minari knows how to make the environment again.
-    Masks of discrete actions are the infos' ``action_mask``, T + 1 rows per episode as observations are.
+    ``about`` becomes the description, as JSON. With ``env_id`` Minari can make the environment again. Masks of discrete
+    actions become ``action_mask`` of the infos, T + 1 rows per episode, as for observations.
 
     Raises:
-        DataError: see :func:`check_target`, or a row's successor or its mask is not the next row's of its episode,
-            which Minari cannot hold.
+        DataError: see :func:`check_target`, or a next observation or next mask is not that of the next row of the
+            episode: Minari cannot hold it.
     """
     check_target(identifier)
     import minari
@@ -55,7 +55,7 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
     env = None if env_id is None else make(env_id)
     named = env is not None and _can_be_named(env)
     try:
-        # Minari warns of everything left out: links and authors are the user's to add.
+        # Minari warns about everything that is left out, such as links and authors; users may add them.
         with _aside(identifier), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             minari.create_dataset_from_buffers(
@@ -73,7 +73,7 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
 
 
 def _can_be_named(env: Any) -> bool:
-    """Whether a file can say how to make an environment: not where a class was registered instead of its name."""
+    """Whether a file can say how to make the environment; not if a class was registered instead of its name."""
     try:
         env.spec.to_json()
     except ValueError:
@@ -105,7 +105,7 @@ def _episode(dataset: Dataset, index: int) -> dict[str, Any]:
 
 @contextmanager
 def _aside(identifier: str) -> Iterator[None]:
-    """Let Minari write into a folder of its own, and move the dataset to its place when it is whole."""
+    """Let Minari write into a temporary folder, and move the dataset to its place when it is complete."""
     root = datasets_folder()
     root.mkdir(parents=True, exist_ok=True)
     before = os.environ.get("MINARI_DATASETS_PATH")

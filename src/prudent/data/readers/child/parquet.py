@@ -1,0 +1,75 @@
+"""Parquet, read batch by batch."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prudent.data.readers.child.columns import kind_of, type_text
+from prudent.errors import DataError, shown
+
+BATCH_ROWS = 1 << 16
+_FOOTER_BYTES = 32 << 20
+
+
+class ParquetTable:
+    """A Parquet file, read batch by batch."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.file = pq.ParquetFile(
+            path, thrift_string_size_limit=_FOOTER_BYTES, thrift_container_size_limit=1_000_000, pre_buffer=False
+        )
+        self.names: list[str] = list(self.file.schema_arrow.names)
+
+    def declared(self, kinds: Mapping[str, str]) -> list[tuple[str, int, int]]:
+        """Name, rows and unpacked bytes of every wanted column, per row group, as the footer declares them.
+
+        Raises:
+            DataError: the footer contradicts itself, or a column lies in another file.
+        """
+        metadata: Any = self.file.metadata
+        paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
+        wanted = [index for index, path in enumerate(paths) if path in kinds]
+        declared = []
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            for index in wanted:
+                column = group.column(index)
+                where = f"column {shown(paths[index])}"
+                if column.path_in_schema != paths[index]:
+                    raise DataError("the columns of a row group are not those of the file")
+                if column.file_path:
+                    raise DataError(f"{where} lies in another file, which is never followed")
+                if group.num_rows < 0 or column.num_values != group.num_rows:
+                    raise DataError(f"{where} declares {column.num_values} values for {group.num_rows} rows")
+                if column.total_uncompressed_size < 0:
+                    raise DataError(f"{where} declares {column.total_uncompressed_size} bytes")
+                declared.append((paths[index], group.num_rows, column.total_uncompressed_size))
+        return declared
+
+    def batches(self, kinds: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+        """The wanted columns.
+
+        Raises:
+            DataError: one of them is nested, or neither number, name nor time.
+        """
+        types = {name: self.file.schema_arrow.field(name).type for name in kinds}
+        for name, arrow_type in types.items():
+            # Dictionaries of numbers pass: the error about their role comes later, and names the role.
+            if kind_of(arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type) == "other":
+                raise DataError(
+                    f"column {shown(name)} holds {type_text(arrow_type)}, expected one number or name per row"
+                )
+        # Text stays a dictionary: a long name in every row would otherwise be copied into every row.
+        text = [name for name, arrow_type in types.items() if kind_of(arrow_type) == "text" and kinds[name] != "number"]
+        file = pq.ParquetFile(
+            self.path,
+            metadata=self.file.metadata,
+            read_dictionary=text,
+            pre_buffer=False,
+            buffer_size=1 << 20,
+            page_checksum_verification=True,
+        )
+        return file.iter_batches(BATCH_ROWS, columns=list(kinds), use_threads=False)

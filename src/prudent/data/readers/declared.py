@@ -1,0 +1,85 @@
+"""What the user declares about data beyond what is in the files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prudent.data.columns import Bound, Dones, declared_discrete
+from prudent.data.readers.mapping import TableMap
+from prudent.errors import DataError
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Declarations by the user, or by a file about itself; None leaves it open.
+
+    See :func:`prudent.data.load_dataset` for what each of them means.
+    """
+
+    dones: Dones | None = None
+    horizon: int | None = None
+    action_low: Bound | None = None
+    action_high: Bound | None = None
+    discrete: bool | None = None
+    n_actions: int | None = None
+    mapping: TableMap | Mapping[str, Any] | str | Path | None = None
+
+    def check(self) -> None:
+        """Refuse what makes no sense for any file.
+
+        Raises:
+            DataError: one line that names it.
+        """
+        if self.dones not in (None, "terminated", "truncated"):
+            raise DataError(f'dones must be "terminated" or "truncated", got {self.dones!r}')
+        if self.horizon is not None and self.horizon < 1:
+            raise DataError(f"horizon must be 1 or more steps, got {self.horizon}")
+
+    def refuse(self, source: str, names: Sequence[str]) -> None:
+        """Refuse the declarations in ``names``: they would change nothing about ``source``.
+
+        Raises:
+            DataError: one of them was made.
+        """
+        made = [name for name in names if getattr(self, name) is not None]
+        if made[:1] == ["mapping"]:
+            raise DataError(f"{source}: a mapping (--map) is for CSV and Parquet tables, and this is none")
+        if made:
+            raise DataError(f"{source}: {made[0]} does not apply to it, the dataset says so itself")
+
+    def refuse_what_flags_tell(self, name: str, *, terminations: bool, truncated: np.ndarray | None) -> None:
+        """Refuse ``dones`` and ``horizon`` for a file whose flags say the same.
+
+        ``terminations`` says whether its flags tell terminations from time limits; ``truncated`` (rows,) are its
+        truncations, None where it has none.
+
+        Raises:
+            DataError: the declaration would change nothing.
+        """
+        if self.dones is not None and terminations:
+            raise DataError(f"{name}: dones does not apply to it, its flags tell terminations from time limits")
+        if self.horizon is not None and truncated is not None:
+            raise DataError(f"{name}: horizon does not apply to it, its flags say where the recording was cut")
+
+    def or_else(self, filed: "Declared", name: str) -> "Declared":
+        """These declarations; where they leave something open, those that the file ``name`` makes about itself.
+
+        Raises:
+            DataError: they contradict each other about the number of actions.
+        """
+        discrete, n_actions = declared_discrete(self.discrete, self.n_actions, filed.discrete, filed.n_actions, name)
+        return replace(
+            self,
+            horizon=filed.horizon if self.horizon is None else self.horizon,
+            action_low=filed.action_low if self.action_low is None else self.action_low,
+            action_high=filed.action_high if self.action_high is None else self.action_high,
+            discrete=discrete,
+            n_actions=n_actions,
+        )
+
+
+UNDECLARED = Declared()
+"""The user declares nothing."""
