@@ -1,5 +1,6 @@
 """What README.md and docs/ say is what the code does."""
 
+import ast
 import importlib.util
 import re
 import shlex
@@ -49,6 +50,17 @@ def test_the_map_shows_the_source_as_it_is():
     assert rooms == there, "a room is missing in the import contract"
     assert house.PICTURE.read_text(encoding="utf-8") == house.picture(), "the rooms have changed since: run make docs"
     assert set(house.direct({"a": {"b", "c"}, "b": {"c"}, "c": set()})["a"]) == {"b"}
+
+
+def test_every_file_is_named_by_the_face_of_its_package():
+    missing = []
+    for package in sorted((ROOT / "src" / "prudent").rglob("__init__.py")):
+        if package.parent.name in ("prudent", "algorithms", "cli"):
+            continue  # the face of the library; the registry and the verbs list their files themselves
+        face = ast.get_docstring(ast.parse(package.read_text(encoding="utf-8"))) or ""
+        names = [p.stem for p in package.parent.glob("*.py") if p.stem != "__init__"]
+        missing += [f"{package.parent.name}/{name}" for name in names if name not in face]
+    assert not missing, "name them in the docstring of their package's __init__.py"
 
 
 def test_every_setting_is_documented():

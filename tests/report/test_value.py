@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ def test_of_an_earlier_step_it_is_no_verdict(tmp_path, weighed):
 def test_the_page_has_every_value_with_its_interval(tmp_path, weighed):
     page = html.write_report(write(tmp_path / "run", weighed).folder).read_text()
     assert HOSTILE not in page
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]))
+    text = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.partition("<body>")[2])))
     ours = next(row for row in weighed["policies"] if not row["run"])
     low, high = ours["fqe"]["ci95"]
     assert f"{ours['policy']} {ours['fqe']['value']:.3g} ({low:.3g} to {high:.3g})" in text

@@ -76,7 +76,7 @@ def test_what_is_found(tuned):
     assert result.first.parts == {"by": "episode", "seed": [0, 0], "train": 15, "evaluation": 6, "final": 9}
     assert set(result.first.final["differences"]) >= {"policy - behaviour", "policy - BC", "BC - behaviour"}
     assert (folder / "tune.png").stat().st_size > 5000
-    assert "What each is worth" in (folder / "report.html").read_text()
+    assert "Value of each policy" in (folder / "report.html").read_text()
     text = str(result)
     assert f"verdict: {result.verdict}" in text
     assert all(reason in text for reason in result.reasons)

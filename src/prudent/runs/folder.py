@@ -74,14 +74,14 @@ def write_json(path: Path, content: Mapping[str, Any], durable: bool = True) -> 
     files.replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), durable)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of a run folder.
+def read_json(path: Path, strict: bool = True) -> dict[str, Any]:
+    """A JSON file of a run folder. If it is only shown, it need not be ``strict``: NaN is then a missing figure.
 
     Raises:
         PrudentError: it is missing or damaged.
     """
     try:
-        content = parse_json(read_bytes(path))
+        content = parse_json(read_bytes(path), strict)
     except OSError as error:
         raise PrudentError(
             f"{path.parent} is not a run folder: {path.name} cannot be read ({error.strerror})"

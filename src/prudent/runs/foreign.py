@@ -54,14 +54,14 @@ def read_bytes(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
         os.close(descriptor)
 
 
-def parse_json(text: str | bytes) -> Any:
-    """JSON that a run may contain: strict, without NaN and without absurdly long numbers.
+def parse_json(text: str | bytes, strict: bool = True) -> Any:
+    """JSON without absurdly long numbers and, if ``strict``, without NaN and infinities.
 
     Raises:
         ValueError: it is something else.
     """
     try:
-        return json.loads(text, parse_constant=_refuse, parse_int=_whole_number)
+        return json.loads(text, parse_constant=_refuse if strict else float, parse_int=_whole_number)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 

@@ -228,7 +228,7 @@ def read_run(folder: Path | str) -> Run:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+    return read_json(path, strict=False) if path.is_file() else {}
 
 
 def as_number(value: Any) -> float | None:

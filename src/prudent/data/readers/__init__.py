@@ -2,7 +2,7 @@
 
 One file per format, each with ``read``:
 
-- ``npz``: arrays in the layout of MLX-CQL
+- ``npz``: arrays named ``observations``, ``actions``, ``rewards`` ...
 - ``d4rl``: flat HDF5 as D4RL and d4rl-pybullet write it
 - ``minari``: Minari datasets, HDF5 or Arrow
 - ``table``: CSV and Parquet; ``mapping`` says which column means what, ``_roles`` checks each column
@@ -11,6 +11,7 @@ One file per format, each with ``read``:
 
 What they share:
 
+- ``declared``: what the user says about the data: bounds, kind of actions, ends of episodes
 - ``_budget``: how many bytes a file may ask for
 - ``_hdf5``: opening HDF5 without following a link
 - ``_keys``: keys that nobody reads, and columns under a wrong name
