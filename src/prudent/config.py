@@ -6,7 +6,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from importlib.resources.abc import Traversable
@@ -112,6 +112,17 @@ def check_choice(config: Any, name: str, choices: Sequence[str]) -> None:
     """Raise ConfigError if a named field is not one of the choices."""
     if getattr(config, name) not in choices:
         raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {getattr(config, name)!r}")
+
+
+def reorder_fields(config_type: type[C], names: Iterable[str]) -> type[C]:
+    """Make ``fields()`` of a dataclass list the named fields first, then the others.
+
+    Python lists inherited fields first. The order is that of flags in ``--help`` and of settings in ``config.json``.
+    """
+    by_name = config_type.__dataclass_fields__  # pyright: ignore[reportAttributeAccessIssue]
+    ordered = {name: by_name[name] for name in dict.fromkeys([*names, *by_name])}
+    config_type.__dataclass_fields__ = ordered  # pyright: ignore[reportAttributeAccessIssue]
+    return config_type
 
 
 def to_json(config: Any) -> dict[str, Any]:

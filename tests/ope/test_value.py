@@ -104,7 +104,7 @@ def test_a_fit_that_does_not_give_what_the_log_earned_is_told(settled):
 def test_the_first_seed_of_every_setting_and_its_promise():
     agent, bc = population("cql", CURVED, alpha=[1.0, 5.0]), population("bc", CURVED)
     lines = []
-    result = prudent.value(agent, CURVED, compare={"BC": bc}, seen=True, told=lines.append, max_outside=1.0, **QUICK)
+    result = prudent.value(agent, CURVED, compare={"BC": bc}, seen=True, say=lines.append, max_outside=1.0, **QUICK)
     assert [p.title for p in result.policies] == ["alpha=1,seed=0", "alpha=5,seed=0", "BC, seed=0"]
     assert [p.predicted is None for p in result.policies] == [False, False, True], "BC has no critics"
     assert result.best in result.policies[:2]

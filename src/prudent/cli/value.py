@@ -82,7 +82,7 @@ def _estimate(arguments: dict[str, Any], rivals: dict[str, Path], settings: dict
         discount=arguments["discount"],
         seen=_seen_data(run, dataset),
         seed=arguments["seed"],
-        told=to_stderr,
+        say=to_stderr,
         **settings,
     )
     return {"step": population.state.step, **result.to_json()}

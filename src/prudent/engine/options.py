@@ -26,6 +26,16 @@ class Options:
     tf32: bool = True  # round the factors of float32 products to 10 bits (TF32) on CUDA: several times as fast
 
     def __post_init__(self):
+        self.check()
+        if self.video and self.env is None:
+            raise ConfigError("video needs an environment to film: give env")
+
+    def check(self) -> None:
+        """Check the ranges of these settings, each by itself.
+
+        Raises:
+            ConfigError: one is out of its range.
+        """
         check_whole(self, 1, "steps", "log_every", "eval_every", "eval_episodes", "checkpoint_every", "keep", "threads")
         check_whole(self, 0, "rollbacks")
         check_within(self, 1, 4096, "threads")
@@ -35,5 +45,3 @@ class Options:
             raise ConfigError(f"max_minutes must be above 0, got {self.max_minutes:g}")
         if not isinstance(self.tf32, bool):
             raise ConfigError(f"tf32 must be True or False, got {self.tf32!r}")
-        if self.video and self.env is None:
-            raise ConfigError("video needs an environment to film: give env")

@@ -5,12 +5,14 @@ This is the protocol of Cal-QL (Nakamoto et al. 2023, arXiv 2303.05479), for eve
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from prudent.config import reorder_fields
 from prudent.data import Dataset
 from prudent.engine.batches import Source
 from prudent.engine.loop import memory_line
@@ -35,9 +37,10 @@ SPREAD = 0.1
 """Default exploration of deterministic policies; see :class:`prudent.online.explorers.Explorer`."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to learn online. Steps are environment steps of a member."""
+@partial(reorder_fields, names=("steps", "env", "mix", "updates_per_step", "start_after", "noise"))
+@dataclass(frozen=True, kw_only=True)
+class Settings(Options):
+    """How to learn online: the options of every training, and these. Steps are environment steps of a member."""
 
     steps: int = 100_000  # environment steps of each member
     env: str | None = None  # Gymnasium id; none uses the environment of the run
@@ -45,20 +48,10 @@ class Settings:
     updates_per_step: int = 1  # gradient steps per environment step
     start_after: int | None = None  # environment steps before the first gradient step; none: a tenth, at most 1000
     noise: float | None = None  # exploration noise added to the policy; none: 0.1 if it is deterministic, else 0
-    log_every: int = 1_000  # steps between lines of metrics
-    eval_every: int = 5_000  # steps between evaluations
-    eval_episodes: int = 10  # episodes per evaluation and member
-    checkpoint_every: int = 5_000  # steps between checkpoints; a new best evaluation saves one too
-    keep: int = 3  # newest checkpoints to keep; the one with the best evaluation is kept too
     max_minutes: float | None = None  # save and stop after this many minutes; none is no limit
-    divergence_factor: float | None = 100.0  # diverged if |Q| exceeds this times r_max / (1 - discount); none: NaN only
-    rollbacks: int = 0  # times a diverged member is set back, with half the learning rates, before it is stopped
-    video: bool = False  # record a GIF of the first member at each evaluation
-    device: str = "auto"  # auto, cpu, cuda or mps
-    threads: int | None = None  # CPU threads; none uses PyTorch's default
-    tf32: bool = True  # round the factors of float32 products to 10 bits (TF32) on CUDA: several times as fast
 
     def __post_init__(self):
+        self.check()
         if self.steps < 2:
             raise ConfigError(f"finetune: steps must be 2 or more, as exploring comes first, got {self.steps}")
         if self.updates_per_step < 1:

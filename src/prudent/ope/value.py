@@ -35,7 +35,7 @@ def value(
     discount: float | None = None,
     seen: bool | Dataset | None = None,
     seed: int = 0,
-    told: Callable[[str], None] | None = None,
+    say: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> ValueResult:
     """Estimate the value of a policy from a log, and compare it with other policies and with the behaviour policy.
@@ -50,7 +50,7 @@ def value(
         seen: whether ``agent`` was trained on these episodes, or the dataset it was trained on (its episodes are then
             looked for in this one); None if unknown. It changes the sentences and whether the result is firm.
         seed: equal seeds give equal figures.
-        told: called with each line of progress.
+        say: called with each line of progress.
         settings: fields of :class:`prudent.ope.Settings`.
 
     Returns:
@@ -63,7 +63,7 @@ def value(
         DataError: there are too few episodes, rows are not in order of time, all rewards are the same, or the log's own
             probabilities are not probabilities.
     """
-    estimation, report = ope.Settings(**settings), told or (lambda _: None)
+    estimation, report = ope.Settings(**settings), say or (lambda _: None)
     groups = {"": _seed_groups(agent, member)}
     groups |= {name: _seed_groups(rival, None) for name, rival in (compare or {}).items()}
     for name, seed_groups in groups.items():

@@ -12,11 +12,11 @@ settings of its class and then calls the one it inherits.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
-from prudent.config import check_choice, check_finite, check_positive, check_within
+from prudent.config import check_choice, check_finite, check_positive, check_within, reorder_fields
 from prudent.errors import ConfigError
 
 VALUE_INITS = ("zero", "constant", "regression")
@@ -45,21 +45,20 @@ C = TypeVar("C")
 def own_first(*then: str) -> Callable[[type[C]], type[C]]:
     """A class decorator: ``fields()`` lists a dataclass's own settings, then those named, then the inherited ones.
 
-    Python alone would list the inherited ones first. The order is that of flags in ``--help``, of ``config.json`` and
-    of settings in members' names.
+    See :func:`prudent.config.reorder_fields`; the order is also that of settings in members' names.
     """
 
     def reorder(config_type: type[C]) -> type[C]:
         names, inherited = _names(config_type), _inherited(config_type)
         own = [name for name in names if name not in inherited and name not in then]
-        return _in_order(config_type, [*own, *(name for name in then if name in names), *inherited])
+        return reorder_fields(config_type, [*own, *(name for name in then if name in names), *inherited])
 
     return reorder
 
 
 def own_last(config_type: type[C]) -> type[C]:
     """A class decorator for an algorithm that extends another one: the other's settings in its order, then its own."""
-    return _in_order(config_type, [*_inherited(config_type), *_names(config_type)])
+    return reorder_fields(config_type, [*_inherited(config_type), *_names(config_type)])
 
 
 def _names(config_type: Any) -> list[str]:
@@ -69,13 +68,6 @@ def _names(config_type: Any) -> list[str]:
 def _inherited(config_type: type) -> list[str]:
     (base,) = config_type.__bases__
     return [] if base is object else _names(base)
-
-
-def _in_order(config_type: type[C], names: Sequence[str]) -> type[C]:
-    by_name = config_type.__dataclass_fields__  # pyright: ignore[reportAttributeAccessIssue]
-    ordered = {name: by_name[name] for name in dict.fromkeys(names)}
-    config_type.__dataclass_fields__ = ordered  # pyright: ignore[reportAttributeAccessIssue]
-    return config_type
 
 
 @dataclass(frozen=True, kw_only=True)
