@@ -51,9 +51,9 @@ class Settings(Options):
     max_minutes: float | None = None  # save and stop after this many minutes; none is no limit
 
     def __post_init__(self):
-        self.check()
         if self.steps < 2:
             raise ConfigError(f"finetune: steps must be 2 or more, as exploring comes first, got {self.steps}")
+        self.check()
         if self.updates_per_step < 1:
             raise ConfigError(f"finetune: updates_per_step must be 1 or more, got {self.updates_per_step}")
         if not 0 <= self.mix <= 1:
