@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import passes, work
 from benchmarks.harness import RESULTS, Measure, Settings, column, machine, rounded, shown, take_turns
 from prudent.algorithms import cql
-from prudent.engine.cuda_graphs import LONGEST, Steps
+from prudent.engine.cuda_graphs import MAX_STEPS, Steps
 from prudent.engine.options import Options
 from prudent.engine.process import prepare_process
 
@@ -208,10 +208,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--members", type=int, nargs="+", default=[1, 16], help="sizes of populations (default: 1 16)")
     parser.add_argument("--rounds", type=int, default=7, help="turns that count (default: 7)")
-    parser.add_argument("--steps", type=int, default=200, help=f"in a turn, a multiple of {LONGEST} (default: 200)")
+    parser.add_argument("--steps", type=int, default=200, help=f"in a turn, a multiple of {MAX_STEPS} (default: 200)")
     arguments = parser.parse_args(words)
-    if arguments.steps < LONGEST or arguments.steps % LONGEST or arguments.rounds < 1 or min(arguments.members) < 1:
-        parser.error(f"--members and --rounds must be 1 or more, --steps a multiple of {LONGEST}")
+    if arguments.steps < MAX_STEPS or arguments.steps % MAX_STEPS or arguments.rounds < 1 or min(arguments.members) < 1:
+        parser.error(f"--members and --rounds must be 1 or more, --steps a multiple of {MAX_STEPS}")
     for size in arguments.members:
         for gradient in cql.GRADIENTS:
             found = needs(cql.Config(gradient=gradient), size)

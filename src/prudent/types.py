@@ -1,6 +1,6 @@
 """The shared vocabulary: axes, metrics, batches, specifications, settings of a population.
 
-Axis legend. Tensor names end in the axes they carry, counted from the right:
+Axis legend. Names of tensors end in their axes, in the order of the dimensions:
 
     P  population member      every parameter, optimiser state and scalar hyperparameter has it first
     E  critic in the ensemble

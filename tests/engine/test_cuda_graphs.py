@@ -9,7 +9,7 @@ from helpers.runs import task_of, write_log
 from prudent import algorithms
 from prudent.data import load_dataset
 from prudent.engine import cuda_graphs, loop
-from prudent.engine.cuda_graphs import LONGEST, MOST, Steps
+from prudent.engine.cuda_graphs import MAX_GRAPHS, MAX_STEPS, Steps
 from prudent.engine.members import grid
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
@@ -179,7 +179,7 @@ def test_recorded_steps_are_the_same_steps(recorded, dataset, settings):
     for name, mean in counted.means().items():
         torch.testing.assert_close(totals.means()[name], mean, msg=lambda text, name=name: f"{name}: {text}")
     assert graphs.lengths, "nothing was recorded"
-    assert max(graphs.lengths) <= LONGEST
+    assert max(graphs.lengths) <= MAX_STEPS
     assert said == []
 
 
@@ -190,23 +190,23 @@ def test_a_run_of_steps_is_recorded_the_second_time(recorded):
     taken.take(100)
     taken.take(100)
     taken.take(7)
-    assert graphs.lengths == [LONGEST]
-    assert population.state.step == 3 * LONGEST + 7
+    assert graphs.lengths == [MAX_STEPS]
+    assert population.state.step == 3 * MAX_STEPS + 7
 
 
 def test_sums_of_a_replay_outlive_the_next_one(recorded):
     population, taken, _, _ = recorded()
-    all_of(taken, population, 3 * LONGEST)
-    first = taken.take(LONGEST)
+    all_of(taken, population, 3 * MAX_STEPS)
+    first = taken.take(MAX_STEPS)
     before = {name: t.clone() for name, t in first.sums.items()}
-    taken.take(LONGEST)
+    taken.take(MAX_STEPS)
     assert_same(first.sums, before)
 
 
 @pytest.fixture
 def short_runs(monkeypatch) -> int:
     """Runs of 8 steps at most."""
-    monkeypatch.setattr(cuda_graphs, "LONGEST", 8)
+    monkeypatch.setattr(cuda_graphs, "MAX_STEPS", 8)
     return 8
 
 
@@ -214,17 +214,17 @@ def test_more_kinds_of_runs_than_are_kept(short_runs, recorded, dataset):
     """With a period of 11 there are nine kinds of runs of 8 steps, one more than are kept."""
     population, taken, graphs, _ = recorded(algorithm="cql", n_actions=2, actor_period=11)
     all_of(taken, population, 22 * short_runs)
-    assert len(graphs.lengths) == MOST
+    assert len(graphs.lengths) == MAX_GRAPHS
     expected, _ = plainly(dataset, 22 * short_runs, algorithm="cql", n_actions=2, actor_period=11)
     assert_same(state_of(population), state_of(expected))
 
 
 def test_after_a_schedule_of_its_own_runs_are_recorded(short_runs, recorded):
-    settings = {"n_actions": 2, "alpha_final": 1.0, "alpha_anneal_steps": (MOST + 3) * short_runs}
+    settings = {"n_actions": 2, "alpha_final": 1.0, "alpha_anneal_steps": (MAX_GRAPHS + 3) * short_runs}
     population, taken, graphs, _ = recorded(algorithm="cql", **settings)
-    all_of(taken, population, (MOST + 3) * short_runs)
+    all_of(taken, population, (MAX_GRAPHS + 3) * short_runs)
     assert graphs.lengths == [], "alpha differs in every step"
-    all_of(taken, population, (MOST + 8) * short_runs)
+    all_of(taken, population, (MAX_GRAPHS + 8) * short_runs)
     assert graphs.lengths == [short_runs]
 
 
@@ -247,7 +247,7 @@ def test_an_error_of_our_own_is_not_taken_for_a_graph_that_cannot_be_made(record
     population, taken, _, _ = recorded(failing=TypeError("a bug"))
     with pytest.raises(TypeError, match="a bug"):
         all_of(taken, population, 70)
-    assert population.state.step == LONGEST
+    assert population.state.step == MAX_STEPS
 
 
 class Told(loop.Observer):
@@ -271,7 +271,7 @@ class Told(loop.Observer):
 def test_the_loop_stops_where_its_observer_wants_to_be_told(monkeypatch, dataset):
     population, _ = population_of(dataset)
     Graphs(monkeypatch, population, RuntimeError("no"))
-    monkeypatch.setattr(cuda_graphs, "LONGEST", 10)
+    monkeypatch.setattr(cuda_graphs, "MAX_STEPS", 10)
     made = cuda_graphs.Steps
 
     def recording(*words):
@@ -296,8 +296,8 @@ def test_on_a_gpu_recorded_steps_are_the_steps_taken_one_by_one(algorithm, tmp_p
     said = []
     taken = Steps(population, data, said.append)
     assert taken.records
-    totals = all_of(taken, population, 5 * LONGEST)
+    totals = all_of(taken, population, 5 * MAX_STEPS)
     assert said == [], "steps could not be recorded"
-    expected, counted = plainly(dataset, 5 * LONGEST, algorithm=algorithm)
+    expected, counted = plainly(dataset, 5 * MAX_STEPS, algorithm=algorithm)
     assert totals.counts == counted.counts
     torch.testing.assert_close(state_of(population), state_of(expected))

@@ -579,7 +579,7 @@ def test_no_picture_is_one_line_and_no_failure(log, tmp_path, monkeypatch, capsy
     monkeypatch.setattr(video, "why_not", lambda _env: "this machine has no eyes")
     options = {"env": "Pendulum-v1", "eval_every": 5, "eval_episodes": 1, "video": True}
     start(log, tmp_path / "blind", 10, "bc", **options)
-    assert capsys.readouterr().out.count("no picture: this machine has no eyes") == 1
+    assert capsys.readouterr().out.count("no video: this machine has no eyes") == 1
     monkeypatch.setattr(video, "why_not", lambda _env: None)
     tried = []
     monkeypatch.setattr(video, "record", lambda *words: tried.append(words))

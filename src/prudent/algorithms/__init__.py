@@ -1,15 +1,20 @@
-"""One file per algorithm; the file's name is the algorithm's name.
+"""One file per algorithm; the file's name is the algorithm's name. ``shared/`` has what several of them use.
 
-Each file exports
+A new algorithm is one new file (``bc.py`` is the simplest one to read first) and a section in ``docs/algorithms.md``.
+The registry, the flags, the agent (``prudent.TD3BC``, named after ``TITLE``) and the contract tests find it. Each file
+exports
 
 - ``TITLE``: the algorithm's name as people write it; its letters and digits name the estimator (``TD3+BC``: ``TD3BC``);
 - ``POLICY``: ``gaussian`` (samples continuous actions), ``deterministic`` (takes one continuous action per state),
   ``categorical`` (samples discrete actions) or ``greedy`` (takes one discrete action per state);
 - ``NEEDS``: the optional columns of a batch that its losses read (``return_to_go``, ``next_action``);
-- ``Config``: a frozen dataclass; fields annotated ``float`` may differ between members of a population;
+- ``Config``: a frozen dataclass that inherits shared settings from ``shared/settings.py``; the comment beside a field
+  is the help of its flag; fields annotated ``float`` may differ between members of a population;
 - ``init(spec, hyper, rng) -> State`` and ``draw(spec, hyper, rng) -> noise``;
 - ``update_critic(state, batch, noise, hyper) -> Metrics``, ``update_actor(...)`` and ``update_target(state, hyper)``,
-  the only functions that change a state; :func:`prudent.engine.population.training_step` makes a step of them;
+  of which :func:`prudent.engine.population.training_step` makes a step; only these and ``update_supervised`` change a
+  state; what depends on the number of the step goes through ``shared/schedule.py``, and a new setting of that kind into
+  its ``stage``;
 - ``act(networks, observation, noise=None) -> (action, log_prob)``, the most likely action without noise; policies over
   discrete actions also take ``mask``, the allowed ones; a policy that takes one action gives it log-probability 0;
 - ``q_value(networks, observation, action) -> (P, B)``, or None where there is no critic;

@@ -1,8 +1,15 @@
 """Conservative Q-Learning (Kumar, Zhou, Tucker & Levine 2020, arXiv 2006.04779).
 
 Soft actor-critic whose critics are also pushed down at the policy's actions and up at the logged actions, so that they
-do not overestimate the learned policy. Shapes follow the legend in :mod:`prudent.types`; random draws come in through
-``noise``.
+do not overestimate the learned policy. With the default settings a step minimises, for each of the two critics,
+
+    mean (Q(s, a) - y)^2 + 5 mean [ log sum_j exp(Q(s, a_j) - log p(a_j)) - Q(s, a) ]
+    y = r + 0.99^dt (1 - terminated) min_e Qbar_e(s', a'),  a' ~ pi(.|s')
+
+over the rows (s, a, r, s') of a batch, with 30 proposals a_j: 10 uniform ones, 10 of pi(.|s) and 10 of pi(.|s'). Then
+it minimises ``mean [tau log pi(a|s) - min_e Q_e(s, a)]`` for the policy and ``log tau * (entropy + A)`` for the
+temperature tau, A being the number of action features, and moves the target critics Qbar by 0.005. Shapes follow the
+legend in :mod:`prudent.types`; random draws come in through ``noise``.
 """
 
 import math
@@ -56,14 +63,14 @@ class Config(SoftActorCritic):
     alpha: float = 5.0  # weight of the conservative gap: 1-2 for expert data, 5 medium, 10-20 mixed
     alpha_final: float | None = None  # anneal alpha linearly to this value; none keeps it constant
     alpha_anneal_steps: int = 0  # steps over which alpha reaches alpha_final
-    lagrange: bool = False  # learn a multiplier exp(log_alpha) on top of alpha so that the gap meets target_gap
-    target_gap: float = 0.8  # gap (normalised by the number of proposals) that the multiplier aims at
-    lagrange_lr: float = 3e-4  # learning rate of log_alpha
+    lagrange: bool = False  # learn a multiplier of alpha so that the gap meets target_gap
+    target_gap: float = 0.8  # the gap minus T log N (cql_gap_normalized) that the multiplier aims at
+    lagrange_lr: float = 3e-4  # learning rate of the logarithm of the multiplier
     n_actions: int = 10  # actions drawn per proposal distribution and state
     proposals: tuple[str, ...] = PROPOSALS  # which distributions propose actions: uniform, policy, next_policy
     importance_sampling: bool = True  # subtract each proposal's log-density: CQL(H); off is like CQL(rho)
     cql_temperature: float = 1.0  # T of the log-sum-exp and of the soft backup
-    gap_clip: tuple[float, float] | None = None  # clip each state's gap (in its first convention) to (min, max)
+    gap_clip: tuple[float, float] | None = None  # clip each state's gap (cql_gap) to (min, max)
     gradient: Literal["exact", "sampled"] = "exact"  # through all proposals, or unbiased through a few sampled ones
     gradient_samples: int = 4  # proposals per state and critic that the sampled gradient goes through
     backup: Literal["min", "entropy", "max", "soft"] = "min"  # value of the next state in the target
@@ -137,8 +144,8 @@ def critic_loss(
 def conservative_loss(
     networks: Networks, batch: Batch, y_PB: Tensor, q_PENB: Tensor, log_density_PNB: Tensor, hyper: Hyper, step: int
 ) -> tuple[Tensor, Metrics]:
-    """``sum_e [ mean (Q_e - y)^2 + weight * mean gap_e ]``, CQL(H), eq. 4 of the paper with the data term's one-half
-    absorbed in alpha. Returns the loss (P,) and metrics (P,)."""
+    """``sum_e [ mean (Q_e - y)^2 + weight * (mean gap_e - threshold) ]``, CQL(H): twice eq. 4 of the paper, so alpha is
+    twice the paper's. The threshold is 0 without ``lagrange``. Returns the loss (P,) and metrics (P,)."""
     q_PEB = nn.critic(networks["critic"], batch.observation, batch.action)
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)
     gap_PEB, threshold_P, weight_P, gap_metrics = penalty(networks, q_PEB, q_PENB, log_density_PNB, hyper, step)

@@ -47,15 +47,15 @@ def load_dataset(
 
     A source is a built-in name (``pendulum-mixed``), a file (``.npz``, ``.hdf5``/``.h5`` as written by D4RL and
     d4rl-pybullet, or with ``mapping`` a ``.parquet``, ``.csv`` or ``.csv.gz`` table), a Minari dataset
-    (``minari:namespace/name-vN`` or its folder), a folder that
-    :func:`prudent.data.convert` wrote, whose rows stay on disk, or a D4RL name
-    such as ``hopper-medium-expert-v2``, looked up in ``$PRUDENT_DATA`` and the customary local folders.
+    (``minari:namespace/name-vN`` or its folder), a folder that :func:`prudent.data.convert` wrote, whose rows stay on
+    disk, or a D4RL name such as ``hopper-medium-expert-v2``, looked up in ``$PRUDENT_DATA`` and some local folders
+    (:mod:`prudent.data.find`).
 
     Args:
         source: one source or a sequence of them.
-        dones: what ``dones`` (npz), or ``terminals`` in a file without ``timeouts``, mean: the end of value
-            ("terminated", the default) or only the end of the recording ("truncated"). Refused for files whose flags
-            tell the two apart.
+        dones: what the flags of ends mean (``dones`` in npz; ``terminals`` in HDF5 without ``timeouts``): the end of
+            value ("terminated", the default) or only the end of the recording ("truncated"). Refused for files whose
+            flags tell the two apart.
         action_low: lower action bound in the units of the log, one number or one per feature; replaces the file's.
         action_high: upper action bound, likewise.
         discrete: whether actions are choices, numbered from 0; None leaves it to the file. This is never guessed: a

@@ -20,10 +20,10 @@ from prudent.engine.batches import TrainingData
 from prudent.engine.population import Population
 from prudent.types import Metrics, Totals
 
-LONGEST = 20
-"""Most steps in one graph. The time that Python needs between two replays is then small."""
-MOST = 8
-"""Most graphs, each of which has its own memory. Sequences beyond these are taken step by step."""
+MAX_STEPS = 20
+"""Steps in one graph, at most. The time that Python needs between two replays is then small."""
+MAX_GRAPHS = 8
+"""Graphs, at most; each has its own memory. Further sequences are taken step by step."""
 REMEMBERED = 256
 """Sequences remembered as taken once. Enough for a schedule with a long period to come round again."""
 
@@ -68,10 +68,10 @@ class Steps:
         if not self.records:
             return self._one_by_one(1)
         state, hyper = self.population.state, self.population.hyper
-        count = min(most, LONGEST)
+        count = min(most, MAX_STEPS)
         stages = tuple(schedule.stage(hyper, step) for step in range(state.step, state.step + count))
         if stages not in self._recorded:
-            if stages not in self._seen or len(self._recorded) == MOST:
+            if stages not in self._seen or len(self._recorded) == MAX_GRAPHS:
                 self._seen.append(stages)
                 return self._one_by_one(count)
             recording = self._record(count)

@@ -1,9 +1,9 @@
 """Finds members that diverge, and rolls them back or stops them. The other members train on unchanged.
 
 The checks run where metrics are logged, never inside a step. A member has diverged when a loss or a weight is not
-finite, or when its values are larger than its rewards allow. It is then rolled back to its last healthy state with
-half the learning rates. It keeps its random state, so it sees new batches. After ``rollbacks`` of these it is stopped:
-its networks become NaN, so that nothing can mistake it for a policy.
+finite, or when its values exceed ``divergence_factor`` times the largest that its rewards allow. It is then rolled back
+to its last healthy state with half the learning rates. It keeps its random state, so it sees new batches. After
+``rollbacks`` of these it is stopped: its networks become NaN, so that nothing can mistake it for a policy.
 """
 
 import math
@@ -75,7 +75,7 @@ class Guard:
         factor = math.inf if options.divergence_factor is None else options.divergence_factor
         self.limits = [factor * largest for largest in largest_P.tolist()]
         self.rollbacks = [0] * population.size
-        self.whole: dict[int, int] = {}  # stopped members, and the last step at which each was healthy
+        self.whole: dict[int, int] = {}  # stopped members, and the last check at which each had not diverged
         self.checked = population.state.step
         self._remembered: dict[str, Tensor] = {}
         self._remembered_at = [self.checked] * population.size

@@ -1,7 +1,7 @@
 """A population: members of one algorithm (seeds x hyperparameters) that train together.
 
-A :class:`Population` holds the algorithm, the members' settings, their stacked state and the scaling of the data. It
-takes and returns observations and actions in the units of the log.
+A :class:`Population` holds the algorithm, the members' settings, their stacked state and the scaling of the data. To
+act it takes and returns the units of the log; batches to learn from are in the networks' units.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ VALUE_SAMPLES = 10
 def training_step(algorithm: ModuleType, state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:
     """One step of any algorithm: critics, actor with the updated critics, targets; the last two by their periods."""
     metrics = algorithm.update_critic(state, batch, noise, hyper)
-    if schedule.acts(hyper, state.step):
+    if schedule.actor_moves(hyper, state.step):
         metrics |= algorithm.update_actor(state, batch, noise, hyper)
     if schedule.targets_follow(hyper, state.step):
         algorithm.update_target(state, hyper)

@@ -1,4 +1,4 @@
-"""Checkpoints: saving and loading a population. A checkpoint is complete and verified, or it does not exist.
+"""Checkpoints: saving and loading a population. A checkpoint is written completely or not at all.
 
 A checkpoint is a folder ``checkpoints/step_N/`` with ``state.safetensors`` (every tensor), ``checkpoint.json`` (their
 meaning) and ``manifest.json`` (SHA-256 of both). It is written aside, flushed to disk and renamed. A reader takes the
@@ -113,7 +113,7 @@ def _prune(run: Path, keep: int, protected: set[int]) -> None:
 
 
 def steps(run: Path) -> list[tuple[int, Path]]:
-    """The complete checkpoints of a run as (step, folder), oldest first."""
+    """The checkpoint folders of a run as (step, folder), oldest first; reading verifies them."""
     folders = []
     for folder in (run / "checkpoints").glob("step_*"):
         number = folder.name.removeprefix("step_").removesuffix(REPLACED)

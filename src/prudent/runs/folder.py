@@ -75,7 +75,7 @@ def write_json(path: Path, content: Mapping[str, Any], durable: bool = True) -> 
 
 
 def read_json(path: Path, strict: bool = True) -> dict[str, Any]:
-    """A JSON file of a run folder. If it is only shown, it need not be ``strict``: NaN is then a missing figure.
+    """A JSON file of a run folder. ``strict=False`` accepts NaN, for files that are only displayed.
 
     Raises:
         PrudentError: it is missing or damaged.
@@ -125,7 +125,7 @@ def members(stored: Mapping[str, Any]) -> list[Member]:
     return result
 
 
-def registered(env_id: str) -> str:
+def safe_env_id(env_id: str) -> str:
     """An environment id that was read from a file, if it is safe to make.
 
     Raises:
@@ -153,7 +153,7 @@ def environment_of(path: Path) -> str:
     env = read_json(folder / "config.json").get("env")
     if env is None:
         raise PrudentError(f"{folder} was trained without an environment: name one with --env")
-    return registered(env)
+    return safe_env_id(env)
 
 
 def check_writable(folder: Path) -> None:

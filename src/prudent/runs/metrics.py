@@ -1,13 +1,17 @@
-"""The metrics of a run: ``metrics.jsonl`` always, TensorBoard if it is installed. Change here what is logged where.
+"""The metrics of a run: ``metrics.jsonl`` always, TensorBoard if it is installed.
+
+To log one more metric, return it from a loss or an update of an algorithm: it appears as ``train/NAME``. Where metrics
+go is decided here (:func:`available_loggers`), how often by ``log_every`` in ``engine/options.py``, and what the screen
+shows by ``KEY_METRICS`` in ``training/progress.py``.
 
 An *event* is one call of ``log(step, metrics)``. Every metric is one figure per member (shape ``(P,)``: a tensor, an
-array or a list) or one figure for all of them. The names are fixed:
+array or a list) or one figure for all of them. These are the documented names; an algorithm may log others:
 
 ==============================  ==============================================================================
-name                            meaning (mean over the steps since the last event, unless said otherwise)
+name                            meaning (``train/``: mean over the steps since the last such line)
 ==============================  ==============================================================================
-``train/critic_loss``           loss of the critics: squared TD error plus alpha times the gap
-``train/td_error``              squared TD error alone
+``train/critic_loss``           loss of the critics, summed over them: squared TD error plus alpha times the gap
+``train/td_error``              squared TD error, mean over the critics
 ``train/cql_gap``               log-sum-exp of Q over the proposed actions, minus Q of the logged action
 ``train/cql_gap_normalized``    the gap minus T log N; comparable between numbers of proposals N
 ``train/alpha``                 weight of the gap; changes if it is learned (Lagrange) or annealed
@@ -22,7 +26,7 @@ name                            meaning (mean over the steps since the last even
 ``train/effective_share``       effective number of cloned rows, by their weights, over the batch size (0 to 1)
 ``train/target``                target of the critics: reward plus discounted next value
 ``train/actor_loss``            loss of the policy
-``train/lagrange_loss``         loss of the learned multiplier alpha
+``train/lagrange_loss``         loss of the Lagrange multiplier m; the weight of the gap is m * alpha
 ``train/entropy``               entropy of the policy, in nats
 ``train/temperature``           weight of the entropy
 ``train/temperature_loss``      loss of the learned temperature
@@ -41,7 +45,7 @@ name                            meaning (mean over the steps since the last even
 ==============================  ==============================================================================
 
 Names that begin with ``init/`` stand at step 0. They are the ``train/`` figures of the last supervised step of
-``value_init``. An algorithm may log further names.
+``value_init``.
 """
 
 import json

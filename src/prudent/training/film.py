@@ -20,6 +20,6 @@ class Film:
             return
         reason = video.why_not(env)
         if reason is not None:
-            self._say(f"no picture: {reason}")
+            self._say(f"no video: {reason}")
         path = self._folder / "videos" / f"step_{step}.gif"
         self._possible = reason is None and video.record(self._population, env, path) is not None

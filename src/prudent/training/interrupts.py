@@ -14,7 +14,10 @@ _active: list[list[int]] = []
 
 @contextmanager
 def advice_on_interrupt(advice: str) -> Iterator[None]:
-    """A Ctrl-C inside the block ends at once, saves nothing and prints ``advice``."""
+    """Put ``advice`` into the message of a KeyboardInterrupt that leaves the block.
+
+    Inside :func:`stop_requests` that is only the second Ctrl-C: the first one is a request.
+    """
     try:
         yield
     except KeyboardInterrupt:

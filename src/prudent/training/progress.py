@@ -23,7 +23,7 @@ class Progress:
     """Steps made, rate, and time left.
 
     On a terminal :meth:`update` moves a bar. Elsewhere (a file, a pipe, CI) :meth:`log` prints a plain line. The rate
-    is that since the last event. The time left follows from the whole run so far, with its evaluations.
+    is that since the last event. The time left follows from the steps of this process so far, evaluations included.
 
     Args:
         total: steps in all.

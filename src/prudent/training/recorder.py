@@ -150,7 +150,7 @@ class Recorder(Observer):
         members = [self.population.names.index(incident.member) for incident in incidents if incident.member]
         for incident, member in zip(incidents, members, strict=True):
             self.happened(incident)
-            # What a member computed while it diverged does not enter its averages.
+            # What a member computed while it diverged does not enter the next line of metrics.
             self.totals.sums = {name: _without(total, member) for name, total in self.totals.sums.items()}
         if not members:
             return

@@ -1,4 +1,11 @@
-"""Going on with a run in its folder."""
+"""Going on with a run in its folder.
+
+The folder is locked, and the newest checkpoint that verifies is loaded: networks, targets, Adam's moments, random
+states, step. The dataset is loaded again and its fingerprint compared. Metrics of later steps are cut from the files;
+running sums, the guard's memory, the best evaluation and earlier incidents come back. Then training goes on, and
+computes the lost steps again with the same random numbers. So the run ends as if it had never been stopped. Without a
+checkpoint it starts over. If all steps were made, only status and report are written.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +25,7 @@ from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits
 from prudent.errors import ConfigError
 from prudent.runs import checkpoint
-from prudent.runs.folder import check_writable, dataset_of, locked, members, read_run, registered, write_json
+from prudent.runs.folder import check_writable, dataset_of, locked, members, read_run, safe_env_id, write_json
 from prudent.runs.machine import differences
 from prudent.runs.metrics import read_metrics
 from prudent.runs.status import is_finished, write_status
@@ -45,7 +52,7 @@ def resume(
         folder: the run folder.
         steps: gradient steps in all; None for those the run began with.
         dataset: what the run was trained on; None loads it again from where it was.
-        device, threads, env, max_minutes: replace the run's own options.
+        device, threads, env, max_minutes: replace the run's options this time; they are not stored.
         advice: tells a user who stops the run how to go on.
 
     Raises:
@@ -68,7 +75,7 @@ def resume(
         dataset = dataset_of(folder, stored, dataset)
         _say_gap(folder, saved.step, original.log_every)
         if options.env is not None:
-            check_fits(options.env if env else registered(options.env), dataset.spec)
+            check_fits(options.env if env else safe_env_id(options.env), dataset.spec)
         population = saved.population or _start_over(folder, stored, dataset, options, torch_device)
         write_json(folder / "config.json", {**stored, "train": {**stored["train"], "steps": options.steps}})
         for difference in differences(folder, torch_device):

@@ -34,8 +34,8 @@ def session(
         with session(population, dataset, options, folder, advice) as recorder:
             fit(population, dataset, options.steps, recorder)
 
-    At the end of the block the run folder gets ``support.json``, its final status and its report. If a signal or the
-    time limit stops the training, a checkpoint is saved first.
+    At the end of the block the run folder gets its final status and its report, and a finished run ``support.json``. If
+    a signal or the time limit stops the training, a checkpoint is saved first.
 
     Args:
         population: what trains.

@@ -44,10 +44,10 @@ def tune(
     """Choose alpha and a policy from a log alone, and say whether the policy is good enough to deploy.
 
     Episodes (or groups, if the log has a column ``group``) are divided into three parts. The grid alpha x seed is
-    trained on the first part as one population, and so is BC. Each run gives one checkpoint (before its average dataset
-    Q falls). Fitted Q evaluation on the first two parts ranks them: the alpha whose lower bounds are the highest on
-    average wins. The third part compares the winner, BC and the behaviour policy, and gives the verdict. All work is
-    stored in ``out``, so the same call continues after an interruption.
+    trained on the first part as one population, and so is BC. Each member gives one checkpoint: the last before its
+    average dataset Q falls; for BC, the likeliest. Fitted Q evaluation on the first two parts ranks them: the alpha
+    whose lower bounds are the highest on average wins. The third part compares the winner, BC and the behaviour policy,
+    and gives the verdict. All work is stored in ``out``, so the same call continues after an interruption.
 
     Args:
         dataset: the log.

@@ -1,7 +1,7 @@
 """What the implicit algorithms share: a state value V learned from logged actions only, and weighted cloning.
 
-The critics' target uses V where other algorithms use the value of the policy's actions. So an action outside the log
-is never evaluated. V and the policy learn from the smallest of the *target* critics.
+The critics' target uses V where other algorithms use the value of the policy's actions. So the target needs no action
+outside the log (CIQL's penalty does). V and the policy learn from the smallest of the *target* critics.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The weight of CQL's gap: alpha, constant or annealed, times a multiplier that can learn to keep the gap at a target.
 
-With ``lagrange`` the critics minimise ``m w (gap - target_gap)`` and the multiplier ``m = exp(log_alpha)`` maximises
-it, ``w`` being alpha (Kumar et al. 2020, arXiv 2006.04779, appendix F).
+With ``lagrange`` the critics minimise ``m alpha (gap - target_gap)`` and the multiplier m maximises it; its logarithm
+is what learns (Kumar et al. 2020, arXiv 2006.04779, appendix F).
 """
 
 import math
@@ -30,12 +30,12 @@ def annealed_alpha(hyper: Hyper, step: int) -> Tensor:
 
 
 def multiplier(networks: Networks) -> Tensor:
-    """``exp(log_alpha)`` within [0, MULTIPLIER_MAX], (P,)."""
+    """The multiplier m within [0, MULTIPLIER_MAX], (P,)."""
     return networks["lagrange"]["log"].exp().clamp(0.0, MULTIPLIER_MAX)
 
 
 def lagrange_loss(networks: Networks, gap_P: Tensor, hyper: Hyper, step: int = 0) -> tuple[Tensor, Metrics]:
-    """``-exp(log_alpha) alpha (gap - target_gap)``, (P,), with ``alpha (gap - target_gap)`` as in the critics' loss.
+    """``-m alpha (gap - target_gap)``, (P,): the critics' penalty with the sign changed, its gap averaged over critics.
 
     The multiplier grows while the normalised gap, averaged over critics, exceeds its target.
     """

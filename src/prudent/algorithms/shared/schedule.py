@@ -5,7 +5,7 @@ from typing import Any
 from prudent.types import Hyper
 
 
-def acts(hyper: Hyper, step: int) -> bool:
+def actor_moves(hyper: Hyper, step: int) -> bool:
     """Whether the actor moves in this step."""
     return step % getattr(hyper, "actor_period", 1) == 0
 
@@ -28,7 +28,11 @@ def alpha_progress(hyper: Hyper, step: int) -> float:
 def stage(hyper: Hyper, step: int) -> tuple[Any, ...]:
     """All of these for one step. Steps with the same stage run the same code; only the numbers in tensors differ."""
     decisions: tuple[Any, ...] = ()
-    for setting, decides in (("actor_period", acts), ("target_period", targets_follow), ("bc_warmup_steps", clones)):
+    for setting, decides in (
+        ("actor_period", actor_moves),
+        ("target_period", targets_follow),
+        ("bc_warmup_steps", clones),
+    ):
         if hasattr(hyper, setting):
             decisions += (decides(hyper, step),)
     if getattr(hyper, "alpha_final", None) is not None:

@@ -7,7 +7,7 @@
 - ``Deterministic``: with an actor that takes one action per state (TD3+BC, ReBRAC)
 - ``Implicit``: with a state value V as well (IQL, sparse Q-learning, CIQL)
 
-A setting whose default differs is written again in the algorithm's own file. Each ``__post_init__`` checks the
+A setting whose default differs is written again in the class that changes it. Each ``__post_init__`` checks the
 settings of its class and then calls the one it inherits.
 """
 

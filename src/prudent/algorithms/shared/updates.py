@@ -116,12 +116,13 @@ def initialise_values(
 ) -> Metrics:
     """Start the critics from Monte-Carlo returns instead of from zero (``value_init``).
 
-    From zero, Q rises with time constant ``1 / (polyak (1 - gamma))``: 20 000 steps at the defaults. A shorter run
-    learns no values. ``constant`` sets the output bias of the critics, and of V if there is one, to ``mean_return_P``
-    (P,), the data's mean return-to-go. ``regression`` then also takes ``value_init_steps`` supervised steps; each item
-    of ``supervised_steps`` is called once. In these the target is the return-to-go and the actor clones, so that
-    training starts from the behaviour policy and its values (Jelley et al. 2024, "Efficient Offline RL: The Critic is
-    Critical"). Then targets are copied and Adam's moments reset. Returns the metrics of the last step.
+    From zero, Q rises with time constant ``1 / (polyak (1 - gamma))``: after 20 000 steps at the defaults it has come
+    63 % of the way, and a shorter run predicts values too close to zero. ``constant`` sets the output bias of the
+    critics, and of V if there is one, to ``mean_return_P`` (P,), the data's mean return-to-go. ``regression`` then also
+    takes ``value_init_steps`` supervised steps; each item of ``supervised_steps`` is called once. In these the target
+    is the return-to-go and the actor clones, so that training starts from the behaviour policy and its values (Jelley
+    et al. 2024, "Efficient Offline RL: The Critic is Critical"). Then targets are copied and Adam's moments reset.
+    Returns the metrics of the last step.
     """
     if hyper.value_init == "zero":
         return {}
