@@ -120,7 +120,7 @@ def steps_of(config: cql.Config, members: int, device: torch.device, way: str, t
     population, data = work.prepared(config, members, str(device))
     said: list[str] = []
     taken = Steps(population, data, said.append)
-    taken.records = taken.records and way == "recorded"
+    taken.can_record = taken.can_record and way == "recorded"
 
     def run() -> None:
         prepare_process(Options(device=str(device), tf32=tf32))

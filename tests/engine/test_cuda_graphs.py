@@ -126,7 +126,7 @@ def recorded(monkeypatch, dataset):
         graphs = Graphs(monkeypatch, population, failing)
         graphs.data, said = data, []
         taken = Steps(population, data, said.append)
-        taken.records = True
+        taken.can_record = True
         record = taken._record
 
         def noted(count):
@@ -163,7 +163,7 @@ def plainly(dataset, until, **settings):
 def test_without_a_gpu_a_step_is_taken_at_a_time(dataset):
     population, data = population_of(dataset)
     taken = Steps(population, data, print)
-    taken.records = False
+    taken.can_record = False
     totals = taken.take(50)
     assert population.state.step == 1
     assert set(totals.counts.values()) == {1}
@@ -240,7 +240,7 @@ def test_where_no_graph_can_be_made_steps_go_on_one_by_one(recorded, dataset):
     assert_same(state_of(population), state_of(plainly(dataset, 70)[0]))
     assert len(cuda_graphs._failed) == 1, "the graph may be freed, or it was tried again"
     population.device = torch.device("cuda")
-    assert not Steps(population, taken.data, said.append).records, "the next in this process would try again"
+    assert not Steps(population, taken.data, said.append).can_record, "the next in this process would try again"
 
 
 def test_an_error_of_our_own_is_not_taken_for_a_graph_that_cannot_be_made(recorded):
@@ -276,7 +276,7 @@ def test_the_loop_stops_where_its_observer_wants_to_be_told(monkeypatch, dataset
 
     def recording(*words):
         found = made(*words)
-        found.records = True
+        found.can_record = True
         return found
 
     monkeypatch.setattr(loop, "Steps", recording)
@@ -295,7 +295,7 @@ def test_on_a_gpu_recorded_steps_are_the_steps_taken_one_by_one(algorithm, tmp_p
     population, data = population_of(dataset, algorithm)
     said = []
     taken = Steps(population, data, said.append)
-    assert taken.records
+    assert taken.can_record
     totals = all_of(taken, population, 5 * MAX_STEPS)
     assert said == [], "steps could not be recorded"
     expected, counted = plainly(dataset, 5 * MAX_STEPS, algorithm=algorithm)

@@ -8,7 +8,7 @@ from typing import Any
 from prudent.data import find
 from prudent.data.dataset import Dataset
 from prudent.data.join import merge_specs
-from prudent.data.load import Source, check_magic, is_bare_name, load_dataset, read_from
+from prudent.data.load import Source, check_magic, is_bare_name, load_dataset, source_note
 from prudent.data.mapped import folder
 from prudent.data.readers import stream
 from prudent.data.readers.declared import Declared
@@ -88,5 +88,5 @@ def _chain(name: str, files: Sequence[Path], streams: Sequence[Stream]) -> Strea
         for part in streams:
             yield from part.blocks()
 
-    notes = (read_from(files), *_name_and_notes(streams)[1])
+    notes = (source_note(files), *_name_and_notes(streams)[1])
     return Stream(name, sum(part.rows for part in streams), notes, blocks)

@@ -104,7 +104,7 @@ def _load(source: Source, declared: Declared, seed: int) -> Dataset:
     return _named(text, declared)
 
 
-def read_from(paths: Sequence[Path]) -> str:
+def source_note(paths: Sequence[Path]) -> str:
     """The note on a dataset that was found by its name."""
     return f"read from {' and '.join(str(path) for path in paths)}"
 
@@ -125,7 +125,7 @@ def _named(name: str, declared: Declared) -> Dataset:
             raise DataError(f"{name}: no such dataset; did you mean {close[0]}?") from None
         raise
     joined = Dataset.join([read_file(path, declared) for path in paths], name=name)
-    return joined.relabelled(notes=(read_from(paths), *joined.notes))
+    return joined.relabelled(notes=(source_note(paths), *joined.notes))
 
 
 def read_file(path: Path, declared: Declared = UNDECLARED) -> Dataset:

@@ -59,13 +59,13 @@ class Steps:
 
     def __init__(self, population: Population, data: TrainingData, say: Callable[[str], object]):
         self.population, self.data, self.say = population, data, say
-        self.records = population.device.type == "cuda" and data.on_device and not _failed
+        self.can_record = population.device.type == "cuda" and data.on_device and not _failed
         self._recorded: dict[Stages, RecordedSteps] = {}
         self._seen: deque[Stages] = deque(maxlen=REMEMBERED)
 
     def take(self, most: int) -> Totals:
         """Take 1 to ``most`` steps; returns the sums of their metrics."""
-        if not self.records:
+        if not self.can_record:
             return self._one_by_one(1)
         state, hyper = self.population.state, self.population.hyper
         count = min(most, MAX_STEPS)
@@ -107,7 +107,7 @@ class Steps:
                 with recording:
                     totals = self._one_by_one(count)
             except RuntimeError as error:
-                self.records = False
+                self.can_record = False
                 _failed.append(graph)
                 population.renew_generators(generators)
                 # Ending the recording fails too; the first error, its context, says why.

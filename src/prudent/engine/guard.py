@@ -75,7 +75,7 @@ class Guard:
         factor = math.inf if options.divergence_factor is None else options.divergence_factor
         self.limits = [factor * largest for largest in largest_P.tolist()]
         self.rollbacks = [0] * population.size
-        self.whole: dict[int, int] = {}  # stopped members, and the last check at which each had not diverged
+        self.last_sound_step: dict[int, int] = {}  # stopped members, and the last check at which each had not diverged
         self.checked = population.state.step
         self._remembered: dict[str, Tensor] = {}
         self._remembered_at = [self.checked] * population.size
@@ -83,14 +83,14 @@ class Guard:
     @property
     def stopped(self) -> set[int]:
         """Indices of the stopped members."""
-        return set(self.whole)
+        return set(self.last_sound_step)
 
     def begin(self) -> list[Incident]:
         """Remember the members' first states; stop those whose weights are not finite."""
         if self.options.rollbacks and not self._remembered:
             self._remember(range(self.population.size))
         step, names = self.population.state.step, self.population.names
-        diverged = {member: why for member, why in self._diverged({}).items() if member not in self.whole}
+        diverged = {member: why for member, why in self._diverged({}).items() if member not in self.last_sound_step}
         for member in diverged:
             self._stop(member)
         return [Incident(step, "stopped", why, names[member]) for member, why in diverged.items()]
@@ -101,7 +101,7 @@ class Guard:
         ``means`` has the means (P,) of the metrics since the last check, by name without ``train/``.
         """
         step, incidents = self.population.state.step, []
-        diverged = {member: why for member, why in self._diverged(means).items() if member not in self.whole}
+        diverged = {member: why for member, why in self._diverged(means).items() if member not in self.last_sound_step}
         for member, why in diverged.items():
             name = self.population.names[member]
             if self.rollbacks[member] < self.options.rollbacks:
@@ -135,7 +135,7 @@ class Guard:
         return torch.stack([t.isfinite().reshape(len(t), -1).all(1) for t in weights]).all(0)
 
     def _is_healthy(self, member: int, means: Mapping[str, Sequence[float]]) -> bool:
-        return member not in self.whole and all(
+        return member not in self.last_sound_step and all(
             abs(means[name][member]) <= HEALTHY * self.limits[member] for name in VALUES if name in means
         )
 
@@ -160,9 +160,9 @@ class Guard:
         for name, t in self._trained().items():
             t[member].copy_(self._remembered[name][member])
         self.rollbacks[member] += 1
-        self._shorten(member, SHRINK)
+        self._scale_learning_rates(member, SHRINK)
 
-    def _shorten(self, member: int, factor: float) -> None:
+    def _scale_learning_rates(self, member: int, factor: float) -> None:
         config = self.population.members[member].config
         for name in (name for name in vars(config) if name.endswith("_lr")):
             rate_P = getattr(self.population.hyper, name)
@@ -174,13 +174,13 @@ class Guard:
         for network in self.population.state.networks.values():
             for t in network.values():
                 t[member].fill_(math.nan)
-        self.whole[member] = self.checked
+        self.last_sound_step[member] = self.checked
 
     # --- storage --------------------------------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that :meth:`restore` needs."""
-        healthy = [self.whole.get(member, -1) for member in range(self.population.size)]
+        healthy = [self.last_sound_step.get(member, -1) for member in range(self.population.size)]
         tensors = {"rollbacks": torch.tensor(self.rollbacks), "whole": torch.tensor(healthy)}
         tensors["checked"] = torch.tensor(self.checked)
         if self._remembered:
@@ -193,9 +193,9 @@ class Guard:
         if not tensors:  # a checkpoint of a version without a guard
             return
         self.rollbacks, self.checked = tensors["rollbacks"].tolist(), int(tensors["checked"])
-        self.whole = {member: step for member, step in enumerate(tensors["whole"].tolist()) if step >= 0}
+        self.last_sound_step = {member: step for member, step in enumerate(tensors["whole"].tolist()) if step >= 0}
         for member, times in enumerate(self.rollbacks):
-            self._shorten(member, SHRINK**times)
+            self._scale_learning_rates(member, SHRINK**times)
         if "remembered_at" in tensors:
             self._remembered_at = tensors["remembered_at"].tolist()
             parts = {name.partition("."): t for name, t in tensors.items()}

@@ -228,8 +228,10 @@ class Recorder(Observer):
 
     def _protected_steps(self) -> set[int]:
         """Checkpoints to keep: the best evaluation's, and the last one in which each stopped member was still well."""
-        steps = [step for step, _ in checkpoint.steps(self.folder)] if self.guard.whole else []
-        before_divergence = [[step for step in steps if step <= last_well] for last_well in self.guard.whole.values()]
+        steps = [step for step, _ in checkpoint.steps(self.folder)] if self.guard.last_sound_step else []
+        before_divergence = [
+            [step for step in steps if step <= last_well] for last_well in self.guard.last_sound_step.values()
+        ]
         best = set() if self.best.step is None else {self.best.step}
         return {max(candidates) for candidates in before_divergence if candidates} | best
 
