@@ -11,6 +11,7 @@ import pytest
 from prudent import algorithms
 from prudent.algorithms import bc, cql, sac
 from prudent.config import check_names, field_comments, from_json, member_fields, read_toml, to_json
+from prudent.engine.options import Options
 from prudent.errors import ConfigError, PrudentError
 
 SHARED = [
@@ -249,3 +250,10 @@ def test_strings_without_an_end_are_refused(tmp_path, text):
     (tmp_path / "map.toml").write_text(text)
     with pytest.raises(ConfigError, match=r"map\.toml is not TOML"):
         read_toml(tmp_path / "map.toml")
+
+
+@pytest.mark.parametrize("value", [None, True, 1.0, "2", 0])
+def test_a_whole_number_is_one_even_where_another_setting_may_be_missing(value):
+    with pytest.raises(ConfigError, match="steps must be a whole number, 1 or more"):
+        Options(steps=value)
+    assert Options(threads=None).threads is None

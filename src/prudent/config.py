@@ -101,10 +101,13 @@ def check_within(config: Any, low: float, high: float, *names: str) -> None:
 
 
 def check_whole(config: Any, least: int, *names: str) -> None:
-    """Raise ConfigError for any named field that is not a whole number of ``least`` or more (None is allowed)."""
+    """Raise ConfigError if a named field is not a whole number of at least ``least``, or None where that is allowed."""
+    optional = {f.name for f in fields(config) if isinstance(f.type, types.UnionType)}
     for name in names:
         value = getattr(config, name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+        if value is None and name in optional:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConfigError(f"{name} must be a whole number, {least} or more, got {value!r}")
 
 

@@ -38,8 +38,10 @@ class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
     """A signal or the time limit stopped the run, after it saved its state."""
 
 
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t\r"}
-"""Control characters by what is shown for them. Text from files may hold them: escapes that change the terminal."""
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"} | {
+    code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+"""Control characters by what is shown for them: escapes that change the terminal, and marks that reverse a line."""
 
 
 def printable(text: str) -> str:

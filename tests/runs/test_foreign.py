@@ -161,3 +161,20 @@ def test_a_report_of_a_damaged_run_is_refused_as_the_library_does(run):
     (run / "x").symlink_to(run / "config.json")
     with pytest.raises(PrudentError, match="is a link"):
         report.read_run(run)
+
+
+def test_a_number_without_a_value_is_refused():
+    for text in ("1e999", '{"a": -1e400}'):
+        with pytest.raises(ValueError, match="too large"):
+            parse_json(text)
+    assert parse_json("[NaN, 1e999]", strict=False)[1] == float("inf")
+
+
+def test_a_tuned_folder_with_a_link_is_refused(trained, tmp_path, capsys):
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "tuned" / "ranking").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "tuned" / "plan.json").write_text("{}")
+    assert refused("tune", trained / "log.npz", "--out", tmp_path / "tuned")
+    assert "ranking is a link" in line(capsys)
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from prudent.errors import printable
@@ -24,8 +24,7 @@ class Screen:
     def write(self, text: str) -> int:
         """Write what can be written."""
         if self._stream is not None and self.failed is None:
-            encoding = getattr(self._stream, "encoding", None) or "utf-8"
-            shown = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+            shown = printable(text).encode(self.encoding, "backslashreplace").decode(self.encoding)
             self._attempt(lambda stream: stream.write(shown))
         return len(text)
 
@@ -52,8 +51,25 @@ class Screen:
             return self._stream is not None and self._stream.isatty()
         return False
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+    def fileno(self) -> int:
+        """The descriptor of the stream behind.
+
+        Raises:
+            OSError: there is none.
+        """
+        if self._stream is None:
+            raise OSError("no stream")
+        return self._stream.fileno()
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write all of them."""
+        for line in lines:
+            self.write(line)
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the stream behind."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
 
 
 @contextlib.contextmanager

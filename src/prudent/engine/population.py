@@ -315,5 +315,7 @@ def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], 
         ConfigError: the algorithm is for the other kind of actions.
         DataError: actions lie outside -1 to 1 and no bounds are declared.
     """
+    # Before the data are gone through, and before anything that is wrong with their bounds is said.
+    algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
     scaling = Scaling.fit(dataset, members[0].config.normalize_observations)
     return Population(algorithm, members, dataset.spec, scaling, device, dataset.name)

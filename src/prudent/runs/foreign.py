@@ -1,7 +1,8 @@
-"""Run folders that somebody else made: what is read from them, and what is never followed."""
+"""Run folders that somebody else made: no link is followed, no device read, and JSON is strict."""
 
 import errno
 import json
+import math
 import os
 import stat
 from pathlib import Path
@@ -41,7 +42,8 @@ def read_bytes(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
         OSError: it is no regular file, is longer than ``most`` bytes, or cannot be read.
     """
     # A FIFO without a writer would block, a device might never end.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, os.O_RDONLY | flags)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -49,7 +51,10 @@ def read_bytes(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
         if status.st_size > most:
             raise OSError(errno.EFBIG, f"longer than {most >> 20} MiB", str(path))
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise OSError(errno.EFBIG, f"longer than {most >> 20} MiB", str(path))
+        return content
     finally:
         os.close(descriptor)
 
@@ -61,7 +66,7 @@ def parse_json(text: str | bytes, strict: bool = True) -> Any:
         ValueError: it is something else.
     """
     try:
-        return json.loads(text, parse_constant=_refuse if strict else float, parse_int=_whole_number)
+        return (_STRICT if strict else _LENIENT).decode(text if isinstance(text, str) else text.decode("utf-8"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -70,7 +75,19 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is no number of JSON")
 
 
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number that is too large")
+    return number
+
+
 def _whole_number(digits: str) -> int:
     if len(digits) > _MOST_DIGITS:
         raise ValueError("a number with too many digits")
     return int(digits)
+
+
+# Made once: a decoder of its own for every line of metrics would take longer than the line.
+_STRICT = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, parse_int=_whole_number)
+_LENIENT = json.JSONDecoder(parse_constant=float, parse_int=_whole_number)

@@ -183,40 +183,50 @@ def read_metrics(path: Path | str) -> list[dict[str, Any]]:
     path = Path(path)
     if not path.exists():
         return []
-    return [_null_to_nan(parse_json(line)) for line in _whole_lines(path)]
+    return [_null_to_nan(record) for _, record in _whole_lines(path)]
 
 
 def _null_to_nan(record: dict[str, Any]) -> dict[str, Any]:
     return {name: math.nan if value is None else value for name, value in record.items()}
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The complete lines without their newlines, checked to be events."""
+def _whole_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The complete lines without their newlines, and the events that they hold.
+
+    Raises:
+        DataError: a line is damaged, or the file is too long to read.
+    """
     # A kill may tear a multi-byte character. A line that cannot be decoded cannot be parsed either.
-    lines = read_bytes(path, MOST_BYTES).decode("utf-8", errors="replace").split("\n")
+    try:
+        content = read_bytes(path, MOST_BYTES)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+    lines = content.decode("utf-8", errors="replace").split("\n")
     lines = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     whole = []
     for number, line in lines:
-        if _is_event(line):
-            whole.append(line)
+        record = _event(line)
+        if record is not None:
+            whole.append((line, record))
         elif number != lines[-1][0]:
             raise DataError(f"{path}, line {number}: not a metrics line; remove that line to go on")
     return whole
 
 
-def _is_event(line: str) -> bool:
+def _event(line: str) -> dict[str, Any] | None:
+    """The event in a line; None if it holds none."""
     try:
         record = parse_json(line)
     except ValueError:
-        return False
-    return isinstance(record, dict) and isinstance(record.get("step"), int)
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
 
 
 def _cut_after(path: Path, step: int) -> None:
     """Rewrite the file without the lines after ``step``. Readers see the old file or the new one."""
     if not path.exists():
         return
-    kept = [line + "\n" for line in _whole_lines(path) if json.loads(line)["step"] <= step]
+    kept = [line + "\n" for line, record in _whole_lines(path) if record["step"] <= step]
     files.replace(path, "".join(kept).encode())
 
 

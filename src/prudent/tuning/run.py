@@ -18,6 +18,7 @@ from prudent.files import folder_name
 from prudent.report import tune_report
 from prudent.runs import checkpoint
 from prudent.runs.folder import check_free, create, locked, read_json, write_json
+from prudent.runs.foreign import check_plain
 from prudent.runs.status import incidents, is_finished
 from prudent.training import start
 from prudent.training.interrupts import advice_on_interrupt
@@ -84,6 +85,8 @@ def tune(
 
 
 def _check_folder(folder: Path, content: dict[str, Any]) -> None:
+    if folder.is_dir():
+        check_plain(folder)
     if not (folder / "plan.json").is_file():
         check_free(folder, "choose another --out")
         return

@@ -144,7 +144,7 @@ def start(name: str, stored: int, budget: Budget) -> Iterator[Child]:
         raise DataError(f"{name}: no process could be started to read it ({in_one_line(error)})") from error
     try:
         child = Child(process, name, MEMORY + content, seconds)
-        timer = threading.Timer(WAIT * seconds, child.kill)
+        timer = threading.Timer(min(WAIT * seconds, threading.TIMEOUT_MAX), child.kill)
         timer.daemon = True
         timer.start()
         try:

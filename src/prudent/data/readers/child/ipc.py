@@ -10,6 +10,8 @@ from prudent.errors import DataError
 
 _MAGIC = b"ARROW1\0\0"
 _MOST_BATCHES = 10_000
+_TAIL = 10
+"""Bytes behind the footer: its length, and the name of the format."""
 
 
 def check(path: Path, key: str) -> None:
@@ -24,11 +26,12 @@ def check(path: Path, key: str) -> None:
     with pa.OSFile(str(path)) as source:
         source.seek(8)
         reader = pa.ipc.MessageReader.open_stream(source)
-        schema = None
+        schema, batches, rows = None, 0, 0
         for _ in range(_MOST_BATCHES):
             try:
                 message = reader.read_next_message()
             except StopIteration:
+                _check_footer(path, source.tell(), batches, rows, key)
                 return
             if schema is None:
                 schema = pa.ipc.read_schema(message)
@@ -36,11 +39,13 @@ def check(path: Path, key: str) -> None:
             elif message.type == "dictionary":
                 raise DataError(f"{key} has dictionaries, which no log of numbers needs")
             else:
-                _check_batch(message, schema, key)
+                rows += _check_batch(message, schema, key)
+                batches += 1
     raise DataError(f"{key} has more than {_MOST_BATCHES} batches")
 
 
-def _check_batch(message: Any, schema: pa.Schema, key: str) -> None:
+def _check_batch(message: Any, schema: pa.Schema, key: str) -> int:
+    """The rows of a batch, which must be plain."""
     batch = pa.ipc.read_record_batch(message, schema)
     batch.validate(full=True)
     start, size = message.body.address, message.body.size
@@ -48,6 +53,20 @@ def _check_batch(message: Any, schema: pa.Schema, key: str) -> None:
         # A buffer that is not a part of the message was unpacked from it.
         if buffer.size and not start <= buffer.address < start + size:
             raise DataError(f"{key} is packed, and may be of any size: only plain arrow files are read")
+    return batch.num_rows
+
+
+def _check_footer(path: Path, end: int, batches: int, rows: int, key: str) -> None:
+    """Refuse a footer that leads to other batches than those in the stream before it: Minari reads by the footer."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(size - _TAIL, 0))
+        footer = int.from_bytes(file.read(4), "little", signed=True)
+    with pa.OSFile(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        found = [reader.get_batch(index).num_rows for index in range(min(reader.num_record_batches, batches + 1))]
+    if end != size - _TAIL - footer or len(found) != batches or sum(found) != rows:
+        raise DataError(f"{key} has a footer that does not fit what is before it")
 
 
 def _check_types(types: Any, key: str) -> None:

@@ -41,9 +41,11 @@ class Pipe:
 
     def send(self, message: Mapping[str, Any], arrays: Sequence[np.ndarray] = ()) -> None:
         """Send a message, and the arrays that belong to it."""
+        # All of it is made before any of it is sent: running out of memory in between would tear the message.
+        flat = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays]
         self.target.write(json.dumps(message).encode() + b"\n")
-        for array in arrays:
-            self.target.write(array.tobytes())
+        for part in flat:
+            self.target.write(part.data)
         self.target.flush()
 
 
@@ -117,7 +119,7 @@ def limit(memory: int, seconds: int) -> None:
         soft, hard = resource.getrlimit(which)
         known = [bound for bound in (soft, hard) if bound != resource.RLIM_INFINITY]
         with suppress(ValueError, OSError):
-            resource.setrlimit(which, (min([value, *known]), hard))
+            resource.setrlimit(which, (min([value, sys.maxsize, *known]), hard))
 
     lower(resource.RLIMIT_CORE, 0)
     lower(resource.RLIMIT_CPU, math.ceil(time.process_time()) + seconds)
