@@ -355,6 +355,16 @@ def minari(place: Path, canary: Path) -> Iterator[Hostile]:
     ) as f:
         f.write_table(table)
     yield described(path, "is packed", bomb=True)
+    path = folder("forged-footer", data_format="arrow")
+    (path / "data" / "0").mkdir()
+    arrow = path / "data" / "0" / "a.arrow"
+    with pa.ipc.new_file(arrow, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as f:
+        f.write_table(table)
+    content = arrow.read_bytes()
+    end = 16 + int.from_bytes(content[12:16], "little")
+    # The stream ends behind its schema; the footer still leads to the packed batch.
+    arrow.write_bytes(content[:end] + b"\xff\xff\xff\xff\0\0\0\0" + content[end:])
+    yield described(path, "", bomb=True)
     yield Hostile(Path("minari:../../canary/a-v0"), "not a Minari id", ("data", "describe", "minari:../../canary/a-v0"))
 
 

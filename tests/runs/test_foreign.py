@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 
-from helpers.runs import flags, prudent, tree, write_log
+from helpers.runs import columns, flags, prudent, tree, write_log
 from prudent import report
 from prudent.errors import PrudentError
 from prudent.runs import checkpoint
@@ -170,11 +171,12 @@ def test_a_number_without_a_value_is_refused():
     assert parse_json("[NaN, 1e999]", strict=False)[1] == float("inf")
 
 
-def test_a_tuned_folder_with_a_link_is_refused(trained, tmp_path, capsys):
+def test_a_tuned_folder_with_a_link_is_refused(tmp_path, capsys):
     (tmp_path / "tuned").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "tuned" / "ranking").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "tuned" / "plan.json").write_text("{}")
-    assert refused("tune", trained / "log.npz", "--out", tmp_path / "tuned")
+    np.savez(tmp_path / "log.npz", **columns(960))
+    assert refused("tune", tmp_path / "log.npz", "--out", tmp_path / "tuned")
     assert "ranking is a link" in line(capsys)
     assert list((tmp_path / "elsewhere").iterdir()) == []
