@@ -265,9 +265,10 @@ class Agent:
         return self.population
 
     def _index(self, member: int) -> int:
-        if not 0 <= member < self._fitted().size:
-            raise PrudentError(f"member {member} does not exist: there are {self._fitted().size}, counted from 0")
-        return member
+        size = self._fitted().size
+        if not isinstance(member, int | np.integer) or isinstance(member, bool) or not 0 <= member < size:
+            raise PrudentError(f"member {member!r} does not exist: give a whole number below {size}, counted from 0")
+        return int(member)
 
 
 def _agent_type(name: str) -> type[Agent]:

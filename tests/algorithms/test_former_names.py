@@ -92,5 +92,9 @@ def test_the_old_name_is_answered_in_one_line():
 def test_the_command_line_answers_in_one_line(soft, capsys):
     log = soft.parent / "log.npz"
     assert runs.prudent("train", log, "--algo", "sql", "--out", soft.parent / "none") == 2
-    assert capsys.readouterr().err.strip().endswith("sql is cql with backup soft (--algo cql --backup soft)")
+    assert (
+        capsys.readouterr()
+        .err.strip()
+        .endswith("sql is cql with backup soft (--algo cql --backup soft; in a suite, settings of cql)")
+    )
     assert not (soft.parent / "none").exists()

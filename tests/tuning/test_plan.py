@@ -84,3 +84,13 @@ def test_a_stored_plan_is_compared_in_what_matters(log):
     assert plan.difference({**request(), "alpha": [2.0]}, request()) == "its alpha is [1.0], not [2.0]"
     other = {**request(), "dataset": {"fingerprint": "0"}}
     assert plan.difference(request(), other) == "it used other data (fingerprint differs)"
+
+
+def test_a_tuning_of_an_algorithm_that_was_renamed_goes_on():
+    one = {"algorithm": "cql", "alpha": [1.0], "seeds": [0], "config": {"backup": "soft"}, "settings": {}}
+    one["dataset"] = {"fingerprint": "a"}
+    assert plan.difference(one, {**one, "algorithm": "sql"}) == ""
+    assert (
+        plan.difference({**one, "config": {"backup": "min"}}, {**one, "algorithm": "sql"})
+        == "its backup is soft, not min"
+    )

@@ -28,7 +28,7 @@ from types import ModuleType
 
 from prudent.errors import ConfigError
 
-_FORMER = {"sql": ("cql", "cql with backup soft (--algo cql --backup soft)")}
+_FORMER = {"sql": ("cql", "cql with backup soft (--algo cql --backup soft; in a suite, settings of cql)")}
 """What older versions called an algorithm: its name today, and what a user writes in its place."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from prudent.config import check_whole
+from prudent.config import check_names, check_whole
 from prudent.coverage.actions import action_table, diverged
 from prudent.coverage.neighbours import Neighbourhood
 from prudent.coverage.result import STRICT, Measure, SupportResult
@@ -71,6 +71,7 @@ def support(agent: Any, dataset: Dataset, *, at: Dataset | None = None, **settin
         ConfigError: the policy is for other spaces, is not fitted or has diverged, or a setting is out of its range.
         DataError: there are too few episodes or rows.
     """
+    check_names(Settings, settings)
     options = Settings(**settings)
     policies.check(policies.as_policy(agent), dataset)
     if at is not None:

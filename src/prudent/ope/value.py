@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from prudent import ope
+from prudent.config import check_names
 from prudent.data import Dataset
 from prudent.engine.members import settings_of
 from prudent.engine.population import Population
@@ -63,6 +64,7 @@ def value(
         DataError: there are too few episodes, rows are not in order of time, all rewards are the same, or the log's own
             probabilities are not probabilities.
     """
+    check_names(ope.Settings, settings)
     estimation, report = ope.Settings(**settings), say or (lambda _: None)
     groups = {"": _seed_groups(agent, member)}
     groups |= {name: _seed_groups(rival, None) for name, rival in (compare or {}).items()}

@@ -166,6 +166,7 @@ def check_data(dataset: Dataset, plan: Plan) -> None:
 
 def difference(plan: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
     """How a stored plan differs from this one, in a few words; empty if the tuning may be continued."""
+    stored = {**stored, "algorithm": algorithms.stored(str(stored.get("algorithm")))}
     for key in ("algorithm", "alpha", "seeds"):
         if plan[key] != stored.get(key):
             return f"its {key} is {stored.get(key)}, not {plan[key]}"
