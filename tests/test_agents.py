@@ -391,15 +391,15 @@ def test_a_path_is_no_dataset():
 
 @pytest.mark.parametrize("member", [2, -1, 1.0, True, None, "seed=0"])
 def test_a_member_that_does_not_exist_is_one_line(member, log):
-    data = prudent.load_dataset(log)
-    agent = prudent.BC(seeds=[0, 1], hidden=(8, 8), batch_size=16, device="cpu").fit(data, steps=1, threads=1)
+    data = load_dataset(log)
+    agent = BC(seeds=[0, 1], hidden=(8, 8), batch_size=16, device="cpu").fit(data, steps=1, threads=1)
     with pytest.raises(PrudentError, match=r"member .* does not exist: give a whole number below 2, counted from 0"):
         agent.predict(data.observation[0], member=member)
 
 
 def test_an_unknown_setting_of_support_and_value_is_named(log):
-    data = prudent.load_dataset(log)
-    agent = prudent.BC(hidden=(8, 8), batch_size=16, device="cpu").fit(data, steps=1, threads=1)
-    for function, close in ((prudent.support, "neighbours"), (prudent.value, "members")):
+    data = load_dataset(log)
+    agent = BC(hidden=(8, 8), batch_size=16, device="cpu").fit(data, steps=1, threads=1)
+    for function, close in ((package.support, "neighbours"), (package.value, "members")):
         with pytest.raises(ConfigError, match=f"did you mean {close}"):
             function(agent, data, **{close[:-1]: 3})

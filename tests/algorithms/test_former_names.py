@@ -81,7 +81,9 @@ def test_an_old_run_is_reported(old):
 
 
 def test_the_old_name_is_answered_in_one_line():
-    with pytest.raises(ConfigError, match=r"^sql is cql with backup soft \(--algo cql --backup soft\)$"):
+    with pytest.raises(
+        ConfigError, match=r"^sql is cql with backup soft \(--algo cql --backup soft; in a suite, settings of cql\)$"
+    ):
         algorithms.get("sql")
     with pytest.raises(AttributeError, match=r'has no attribute \'SQL\': write prudent.CQL\(backup="soft"\)$'):
         _ = prudent.SQL
