@@ -327,7 +327,7 @@ def test_members_are_told_apart(data):
     one = agent().fit(data, steps=2)
     assert not np.array_equal(one.predict(OBSERVATION, member=0), one.predict(OBSERVATION, member=1))
     for member in (2, -1):
-        with pytest.raises(PrudentError, match=f"member {member} does not exist: there are 2"):
+        with pytest.raises(PrudentError, match=f"member {member} does not exist: give a whole number below 2"):
             one.predict(OBSERVATION, member=member)
 
 
@@ -400,6 +400,6 @@ def test_a_member_that_does_not_exist_is_one_line(member, log):
 def test_an_unknown_setting_of_support_and_value_is_named(log):
     data = load_dataset(log)
     agent = BC(hidden=(8, 8), batch_size=16, device="cpu").fit(data, steps=1, threads=1)
-    for function, close in ((package.support, "neighbours"), (package.value, "members")):
+    for function, close in ((package.support, "neighbours"), (package.value, "folds")):
         with pytest.raises(ConfigError, match=f"did you mean {close}"):
             function(agent, data, **{close[:-1]: 3})
