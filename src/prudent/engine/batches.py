@@ -43,8 +43,8 @@ class TrainingData:
     """A dataset in the networks' units; every member draws rows of its own, with replacement.
 
     A batch is ``batch_size`` row numbers, uniform over all rows (over the best episodes with ``top_fraction``), from
-    the member's generator ``sample``, which is seeded with its seed. Every column is taken at these numbers; the next
-    action is that of the next row.
+    the member's generator ``sample``, seeded with a hash of that name and the member's seed (``nn/rng.py``). Every
+    column is taken at these numbers; the next action is that of the next row.
 
     ``needs`` names the optional columns to prepare: ``return_to_go``, ``next_action``. Columns are copied to the device
     in the networks' units (``on_device``). Columns that are too large for a GPU, or mapped from files on a CPU, stay
