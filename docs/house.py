@@ -39,6 +39,7 @@ def purpose(room: str) -> str:
     """The first sentence of a room's docstring."""
     docstring = ast.get_docstring(ast.parse(face(room).read_text(encoding="utf-8"))) or ""
     first_paragraph = " ".join(docstring.split("\n\n")[0].split())
+    first_paragraph = re.sub(r":\w+:`~?([^`]+)`", r"``\1``", first_paragraph)
     return re.split(r"(?<=[.:]) (?=[A-Z])", first_paragraph)[0].rstrip(".:")
 
 
