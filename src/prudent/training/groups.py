@@ -20,6 +20,7 @@ from prudent.engine.options import Options
 from prudent.engine.process import choose_device
 from prudent.errors import FAILURES, Interrupted, PrudentError, in_one_line
 from prudent.runs.folder import check_free, check_writable, dataset_of, read_json, read_run, write_json
+from prudent.runs.foreign import check_plain
 from prudent.runs.status import is_finished
 from prudent.training.interrupts import advice_on_interrupt, stop_requests
 from prudent.training.resume import resume as resume_run
@@ -72,14 +73,12 @@ def runs_of(folder: Path) -> dict[str, Path]:
     """The run folders of the groups, by name.
 
     Raises:
-        PrudentError: ``groups.json`` is damaged.
+        PrudentError: ``groups.json`` is damaged, or the folder holds a link or a special file.
     """
     names = read_json(folder / INDEX).get("groups")
     if not isinstance(names, list) or not names or not all(_is_plain_name(name) for name in names):
         raise PrudentError(f"{folder / INDEX} is damaged: no list of groups")
-    for name in names:
-        if (folder / name).is_symlink():
-            raise PrudentError(f"{folder / name} is a link: a run folder holds none; copy the folder with cp -rL")
+    check_plain(folder)
     return {name: folder / name for name in names}
 
 
