@@ -45,7 +45,7 @@ def save(
     """
     step = population.state.step
     tensors = {f"population.{name}": t for name, t in population.tensors().items()}
-    tensors |= {f"scaling.{name}": t for name, t in vars(population.scaling).items()}
+    tensors |= {f"scaling.{name}": t for name, t in population.scaling.tensors().items()}
     tensors |= {f"extra.{name}": t for name, t in extra.items()}
     description = {
         "prudent": __version__,
