@@ -324,7 +324,6 @@ def minari(place: Path, canary: Path) -> Iterator[Hostile]:
     link = h5py.ExternalLink(str(secret), "/rewards")
     yield described(folder("external-link", replace("rewards", link)), "episode_0/rewards is an external link")
     yield described(folder("objects", replace("rewards", ["a"] * 4)), "episode_0/rewards holds objects or text")
-    yield described(folder("no-range", observation_low=None), "is damaged (no 'observation_low')")
     yield described(folder("endless", total_episodes=10**12), "declares 1000000000000 total_episodes, there are 1")
     yield described(folder("counts-in-text", total_episodes="1"), "total_episodes")
     yield described(folder("format", data_format="../../canary"), "data_format is '../../canary'")
