@@ -28,6 +28,7 @@ _LOAD_OPTIONS = {
     "discrete": bool,
     "n_actions": int,
     "mapping": None,
+    "last_rows": str,
 }
 _DATASET_KEYS = {
     "name": str,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import COLUMNS
+from prudent.data.columns import COLUMNS, blocks
+from prudent.data.episodes import dropped as drops
 from prudent.errors import DataError
 from prudent.types import Spec
 
@@ -38,6 +39,7 @@ def join(datasets: Sequence["Dataset"], name: str | None) -> "Dataset":
         name=name or "+".join(d.name for d in datasets),
         notes=tuple(notes),
         extra={key: np.concatenate([extra[key] for extra in extras]) for key in sorted(shared)},
+        dropped=drops.merge([(d.dropped, (d.reward[block] for block in blocks(len(d)))) for d in datasets]),
     )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from prudent import files
 from prudent.data.columns import Bound, bounds, check_bounds
 from prudent.data.dataset import COLUMNS, Dataset
+from prudent.data.episodes.dropped import Dropped
 from prudent.data.mapped import index as index_file
 from prudent.data.mapped.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, VERSION
 from prudent.data.readers.stream import Block
@@ -94,15 +95,18 @@ class Writer:
             file = self._open[key] = (self.aside / f"{key}.npy").open("wb")
             _write_header(file, dtype, (self.rows, *shape))
 
-    def finish(self, spec: Spec, name: str, notes: Sequence[str] = ()) -> Dataset:
-        """Compute the figures from the files, give the folder its name, and open it."""
+    def finish(self, spec: Spec, name: str, notes: Sequence[str] = (), dropped: Dropped | None = None) -> Dataset:
+        """Compute the figures from the files, give the folder its name, and open it.
+
+        ``dropped`` is what was lost with rows that could not be kept.
+        """
         if self.written != self.rows:
             raise ValueError(f"{self.written} rows were written, {self.rows} were announced")
         with _writing(self.folder):
-            self._complete(spec, name, notes)
+            self._complete(spec, name, notes, dropped)
         return read(self.folder)
 
-    def _complete(self, spec: Spec, name: str, notes: Sequence[str]) -> None:
+    def _complete(self, spec: Spec, name: str, notes: Sequence[str], dropped: Dropped | None) -> None:
         for file in self._open.values():
             file.flush()
             os.fsync(file.fileno())
@@ -122,6 +126,7 @@ class Writer:
             "episodes": dataset.n_episodes,
             "spec": asdict(spec),
             "notes": list(notes),
+            "dropped": None if dropped is None else dropped.numbers(),
             "columns": {key: {"dtype": t.str, "shape": list(shape)} for key, (t, shape) in self._arrays().items()},
             "fingerprint": dataset.fingerprint,
             "observation_mean": mean.tolist(),
@@ -193,6 +198,7 @@ def read(path: Path | str, action_low: Bound | None = None, action_high: Bound |
         spec=spec,
         name=index["name"],
         notes=tuple(index["notes"]),
+        dropped=index["dropped"],
         extra={key: column for key, column in columns.items() if key not in COLUMNS},
     ).knowing(
         **{key: np.array(figures[key]) for key in PER_EPISODE},

@@ -11,7 +11,7 @@ import numpy as np
 from prudent.data import masks
 from prudent.data.columns import ask_whether_discrete, flags
 from prudent.data.dataset import Dataset
-from prudent.data.episodes.ends import find_successors, note_on_equal_lengths
+from prudent.data.episodes.ends import KEEP_THEM, find_successors, note_on_equal_lengths
 from prudent.data.readers import _keys
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -69,26 +69,22 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         notes=[*unread, *notes],
         extra=masks.from_file(table, name),
     )
-    mask = None if "next_action_masks" in table else raw.extra.get("mask")
     successors = find_successors(
         raw.observation,
         raw.terminated,
         truncated,
         raw.next_observation,
         horizon=declared.horizon,
-        mask=mask,
+        mask=raw.extra.get("mask"),
+        next_mask=raw.extra.get("next_mask") if "next_action_masks" in table else None,
         name=name,
         strays=raw.strays,
+        last_rows=user.last_rows,
     )
-    if not successors.keep.any():
-        raise DataError(f"{name}: no row has a successor of its own episode")
-    return raw.with_successors(
-        successors.keep,
-        successors.next_observation,
-        successors.truncated,
-        successors.notes,
-        successors.next_mask,
-    )
+    user.refuse_last_rows(name, successors.ends.lacking)
+    if not successors.ends.keep.any():
+        raise DataError(f"{name}: no row has a successor of its own episode; {KEEP_THEM}")
+    return raw.with_successors(successors.ends, successors.next_observation, (), successors.next_mask)
 
 
 def _content(table: dict[str, np.ndarray], unread: list[str]) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 
 from prudent.data.columns import ask_whether_discrete, floats, whole
 from prudent.data.dataset import Dataset
+from prudent.data.episodes.dropped import LastRows
+from prudent.data.episodes.ends import KEEP_THEM
 from prudent.data.episodes.order import Order, arrange
 from prudent.data.readers import _arrow
 from prudent.data.readers._roles import RoleColumns
@@ -33,7 +35,7 @@ def read(path: str | Path, user: Declared) -> Dataset:
 
     Rows of an episode are put together and ordered by ``step`` or ``time``. The next row is the successor, unless
     ``next_observation`` is mapped. The last row of an episode that did not terminate then has no successor: it is
-    dropped, and the notes count it. ``extra`` holds, where mapped, ``step`` (rows,) int64, ``dt`` (rows,) float32,
+    dropped, and the notes count it, unless ``last_rows`` says that it is an end. ``extra`` holds, where mapped, ``step`` (rows,) int64, ``dt`` (rows,) float32,
     ``group`` (rows,) int64 and ``behavior_log_prob`` (rows,) float32. What the user declares replaces what the mapping
     says. Rows in errors and notes are those of the file, counted from 0 without the header.
 
@@ -121,7 +123,8 @@ class _Table:
             if roles.next_observation
             else None
         )
-        order = self.find_order(following is not None)
+        order = self.find_order(following is not None, user.last_rows or roles.last_rows)
+        user.refuse_last_rows(self.name, order.lacking)
         dataset = Dataset.from_columns(
             observation=observation,
             action=action,
@@ -147,25 +150,27 @@ class _Table:
             successor[order.terminated[rows]] = observation[order.terminated[rows]]
         else:
             successor = dataset.next_observation[rows]
+        successor[order.final] = observation[order.final]
         extra = {key: column[rows] for key, column in dataset.extra.items()}
         if "mask" in extra and not self.roles.next_mask:
             next_mask = np.concatenate([extra["mask"][1:], extra["mask"][-1:]])
             extra["next_mask"] = next_mask | order.terminated[rows, None]
+            extra["next_mask"][order.final] = extra["mask"][order.final]
         in_order = replace(
             dataset,
             observation=observation,
             action=dataset.action[rows],
             reward=dataset.reward[rows],
-            terminated=order.terminated[rows],
             extra=extra,
         )
         if not order.keep.any():
             raise DataError(
-                f"{self.name}: no row has a successor of its own episode, so there is nothing to learn from"
+                f"{self.name}: no row has a successor of its own episode, so there is nothing to learn from; {KEEP_THEM}"
             )
-        return in_order.with_successors(order.keep, successor, order.truncated, (*self.notes, *order.notes))
+        ends = replace(order, terminated=order.terminated[rows])
+        return in_order.with_successors(ends, successor, self.notes)
 
-    def find_order(self, has_successors: bool) -> Order:
+    def find_order(self, has_successors: bool, last_rows: LastRows) -> Order:
         roles = self.roles
         terminated, truncated = self.table.flag("terminated"), self.table.flag("truncated")
         step = None
@@ -182,6 +187,7 @@ class _Table:
             truncated=truncated,
             needs_row=needs_row,
             time_unit=roles.time_unit,
+            last_rows=last_rows,
         )
 
     def extra(self, order: Order, discrete: bool) -> dict[str, np.ndarray]:
