@@ -1,17 +1,14 @@
 """Finds what is wrong or suspicious in a dataset, with row numbers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from prudent.data import outcomes
 from prudent.data.columns import differing_rows
 from prudent.data.dataset import Dataset
+from prudent.data.finding import Finding, rows_finding
 from prudent.data.mapped.folder import is_mapped
-
-SHOWN = 10
-"""Row numbers kept per finding; ``count`` is how many rows there are in all."""
 
 FEW_PER_ACTION = 1000
 """Fewer transitions than this, per action feature or discrete action, are a problem."""
@@ -21,33 +18,6 @@ LONG = 10
 
 _REGULAR = 0.75
 """Step numbers are regular if at least this share of them rise by the median."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One problem: its ``kind``, the first rows that have it, how many have it, and what to do.
-
-    ``unit`` says what is counted if not rows: features, actions, episodes or transitions.
-    """
-
-    kind: str
-    rows: tuple[int, ...]
-    count: int
-    advice: str
-    unit: str = "rows"
-
-    def __str__(self) -> str:
-        return f"{self.kind} ({self.count:,}): {self.advice}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The finding, ready for JSON."""
-        return {
-            "kind": self.kind,
-            "unit": self.unit,
-            "count": self.count,
-            "rows": list(self.rows),
-            "advice": self.advice,
-        }
 
 
 def audit(dataset: Dataset) -> list[Finding]:
@@ -64,9 +34,10 @@ def audit(dataset: Dataset) -> list[Finding]:
 def cautions(dataset: Dataset) -> list[Finding]:
     """The findings of :func:`audit` that take almost no time, to show before a training.
 
-    If the rows are on disk, only the rewards are read.
+    If the rows are on disk, only the rewards and the flags of ends are read.
     """
-    checks = (single_episode, reward_constant) if is_mapped(dataset) else [c for c in CHECKS if c is not duplicates]
+    quick = (single_episode, reward_constant, *outcomes.CHECKS)
+    checks = quick if is_mapped(dataset) else [c for c in CHECKS if c is not duplicates]
     with np.errstate(over="ignore", invalid="ignore"):
         return [finding for check in checks if (finding := check(dataset)) is not None]
 
@@ -79,7 +50,7 @@ def not_finite(columns: Mapping[str, np.ndarray]) -> list[Finding]:
         if column.dtype.kind == "f":
             bad = ~np.isfinite(column.reshape(len(column), -1)).all(axis=1)
             advice = "remove the episodes of these rows, or repair the source"
-            findings.append(_finding(f"NaN or infinity in {key}", bad, advice))
+            findings.append(rows_finding(f"NaN or infinity in {key}", bad, advice))
     return [finding for finding in findings if finding is not None]
 
 
@@ -96,7 +67,7 @@ def out_of_range_actions(dataset: Dataset) -> Finding | None:
         f"no bounds are declared: give action_low and action_high (--action-low, --action-high); "
         f"the log has {dataset.action.min():.4g} to {dataset.action.max():.4g} (features {features})"
     )
-    return _finding("actions outside [-1, 1]", (np.abs(dataset.action) > 1 + 1e-5).any(axis=1), advice)
+    return rows_finding("actions outside [-1, 1]", (np.abs(dataset.action) > 1 + 1e-5).any(axis=1), advice)
 
 
 def successor_mismatch(dataset: Dataset) -> Finding | None:
@@ -109,7 +80,7 @@ def successor_mismatch(dataset: Dataset) -> Finding | None:
         advice = "the rows are not in order of time: episodes and returns mean nothing here"
     else:
         advice = "an episode ends there without a flag, or rows are missing: flag these rows as truncated"
-    return _finding("successor mismatch", wrong, advice)
+    return rows_finding("successor mismatch", wrong, advice)
 
 
 def mask_mismatch(dataset: Dataset) -> Finding | None:
@@ -119,7 +90,7 @@ def mask_mismatch(dataset: Dataset) -> Finding | None:
     wrong = np.zeros(len(dataset), dtype=bool)
     differs = (dataset.extra["next_mask"][:-1] != dataset.extra["mask"][1:]).any(axis=1)
     wrong[:-1] = differs & ~(dataset.terminated | dataset.truncated)[:-1]
-    return _finding(
+    return rows_finding(
         "mask mismatch", wrong, "next_action_masks differs from the next row's action_masks: check which is right"
     )
 
@@ -131,7 +102,7 @@ def unsorted_steps(dataset: Dataset) -> Finding | None:
     wrong = np.zeros(len(dataset), dtype=bool)
     inside = ~(dataset.terminated | dataset.truncated)[:-1]
     wrong[1:] = inside & (np.diff(dataset.extra["step"]) <= 0)
-    return _finding(
+    return rows_finding(
         "unsorted steps", wrong, "the rows are not in the order of their step numbers: sort each episode by step"
     )
 
@@ -149,7 +120,9 @@ def gaps(dataset: Dataset) -> Finding | None:
     if "dt" in dataset.extra and inside.any():
         dt = dataset.extra["dt"]
         wrong |= inside & (dt > LONG * np.median(dt[inside]))
-    return _finding("gaps", wrong, "steps are missing from the log there: end the episode at this row, as truncated")
+    return rows_finding(
+        "gaps", wrong, "steps are missing from the log there: end the episode at this row, as truncated"
+    )
 
 
 def missing_truncation_flags(dataset: Dataset) -> Finding | None:
@@ -171,11 +144,11 @@ def single_episode(dataset: Dataset) -> Finding | None:
 def short_episodes(dataset: Dataset) -> Finding | None:
     """Episodes of a single step."""
     single = dataset.episode_lengths == 1
-    if dataset.n_episodes == len(dataset) and dataset.terminated.all():
-        return None  # a bandit: all of its episodes are one step long
+    if dataset.n_episodes == len(dataset):
+        return None  # a bandit: all of its episodes are one step long; outcomes looks at their flags
     rows = np.zeros(len(dataset), dtype=bool)
     rows[dataset.episode_bounds[:-1][single]] = True
-    return _finding("episodes of length one", rows, "often an end flag was recorded twice: check the recorder")
+    return rows_finding("episodes of length one", rows, "often an end flag was recorded twice: check the recorder")
 
 
 def duplicates(dataset: Dataset) -> Finding | None:
@@ -185,14 +158,14 @@ def duplicates(dataset: Dataset) -> Finding | None:
     _, first = np.unique(table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel(), return_index=True)
     repeated = np.ones(len(dataset), dtype=bool)
     repeated[first] = False
-    return _finding("duplicate transitions", repeated, "they count twice: do the joined files share episodes?")
+    return rows_finding("duplicate transitions", repeated, "they count twice: do the joined files share episodes?")
 
 
 def constant_columns(dataset: Dataset) -> Finding | None:
     """Observation features that never change."""
     constant = np.ptp(dataset.observation, axis=0) == 0
     advice = "harmless (scaling makes them zero), but a sensor may have failed"
-    return _finding("constant observation features", constant, advice, unit="features")
+    return rows_finding("constant observation features", constant, advice, unit="features")
 
 
 def constant_actions(dataset: Dataset) -> Finding | None:
@@ -203,7 +176,7 @@ def constant_actions(dataset: Dataset) -> Finding | None:
         kind, unit = "a single action", "actions"
     else:
         constant, kind, unit = np.ptp(dataset.action, axis=0) == 0, "constant action features", "features"
-    return _finding(kind, constant, "nothing can be learned about other actions", unit)
+    return rows_finding(kind, constant, "nothing can be learned about other actions", unit)
 
 
 def reward_outliers(dataset: Dataset) -> Finding | None:
@@ -214,7 +187,7 @@ def reward_outliers(dataset: Dataset) -> Finding | None:
         return None  # sparse rewards: the rare ones are meant
     outlying = (dataset.reward < low - 5 * spread) | (dataset.reward > high + 5 * spread)
     advice = f"99 % of the rewards lie between {low:.4g} and {high:.4g}: a sensor fault, or a penalty to clip?"
-    return _finding("reward outliers", outlying, advice)
+    return rows_finding("reward outliers", outlying, advice)
 
 
 def few_per_action(dataset: Dataset) -> Finding | None:
@@ -237,7 +210,7 @@ def _few_per_discrete_action(dataset: Dataset) -> Finding | None:
         f"too few data per action: {FEW_PER_ACTION} or more of each are usual, the rarest has {counts.min()}: "
         "use a larger alpha, and do not trust values of these actions"
     )
-    return _finding("few transitions", counts < FEW_PER_ACTION, advice, unit="actions")
+    return rows_finding("few transitions", counts < FEW_PER_ACTION, advice, unit="actions")
 
 
 def reward_constant(dataset: Dataset) -> Finding | None:
@@ -255,6 +228,7 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
     unsorted_steps,
     gaps,
     missing_truncation_flags,
+    *outcomes.CHECKS,
     single_episode,
     short_episodes,
     duplicates,
@@ -264,10 +238,3 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
     constant_actions,
     few_per_action,
 )
-
-
-def _finding(kind: str, mask: np.ndarray | np.bool, advice: str, unit: str = "rows") -> Finding | None:
-    rows = np.flatnonzero(np.atleast_1d(mask))
-    if len(rows) == 0:
-        return None
-    return Finding(kind, tuple(rows[:SHOWN].tolist()), len(rows), advice, unit)

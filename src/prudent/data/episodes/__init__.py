@@ -1,6 +1,7 @@
 """Where episodes begin and end, for files that do not say it all.
 
 - ``ends``: the ends of episodes from flags, or inferred where flags are missing; the successor of each row
+- ``dropped``: what was lost with rows that have no successor
 - ``jumps``: rows after which the observation jumps: the sign of a reset
 - ``order``: the rows of a table in the order of their episodes
 """

@@ -33,8 +33,8 @@ def is_telling(rows: int, magnitude: float, other_rows: int, other_magnitude: fl
 
     ``magnitude`` is the sum of |reward| over ``rows``, ``other_magnitude`` that over ``other_rows``. Less than 1 % of
     all reward is a trifle. Beyond that it takes three times the reward of the other rows, row for row, or a share of
-    all reward that is 10 percentage points above the share of the rows. Dense rewards stay below both, even if they grow
-    steadily over an episode of ten steps.
+    all reward that is 10 percentage points above the share of the rows. Dense rewards stay below both, even if they
+    grow steadily over an episode of ten steps.
     """
     total = magnitude + other_magnitude
     if rows == 0 or other_rows == 0 or total == 0 or magnitude < _TRIFLE * total:

@@ -114,7 +114,7 @@ class Writer:
         mapped = {key: _map(self.aside / f"{key}.npy", *array) for key, array in self._arrays().items()}
         extra = {key: column for key, column in mapped.items() if key not in COLUMNS}
         columns = {key: mapped[key] for key in COLUMNS}
-        dataset = Dataset(**columns, spec=spec, name=name, notes=tuple(notes), extra=extra)
+        dataset = Dataset(**columns, spec=spec, name=name, notes=tuple(notes), extra=extra, dropped=dropped)
         for key in FIGURES:
             _write_array(self.aside / f"{key}.npy", getattr(dataset, key))
         mean, std = dataset.observation_moments

@@ -17,7 +17,8 @@ _LISTS = ("observation", "action", "next_observation", "mask", "next_mask", "act
 class TableMap:
     """Column names by role; a list of one may be written without brackets.
 
-    ``discrete``, ``n_actions``, ``action_low``, ``action_high``, ``time_unit`` and ``last_rows`` hold for the whole table.
+    ``discrete``, ``n_actions``, ``action_low``, ``action_high``, ``time_unit`` and ``last_rows`` hold for the whole
+    table.
     """
 
     observation: tuple[str, ...]  # columns of what the policy saw

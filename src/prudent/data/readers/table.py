@@ -35,9 +35,10 @@ def read(path: str | Path, user: Declared) -> Dataset:
 
     Rows of an episode are put together and ordered by ``step`` or ``time``. The next row is the successor, unless
     ``next_observation`` is mapped. The last row of an episode that did not terminate then has no successor: it is
-    dropped, and the notes count it, unless ``last_rows`` says that it is an end. ``extra`` holds, where mapped, ``step`` (rows,) int64, ``dt`` (rows,) float32,
-    ``group`` (rows,) int64 and ``behavior_log_prob`` (rows,) float32. What the user declares replaces what the mapping
-    says. Rows in errors and notes are those of the file, counted from 0 without the header.
+    dropped, and the notes count it, unless ``last_rows`` says that it is an end. ``extra`` holds, where mapped,
+    ``step`` (rows,) int64, ``dt`` (rows,) float32, ``group`` (rows,) int64 and ``behavior_log_prob`` (rows,) float32.
+    What the user declares replaces what the mapping says. Rows in errors and notes are those of the file, counted from
+    0 without the header.
 
     Raises:
         DataError: one line naming file, column, row and reason.
@@ -165,7 +166,8 @@ class _Table:
         )
         if not order.keep.any():
             raise DataError(
-                f"{self.name}: no row has a successor of its own episode, so there is nothing to learn from; {KEEP_THEM}"
+                f"{self.name}: no row has a successor of its own episode, so there is nothing to learn from; "
+                f"{KEEP_THEM}"
             )
         ends = replace(order, terminated=order.terminated[rows])
         return in_order.with_successors(ends, successor, self.notes)
