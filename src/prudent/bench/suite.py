@@ -29,6 +29,7 @@ _LOAD_OPTIONS = {
     "n_actions": int,
     "mapping": None,
     "last_rows": str,
+    "recorders": int,
 }
 _DATASET_KEYS = {
     "name": str,

@@ -6,7 +6,7 @@ from typing import Any
 
 from prudent.errors import ConfigError
 
-FLAGS = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon", "last_rows", "map")
+FLAGS = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon", "last_rows", "recorders", "map")
 
 
 def add_data(parser: ArgumentParser, nargs: str) -> None:
@@ -36,6 +36,12 @@ def add_data_flags(parser: ArgumentParser) -> None:
         choices=("drop", "terminated", "truncated"),
         help="last rows of episodes that did not terminate, if the file has no successor for them: drop them and their "
         "reward (default), or keep them as ends of value, or as ends of the recording",
+    )
+    group.add_argument(
+        "--recorders",
+        type=int,
+        metavar="N",
+        help="how many recorders' rows stand in turn; 1: rows are in order of time",
     )
 
 

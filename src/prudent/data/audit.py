@@ -7,6 +7,7 @@ import numpy as np
 from prudent.data import outcomes
 from prudent.data.columns import differing_rows
 from prudent.data.dataset import Dataset
+from prudent.data.episodes.recorders import hint
 from prudent.data.finding import Finding, rows_finding
 from prudent.data.mapped.folder import is_mapped
 
@@ -78,6 +79,7 @@ def successor_mismatch(dataset: Dataset) -> Finding | None:
     wrong[:-1] = differs & ~ends[:-1]
     if wrong.sum() > 0.5 * (~ends).sum():
         advice = "the rows are not in order of time: episodes and returns mean nothing here"
+        advice += hint(dataset.observation, dataset.next_observation, ends)
     else:
         advice = "an episode ends there without a flag, or rows are missing: flag these rows as truncated"
     return rows_finding("successor mismatch", wrong, advice)

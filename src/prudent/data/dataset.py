@@ -9,6 +9,7 @@ import numpy as np
 
 from prudent.data import checks, columns, pieces, returns, sampling
 from prudent.data.columns import COLUMNS, Bound
+from prudent.data.episodes import recorders
 from prudent.data.episodes.dropped import Dropped, Ends
 from prudent.data.join import join
 from prudent.errors import DataError
@@ -147,9 +148,11 @@ class Dataset:
         inside = ~(self.terminated | self.truncated)
         if inside.any() and self.followed[inside].mean() < 0.5:
             broken = np.flatnonzero(inside & ~self.followed)
+            side_by_side = recorders.hint(self.observation, self.next_observation, ~inside)
             raise DataError(
                 f"{self.name}: {len(broken)} of {int(inside.sum())} rows do not lead to the next one (the first is "
                 f"row {broken[0]}): without an order of time there are no next actions, returns or best episodes"
+                f"{side_by_side}"
             )
 
     def returns_to_go(self, discount: float, reward: np.ndarray | None = None) -> np.ndarray:

@@ -30,7 +30,7 @@ _FORMAT = {
     ".csv.gz": "gzip",
 }
 _TABLES = ("Parquet", "CSV", "gzip")
-NEVER = ("dones", "horizon", "discrete", "n_actions", "last_rows")
+NEVER = ("dones", "horizon", "discrete", "n_actions", "last_rows", "recorders")
 """Declarations that change nothing about datasets which say all of it themselves."""
 
 
@@ -45,6 +45,7 @@ def load_dataset(
     horizon: int | None = None,
     mapping: TableMap | Mapping[str, Any] | str | Path | None = None,
     last_rows: LastRows | None = None,
+    recorders: int | None = None,
     seed: int = 0,
 ) -> Dataset:
     """The dataset named by ``source``; several sources join into one, in the order given.
@@ -71,12 +72,15 @@ def load_dataset(
         last_rows: the last rows of episodes that did not terminate, where the file has no successor for them: "drop"
             them (the default), their reward included; "terminated" keeps them as ends, after which no value comes;
             "truncated" keeps them with their own observation as successor. Refused where there are no such rows.
+        recorders: how many recorders' rows stand in turn, as vectorised environments write them (row t of the first,
+            row t of the second ...): each one's rows are put together. A file whose next rows are not the successors is
+            refused until you declare this; 1 says that the rows are in order of time.
         seed: for built-in datasets, which are generated when they are loaded.
 
     Raises:
         DataError: one line naming the file, the key and the reason.
     """
-    declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, mapping, last_rows)
+    declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, mapping, last_rows, recorders)
     declared.check()
     if isinstance(source, str | Path):
         return _load(source, declared, seed)

@@ -8,11 +8,14 @@ import numpy as np
 from prudent.data.columns import Rows, counted, strays_of
 from prudent.data.episodes import jumps
 from prudent.data.episodes.dropped import LastRows
+from prudent.data.episodes.recorders import check_next_rows, check_stated, cut, hint
+from prudent.data.episodes.recorders import last_rows as last_rows_of
 from prudent.errors import DataError
 
 COMMON_HORIZON = 1000
 """Time limit of the locomotion tasks: their files are the ones that most often lack timeouts."""
 
+NO_ORDER = "next_observations is not the following row: rows stand in no order of time, flags are used as is"
 KEEP_THEM = 'if an episode\'s last row is its end, say last_rows="terminated" (--last-rows terminated)'
 """Advice where last rows were dropped."""
 
@@ -107,6 +110,8 @@ def find_ends(
     name: str = "the file",
     strays: np.ndarray | None = None,
     last_rows: LastRows | None = None,
+    recorders: int | None = None,
+    action: Rows | None = None,
 ) -> EpisodeEnds:
     """Find where episodes end and which rows have a successor. Observations are read block by block.
 
@@ -121,33 +126,44 @@ def find_ends(
         name: the file, for messages.
         strays: (rows,) bool, those of the :class:`Dataset` if they are known.
         last_rows: what becomes of last rows that have no successor; None drops them.
+        recorders: how many recorders the user declares; the rows of each are together already.
+        action: (rows, A), to tell whether a row's successor is the next one; None if there are none.
 
     Raises:
-        DataError: masks follow from the order of the rows, but the rows are not in order.
+        DataError: successors or masks follow from the order of the rows, but the rows are not in order.
     """
-    notes: list[str] = []
-    exact = next_observation is not None
+    exact, flagged = next_observation is not None, terminated if truncated is None else terminated | truncated
+    with np.errstate(over="ignore", invalid="ignore"):
+        notes = [] if exact else check_next_rows(observation, action, flagged, recorders, name)
     # Differences of numbers near the largest float overflow to infinity, which compares as it should.
     with np.errstate(over="ignore", invalid="ignore"):
         if next_observation is None:
             strays = gaps = jumps.jumps(observation)
         else:
             strays = gaps = strays_of(observation, next_observation) if strays is None else strays
-    if exact and np.count_nonzero(gaps) > len(gaps) / 2:
-        notes.append("next_observations is not the following row: rows stand in no order of time, flags are used as is")
-        if masks_follow:
-            raise DataError(
-                f"{name}: rows stand in no order of time, so action_masks needs next_action_masks beside it"
-            )
-        gaps = np.zeros_like(gaps)
+    if next_observation is not None:
+        check_stated(gaps, recorders, name)
+        if np.count_nonzero(gaps) > len(gaps) / 2:
+            side_by_side = hint(observation, next_observation, flagged)
+            if masks_follow:
+                raise DataError(
+                    f"{name}: rows stand in no order of time, so action_masks needs next_action_masks beside it"
+                    f"{side_by_side}"
+                )
+            notes.append(f"{NO_ORDER}{side_by_side}")
+            gaps = np.zeros_like(gaps)
     # In a file that flags all its ends, a last row without a flag is where the recording stopped, not an end.
-    cut_off = truncated is not None and not (terminated[-1] or truncated[-1])
+    stops = last_rows_of(len(terminated), recorders or 1)
+    cut_off = stops[:0] if truncated is None else stops[~flagged[stops]]
+    gaps = gaps.copy()
+    gaps[stops] = False
     if truncated is None:
         truncated = _infer_truncations(terminated, gaps, exact, horizon, fallback_horizon, notes)
     else:
         truncated = _correct_truncations(terminated, truncated & ~terminated, gaps, exact, notes)
-    if not terminated[-1] and not truncated[-1]:
+    if not (terminated | truncated)[stops].all():
         notes.append("the rows after the last flag are kept as a truncated episode")
+    truncated = cut(terminated, truncated, recorders)
     final, orphans, lacking = np.flatnonzero(terminated), _open_ends(terminated, truncated), "successor"
     if next_observation is not None:
         final, borrowed = _borrowed(observation, next_observation, strays, terminated, truncated, notes)
@@ -264,14 +280,13 @@ def _borrowed(
 
 
 def _settle(
-    ends: EpisodeEnds, orphans: np.ndarray, last_rows: LastRows, cut_off: bool, notes: list[str], lacking: str
+    ends: EpisodeEnds, orphans: np.ndarray, last_rows: LastRows, cut_off: np.ndarray, notes: list[str], lacking: str
 ) -> EpisodeEnds:
     """Decide about the rows ``orphans``, which end an episode and lack a successor (or a next mask).
 
-    ``cut_off`` says that the very last row is no end of an episode.
+    ``cut_off`` are those that are no ends: the recording stopped there.
     """
-    last = len(ends.terminated) - 1
-    decided = orphans[orphans < last] if cut_off and last_rows == "terminated" else orphans
+    decided = np.setdiff1d(orphans, cut_off) if last_rows == "terminated" else orphans
     terminated, truncated = ends.terminated, ends.truncated.copy()
     final, keep = ends.final, ends.keep
     if last_rows != "drop" and len(decided):

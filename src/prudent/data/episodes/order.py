@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prudent.data.columns import counted
+from prudent.data.episodes import recorders as turns
 from prudent.data.episodes.dropped import LastRows
 from prudent.data.episodes.ends import note_on_kept
 from prudent.errors import DataError
@@ -48,12 +49,13 @@ def arrange(
     needs_row: bool,
     time_unit: float | None,
     last_rows: LastRows = "drop",
+    recorders: int | None = None,
 ) -> Order:
     """Order ``count`` rows by episode (in order of first appearance), inside an episode by ``step``, else by ``time``.
 
     With ``needs_row`` the successor has to be the next row, which the last row of an episode does not have: if the
     episode did not terminate, ``last_rows`` says what becomes of it. Without ``episode`` the rows keep their order and
-    the flags divide them.
+    the flags divide them; with ``recorders`` each one's rows are put together first.
 
     Raises:
         DataError: a step or time occurs twice in an episode, or a flag is set inside one.
@@ -63,8 +65,11 @@ def arrange(
     cut = (truncated if truncated is not None else np.zeros(count, dtype=bool)) & ~ended
     rows, last = _sorted(count, name, episode, step if step is not None else time, step is not None, notes)
     if episode is None:
+        rows = turns.order(count, recorders or 1)
+        stopped = turns.last_rows(count, recorders or 1)
         last = (ended | cut)[rows]
-        last[-1] = True
+        notes += turns.notes(recorders)
+        last[stopped] = True
     else:
         _check_flags(ended[rows], cut[rows], last, rows, episode, name)
     _note_flags(terminated, truncated, int((last & ~(ended | cut)[rows]).sum()), notes)
@@ -76,7 +81,8 @@ def arrange(
     lacking = stops & ~ended[rows] & needs_row
     # A gap is no end of the episode, nor is a last row without a flag where flags alone divide the rows.
     ends = lacking & last
-    ends[-1] &= episode is not None or bool(cut[rows[-1]])
+    if episode is None and truncated is not None:
+        ends &= cut[rows]
     decided = ends if last_rows == "terminated" else lacking
     if last_rows != "drop" and decided.any():
         if last_rows == "terminated":

@@ -10,6 +10,7 @@ import numpy as np
 from prudent.data import masks
 from prudent.data.columns import Dones, ask_whether_discrete, flags, floats, whole
 from prudent.data.dataset import Dataset
+from prudent.data.episodes import recorders
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.episodes.ends import COMMON_HORIZON, KEEP_THEM, EpisodeEnds, find_successors, note_on_equal_lengths
 from prudent.data.readers import _hdf5, _keys
@@ -111,7 +112,10 @@ def check_required(table: Mapping[str, Any], name: str, header: Header) -> None:
 def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset:
     """The dataset in the raw columns of a D4RL file; see :func:`read`."""
     check_required(table, name, header)
+    table = recorders.take_apart(table, len(table["rewards"]), header.user.recorders)
     terminated, truncated, notes = end_flags(table, name, header)
+    if header.trusts(table, truncated) and truncated is not None:
+        truncated = recorders.cut(terminated, truncated, header.user.recorders)
     # Checked before episodes are worked out, so that a NaN is reported by the row it has in the file.
     raw = Dataset.from_columns(
         observation=table["observations"],
@@ -131,6 +135,7 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
     if header.trusts(table, truncated):
         # Here a successor that equals the next episode's first row is a real one.
         header.user.refuse_last_rows(name, 0)
+        recorders.check_stated(raw.strays, header.user.recorders, name)
         return replace(raw, dropped=header.dropped)
     successors = find_successors(
         raw.observation,
@@ -144,6 +149,8 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         name=name,
         strays=raw.strays if "next_observations" in table else None,
         last_rows=header.user.last_rows,
+        recorders=header.user.recorders,
+        action=raw.action,
     )
     check_ends(successors.ends, name, header)
     return raw.with_successors(successors.ends, successors.next_observation, notes, successors.next_mask)
@@ -179,7 +186,7 @@ def end_flags(table: Mapping[str, Any], name: str, header: Header) -> tuple[np.n
     terminals, timeouts, notes = _end_flags(table, name, header.declared.dones)
     flags_tell = "terminals" not in table or "timeouts" in table
     header.user.refuse_what_flags_tell(name, terminations=flags_tell, truncated=timeouts)
-    return terminals, timeouts, notes
+    return terminals, timeouts, [*recorders.notes(header.user.recorders), *notes]
 
 
 def _end_flags(

@@ -28,6 +28,7 @@ class Declared:
     n_actions: int | None = None
     mapping: TableMap | Mapping[str, Any] | str | Path | None = None
     last_rows: LastRows | None = None
+    recorders: int | None = None
 
     def check(self) -> None:
         """Refuse what makes no sense for any file.
@@ -39,6 +40,8 @@ class Declared:
             raise DataError(f'dones must be "terminated" or "truncated", got {self.dones!r}')
         if self.horizon is not None and self.horizon < 1:
             raise DataError(f"horizon must be 1 or more steps, got {self.horizon}")
+        if self.recorders is not None and self.recorders < 1:
+            raise DataError(f"recorders must be 1 or more, got {self.recorders}")
         if self.last_rows not in (None, *LAST_ROWS):
             raise DataError(f'last_rows must be "drop", "terminated" or "truncated", got {self.last_rows!r}')
 

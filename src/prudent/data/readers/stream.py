@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import BLOCK, blocks, check_shape
+from prudent.data.columns import BLOCK, blocks, check_shape, strays_of
 from prudent.data.dataset import COLUMNS, Dataset
+from prudent.data.episodes import recorders
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.episodes.ends import COMMON_HORIZON, EpisodeEnds, find_ends
 from prudent.data.readers import _hdf5, d4rl
@@ -76,6 +77,11 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
         header = d4rl.read_header(file, name, user)
         with _hdf5.reading(name):
             d4rl.check_required(nodes, name, header)
+            if (user.recorders or 1) > 1:
+                nodes = {
+                    key: cast("h5py.Dataset", recorders.Interleaved(node, user.recorders or 1))
+                    for key, node in nodes.items()
+                }
             flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
         terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, header)
         ends = _episode_ends(nodes, terminated, truncated, header, name)
@@ -122,7 +128,12 @@ def _episode_ends(
     if header.trusts(nodes, truncated):
         assert truncated is not None
         keep, final = np.ones_like(terminated), np.zeros(0, dtype=np.int64)
-        ends = EpisodeEnds(terminated, truncated & ~terminated, keep, final, stated=True, notes=())
+        truncated = recorders.cut(terminated, truncated & ~terminated, header.user.recorders)
+        ends = EpisodeEnds(terminated, truncated, keep, final, stated=True, notes=())
+        if header.user.recorders is not None:
+            assert following is not None
+            strays = strays_of(_Column(observation, name), _Column(following, name))
+            recorders.check_stated(strays, header.user.recorders, name)
     else:
         ends = find_ends(
             _Column(observation, name),
@@ -134,6 +145,8 @@ def _episode_ends(
             masks_follow="action_masks" in nodes and "next_action_masks" not in nodes,
             name=name,
             last_rows=header.user.last_rows,
+            recorders=header.user.recorders,
+            action=_Column(nodes["actions"], name),
         )
     if ends.keep.any():
         # The recording ends with the file: an episode that is still open there is truncated.

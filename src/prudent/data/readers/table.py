@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from prudent.data.columns import ask_whether_discrete, floats, whole
+from prudent.data.columns import ask_whether_discrete, floats, strays_of, whole
 from prudent.data.dataset import Dataset
-from prudent.data.episodes.dropped import LastRows
+from prudent.data.episodes import recorders
 from prudent.data.episodes.ends import KEEP_THEM
 from prudent.data.episodes.order import Order, arrange
 from prudent.data.readers import _arrow
@@ -124,7 +124,8 @@ class _Table:
             if roles.next_observation
             else None
         )
-        order = self.find_order(following is not None, user.last_rows or roles.last_rows)
+        order = self.find_order(following is not None, user)
+        self.check_recorders(observation, action, following, order, user.recorders)
         user.refuse_last_rows(self.name, order.lacking)
         dataset = Dataset.from_columns(
             observation=observation,
@@ -172,7 +173,21 @@ class _Table:
         ends = replace(order, terminated=order.terminated[rows])
         return in_order.with_successors(ends, successor, self.notes)
 
-    def find_order(self, has_successors: bool, last_rows: LastRows) -> Order:
+    def check_recorders(
+        self, observation: np.ndarray, action: np.ndarray, following: np.ndarray | None, order: Order, count: int | None
+    ) -> None:
+        """Check what is declared about recorders side by side; without an episode column their rows may be in turn."""
+        rows = order.rows
+        if self.roles.episode:
+            if count is not None:
+                raise DataError(f"{self.name}: recorders does not apply to it, episode says which rows belong together")
+        elif following is not None:
+            recorders.check_stated(strays_of(observation[rows], following[rows]), count, self.name)
+        else:
+            ends = order.terminated[rows] | order.truncated
+            self.notes += recorders.check_next_rows(observation[rows], action[rows], ends, count, self.name)
+
+    def find_order(self, has_successors: bool, user: Declared) -> Order:
         roles = self.roles
         terminated, truncated = self.table.flag("terminated"), self.table.flag("truncated")
         step = None
@@ -189,7 +204,8 @@ class _Table:
             truncated=truncated,
             needs_row=needs_row,
             time_unit=roles.time_unit,
-            last_rows=last_rows,
+            last_rows=user.last_rows or roles.last_rows,
+            recorders=user.recorders,
         )
 
     def extra(self, order: Order, discrete: bool) -> dict[str, np.ndarray]:
