@@ -133,8 +133,7 @@ def find_ends(
         DataError: successors or masks follow from the order of the rows, but the rows are not in order.
     """
     exact, flagged = next_observation is not None, terminated if truncated is None else terminated | truncated
-    with np.errstate(over="ignore", invalid="ignore"):
-        notes = [] if exact else check_next_rows(observation, action, flagged, recorders, name)
+    notes = [] if exact else check_next_rows(observation, action, flagged, recorders, name)
     # Differences of numbers near the largest float overflow to infinity, which compares as it should.
     with np.errstate(over="ignore", invalid="ignore"):
         if next_observation is None:

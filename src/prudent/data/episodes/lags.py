@@ -33,7 +33,11 @@ def best(observation: Rows, action: Rows | None, ends: np.ndarray) -> int | None
        in a linear fit, and say next to nothing about the next row. What has period k vanishes with the means. In order
        of time, a row says more about the next one than about any later one.
     """
-    sample = _Sample(observation, action, ends)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _best(_Sample(observation, action, ends))
+
+
+def _best(sample: "_Sample") -> int | None:
     distances = sample.distances()
     if len(distances) < 2 or not np.isfinite(distances[0]):
         return None
@@ -52,25 +56,10 @@ def best(observation: Rows, action: Rows | None, ends: np.ndarray) -> int | None
     return lag if fits[lag] >= _FOLLOWED and neighbours <= _UNRELATED * fits[lag] else None
 
 
-def neighbours_fit_better(observation: Rows, ends: np.ndarray, recorders: int) -> bool:
-    """Whether rows that were taken apart as those of several recorders were better followed by their neighbours before.
-
-    ``observation`` (rows, S) and ``ends`` (rows,) are in the order after taking apart.
-    """
-    rows = len(observation)
-    apart = -(-rows // recorders)
-    count = min(rows - apart, ANCHORS)
-    if count < LEAST:
-        return False
-    start = slice(0, count)
-    now, then = observation[slice(1, count + 1)], observation[slice(apart, apart + count)]
-    values, keep = np.asarray(observation[start], dtype=np.float64), ~ends[start]
-    scale = values.std(axis=0)
-    if not keep.any() or not (scale > 0).any():
-        return False
-    near, far = (np.abs((np.asarray(rows_, dtype=np.float64) - values)[keep][:, scale > 0]) for rows_ in (then, now))
-    near, far = (np.median((part / scale[scale > 0]).mean(axis=1)) for part in (near, far))
-    return bool(near < _CLOSER * far)
+def neighbours_are_closer(observation: Rows, ends: np.ndarray, lag: int) -> bool:
+    """Whether neighbours are clearly closer than rows ``lag`` apart, outside the ``ends`` (rows,) bool of episodes."""
+    distances = _Sample(observation, None, ends).distances()
+    return lag <= len(distances) and bool(distances[0] < _CLOSER * distances[lag - 1])
 
 
 class _Sample:

@@ -28,6 +28,10 @@ def take_apart(table: Mapping[str, np.ndarray], rows: int, recorders: int | None
     return {key: column[at] if column.ndim and len(column) == rows else column for key, column in table.items()}
 
 
+_FIRST = 1 << 15
+"""Rows at the beginning of a file that tell what order it has."""
+
+
 class Interleaved:
     """A column of a file, read as if each recorder's rows were together; only the rows that are taken are read."""
 
@@ -81,17 +85,29 @@ def check_next_rows(
     """
     if recorders == 1:
         return []
+    if recorders is not None:
+        observation, ends = _file_order(observation, recorders), _file_order(ends, recorders)
+        action = None if action is None else _file_order(action, recorders)
     lag = lags.best(observation, action, ends)
-    if lag is not None:
-        apart = lag * (recorders or 1)
-        other = "recorders=1 if the rows are in order of time" if recorders is None else f"{apart}, not {recorders}"
+    if lag is not None and lag != recorders:
+        other = "or recorders=1 if the rows are in order of time" if recorders is None else f"not {recorders}"
         raise DataError(
-            f"{name}: rows {apart} apart follow each other far better than neighbours: {apart} recorders side by side? "
-            f"then say recorders={apart} (--recorders {apart}); {other}"
+            f"{name}: rows {lag} apart follow each other far better than neighbours: {lag} recorders side by side? "
+            f"then say recorders={lag} (--recorders {lag}), {other}"
         )
-    if recorders is not None and lags.neighbours_fit_better(observation, ends, recorders):
+    if lag is None and recorders is not None and lags.neighbours_are_closer(observation, ends, recorders):
         return [f"neighbours in the file are closer than rows {recorders} apart: is recorders={recorders} right?"]
     return []
+
+
+def _file_order(column: Rows | np.ndarray, recorders: int) -> np.ndarray:
+    """The first rows of a column that was taken apart, in the order of the file again."""
+    stops = last_rows(len(column), recorders) + 1
+    each = max(1, min(int(stops[0]), _FIRST // recorders, len(column) // recorders))
+    starts = np.concatenate([[0], stops[:-1]]).tolist()
+    return np.stack([column[slice(start, start + each)] for start in starts], axis=1).reshape(
+        -1, *column[0:1].shape[1:]
+    )
 
 
 def check_stated(strays: np.ndarray, recorders: int | None, name: str) -> None:
