@@ -1,6 +1,6 @@
 """Several datasets as one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,12 @@ def join(datasets: Sequence["Dataset"], name: str | None) -> "Dataset":
         name=name or "+".join(d.name for d in datasets),
         notes=tuple(notes),
         extra={key: np.concatenate([extra[key] for extra in extras]) for key in sorted(shared)},
-        dropped=drops.merge([(d.dropped, (d.reward[block] for block in blocks(len(d)))) for d in datasets]),
+        dropped=drops.merge([(d.dropped, _rewards(d)) for d in datasets]),
     )
+
+
+def _rewards(dataset: "Dataset") -> Iterator[np.ndarray]:
+    return (dataset.reward[block] for block in blocks(len(dataset)))
 
 
 def merge_specs(spec: Spec, other: Spec, name: str, other_name: str) -> Spec:

@@ -14,6 +14,7 @@ _STRETCH, _SCANNED = 512, 128
 _FEATURES = 32
 
 _CLOSER, _LEVEL, _FOLLOWED, _UNRELATED = 0.9, 0.5, 0.2, 0.5
+_BETTER = 0.02
 _RIDGE = 1e-3
 
 
@@ -48,8 +49,8 @@ def _best(sample: "_Sample") -> int | None:
     if len(between) and distances[0] < _LEVEL * np.median(between):
         return None
     # A control that goes to and fro brings rows two steps apart closer than one step apart: then a divisor is right.
-    divisors = [k for k in range(2, lag + 1) if lag % k == 0 and distances[k - 1] <= distances[0]]
-    fits = {k: sample.prediction(k, lag) for k in divisors}
+    divisors = [k for k in range(2, lag) if lag % k == 0 and distances[k - 1] <= distances[0]]
+    fits = {k: sample.prediction(k, lag) - _BETTER for k in divisors} | {lag: sample.prediction(lag, lag)}
     lag = max(fits, key=lambda k: fits[k])
     # Two rows predict the next one of any sine. Two recorders' rows stand two apart, so there it is one row.
     neighbours = sample.prediction(1, lag, rows=1 if lag == 2 else 2)
@@ -78,7 +79,7 @@ class _Sample:
         together = np.concatenate(self.values)
         spread = np.sort(together, axis=0)
         # Of a feature with rare outliers, the usual range counts.
-        low, high = spread[len(spread) // 20], spread[-len(spread) // 20 - 1]
+        low, high = spread[len(spread) // 20], spread[-(len(spread) // 20) - 1]
         self.scale = np.where(high > low, high - low, spread[-1] - spread[0])
         moving = np.flatnonzero((self.scale > 0) & np.isfinite(self.scale))
         moving = moving[np.linspace(0, len(moving) - 1, min(len(moving), _FEATURES)).astype(np.int64)]

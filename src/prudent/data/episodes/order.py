@@ -68,7 +68,7 @@ def arrange(
         rows = turns.order(count, recorders or 1)
         stopped = turns.last_rows(count, recorders or 1)
         last = (ended | cut)[rows]
-        notes += turns.notes(recorders)
+        notes += turns.notes(recorders, count, name)
         last[stopped] = True
     else:
         _check_flags(ended[rows], cut[rows], last, rows, episode, name)

@@ -65,10 +65,16 @@ def cut(terminated: np.ndarray, truncated: np.ndarray, recorders: int | None) ->
     return truncated & ~terminated
 
 
-def notes(recorders: int | None) -> list[str]:
-    """A note on rows that were taken apart."""
+def notes(recorders: int | None, rows: int, name: str) -> list[str]:
+    """A note on rows that were taken apart.
+
+    Raises:
+        DataError: there are too few of them for so many recorders.
+    """
     if recorders is None or recorders == 1:
         return []
+    if 2 * recorders > rows:
+        raise DataError(f"{name}: recorders={recorders} does not fit: with {rows} rows no recorder has two of its own")
     return [f"read as {recorders} recorders side by side: each one's rows were put together, and are numbered so"]
 
 

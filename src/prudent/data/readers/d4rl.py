@@ -136,7 +136,7 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         # Here a successor that equals the next episode's first row is a real one.
         header.user.refuse_last_rows(name, 0)
         recorders.check_stated(raw.strays, header.user.recorders, name)
-        return replace(raw, dropped=header.dropped)
+        return replace(raw, notes=(*raw.notes, *notes), dropped=header.dropped)
     successors = find_successors(
         raw.observation,
         terminated,
@@ -186,7 +186,7 @@ def end_flags(table: Mapping[str, Any], name: str, header: Header) -> tuple[np.n
     terminals, timeouts, notes = _end_flags(table, name, header.declared.dones)
     flags_tell = "terminals" not in table or "timeouts" in table
     header.user.refuse_what_flags_tell(name, terminations=flags_tell, truncated=timeouts)
-    return terminals, timeouts, [*recorders.notes(header.user.recorders), *notes]
+    return terminals, timeouts, [*recorders.notes(header.user.recorders, len(terminals), name), *notes]
 
 
 def _end_flags(

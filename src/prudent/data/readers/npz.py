@@ -70,7 +70,7 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         discrete=bool(declared.discrete),
         n_actions=declared.n_actions,
         name=name,
-        notes=[*unread, *recorders.notes(user.recorders), *notes],
+        notes=[*unread, *recorders.notes(user.recorders, len(terminated), name), *notes],
         extra=masks.from_file(table, name),
     )
     successors = find_successors(

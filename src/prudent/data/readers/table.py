@@ -179,9 +179,8 @@ class _Table:
         """Check what is declared about recorders side by side; without an episode column their rows may be in turn."""
         rows = order.rows
         if self.roles.episode:
-            if count is not None:
-                raise DataError(f"{self.name}: recorders does not apply to it, episode says which rows belong together")
-        elif following is not None:
+            return
+        if following is not None:
             recorders.check_stated(strays_of(observation[rows], following[rows]), count, self.name)
         else:
             ends = order.terminated[rows] | order.truncated
@@ -189,6 +188,8 @@ class _Table:
 
     def find_order(self, has_successors: bool, user: Declared) -> Order:
         roles = self.roles
+        if roles.episode and user.recorders is not None:
+            raise DataError(f"{self.name}: recorders does not apply to it, episode says which rows belong together")
         terminated, truncated = self.table.flag("terminated"), self.table.flag("truncated")
         step = None
         if roles.step:
