@@ -103,3 +103,94 @@ def test_describe(log, capsys):
     assert "240" in capsys.readouterr().out
     assert prudent("data", "describe", log, "--json") == 0
     json.loads(capsys.readouterr().out)
+
+
+# --- how episodes end -----------------------------------------------------------------------------------------
+
+STAYS = "dropped rows hold 80 % of all reward"
+
+
+@pytest.fixture
+def stays(tmp_path):
+    """Stays that end with -15 (flagged as terminated) or with +15 (flagged as timeout), without next observations."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(6, 12, 60)
+    ends = np.cumsum(lengths) - 1
+    died = np.arange(60) % 11 < 2
+    rewards, terminals = np.zeros(lengths.sum(), np.float32), np.zeros(lengths.sum(), bool)
+    rewards[ends], terminals[ends] = np.where(died, -15, 15), died
+    timeouts = np.zeros_like(terminals)
+    timeouts[ends] = ~died
+    path = tmp_path / "stays.hdf5"
+    with h5py.File(path, "w") as file:
+        file["observations"] = rng.normal(size=(lengths.sum(), 3)).astype(np.float32)
+        file["actions"] = rng.uniform(-2, 2, size=(lengths.sum(), 1)).astype(np.float32)
+        file["rewards"], file["terminals"], file["timeouts"] = rewards, terminals, timeouts
+        file["metadata/action_low"], file["metadata/action_high"] = [-2.0], [2.0]
+    return path
+
+
+def test_every_verb_says_that_the_outcomes_were_dropped(stays, tmp_path, quick_report, capsys):  # noqa: ARG001
+    run, folder = tmp_path / "run", tmp_path / "folder"
+    quick = ("--steps", 4, "--eval-episodes", 1)
+    env = ("--env", "Pendulum-v1")
+    train = ("--algo", "cql", "--hidden", 8, 8, "--batch-size", 16, "--n-actions", 2, "--seeds", 0, *env)
+    value = ("--steps", 4, "--n-bootstrap", 0, "--behaviour-steps", 4, "--members", 2, "--folds", 2)
+    verbs = [
+        ("data", "describe", stays),
+        ("data", "import", stays, "--out", tmp_path / "copy.hdf5"),
+        ("data", "describe", tmp_path / "copy.hdf5"),
+        ("data", "convert", stays, "--out", folder),
+        ("data", "describe", folder),
+        ("train", stays, *train, *quick, "--out", run),
+        ("train", folder, *train, *quick, "--out", tmp_path / "mapped"),
+        ("value", run, *value, "--max-outside", 1),
+        ("support", run),
+        ("support", run, "--data", tmp_path / "copy.hdf5"),
+        ("finetune", run, "--steps", 8, "--start-after", 4, "--eval-episodes", 1, "--out", tmp_path / "online"),
+    ]
+    for words in verbs:
+        assert prudent(*words) == 0, words
+        shown = capsys.readouterr()
+        assert STAYS in shown.out + shown.err, words
+        assert "--last-rows terminated" in shown.out + shown.err, words
+    value_json = json.loads((run / "value.json").read_text())
+    assert not value_json["firm"]
+    assert any(STAYS in caution for caution in value_json["cautions"])
+    for target in ("run", "online"):
+        problems = json.loads((tmp_path / target / "config.json").read_text())["dataset"]["problems"]
+        assert any(STAYS in problem for problem in problems)
+
+
+def test_last_rows_are_kept_by_every_verb(stays, tmp_path, quick_report, capsys):  # noqa: ARG001
+    keep = ("--last-rows", "terminated")
+    copy, folder, run = tmp_path / "copy.hdf5", tmp_path / "folder", tmp_path / "run"
+    assert prudent("data", "import", stays, *keep, "--out", copy) == 0
+    assert prudent("data", "convert", stays, *keep, "--out", folder) == 0
+    train = ("--algo", "cql", "--hidden", 8, 8, "--batch-size", 16, "--n-actions", 2, "--seeds", 0, "--steps", 4)
+    assert prudent("train", stays, *keep, *train, "--out", run) == 0
+    assert prudent("train", "--resume", run, "--steps", 6) == 0
+    assert prudent("support", run) == 0
+    assert prudent("data", "describe", stays, *keep) == 0
+    shown = capsys.readouterr()
+    assert STAYS not in shown.out + shown.err
+    datasets = [load_dataset(copy), load_dataset(folder), load_dataset(stays, last_rows="terminated")]
+    assert len({dataset.fingerprint for dataset in datasets}) == 1
+    assert datasets[0].terminated.sum() == 60
+    assert prudent("data", "describe", copy, *keep) == 2
+    assert "last_rows does not apply" in capsys.readouterr().err
+
+
+def test_recorders_are_declared_by_a_flag(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    walks = np.stack([np.cumsum(rng.normal(size=(300, 3)), axis=0) for _ in range(4)], axis=1).reshape(-1, 3)
+    path = tmp_path / "log.hdf5"
+    with h5py.File(path, "w") as file:
+        file["observations"], file["rewards"] = walks, rng.normal(size=1200)
+        file["actions"] = rng.uniform(-1, 1, size=(1200, 2))
+        file["terminals"], file["timeouts"] = np.zeros(1200, bool), np.arange(1200) >= 1196
+    assert prudent("data", "convert", path, "--out", tmp_path / "folder") == 2
+    assert "say recorders=4 (--recorders 4)" in capsys.readouterr().err
+    assert not (tmp_path / "folder").exists()
+    assert prudent("data", "convert", path, "--recorders", 4, "--out", tmp_path / "folder") == 0
+    assert load_dataset(tmp_path / "folder").episode_lengths.tolist() == [299] * 4

@@ -54,6 +54,13 @@ def test_reasons_have_figures():
     assert "after importance weighting, the 40 final episodes count as 25.0" in reasons[2]
 
 
+def test_nothing_is_deployed_where_the_outcomes_were_dropped():
+    lost = "reward on dropped rows (245): dropped rows hold 82 % of all reward"
+    judgement = judge(stored_value("alpha=5", 3.0), stored_value("BC", 1.2), lost=lost)
+    assert judgement.verdict == NOTHING
+    assert lost in judgement.reasons
+
+
 def test_no_winner_says_why():
     judgement = judge(None, stored_value("BC", 1.0), "none of the 3 runs of the grid can be ranked: it diverged")
     assert judgement.verdict == NOTHING

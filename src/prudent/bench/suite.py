@@ -28,6 +28,8 @@ _LOAD_OPTIONS = {
     "discrete": bool,
     "n_actions": int,
     "mapping": None,
+    "last_rows": str,
+    "recorders": int,
 }
 _DATASET_KEYS = {
     "name": str,

@@ -40,7 +40,7 @@ def import_(words: list[str]) -> None:
     add_data_flags(parser)
     arguments = parser.parse_strict(words)
 
-    from prudent.data import audit, load_dataset, writers
+    from prudent.data import audit, load_dataset, outcomes, writers
 
     writers.check_target(arguments.out)
     dataset = load_dataset(arguments.data, **data_options(vars(arguments)))
@@ -51,6 +51,8 @@ def import_(words: list[str]) -> None:
     problems = ", ".join(f"{finding.kind} ({finding.count:,})" for finding in audit(dataset))
     if problems:
         print(f"problems: {problems}; see prudent data describe {arguments.out}")
+    for warning in outcomes.warnings(dataset):
+        print(warning)
     _print_written(arguments.out, dataset)
 
 
@@ -68,11 +70,11 @@ def convert(words: list[str]) -> None:
     add_data_flags(parser)
     arguments = parser.parse_strict(words)
 
-    from prudent.data import convert
+    from prudent.data import convert, outcomes
 
     dataset = convert(arguments.data, arguments.out, say=print, **data_options(vars(arguments)))
-    for note in dataset.notes:
-        print(note)
+    for line in (*dataset.notes, *outcomes.warnings(dataset)):
+        print(line)
     _print_written(arguments.out, dataset)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from prudent.errors import ConfigError
 
-FLAGS = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon", "map")
+FLAGS = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon", "last_rows", "recorders", "map")
 
 
 def add_data(parser: ArgumentParser, nargs: str) -> None:
@@ -31,6 +31,18 @@ def add_data_flags(parser: ArgumentParser) -> None:
     group.add_argument("--action-count", type=int, metavar="N", help="number of discrete actions")
     group.add_argument("--map", metavar="FILE", help="TOML file: which column of a CSV or Parquet table means what")
     group.add_argument("--horizon", type=int, metavar="N", help="time limit of the task, for files without timeouts")
+    group.add_argument(
+        "--last-rows",
+        choices=("drop", "terminated", "truncated"),
+        help="last rows of episodes that did not terminate, if the file has no successor for them: drop them and their "
+        "reward (default), or keep them as ends of value, or as ends of the recording",
+    )
+    group.add_argument(
+        "--recorders",
+        type=int,
+        metavar="N",
+        help="how many recorders' rows stand in turn; 1: rows are in order of time",
+    )
 
 
 def load_named(arguments: Mapping[str, Any], data: list[str] | None) -> Any:

@@ -36,13 +36,16 @@ def support(words: list[str]) -> None:
     _check_picture(picture)
 
     from prudent.coverage.support import support
-    from prudent.data import load_dataset
+    from prudent.data import load_dataset, outcomes
     from prudent.runs import checkpoint
 
     population, _ = checkpoint.load(run, say=to_stderr)
     options = data_options(arguments, arguments["logged"] or arguments["at"])
     dataset = load_dataset(arguments["logged"], **options) if arguments["logged"] else training_data(run)
     at = load_dataset(arguments["at"], **options) if arguments["at"] else None
+    for log in (dataset,) if at is None else (dataset, at):
+        for warning in outcomes.warnings(log):
+            to_stderr(warning)
     figures = {"step": population.state.step, **support(population, dataset, at=at, **settings).to_json()}
     if picture:
         from prudent.report.support import draw_support

@@ -2,13 +2,16 @@
 
 - ``dataset``: the dataset; ``columns`` and ``checks`` check its columns, ``masks`` its action masks
 - ``figures``, ``precision``: figures of the observations; which columns float32 would blur
-- ``returns``, ``join``, ``sampling``: returns of its episodes, several datasets as one, random batches
+- ``returns``, ``join``, ``pieces``, ``sampling``: returns of its episodes, several datasets as one, parts of one,
+  random batches
 - ``load``: :func:`load_dataset`, from a name, file or folder to the dataset; ``find`` looks names up
 - ``readers``, ``episodes``: one reader per format; where episodes end when a file does not say
 - ``builtin``: datasets that controllers generate
 - ``convert``, ``mapped``: datasets larger than memory, as folders of columns
 - ``writers``: datasets to files
-- ``audit``, ``describe``, ``summary``: problems with row numbers; the dataset as text; its figures and an alpha
+- ``audit``, ``outcomes``, ``features``, ``finding``: problems with row numbers; those of how episodes end and of
+  observation features; what a problem is
+- ``describe``, ``summary``: the dataset as text; its figures and an alpha
 - ``scores``: normalised scores of D4RL
 """
 

@@ -1,17 +1,15 @@
 """Finds what is wrong or suspicious in a dataset, with row numbers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from prudent.data import features, outcomes
 from prudent.data.columns import differing_rows
 from prudent.data.dataset import Dataset
+from prudent.data.episodes.recorders import hint
+from prudent.data.finding import Finding, rows_finding
 from prudent.data.mapped.folder import is_mapped
-
-SHOWN = 10
-"""Row numbers kept per finding; ``count`` is how many rows there are in all."""
 
 FEW_PER_ACTION = 1000
 """Fewer transitions than this, per action feature or discrete action, are a problem."""
@@ -19,43 +17,8 @@ FEW_PER_ACTION = 1000
 LONG = 10
 """A step that takes more than this many times the median time is a gap."""
 
-HARDLY = 1e-3
-"""A feature whose standard deviation is less than this share of its mean hardly varies."""
-
-FAR = 30
-"""An observation this many standard deviations from the mean is an outlier."""
-
-_SAMPLE = 50_000
-
 _REGULAR = 0.75
 """Step numbers are regular if at least this share of them rise by the median."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One problem: its ``kind``, the first rows that have it, how many have it, and what to do.
-
-    ``unit`` says what is counted if not rows: features, actions, episodes or transitions.
-    """
-
-    kind: str
-    rows: tuple[int, ...]
-    count: int
-    advice: str
-    unit: str = "rows"
-
-    def __str__(self) -> str:
-        return f"{self.kind} ({self.count:,}): {self.advice}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The finding, ready for JSON."""
-        return {
-            "kind": self.kind,
-            "unit": self.unit,
-            "count": self.count,
-            "rows": list(self.rows),
-            "advice": self.advice,
-        }
 
 
 def audit(dataset: Dataset) -> list[Finding]:
@@ -72,9 +35,10 @@ def audit(dataset: Dataset) -> list[Finding]:
 def cautions(dataset: Dataset) -> list[Finding]:
     """The findings of :func:`audit` that take almost no time, to show before a training.
 
-    If the rows are on disk, only the rewards are read.
+    If the rows are on disk, only the rewards and the flags of ends are read.
     """
-    checks = (single_episode, reward_constant) if is_mapped(dataset) else [c for c in CHECKS if c is not duplicates]
+    quick = (single_episode, reward_constant, *outcomes.CHECKS)
+    checks = quick if is_mapped(dataset) else [c for c in CHECKS if c is not duplicates]
     with np.errstate(over="ignore", invalid="ignore"):
         return [finding for check in checks if (finding := check(dataset)) is not None]
 
@@ -87,7 +51,7 @@ def not_finite(columns: Mapping[str, np.ndarray]) -> list[Finding]:
         if column.dtype.kind == "f":
             bad = ~np.isfinite(column.reshape(len(column), -1)).all(axis=1)
             advice = "remove the episodes of these rows, or repair the source"
-            findings.append(_finding(f"NaN or infinity in {key}", bad, advice))
+            findings.append(rows_finding(f"NaN or infinity in {key}", bad, advice))
     return [finding for finding in findings if finding is not None]
 
 
@@ -99,12 +63,12 @@ def out_of_range_actions(dataset: Dataset) -> Finding | None:
     if dataset.spec.discrete or dataset.spec.action_low is not None:
         return None
     largest = np.abs(dataset.action).max(axis=0)
-    features = np.flatnonzero(largest > 1 + 1e-5).tolist()
+    outside = np.flatnonzero(largest > 1 + 1e-5).tolist()
     advice = (
         f"no bounds are declared: give action_low and action_high (--action-low, --action-high); "
-        f"the log has {dataset.action.min():.4g} to {dataset.action.max():.4g} (features {features})"
+        f"the log has {dataset.action.min():.4g} to {dataset.action.max():.4g} (features {outside})"
     )
-    return _finding("actions outside [-1, 1]", (np.abs(dataset.action) > 1 + 1e-5).any(axis=1), advice)
+    return rows_finding("actions outside [-1, 1]", (np.abs(dataset.action) > 1 + 1e-5).any(axis=1), advice)
 
 
 def successor_mismatch(dataset: Dataset) -> Finding | None:
@@ -115,9 +79,10 @@ def successor_mismatch(dataset: Dataset) -> Finding | None:
     wrong[:-1] = differs & ~ends[:-1]
     if wrong.sum() > 0.5 * (~ends).sum():
         advice = "the rows are not in order of time: episodes and returns mean nothing here"
+        advice += hint(dataset.observation, dataset.next_observation, ends)
     else:
         advice = "an episode ends there without a flag, or rows are missing: flag these rows as truncated"
-    return _finding("successor mismatch", wrong, advice)
+    return rows_finding("successor mismatch", wrong, advice)
 
 
 def mask_mismatch(dataset: Dataset) -> Finding | None:
@@ -127,7 +92,7 @@ def mask_mismatch(dataset: Dataset) -> Finding | None:
     wrong = np.zeros(len(dataset), dtype=bool)
     differs = (dataset.extra["next_mask"][:-1] != dataset.extra["mask"][1:]).any(axis=1)
     wrong[:-1] = differs & ~(dataset.terminated | dataset.truncated)[:-1]
-    return _finding(
+    return rows_finding(
         "mask mismatch", wrong, "next_action_masks differs from the next row's action_masks: check which is right"
     )
 
@@ -139,7 +104,7 @@ def unsorted_steps(dataset: Dataset) -> Finding | None:
     wrong = np.zeros(len(dataset), dtype=bool)
     inside = ~(dataset.terminated | dataset.truncated)[:-1]
     wrong[1:] = inside & (np.diff(dataset.extra["step"]) <= 0)
-    return _finding(
+    return rows_finding(
         "unsorted steps", wrong, "the rows are not in the order of their step numbers: sort each episode by step"
     )
 
@@ -157,7 +122,9 @@ def gaps(dataset: Dataset) -> Finding | None:
     if "dt" in dataset.extra and inside.any():
         dt = dataset.extra["dt"]
         wrong |= inside & (dt > LONG * np.median(dt[inside]))
-    return _finding("gaps", wrong, "steps are missing from the log there: end the episode at this row, as truncated")
+    return rows_finding(
+        "gaps", wrong, "steps are missing from the log there: end the episode at this row, as truncated"
+    )
 
 
 def missing_truncation_flags(dataset: Dataset) -> Finding | None:
@@ -179,11 +146,11 @@ def single_episode(dataset: Dataset) -> Finding | None:
 def short_episodes(dataset: Dataset) -> Finding | None:
     """Episodes of a single step."""
     single = dataset.episode_lengths == 1
-    if dataset.n_episodes == len(dataset) and dataset.terminated.all():
-        return None  # a bandit: all of its episodes are one step long
+    if dataset.n_episodes == len(dataset):
+        return None  # a bandit: all of its episodes are one step long; outcomes looks at their flags
     rows = np.zeros(len(dataset), dtype=bool)
     rows[dataset.episode_bounds[:-1][single]] = True
-    return _finding("episodes of length one", rows, "often an end flag was recorded twice: check the recorder")
+    return rows_finding("episodes of length one", rows, "often an end flag was recorded twice: check the recorder")
 
 
 def duplicates(dataset: Dataset) -> Finding | None:
@@ -193,52 +160,7 @@ def duplicates(dataset: Dataset) -> Finding | None:
     _, first = np.unique(table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel(), return_index=True)
     repeated = np.ones(len(dataset), dtype=bool)
     repeated[first] = False
-    return _finding("duplicate transitions", repeated, "they count twice: do the joined files share episodes?")
-
-
-def constant_columns(dataset: Dataset) -> Finding | None:
-    """Observation features that never change."""
-    constant = np.ptp(dataset.observation, axis=0) == 0
-    advice = "harmless (scaling makes them zero), but a sensor may have failed"
-    return _finding("constant observation features", constant, advice, unit="features")
-
-
-def hardly_varying(dataset: Dataset) -> Finding | None:
-    """Observation features whose spread is tiny beside their size; not those that float64 keeps exact."""
-    mean, std = dataset.observation_figures.mean, dataset.observation_figures.std
-    rounding = std <= 1e-6 * np.maximum(1.0, np.abs(mean))  # a constant, as scaling takes it
-    hardly = (std < HARDLY * np.abs(mean)) & ~rounding & (dataset.observation.dtype == np.float32)
-    advice = (
-        "their spread is below a thousandth of their size, so scaling divides them by that instead, and a policy takes "
-        "values outside the range of the log at its edge: is this noise of a sensor that did not move?"
-    )
-    return _finding("observation features that hardly vary", hardly, advice, unit="features")
-
-
-def observation_outliers(dataset: Dataset) -> Finding | None:
-    """Observations so far from the others that a policy has hardly learned what to do there."""
-    mean, std = dataset.observation_figures.mean, dataset.observation_figures.std
-    low, high = dataset.observation.min(axis=0), dataset.observation.max(axis=0)
-    features = np.flatnonzero(np.maximum(high - mean, mean - low) > FAR * np.where(std > 0, std, np.inf))
-    far = np.abs(dataset.observation[:, features] - mean[features]) > FAR * std[features]
-    advice = (
-        f"more than {FAR} standard deviations from the mean (features {features[:SHOWN].tolist()}): a sensor fault, "
-        "or a rare event? A policy takes what fewer than 10 rows show at the edge of the range of the others"
-    )
-    return _finding("observation outliers", far.any(axis=1), advice)
-
-
-def rounded_observations(dataset: Dataset) -> Finding | None:
-    """Features recorded as float32 that float32 is too coarse for."""
-    if dataset.observation.dtype != np.float32:
-        return None  # kept exact
-    observation = dataset.observation[:_SAMPLE]
-    unit = np.spacing(np.median(np.abs(observation), axis=0))
-    change = np.abs(np.diff(observation, axis=0))
-    steps = np.where(change > 0, change, np.nan)
-    usual = np.array([np.nanmedian(column) if (column > 0).any() else np.inf for column in steps.T])
-    advice = "they move by one or two units of float32's last digit: record them as float64, or less a constant"
-    return _finding("observation features rounded by float32", usual <= 2 * unit, advice, unit="features")
+    return rows_finding("duplicate transitions", repeated, "they count twice: do the joined files share episodes?")
 
 
 def constant_actions(dataset: Dataset) -> Finding | None:
@@ -249,7 +171,7 @@ def constant_actions(dataset: Dataset) -> Finding | None:
         kind, unit = "a single action", "actions"
     else:
         constant, kind, unit = np.ptp(dataset.action, axis=0) == 0, "constant action features", "features"
-    return _finding(kind, constant, "nothing can be learned about other actions", unit)
+    return rows_finding(kind, constant, "nothing can be learned about other actions", unit)
 
 
 def reward_outliers(dataset: Dataset) -> Finding | None:
@@ -260,7 +182,7 @@ def reward_outliers(dataset: Dataset) -> Finding | None:
         return None  # sparse rewards: the rare ones are meant
     outlying = (dataset.reward < low - 5 * spread) | (dataset.reward > high + 5 * spread)
     advice = f"99 % of the rewards lie between {low:.4g} and {high:.4g}: a sensor fault, or a penalty to clip?"
-    return _finding("reward outliers", outlying, advice)
+    return rows_finding("reward outliers", outlying, advice)
 
 
 def few_per_action(dataset: Dataset) -> Finding | None:
@@ -283,7 +205,7 @@ def _few_per_discrete_action(dataset: Dataset) -> Finding | None:
         f"too few data per action: {FEW_PER_ACTION} or more of each are usual, the rarest has {counts.min()}: "
         "use a larger alpha, and do not trust values of these actions"
     )
-    return _finding("few transitions", counts < FEW_PER_ACTION, advice, unit="actions")
+    return rows_finding("few transitions", counts < FEW_PER_ACTION, advice, unit="actions")
 
 
 def reward_constant(dataset: Dataset) -> Finding | None:
@@ -301,22 +223,13 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
     unsorted_steps,
     gaps,
     missing_truncation_flags,
+    *outcomes.CHECKS,
     single_episode,
     short_episodes,
     duplicates,
     reward_constant,
     reward_outliers,
-    constant_columns,
-    hardly_varying,
-    observation_outliers,
-    rounded_observations,
+    *features.CHECKS,
     constant_actions,
     few_per_action,
 )
-
-
-def _finding(kind: str, mask: np.ndarray | np.bool, advice: str, unit: str = "rows") -> Finding | None:
-    rows = np.flatnonzero(np.atleast_1d(mask))
-    if len(rows) == 0:
-        return None
-    return Finding(kind, tuple(rows[:SHOWN].tolist()), len(rows), advice, unit)

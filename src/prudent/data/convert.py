@@ -7,6 +7,7 @@ from typing import Any
 
 from prudent.data import find
 from prudent.data.dataset import Dataset
+from prudent.data.episodes.dropped import Dropped, merge
 from prudent.data.join import merge_specs
 from prudent.data.load import Source, check_magic, is_bare_name, load_dataset, source_note
 from prudent.data.mapped import folder
@@ -54,7 +55,7 @@ def convert(
                 spec = block_spec if spec is None else merge_specs(spec, block_spec, "what comes before it", part.name)
                 writer.append(block)
         assert spec is not None
-        return writer.finish(spec, *_name_and_notes(streams))
+        return writer.finish(spec, *_name_and_notes(streams), _dropped(streams))
 
 
 def _name_and_notes(streams: Sequence[Stream]) -> tuple[str, list[str]]:
@@ -63,6 +64,11 @@ def _name_and_notes(streams: Sequence[Stream]) -> tuple[str, list[str]]:
         return streams[0].name, list(streams[0].notes)
     name = "+".join(part.name for part in streams)
     return name, [f"{part.name}: {note}" for part in streams for note in part.notes]
+
+
+def _dropped(streams: Sequence[Stream]) -> Dropped | None:
+    """What was lost with rows that could not be kept, over all sources."""
+    return merge([(part.dropped, (block["reward"] for _, block in part.blocks())) for part in streams])
 
 
 @contextmanager
@@ -89,4 +95,4 @@ def _chain(name: str, files: Sequence[Path], streams: Sequence[Stream]) -> Strea
             yield from part.blocks()
 
     notes = (source_note(files), *_name_and_notes(streams)[1])
-    return Stream(name, sum(part.rows for part in streams), notes, blocks)
+    return Stream(name, sum(part.rows for part in streams), notes, blocks, dropped=_dropped(streams))

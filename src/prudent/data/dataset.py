@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from prudent.data import checks, columns, returns, sampling
+from prudent.data import checks, columns, pieces, returns, sampling
 from prudent.data.columns import COLUMNS, Bound
+from prudent.data.episodes import recorders
+from prudent.data.episodes.dropped import Dropped, Ends
 from prudent.data.figures import Figures
 from prudent.data.join import join
 from prudent.errors import DataError
@@ -31,7 +33,8 @@ class Dataset:
     ``terminated`` and ``truncated`` (rows,) bool. ``extra`` holds optional columns of the same length, such as ``dt``,
     ``group``, ``step``, ``behavior_log_prob``, ``mask`` and ``next_mask``. The masks (rows, n_actions) bool, both or
     neither, say which discrete actions were allowed at ``observation`` and at ``next_observation``. ``notes`` has one
-    line for each thing that the reader inferred or dropped.
+    line for each thing that the reader inferred or dropped; ``dropped`` counts the rows that it could not keep, with
+    their reward (None: it kept all).
     """
 
     observation: np.ndarray
@@ -44,6 +47,7 @@ class Dataset:
     name: str = "dataset"
     notes: tuple[str, ...] = ()
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+    dropped: Dropped | None = None
 
     @classmethod
     def from_columns(
@@ -146,9 +150,11 @@ class Dataset:
         inside = ~(self.terminated | self.truncated)
         if inside.any() and self.followed[inside].mean() < 0.5:
             broken = np.flatnonzero(inside & ~self.followed)
+            side_by_side = recorders.hint(self.observation, self.next_observation, ~inside)
             raise DataError(
                 f"{self.name}: {len(broken)} of {int(inside.sum())} rows do not lead to the next one (the first is "
                 f"row {broken[0]}): without an order of time there are no next actions, returns or best episodes"
+                f"{side_by_side}"
             )
 
     def returns_to_go(self, discount: float, reward: np.ndarray | None = None) -> np.ndarray:
@@ -192,24 +198,13 @@ class Dataset:
         return replace(self, **table, extra={key: column[rows] for key, column in self.extra.items()})
 
     def with_successors(
-        self,
-        keep: np.ndarray,
-        next_observation: np.ndarray,
-        truncated: np.ndarray,
-        notes: Sequence[str] = (),
-        next_mask: np.ndarray | None = None,
+        self, ends: Ends, next_observation: np.ndarray, notes: Sequence[str] = (), next_mask: np.ndarray | None = None
     ) -> "Dataset":
-        """The rows where ``keep`` (rows,) is True, with these next observations and truncation flags; for readers.
+        """The rows that have a successor, with these next observations (rows, S) and flags of ends; for readers.
 
-        With ``next_mask`` None the dataset's own stays.
+        With ``next_mask`` None the dataset's own stays. ``notes`` come before those of ``ends``.
         """
-        changed = replace(self, next_observation=next_observation, truncated=truncated & ~self.terminated)
-        keep_all = keep.all()
-        table = {key: getattr(changed, key) if keep_all else getattr(changed, key)[keep] for key in COLUMNS}
-        table["truncated"][-1] |= not table["terminated"][-1]
-        extra = dict(self.extra) if next_mask is None else {**self.extra, "next_mask": next_mask}
-        extra = {key: column[keep] for key, column in extra.items()}
-        return replace(changed, **table, extra=extra, notes=(*self.notes, *notes))
+        return pieces.with_successors(self, ends, next_observation, notes, next_mask)
 
     def split(self, fraction: float, seed: int = 0) -> tuple["Dataset", "Dataset"]:
         """Two datasets of whole episodes, the first with about ``fraction`` of them; equal seeds give equal splits.
@@ -219,15 +214,7 @@ class Dataset:
         Raises:
             DataError: there are fewer than two episodes (or groups), or the fraction is not inside (0, 1).
         """
-        unit_E, kind = self.units()
-        size_U = np.bincount(unit_E)
-        if len(size_U) < 2 or not 0 < fraction < 1:
-            raise DataError(f"{self.name}: splitting needs two or more {kind}s and 0 < fraction < 1")
-        order_U = np.random.default_rng(seed).permutation(len(size_U))
-        taken_U = size_U[order_U].cumsum()[:-1]
-        cut = int(np.abs(taken_U - fraction * self.n_episodes).argmin()) + 1
-        first_E = np.isin(unit_E, order_U[:cut])
-        return self.episodes(np.flatnonzero(first_E)), self.episodes(np.flatnonzero(~first_E))
+        return pieces.split(self, fraction, seed)
 
     def units(self) -> tuple[np.ndarray, str]:
         """The unit of each episode, (episodes,) int64 from 0 on, and the kind of unit: ``group`` or ``episode``.

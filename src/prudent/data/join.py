@@ -1,13 +1,14 @@
 """Several datasets as one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import COLUMNS
+from prudent.data.columns import COLUMNS, blocks
+from prudent.data.episodes import dropped as drops
 from prudent.errors import DataError
 from prudent.types import Spec
 
@@ -38,7 +39,12 @@ def join(datasets: Sequence["Dataset"], name: str | None) -> "Dataset":
         name=name or "+".join(d.name for d in datasets),
         notes=tuple(notes),
         extra={key: np.concatenate([extra[key] for extra in extras]) for key in sorted(shared)},
+        dropped=drops.merge([(d.dropped, _rewards(d)) for d in datasets]),
     )
+
+
+def _rewards(dataset: "Dataset") -> Iterator[np.ndarray]:
+    return (dataset.reward[block] for block in blocks(len(dataset)))
 
 
 def merge_specs(spec: Spec, other: Spec, name: str, other_name: str) -> Spec:

@@ -11,6 +11,7 @@ from prudent.data import find
 from prudent.data.builtin.datasets import BUILTIN
 from prudent.data.columns import Bound, Dones
 from prudent.data.dataset import Dataset
+from prudent.data.episodes.dropped import LastRows
 from prudent.data.mapped.folder import is_folder_of_columns, is_mapped, read
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.data.readers.mapping import TableMap
@@ -29,6 +30,8 @@ _FORMAT = {
     ".csv.gz": "gzip",
 }
 _TABLES = ("Parquet", "CSV", "gzip")
+NEVER = ("dones", "horizon", "discrete", "n_actions", "last_rows", "recorders")
+"""Declarations that change nothing about datasets which say all of it themselves."""
 
 
 def load_dataset(
@@ -41,6 +44,8 @@ def load_dataset(
     n_actions: int | None = None,
     horizon: int | None = None,
     mapping: TableMap | Mapping[str, Any] | str | Path | None = None,
+    last_rows: LastRows | None = None,
+    recorders: int | None = None,
     seed: int = 0,
 ) -> Dataset:
     """The dataset named by ``source``; several sources join into one, in the order given.
@@ -64,12 +69,18 @@ def load_dataset(
         horizon: the task's time limit in steps, for files without truncation flags; refused for others.
         mapping: for tables, which column means what: a TOML file or a dictionary (see
             :class:`prudent.data.readers.mapping.TableMap`).
+        last_rows: the last rows of episodes that did not terminate, where the file has no successor for them: "drop"
+            them (the default), their reward included; "terminated" keeps them as ends, after which no value comes;
+            "truncated" keeps them with their own observation as successor. Refused where there are no such rows.
+        recorders: how many recorders' rows stand in turn, as vectorised environments write them (row t of the first,
+            row t of the second ...): each one's rows are put together. A file whose next rows are not the successors is
+            refused until you declare this; 1 says that the rows are in order of time.
         seed: for built-in datasets, which are generated when they are loaded.
 
     Raises:
         DataError: one line naming the file, the key and the reason.
     """
-    declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, mapping)
+    declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, mapping, last_rows, recorders)
     declared.check()
     if isinstance(source, str | Path):
         return _load(source, declared, seed)
@@ -84,7 +95,7 @@ def load_dataset(
 def _load(source: Source, declared: Declared, seed: int) -> Dataset:
     text = str(source)
     if text in BUILTIN:
-        declared.refuse(text, ("dones", "horizon", "action_low", "action_high", "discrete", "n_actions", "mapping"))
+        declared.refuse(text, (*NEVER, "action_low", "action_high", "mapping"))
         return BUILTIN[text].make(seed)
     if text.startswith("minari:"):
         return _minari(text.removeprefix("minari:"), declared)
@@ -187,12 +198,12 @@ def check_magic(path: Path, kind: str) -> None:
 
 
 def _columns(folder: Path, declared: Declared) -> Dataset:
-    declared.refuse(str(folder), ("dones", "horizon", "discrete", "n_actions"))
+    declared.refuse(str(folder), NEVER)
     return read(folder, declared.action_low, declared.action_high)
 
 
 def _minari(source: Source, declared: Declared) -> Dataset:
     from prudent.data.readers import minari
 
-    declared.refuse(str(source), ("dones", "horizon", "discrete", "n_actions", "mapping"))
+    declared.refuse(str(source), (*NEVER, "mapping"))
     return minari.read(source, declared)

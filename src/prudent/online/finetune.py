@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from prudent.config import reorder_fields
-from prudent.data import Dataset
+from prudent.data import Dataset, outcomes
 from prudent.engine.batches import Source
 from prudent.engine.loop import memory_line
 from prudent.engine.options import Options
@@ -150,7 +150,10 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
         sources = {"sources": stored["train"].get("sources")}
         origin = {"run": str(run.resolve()), "step": population.state.step}
         online = _online_settings(settings)
-        begin_run(folder, population, data, asdict(options) | sources, finetuned_from=origin, online=online)
+        problems = outcomes.warnings(data)
+        for problem in problems:
+            print(problem, flush=True)
+        begin_run(folder, population, data, asdict(options) | sources, problems, finetuned_from=origin, online=online)
         with session(population, data, options, folder, f"start anew with: prudent finetune {run}") as recorder:
             _learn(population, data, settings, env, recorder)
         return population

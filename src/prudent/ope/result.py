@@ -81,6 +81,8 @@ class ValueResult:
         seed, settings: of the estimates.
         policies: every policy that was evaluated.
         skipped: why others were not, one line each.
+        warnings: what is doubtful about how the log's episodes end, one line each.
+        lost: whether much of the reward is on rows that the reader of the log dropped.
     """
 
     dataset: str
@@ -91,6 +93,8 @@ class ValueResult:
     settings: ope.Settings
     policies: tuple[PolicyValue, ...]
     skipped: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    lost: bool = False
 
     @cached_property
     def best(self) -> PolicyValue:
@@ -122,10 +126,13 @@ class ValueResult:
         """Whether a favourable verdict may rest on this result. It needs all of:
 
         episodes that the policy was not trained on; a policy that was not chosen by these estimates; intervals by
-        refits; recordings that hold at least half of the weight; a fit that has settled and agrees with the log.
+        refits; recordings that hold at least half of the weight; a fit that has settled and agrees with the log; a log
+        that was read with all of its reward.
         """
         best = self.best.estimates
-        doubtful = len(self._candidates) > 1 or best.tail_weight > MOSTLY_FITTED or _narrow(best) or _fit(best)
+        doubtful = (
+            self.lost or len(self._candidates) > 1 or best.tail_weight > MOSTLY_FITTED or _narrow(best) or _fit(best)
+        )
         return self.seen is False and not doubtful
 
     def to_json(self) -> dict[str, Any]:
@@ -174,7 +181,8 @@ class ValueResult:
         """Why the value may be lower than estimated; a sentence each."""
         best = self.best.estimates
         tail = _tail(best) if best.tail_weight >= UNSEEN else ""
-        sentences = (self._trained_on(), self._chosen(), tail, _narrow(best), *_fit(best))
+        log = [f"{warning}." for warning in self.warnings]
+        sentences = (*log, self._trained_on(), self._chosen(), tail, _narrow(best), *_fit(best))
         return [sentence for sentence in sentences if sentence]
 
     @property

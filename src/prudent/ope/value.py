@@ -17,7 +17,7 @@ import torch
 
 from prudent import ope
 from prudent.config import check_names
-from prudent.data import Dataset
+from prudent.data import Dataset, outcomes
 from prudent.engine.members import settings_of
 from prudent.engine.population import Population
 from prudent.errors import ConfigError
@@ -80,7 +80,16 @@ def value(
         raise ConfigError(f"no policy is left to evaluate: {'; '.join(skipped)}")
     seen_any, shared = _seen(dataset, seen)
     return ValueResult(
-        dataset.name, dataset.fingerprint, seen_any, shared, seed, estimation, tuple(values), tuple(skipped)
+        dataset.name,
+        dataset.fingerprint,
+        seen_any,
+        shared,
+        seed,
+        estimation,
+        tuple(values),
+        tuple(skipped),
+        tuple(outcomes.warnings(dataset)),
+        outcomes.dropped_reward(dataset) is not None,
     )
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from prudent.data import Dataset
+from prudent.data import Dataset, outcomes
 from prudent.engine.members import Member
 from prudent.engine.population import Population
 from prudent.environments.make import check_fits
@@ -72,6 +72,8 @@ def tune(
     folder = Path(out) if out is not None else Path("tuned") / folder_name(f"{dataset.name}-{request.algorithm}")
     content = request.to_json(dataset)
     _check_folder(folder, content)
+    for warning in outcomes.warnings(dataset):
+        print(warning, flush=True)
     with advice_on_interrupt(f"the same command goes on with {folder}"), locked(create(folder)):
         write_json(folder / "plan.json", content)
         folders = [folder if k == 0 else folder / f"split_{k + 1}" for k in range(len(divisions))]
@@ -113,7 +115,8 @@ def _split(request: Plan, parts: Parts, folder: Path) -> Split:
     winner = next((c for c in candidates if c.rank == 1), None)
     imitator = min((c for c in imitators if c.step is not None), key=lambda c: c.rank or math.inf)
     final = StoredValues(parts.final, discount, s.final, s.seed + 1, folder / "final")
-    judgement, final_values = _judge(winner, imitator, candidates, final, folder)
+    lost = outcomes.dropped_reward(parts.final)
+    judgement, final_values = _judge(winner, imitator, candidates, final, folder, str(lost or ""))
     behaviour = ranking.stored(_label(imitator), imitator.step or 0)
     assert behaviour is not None
     split = Split(
@@ -215,7 +218,12 @@ def _loader(run: Path, c: Candidate) -> Callable[[], tuple[Population, int]]:
 
 
 def _judge(
-    winner: Candidate | None, imitator: Candidate, candidates: Sequence[Candidate], final: StoredValues, folder: Path
+    winner: Candidate | None,
+    imitator: Candidate,
+    candidates: Sequence[Candidate],
+    final: StoredValues,
+    folder: Path,
+    lost: str,
 ) -> tuple[verdict.Judgement, dict[str, Any]]:
     """The verdict on the final part, and the values behind it."""
 
@@ -227,7 +235,7 @@ def _judge(
 
     best = None if winner is None else value_of(winner, folder / "grid")
     bc = value_of(imitator, folder / "bc")
-    judgement = verdict.judge(best, bc, _why_none(candidates) if winner is None else "")
+    judgement = verdict.judge(best, bc, _why_none(candidates) if winner is None else "", lost)
     values = {
         "policy": None if best is None else best.summary,
         "bc": bc.summary,

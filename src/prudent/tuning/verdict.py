@@ -20,14 +20,16 @@ class Judgement:
     differences: dict[str, Estimate]
 
 
-def judge(winner: StoredValue | None, bc: StoredValue, why_none: str = "") -> Judgement:
+def judge(winner: StoredValue | None, bc: StoredValue, why_none: str = "", lost: str = "") -> Judgement:
     """Deploy only a policy that is better than the behaviour policy and better than BC, with 95 % confidence each.
 
     Fitted values are compared with fitted values. Where the fitted value of the behaviour policy is off from what the
     log earned, with 95 % confidence, that of the policy may be off by as much: the gain has to be larger than this
     error. Monte Carlo returns and WDR are noisier, but may contradict the gain.
 
-    ``winner`` is None if no policy of the grid can be ranked, and ``why_none`` says why.
+    ``winner`` is None if no policy of the grid can be ranked, and ``why_none`` says why. ``lost`` says
+    that much of the reward is on rows that the reader dropped: no policy is deployed then, as its value is that of
+    another task.
     """
     gains = {"BC - behaviour": ope.difference(bc.fqe, bc.fitted_behaviour)}
     reasons, doubts, better = [why_none] if why_none else [], [], False
@@ -39,7 +41,8 @@ def judge(winner: StoredValue | None, bc: StoredValue, why_none: str = "") -> Ju
         reasons += _reasons(winner, fitted, second, misfit)
         gains |= fitted | second
     reasons.append(gains["BC - behaviour"].difference_text("BC over the behaviour policy"))
-    if better and not doubts:
+    reasons += [lost] if lost else []
+    if better and not doubts and not lost:
         return Judgement(DEPLOY, tuple(reasons), gains)
     verdict = KEEP_BC if gains["BC - behaviour"].sign == 1 else NOTHING
     if better:

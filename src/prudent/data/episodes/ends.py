@@ -1,15 +1,23 @@
 """Where episodes end, and which rows have a successor. Most flat logs state only a part of this."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from prudent.data.columns import Rows, counted, strays_of
 from prudent.data.episodes import jumps
+from prudent.data.episodes.dropped import LastRows
+from prudent.data.episodes.recorders import check_next_rows, check_stated, cut, hint
+from prudent.data.episodes.recorders import last_rows as last_rows_of
 from prudent.errors import DataError
 
 COMMON_HORIZON = 1000
 """Time limit of the locomotion tasks: their files are the ones that most often lack timeouts."""
+
+NO_ORDER = "next_observations is not the following row: rows stand in no order of time, flags are used as is"
+KEEP_THEM = 'if an episode\'s last row is its end, say last_rows="terminated" (--last-rows terminated)'
+"""Advice where last rows were dropped."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,8 @@ class EpisodeEnds:
 
     ``terminated``, ``truncated`` and ``keep`` are (rows,) bool; ``keep`` are the rows that have a successor. It is the
     next observation in the file if ``stated``, else the observation of the following row. The rows ``final`` (rising
-    row numbers) are followed by themselves: no value comes after them.
+    row numbers) are followed by themselves: no value comes after them, or ``last_rows`` says so. ``lacking`` counts the
+    last rows without a successor, about which ``last_rows`` decides.
     """
 
     terminated: np.ndarray
@@ -27,6 +36,7 @@ class EpisodeEnds:
     final: np.ndarray
     stated: bool
     notes: tuple[str, ...]
+    lacking: int = 0
 
     def successors(self, observation: Rows, next_observation: Rows, block: slice) -> np.ndarray:
         """The observations after a block of rows, (rows, features)."""
@@ -37,10 +47,14 @@ class EpisodeEnds:
             successors[final] = observation[block][final]
         return successors
 
-    def next_masks(self, mask: Rows, block: slice) -> np.ndarray:
-        """The action masks after a block of rows, for files that have only those of the rows themselves."""
-        # Among the rows kept, only terminal ones are not followed by a row of their own episode.
-        return _next_rows(mask, block) | self.terminated[block, None]
+    def next_masks(self, mask: Rows, next_mask: Rows | None, block: slice) -> np.ndarray:
+        """The action masks after a block of rows: those in the file, or the following row's if it has none."""
+        # Among the rows kept, only terminal ones and those in ``final`` are not followed by a row of their own episode.
+        after = (_next_rows(mask, block) if next_mask is None else next_mask[block]) | self.terminated[block, None]
+        final = jumps.within(self.final, block)
+        final = final[~self.terminated[final]] - block.start
+        after[final] = mask[block][final]
+        return after
 
 
 def _next_rows(column: Rows, block: slice) -> np.ndarray:
@@ -56,10 +70,8 @@ class Successors:
     ``next_mask`` is None where the file has no masks.
     """
 
+    ends: EpisodeEnds
     next_observation: np.ndarray
-    truncated: np.ndarray
-    keep: np.ndarray
-    notes: tuple[str, ...]
     next_mask: np.ndarray | None = None
 
 
@@ -68,32 +80,22 @@ def find_successors(
     terminated: np.ndarray,
     truncated: np.ndarray | None,
     next_observation: np.ndarray | None = None,
-    horizon: int | None = None,
-    fallback_horizon: int | None = None,
+    *,
     mask: np.ndarray | None = None,
-    name: str = "the file",
-    strays: np.ndarray | None = None,
+    next_mask: np.ndarray | None = None,
+    **options: Any,
 ) -> Successors:
     """The successor of every row, for columns in memory; see :func:`find_ends` for the arguments.
 
-    ``mask`` (rows, A) bool is given where the file has action masks but no next action masks: the mask of the following
-    row is then the next one.
+    ``mask`` and ``next_mask`` (rows, A) bool are the masks of the file. Without ``next_mask`` that of the following row
+    is the next one.
     """
-    ends = find_ends(
-        observation,
-        terminated,
-        truncated,
-        next_observation,
-        horizon,
-        fallback_horizon,
-        masks_follow=mask is not None,
-        name=name,
-        strays=strays,
-    )
+    options["masks_follow"] = mask is not None and next_mask is None
+    ends = find_ends(observation, terminated, truncated, next_observation, **options)
     rows = slice(0, len(observation))
     stated = observation if next_observation is None else next_observation
-    next_mask = None if mask is None else ends.next_masks(mask, rows)
-    return Successors(ends.successors(observation, stated, rows), ends.truncated, ends.keep, ends.notes, next_mask)
+    after = None if mask is None else ends.next_masks(mask, next_mask, rows)
+    return Successors(ends, ends.successors(observation, stated, rows), after)
 
 
 def find_ends(
@@ -101,11 +103,15 @@ def find_ends(
     terminated: np.ndarray,
     truncated: np.ndarray | None,
     next_observation: Rows | None = None,
+    *,
     horizon: int | None = None,
     fallback_horizon: int | None = None,
     masks_follow: bool = False,
     name: str = "the file",
     strays: np.ndarray | None = None,
+    last_rows: LastRows | None = None,
+    recorders: int | None = None,
+    action: Rows | None = None,
 ) -> EpisodeEnds:
     """Find where episodes end and which rows have a successor. Observations are read block by block.
 
@@ -119,32 +125,50 @@ def find_ends(
         masks_follow: whether the mask of the following row is the next action mask.
         name: the file, for messages.
         strays: (rows,) bool, those of the :class:`Dataset` if they are known.
+        last_rows: what becomes of last rows that have no successor; None drops them.
+        recorders: how many recorders the user declares; the rows of each are together already.
+        action: (rows, A), to tell whether a row's successor is the next one; None if there are none.
 
     Raises:
-        DataError: masks follow from the order of the rows, but the rows are not in order.
+        DataError: successors or masks follow from the order of the rows, but the rows are not in order.
     """
-    notes: list[str] = []
-    exact = next_observation is not None
+    exact, flagged = next_observation is not None, terminated if truncated is None else terminated | truncated
+    notes = [] if exact else check_next_rows(observation, action, flagged, recorders, name)
     # Differences of numbers near the largest float overflow to infinity, which compares as it should.
     with np.errstate(over="ignore", invalid="ignore"):
         if next_observation is None:
             strays = gaps = jumps.jumps(observation)
         else:
             strays = gaps = strays_of(observation, next_observation) if strays is None else strays
-    if exact and np.count_nonzero(gaps) > len(gaps) / 2:
-        notes.append("next_observations is not the following row: rows stand in no order of time, flags are used as is")
-        if masks_follow:
-            raise DataError(
-                f"{name}: rows stand in no order of time, so action_masks needs next_action_masks beside it"
-            )
-        gaps = np.zeros_like(gaps)
+    if next_observation is not None:
+        check_stated(gaps, recorders, name)
+        if np.count_nonzero(gaps) > len(gaps) / 2:
+            side_by_side = hint(observation, next_observation, flagged)
+            if masks_follow:
+                raise DataError(
+                    f"{name}: rows stand in no order of time, so action_masks needs next_action_masks beside it"
+                    f"{side_by_side}"
+                )
+            notes.append(f"{NO_ORDER}{side_by_side}")
+            gaps = np.zeros_like(gaps)
+    # In a file that flags all its ends, a last row without a flag is where the recording stopped, not an end.
+    stops = last_rows_of(len(terminated), recorders or 1)
+    cut_off = stops[:0] if truncated is None else stops[~flagged[stops]]
+    gaps = gaps.copy()
+    gaps[stops] = False
     if truncated is None:
         truncated = _infer_truncations(terminated, gaps, exact, horizon, fallback_horizon, notes)
     else:
         truncated = _correct_truncations(terminated, truncated & ~terminated, gaps, exact, notes)
-    if next_observation is None:
-        return _ends_by_next_rows(terminated, truncated, notes)
-    return _ends_by_statement(observation, next_observation, strays, terminated, truncated, notes, masks_follow)
+    if not (terminated | truncated)[stops].all():
+        notes.append("the rows after the last flag are kept as a truncated episode")
+    truncated = cut(terminated, truncated, recorders)
+    final, orphans, lacking = np.flatnonzero(terminated), _open_ends(terminated, truncated), "successor"
+    if next_observation is not None:
+        final, borrowed = _borrowed(observation, next_observation, strays, terminated, truncated, notes)
+        orphans, lacking = (orphans, "next_action_masks") if masks_follow else (borrowed, lacking)
+    ends = EpisodeEnds(terminated, truncated, np.ones(len(terminated), dtype=bool), final, exact, ())
+    return _settle(ends, orphans, last_rows or "drop", cut_off, notes, lacking)
 
 
 def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:
@@ -224,29 +248,24 @@ def _correct_truncations(
     return corrected
 
 
-def _ends_by_next_rows(terminated: np.ndarray, truncated: np.ndarray, notes: list[str]) -> EpisodeEnds:
-    """Ends for a file without next observations: the following row is the successor."""
-    orphans = np.flatnonzero(truncated)
-    if not terminated[-1] and not truncated[-1]:
-        orphans = np.append(orphans, len(truncated) - 1)
-        notes.append("the rows after the last flag are kept as a truncated episode")
-    # Value ends at a termination, so its successor is never used; the row after it belongs to another episode.
-    return _drop(orphans, np.flatnonzero(terminated), terminated, truncated, False, notes)
+def _open_ends(terminated: np.ndarray, truncated: np.ndarray) -> np.ndarray:
+    """The numbers of the rows that end an episode without terminating it; the file's end does so too."""
+    orphans = truncated & ~terminated
+    orphans[-1] = not terminated[-1]
+    return np.flatnonzero(orphans)
 
 
-def _ends_by_statement(
+def _borrowed(
     observation: Rows,
     next_observation: Rows,
     strays: np.ndarray,
     terminated: np.ndarray,
     truncated: np.ndarray,
     notes: list[str],
-    needs_row: bool,
-) -> EpisodeEnds:
-    """Ends for a file with next observations; those that belong to the next episode are not used.
+) -> tuple[np.ndarray, np.ndarray]:
+    """The last rows whose next observation is the next episode's first: terminal ones, and others (row numbers).
 
-    ``strays`` are the rows whose next observation is not the following row. With ``needs_row`` the following row has to
-    be there too, because the next action mask comes from it.
+    ``strays`` are the rows whose next observation is not the following row.
     """
     ends = np.flatnonzero((terminated | truncated)[:-1])
     borrowed = jumps.moved(observation, next_observation, ends[~strays[ends]])
@@ -256,33 +275,39 @@ def _ends_by_statement(
             f"{counted(len(final), 'terminal row')} with the next episode's first row as next "
             "observation; replaced by the row's own, which no value depends on"
         )
-    if not (terminated[-1] or truncated[-1]):
-        notes.append("the rows after the last flag are kept as a truncated episode")
-    if not needs_row:
-        return _drop(orphans, final, terminated, truncated, True, notes)
-    lacking = truncated.copy()
-    lacking[orphans] = True
-    lacking[-1] |= not terminated[-1]
-    return _drop(np.flatnonzero(lacking), final, terminated, truncated, True, notes, "next_action_masks")
+    return final, orphans
 
 
-def _drop(
-    orphans: np.ndarray,
-    final: np.ndarray,
-    terminated: np.ndarray,
-    truncated: np.ndarray,
-    stated: bool,
-    notes: list[str],
-    lacking: str = "successor",
+def _settle(
+    ends: EpisodeEnds, orphans: np.ndarray, last_rows: LastRows, cut_off: np.ndarray, notes: list[str], lacking: str
 ) -> EpisodeEnds:
-    """Do not keep the rows ``orphans``; the row before each is truncated instead, if its episode did not end there."""
-    keep = np.ones(len(terminated), dtype=bool)
+    """Decide about the rows ``orphans``, which end an episode and lack a successor (or a next mask).
+
+    ``cut_off`` are those that are no ends: the recording stopped there.
+    """
+    decided = np.setdiff1d(orphans, cut_off) if last_rows == "terminated" else orphans
+    terminated, truncated = ends.terminated, ends.truncated.copy()
+    final, keep = ends.final, ends.keep
+    if last_rows != "drop" and len(decided):
+        terminated = terminated.copy()
+        terminated[decided], truncated[decided] = last_rows == "terminated", last_rows == "truncated"
+        final, orphans = np.union1d(final, decided), np.setdiff1d(orphans, decided)
+        notes.append(note_on_kept(len(decided), last_rows))
     if len(orphans):
+        keep = keep.copy()
         keep[orphans] = False
-        truncated = truncated.copy()
+        # The row before each is the last one now, unless its episode ended there.
         before = orphans[orphans > 0] - 1
         truncated[before[~terminated[before]]] = True
         notes.append(
             f"{counted(len(orphans), 'row')} dropped: the last step of a truncated episode has no {lacking} in the file"
         )
-    return EpisodeEnds(terminated, truncated, keep, final, stated, tuple(notes))
+    return EpisodeEnds(terminated, truncated, keep, final, ends.stated, tuple(notes), len(decided))
+
+
+def note_on_kept(count: int, last_rows: LastRows) -> str:
+    """The note on last rows without a successor that are kept."""
+    rows = f"{counted(count, 'last row')} without a successor kept as {last_rows}, as asked"
+    if last_rows == "terminated":
+        return f"{rows}: no value comes after {'it' if count == 1 else 'them'}"
+    return f"{rows}: the row's own observation stands as successor"

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from prudent.data.columns import counted
+from prudent.data.episodes import recorders as turns
+from prudent.data.episodes.dropped import LastRows
+from prudent.data.episodes.ends import note_on_kept
 from prudent.errors import DataError
 
 Labels = tuple[np.ndarray, list]
@@ -17,14 +20,18 @@ _REGULAR = 0.75
 class Order:
     """The order of a table's rows; all arrays have the length of the file.
 
-    ``rows`` are the row numbers of the file, one episode after another. ``truncated`` and ``keep`` are in that order;
-    ``terminated``, ``step`` and ``dt`` are in the order of the file.
+    ``rows`` are the row numbers of the file, one episode after another. ``truncated``, ``keep`` and ``final`` are in
+    that order; ``terminated``, ``step`` and ``dt`` are in the order of the file. The rows ``final`` (rows,) bool are
+    truncated, but kept with their own observation as successor. ``lacking`` counts the last rows without a successor,
+    about which ``last_rows`` decides.
     """
 
     rows: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
     keep: np.ndarray
+    final: np.ndarray
+    lacking: int
     step: np.ndarray | None
     dt: np.ndarray | None
     notes: tuple[str, ...]
@@ -41,22 +48,28 @@ def arrange(
     truncated: np.ndarray | None,
     needs_row: bool,
     time_unit: float | None,
+    last_rows: LastRows = "drop",
+    recorders: int | None = None,
 ) -> Order:
     """Order ``count`` rows by episode (in order of first appearance), inside an episode by ``step``, else by ``time``.
 
-    With ``needs_row`` the successor has to be the next row, so the last row of an episode that did not terminate is not
-    kept. Without ``episode`` the rows keep their order and the flags divide them.
+    With ``needs_row`` the successor has to be the next row, which the last row of an episode does not have: if the
+    episode did not terminate, ``last_rows`` says what becomes of it. Without ``episode`` the rows keep their order and
+    the flags divide them; with ``recorders`` each one's rows are put together first.
 
     Raises:
         DataError: a step or time occurs twice in an episode, or a flag is set inside one.
     """
     notes: list[str] = []
-    ended = terminated if terminated is not None else np.zeros(count, dtype=bool)
+    ended = terminated.copy() if terminated is not None else np.zeros(count, dtype=bool)
     cut = (truncated if truncated is not None else np.zeros(count, dtype=bool)) & ~ended
     rows, last = _sorted(count, name, episode, step if step is not None else time, step is not None, notes)
     if episode is None:
+        rows = turns.order(count, recorders or 1)
+        stopped = turns.last_rows(count, recorders or 1)
         last = (ended | cut)[rows]
-        last[-1] = True
+        notes += turns.notes(recorders, count, name)
+        last[stopped] = True
     else:
         _check_flags(ended[rows], cut[rows], last, rows, episode, name)
     _note_flags(terminated, truncated, int((last & ~(ended | cut)[rows]).sum()), notes)
@@ -64,16 +77,30 @@ def arrange(
     stops = last | gaps
     dt = None if time is None else _dt(time, rows, stops, step is not None, time_unit, name, notes)
     keep = np.ones(count, dtype=bool)
-    closing = stops & ~ended[rows]
-    if needs_row and closing.any():
-        keep[closing] = False
+    final = np.zeros(count, dtype=bool)
+    lacking = stops & ~ended[rows] & needs_row
+    # A gap is no end of the episode, nor is a last row without a flag where flags alone divide the rows.
+    ends = lacking & last
+    if episode is None and truncated is not None:
+        ends &= cut[rows]
+    decided = ends if last_rows == "terminated" else lacking
+    if last_rows != "drop" and decided.any():
+        if last_rows == "terminated":
+            ended[rows[decided]] = True
+        else:
+            final = decided
+        lacking = lacking & ~decided
+        notes.append(note_on_kept(int(decided.sum()), last_rows))
+    if lacking.any():
+        keep[lacking] = False
         stops = stops.copy()
-        stops[:-1] |= closing[1:]
+        stops[:-1] |= lacking[1:]
         notes.append(
-            f"{counted(int(closing.sum()), 'row')} dropped: the last step of an episode that did not terminate "
+            f"{counted(int(lacking.sum()), 'row')} dropped: the last step of an episode that did not terminate "
             "has no successor in the file"
         )
-    return Order(rows, ended, stops & ~ended[rows], keep, step, dt, tuple(notes))
+    count_decided = int(decided.sum())
+    return Order(rows, ended, stops & ~ended[rows], keep, final, count_decided, step, dt, tuple(notes))
 
 
 def _sorted(

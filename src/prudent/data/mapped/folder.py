@@ -21,6 +21,7 @@ import numpy as np
 from prudent import files
 from prudent.data.columns import Bound, bounds, check_bounds
 from prudent.data.dataset import COLUMNS, Dataset
+from prudent.data.episodes.dropped import Dropped
 from prudent.data.figures import Figures
 from prudent.data.mapped import index as index_file
 from prudent.data.mapped.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, VERSION
@@ -95,15 +96,18 @@ class Writer:
             file = self._open[key] = (self.aside / f"{key}.npy").open("wb")
             _write_header(file, dtype, (self.rows, *shape))
 
-    def finish(self, spec: Spec, name: str, notes: Sequence[str] = ()) -> Dataset:
-        """Compute the figures from the files, give the folder its name, and open it."""
+    def finish(self, spec: Spec, name: str, notes: Sequence[str] = (), dropped: Dropped | None = None) -> Dataset:
+        """Compute the figures from the files, give the folder its name, and open it.
+
+        ``dropped`` is what was lost with rows that could not be kept.
+        """
         if self.written != self.rows:
             raise ValueError(f"{self.written} rows were written, {self.rows} were announced")
         with _writing(self.folder):
-            self._complete(spec, name, notes)
+            self._complete(spec, name, notes, dropped)
         return read(self.folder)
 
-    def _complete(self, spec: Spec, name: str, notes: Sequence[str]) -> None:
+    def _complete(self, spec: Spec, name: str, notes: Sequence[str], dropped: Dropped | None) -> None:
         for file in self._open.values():
             file.flush()
             os.fsync(file.fileno())
@@ -111,7 +115,7 @@ class Writer:
         mapped = {key: _map(self.aside / f"{key}.npy", *array) for key, array in self._arrays().items()}
         extra = {key: column for key, column in mapped.items() if key not in COLUMNS}
         columns = {key: mapped[key] for key in COLUMNS}
-        dataset = Dataset(**columns, spec=spec, name=name, notes=tuple(notes), extra=extra)
+        dataset = Dataset(**columns, spec=spec, name=name, notes=tuple(notes), extra=extra, dropped=dropped)
         for key in FIGURES:
             _write_array(self.aside / f"{key}.npy", getattr(dataset, key))
         figures = {f"observation_{key}": value.tolist() for key, value in vars(dataset.observation_figures).items()}
@@ -123,6 +127,7 @@ class Writer:
             "episodes": dataset.n_episodes,
             "spec": asdict(spec),
             "notes": list(notes),
+            "dropped": None if dropped is None else dropped.numbers(),
             "columns": {key: {"dtype": t.str, "shape": list(shape)} for key, (t, shape) in self._arrays().items()},
             "fingerprint": dataset.fingerprint,
             **figures,
@@ -193,6 +198,7 @@ def read(path: Path | str, action_low: Bound | None = None, action_high: Bound |
         spec=spec,
         name=index["name"],
         notes=tuple(index["notes"]),
+        dropped=index["dropped"],
         extra={key: column for key, column in columns.items() if key not in COLUMNS},
     ).knowing(
         **{key: np.array(figures[key]) for key in PER_EPISODE},

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from prudent.data.columns import counted
+from prudent.data.episodes.dropped import Dropped
 from prudent.data.figures import Figures
 from prudent.errors import DataError
 from prudent.types import Spec
@@ -64,8 +65,10 @@ def _checked(index: Mapping[str, Any]) -> dict[str, Any]:
     texts = [index["fingerprint"], index["name"], *_list(index["notes"], "notes")]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("name, fingerprint and notes must be text")
+    lost = index.get("dropped")
     return {
         **index,
+        "dropped": None if lost is None else Dropped.from_numbers(_list(lost, "dropped")),
         "rows": rows,
         "episodes": episodes,
         "spec": spec,

@@ -1,7 +1,7 @@
 """D4RL HDF5: flat arrays, as written by D4RL (Fu et al. 2020) and by d4rl-pybullet."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,9 @@ import numpy as np
 from prudent.data import masks
 from prudent.data.columns import Dones, ask_whether_discrete, flags, floats, whole
 from prudent.data.dataset import Dataset
-from prudent.data.episodes.ends import COMMON_HORIZON, find_successors, note_on_equal_lengths
+from prudent.data.episodes import recorders
+from prudent.data.episodes.dropped import Dropped
+from prudent.data.episodes.ends import COMMON_HORIZON, KEEP_THEM, EpisodeEnds, find_successors, note_on_equal_lengths
 from prudent.data.readers import _hdf5, _keys
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -61,6 +63,8 @@ class Header:
     true_successors: bool
     notes: tuple[str, ...]
     """A note on keys that are not read, or none."""
+    dropped: Dropped | None
+    """What was lost when the file was written; only files of this library say so."""
 
     def trusts(self, keys: Collection[str], truncated: np.ndarray | None) -> bool:
         """Whether flags and successors are taken as they are; for that they all have to be among ``keys``."""
@@ -86,7 +90,8 @@ def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
             n_actions=_whole_number(file, "n_actions", name),
         )
         true_successors = bool(_whole_number(file, "true_successors", name, least=0))
-    return Header(user, user.or_else(filed, name), true_successors, tuple(notes))
+        dropped = _dropped(file, name)
+    return Header(user, user.or_else(filed, name), true_successors, tuple(notes), dropped)
 
 
 def check_required(table: Mapping[str, Any], name: str, header: Header) -> None:
@@ -107,7 +112,10 @@ def check_required(table: Mapping[str, Any], name: str, header: Header) -> None:
 def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset:
     """The dataset in the raw columns of a D4RL file; see :func:`read`."""
     check_required(table, name, header)
+    table = recorders.take_apart(table, len(table["rewards"]), header.user.recorders)
     terminated, truncated, notes = end_flags(table, name, header)
+    if header.trusts(table, truncated) and truncated is not None:
+        truncated = recorders.cut(terminated, truncated, header.user.recorders)
     # Checked before episodes are worked out, so that a NaN is reported by the row it has in the file.
     raw = Dataset.from_columns(
         observation=table["observations"],
@@ -126,7 +134,9 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
     )
     if header.trusts(table, truncated):
         # Here a successor that equals the next episode's first row is a real one.
-        return raw
+        header.user.refuse_last_rows(name, 0)
+        recorders.check_stated(raw.strays, header.user.recorders, name)
+        return replace(raw, notes=(*raw.notes, *notes), dropped=header.dropped)
     successors = find_successors(
         raw.observation,
         terminated,
@@ -134,19 +144,23 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         raw.next_observation if "next_observations" in table else None,
         horizon=header.declared.horizon,
         fallback_horizon=None if "next_observations" in table else COMMON_HORIZON,
-        mask=None if "next_action_masks" in table else raw.extra.get("mask"),
+        mask=raw.extra.get("mask"),
+        next_mask=raw.extra.get("next_mask") if "next_action_masks" in table else None,
         name=name,
         strays=raw.strays if "next_observations" in table else None,
+        last_rows=header.user.last_rows,
+        recorders=header.user.recorders,
+        action=raw.action,
     )
-    if not successors.keep.any():
-        raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
-    return raw.with_successors(
-        successors.keep,
-        successors.next_observation,
-        successors.truncated,
-        (*notes, *successors.notes),
-        successors.next_mask,
-    )
+    check_ends(successors.ends, name, header)
+    return raw.with_successors(successors.ends, successors.next_observation, notes, successors.next_mask)
+
+
+def check_ends(ends: EpisodeEnds, name: str, header: Header) -> None:
+    """Refuse a file without a transition, and one for which ``last_rows`` decides nothing."""
+    header.user.refuse_last_rows(name, ends.lacking)
+    if not ends.keep.any():
+        raise DataError(f"{name}: no row has a successor, so there is no transition to learn from; {KEEP_THEM}")
 
 
 def extra_columns(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
@@ -172,7 +186,7 @@ def end_flags(table: Mapping[str, Any], name: str, header: Header) -> tuple[np.n
     terminals, timeouts, notes = _end_flags(table, name, header.declared.dones)
     flags_tell = "terminals" not in table or "timeouts" in table
     header.user.refuse_what_flags_tell(name, terminations=flags_tell, truncated=timeouts)
-    return terminals, timeouts, notes
+    return terminals, timeouts, [*recorders.notes(header.user.recorders, len(terminals), name), *notes]
 
 
 def _end_flags(
@@ -225,6 +239,14 @@ def _keys_of(file: "h5py.File", name: str) -> list[str]:
     if isinstance(group, h5py.Group):
         return [*keys, *(f"{EXTRA}/{key}" for key in group.keys())]  # noqa: SIM118
     return keys if group is None else [*keys, EXTRA]
+
+
+def _dropped(file: "h5py.File", name: str) -> Dropped | None:
+    numbers = _small(file, "metadata/dropped", "f", 5, name)
+    try:
+        return None if numbers is None else Dropped.from_numbers(numbers.ravel().tolist())
+    except ValueError as error:
+        raise DataError(f"{name}: metadata/dropped is damaged ({error})") from error
 
 
 def _bound(file: "h5py.File", key: str, name: str) -> np.ndarray | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from prudent.data.columns import Bound, Dones, declared_discrete
+from prudent.data.episodes.dropped import LAST_ROWS, LastRows
 from prudent.data.readers.mapping import TableMap
 from prudent.errors import DataError
 
@@ -26,6 +27,8 @@ class Declared:
     discrete: bool | None = None
     n_actions: int | None = None
     mapping: TableMap | Mapping[str, Any] | str | Path | None = None
+    last_rows: LastRows | None = None
+    recorders: int | None = None
 
     def check(self) -> None:
         """Refuse what makes no sense for any file.
@@ -37,6 +40,10 @@ class Declared:
             raise DataError(f'dones must be "terminated" or "truncated", got {self.dones!r}')
         if self.horizon is not None and self.horizon < 1:
             raise DataError(f"horizon must be 1 or more steps, got {self.horizon}")
+        if self.recorders is not None and self.recorders < 1:
+            raise DataError(f"recorders must be 1 or more, got {self.recorders}")
+        if self.last_rows not in (None, *LAST_ROWS):
+            raise DataError(f'last_rows must be "drop", "terminated" or "truncated", got {self.last_rows!r}')
 
     def refuse(self, source: str, names: Sequence[str]) -> None:
         """Refuse the declarations in ``names``: they would change nothing about ``source``.
@@ -63,6 +70,15 @@ class Declared:
             raise DataError(f"{name}: dones does not apply to it, its flags tell terminations from time limits")
         if self.horizon is not None and truncated is not None:
             raise DataError(f"{name}: horizon does not apply to it, its flags say where the recording was cut")
+
+    def refuse_last_rows(self, name: str, lacking: int) -> None:
+        """Refuse ``last_rows`` for a file in which no last row is ``lacking`` a successor.
+
+        Raises:
+            DataError: the declaration would change nothing.
+        """
+        if self.last_rows is not None and lacking == 0:
+            raise DataError(f"{name}: last_rows does not apply to it, no last row lacks a successor")
 
     def or_else(self, filed: "Declared", name: str) -> "Declared":
         """These declarations; where they leave something open, those that the file ``name`` makes about itself.

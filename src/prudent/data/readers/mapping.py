@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prudent.config import check_names, from_json, read_toml
+from prudent.data.episodes.dropped import LastRows
 from prudent.errors import ConfigError
 
 _LISTS = ("observation", "action", "next_observation", "mask", "next_mask", "action_low", "action_high")
@@ -16,7 +17,8 @@ _LISTS = ("observation", "action", "next_observation", "mask", "next_mask", "act
 class TableMap:
     """Column names by role; a list of one may be written without brackets.
 
-    ``discrete``, ``n_actions``, ``action_low``, ``action_high`` and ``time_unit`` hold for the whole table.
+    ``discrete``, ``n_actions``, ``action_low``, ``action_high``, ``time_unit`` and ``last_rows`` hold for the whole
+    table.
     """
 
     observation: tuple[str, ...]  # columns of what the policy saw
@@ -29,6 +31,7 @@ class TableMap:
     next_observation: tuple[str, ...] = ()  # columns of what it saw next; empty: the next row's
     terminated: str | None = None  # column of true/false: no value after this row
     truncated: str | None = None  # column of true/false: only the recording ends
+    last_rows: LastRows = "drop"  # an episode's last row without a successor: drop it, or keep it as that end
     mask: tuple[str, ...] = ()  # columns of true/false, one per action: allowed or not
     next_mask: tuple[str, ...] = ()  # the same for the next observation; empty: the next row's
     group: str | None = None  # column of numbers or names, such as patient, user or machine
@@ -43,7 +46,7 @@ class TableMap:
         """Every (role, column) pair of the mapping."""
         for f in fields(self):
             value = getattr(self, f.name)
-            if f.name in ("action_low", "action_high") or value is None:
+            if f.name in ("action_low", "action_high", "last_rows") or value is None:
                 continue
             for column in value if isinstance(value, tuple) else (value,):
                 if isinstance(column, str):
@@ -102,6 +105,8 @@ def _checked(roles: TableMap, name: str) -> TableMap:
         raise ConfigError(f"{name}: nothing says where episodes end: name episode, terminated or truncated")
     if not roles.episode and (roles.step or roles.time):
         raise ConfigError(f"{name}: {'step' if roles.step else 'time'} orders the rows of an episode: name episode too")
+    if roles.last_rows != "drop" and roles.next_observation and (roles.next_mask or not roles.mask):
+        raise ConfigError(f"{name}: last_rows is for rows without a successor, and next_observation gives each row one")
     if roles.time_unit is not None:
         if not roles.time:
             raise ConfigError(f"{name}: time_unit is for a time column, and none is named")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from prudent.data.columns import check_count, counted
 from prudent.data.dataset import Dataset
+from prudent.data.episodes.dropped import Dropped
 from prudent.data.readers import _arrow, _hdf5
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -22,6 +24,8 @@ ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
 _PARTS = ("observations", "actions", "rewards", "terminations", "truncations")
 _METADATA_LIMIT = 8 << 20
 _DEPTH = 6
+DROPPED = "dropped"
+"""The key of the description, as JSON, that holds what was lost with dropped rows."""
 
 
 def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
@@ -53,7 +57,7 @@ def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
         raise DataError(f"{name}: Minari cannot read it ({in_one_line(error)})") from error
     if not episodes:
         raise DataError(f"{name}: the dataset has no episodes")
-    return _assemble(episodes, spaces, name, user)
+    return replace(_assemble(episodes, spaces, name, user), dropped=_dropped(metadata, name))
 
 
 def datasets_folder() -> Path:
@@ -99,6 +103,19 @@ def _metadata(folder: Path, name: str) -> dict[str, Any]:
             raise DataError(f"{name}: metadata.json declares no {key}; the environment is not made to find out")
         _check_space(metadata[key], key, name)
     return metadata
+
+
+def _dropped(metadata: dict[str, Any], name: str) -> Dropped | None:
+    """What was lost when this library wrote the dataset; it says so in the description."""
+    try:
+        description = json.loads(metadata.get("description", ""))
+    except (ValueError, TypeError, RecursionError):
+        return None  # written by hand, or by another tool
+    numbers = description.get(DROPPED) if isinstance(description, dict) else None
+    try:
+        return None if numbers is None else Dropped.from_numbers(numbers)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{name}: {DROPPED} in the description is damaged ({error})") from error
 
 
 def _check_links(folder: Path, name: str) -> None:

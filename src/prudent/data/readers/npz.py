@@ -11,7 +11,8 @@ import numpy as np
 from prudent.data import masks
 from prudent.data.columns import ask_whether_discrete, flags
 from prudent.data.dataset import Dataset
-from prudent.data.episodes.ends import find_successors, note_on_equal_lengths
+from prudent.data.episodes import recorders
+from prudent.data.episodes.ends import KEEP_THEM, find_successors, note_on_equal_lengths
 from prudent.data.readers import _keys
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -20,8 +21,9 @@ from prudent.errors import DataError, in_one_line
 _HEADER_BYTES = 10_000
 REQUIRED = ("observations", "actions", "rewards", "next_observations")
 FLAGS = ("dones", "terminals", "timeouts")
-OPTIONAL = ("action_low", "action_high", "discrete", "n_actions", *masks.KEYS.values())
-EVERY = (*REQUIRED, *FLAGS, *OPTIONAL)
+WHOLE = ("action_low", "action_high", "discrete", "n_actions")
+"""Keys that hold for the whole file; all others have one entry per row."""
+EVERY = (*REQUIRED, *FLAGS, *WHOLE, *masks.KEYS.values())
 """Every key that is read."""
 _WRONG = {**_keys.WRONG, "done": "dones"}
 
@@ -48,6 +50,8 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     for key in REQUIRED:
         if table[key].ndim == 0:
             raise DataError(f"{name}: {key} is a single value, expected one row per transition")
+    by_row = {key: column for key, column in table.items() if key not in WHOLE}
+    table |= recorders.take_apart(by_row, len(table["rewards"]), user.recorders)
     declared = user.or_else(_filed(table, user, name), name)
     if declared.discrete is None and declared.action_low is None:
         ask_whether_discrete(table["actions"], name)
@@ -66,29 +70,26 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         discrete=bool(declared.discrete),
         n_actions=declared.n_actions,
         name=name,
-        notes=[*unread, *notes],
+        notes=[*unread, *recorders.notes(user.recorders, len(terminated), name), *notes],
         extra=masks.from_file(table, name),
     )
-    mask = None if "next_action_masks" in table else raw.extra.get("mask")
     successors = find_successors(
         raw.observation,
         raw.terminated,
         truncated,
         raw.next_observation,
         horizon=declared.horizon,
-        mask=mask,
+        mask=raw.extra.get("mask"),
+        next_mask=raw.extra.get("next_mask") if "next_action_masks" in table else None,
         name=name,
         strays=raw.strays,
+        last_rows=user.last_rows,
+        recorders=user.recorders,
     )
-    if not successors.keep.any():
-        raise DataError(f"{name}: no row has a successor of its own episode")
-    return raw.with_successors(
-        successors.keep,
-        successors.next_observation,
-        successors.truncated,
-        successors.notes,
-        successors.next_mask,
-    )
+    user.refuse_last_rows(name, successors.ends.lacking)
+    if not successors.ends.keep.any():
+        raise DataError(f"{name}: no row has a successor of its own episode; {KEEP_THEM}")
+    return raw.with_successors(successors.ends, successors.next_observation, (), successors.next_mask)
 
 
 def _content(table: dict[str, np.ndarray], unread: list[str]) -> str:

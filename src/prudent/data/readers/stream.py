@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from prudent.data import masks, precision
-from prudent.data.columns import BLOCK, blocks, check_shape
+from prudent.data.columns import BLOCK, blocks, check_shape, strays_of
 from prudent.data.dataset import COLUMNS, Dataset
+from prudent.data.episodes import recorders
+from prudent.data.episodes.dropped import Dropped
 from prudent.data.episodes.ends import COMMON_HORIZON, EpisodeEnds, find_ends
 from prudent.data.readers import _hdf5, d4rl
 from prudent.data.readers._budget import Budget
@@ -32,7 +34,7 @@ class Stream:
     """A dataset to be read once, in order.
 
     ``blocks`` yields the rows, with the spec that they show: a block may know fewer discrete actions than another.
-    ``whole`` says that all of it is in memory.
+    ``whole`` says that all of it is in memory, ``dropped`` what was lost with rows that could not be kept.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Stream:
     notes: tuple[str, ...]
     blocks: Callable[[], Iterator[tuple[Spec, Block]]]
     whole: bool = False
+    dropped: Dropped | None = None
 
 
 def of_dataset(dataset: Dataset) -> Stream:
@@ -50,7 +53,7 @@ def of_dataset(dataset: Dataset) -> Stream:
             yield dataset.spec, rows_of(dataset, block)
 
     mapped = isinstance(dataset.observation, np.memmap)
-    return Stream(dataset.name, len(dataset), dataset.notes, rows, not mapped)
+    return Stream(dataset.name, len(dataset), dataset.notes, rows, not mapped, dataset.dropped)
 
 
 def rows_of(dataset: Dataset, block: slice | np.ndarray) -> dict[str, np.ndarray]:
@@ -74,15 +77,22 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
         header = d4rl.read_header(file, name, user)
         with _hdf5.reading(name):
             d4rl.check_required(nodes, name, header)
+            if (user.recorders or 1) > 1:
+                nodes = {
+                    key: cast("h5py.Dataset", recorders.Interleaved(node, user.recorders or 1))
+                    for key, node in nodes.items()
+                }
             flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
         terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, header)
         dtype, remarks = _observation_type(nodes, name)
         ends = _episode_ends(nodes, terminated, truncated, header, name, dtype)
-        if not ends.keep.any():
-            raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
-        rows = int(ends.keep.sum())
+        d4rl.check_ends(ends, name, header)
+        rewards = _Column(nodes["rewards"], name)
+        trusted = header.trusts(nodes, truncated)
+        dropped = header.dropped if trusted else Dropped.count((rewards[b] for b in blocks(len(rewards))), ends.keep)
         notes = (*header.notes, *remarks, *notes, *ends.notes)
-        yield Stream(name, rows, notes, lambda: _blocks(nodes, ends, header, name, dtype))
+        rows = int(ends.keep.sum())
+        yield Stream(name, rows, notes, lambda: _blocks(nodes, ends, header, name, dtype), dropped=dropped)
 
 
 class _Column:
@@ -101,6 +111,10 @@ class _Column:
             return rows.astype(self.dtype, copy=False)
 
 
+def _mask_column(nodes: "Mapping[str, h5py.Dataset]", key: str, name: str) -> _Column | None:
+    return _Column(nodes[key], name, bool) if key in nodes else None
+
+
 def _episode_ends(
     nodes: "Mapping[str, h5py.Dataset]",
     terminated: np.ndarray,
@@ -116,7 +130,12 @@ def _episode_ends(
     if header.trusts(nodes, truncated):
         assert truncated is not None
         keep, final = np.ones_like(terminated), np.zeros(0, dtype=np.int64)
-        ends = EpisodeEnds(terminated, truncated & ~terminated, keep, final, stated=True, notes=())
+        truncated = recorders.cut(terminated, truncated & ~terminated, header.user.recorders)
+        ends = EpisodeEnds(terminated, truncated, keep, final, stated=True, notes=())
+        if header.user.recorders is not None:
+            assert following is not None
+            strays = strays_of(_Column(observation, name), _Column(following, name))
+            recorders.check_stated(strays, header.user.recorders, name)
     else:
         ends = find_ends(
             _Column(observation, name, dtype),
@@ -127,11 +146,14 @@ def _episode_ends(
             fallback_horizon=None if following is not None else COMMON_HORIZON,
             masks_follow="action_masks" in nodes and "next_action_masks" not in nodes,
             name=name,
+            last_rows=header.user.last_rows,
+            recorders=header.user.recorders,
+            action=_Column(nodes["actions"], name),
         )
     if ends.keep.any():
         # The recording ends with the file: an episode that is still open there is truncated.
         last = np.flatnonzero(ends.keep)[-1]
-        ends.truncated[last] |= not terminated[last]
+        ends.truncated[last] |= not ends.terminated[last]
     return ends
 
 
@@ -177,7 +199,9 @@ def _blocks(
             "next_observation": ends.successors(observation, following, block),
             "truncated": ends.truncated[block] & ~ends.terminated[block],
         }
-        if "mask" in columns and "next_action_masks" not in nodes:
-            columns["next_mask"] = ends.next_masks(_Column(nodes["action_masks"], name, bool), block)
+        if "mask" in columns:
+            mask, following_mask = (_mask_column(nodes, key, name) for key in masks.KEYS.values())
+            assert mask is not None
+            columns["next_mask"] = ends.next_masks(mask, following_mask, block)
         keep = ends.keep[block]
         yield part.spec, columns if keep.all() else {key: column[keep] for key, column in columns.items()}

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from prudent.data.columns import ask_whether_discrete, floats, whole
+from prudent.data.columns import ask_whether_discrete, floats, strays_of, whole
 from prudent.data.dataset import Dataset
+from prudent.data.episodes import recorders
+from prudent.data.episodes.ends import KEEP_THEM
 from prudent.data.episodes.order import Order, arrange
 from prudent.data.readers import _arrow
 from prudent.data.readers._roles import RoleColumns
@@ -33,9 +35,10 @@ def read(path: str | Path, user: Declared) -> Dataset:
 
     Rows of an episode are put together and ordered by ``step`` or ``time``. The next row is the successor, unless
     ``next_observation`` is mapped. The last row of an episode that did not terminate then has no successor: it is
-    dropped, and the notes count it. ``extra`` holds, where mapped, ``step`` (rows,) int64, ``dt`` (rows,) float32,
-    ``group`` (rows,) int64 and ``behavior_log_prob`` (rows,) float32. What the user declares replaces what the mapping
-    says. Rows in errors and notes are those of the file, counted from 0 without the header.
+    dropped, and the notes count it, unless ``last_rows`` says that it is an end. ``extra`` holds, where mapped,
+    ``step`` (rows,) int64, ``dt`` (rows,) float32, ``group`` (rows,) int64 and ``behavior_log_prob`` (rows,) float32.
+    What the user declares replaces what the mapping says. Rows in errors and notes are those of the file, counted from
+    0 without the header.
 
     Raises:
         DataError: one line naming file, column, row and reason.
@@ -121,7 +124,9 @@ class _Table:
             if roles.next_observation
             else None
         )
-        order = self.find_order(following is not None)
+        order = self.find_order(following is not None, user)
+        self.check_recorders(observation, action, following, order, user.recorders)
+        user.refuse_last_rows(self.name, order.lacking)
         dataset = Dataset.from_columns(
             observation=observation,
             action=action,
@@ -147,26 +152,44 @@ class _Table:
             successor[order.terminated[rows]] = observation[order.terminated[rows]]
         else:
             successor = dataset.next_observation[rows]
+        successor[order.final] = observation[order.final]
         extra = {key: column[rows] for key, column in dataset.extra.items()}
         if "mask" in extra and not self.roles.next_mask:
             next_mask = np.concatenate([extra["mask"][1:], extra["mask"][-1:]])
             extra["next_mask"] = next_mask | order.terminated[rows, None]
+            extra["next_mask"][order.final] = extra["mask"][order.final]
         in_order = replace(
             dataset,
             observation=observation,
             action=dataset.action[rows],
             reward=dataset.reward[rows],
-            terminated=order.terminated[rows],
             extra=extra,
         )
         if not order.keep.any():
             raise DataError(
-                f"{self.name}: no row has a successor of its own episode, so there is nothing to learn from"
+                f"{self.name}: no row has a successor of its own episode, so there is nothing to learn from; "
+                f"{KEEP_THEM}"
             )
-        return in_order.with_successors(order.keep, successor, order.truncated, (*self.notes, *order.notes))
+        ends = replace(order, terminated=order.terminated[rows])
+        return in_order.with_successors(ends, successor, self.notes)
 
-    def find_order(self, has_successors: bool) -> Order:
+    def check_recorders(
+        self, observation: np.ndarray, action: np.ndarray, following: np.ndarray | None, order: Order, count: int | None
+    ) -> None:
+        """Check what is declared about recorders side by side; without an episode column their rows may be in turn."""
+        rows = order.rows
+        if self.roles.episode:
+            return
+        if following is not None:
+            recorders.check_stated(strays_of(observation[rows], following[rows]), count, self.name)
+        else:
+            ends = order.terminated[rows] | order.truncated
+            self.notes += recorders.check_next_rows(observation[rows], action[rows], ends, count, self.name)
+
+    def find_order(self, has_successors: bool, user: Declared) -> Order:
         roles = self.roles
+        if roles.episode and user.recorders is not None:
+            raise DataError(f"{self.name}: recorders does not apply to it, episode says which rows belong together")
         terminated, truncated = self.table.flag("terminated"), self.table.flag("truncated")
         step = None
         if roles.step:
@@ -182,6 +205,8 @@ class _Table:
             truncated=truncated,
             needs_row=needs_row,
             time_unit=roles.time_unit,
+            last_rows=user.last_rows or roles.last_rows,
+            recorders=user.recorders,
         )
 
     def extra(self, order: Order, discrete: bool) -> dict[str, np.ndarray]:

@@ -41,9 +41,9 @@ def write(dataset: Dataset, path: Path, about: Mapping[str, Any]) -> None:
     """Write the columns and masks to ``path``, and under ``metadata/`` the bounds, ``n_actions`` and ``about``.
 
     ``dt``, ``group``, ``step`` and the behaviour's log-probability of ``Dataset.extra`` go under ``extra/``.
-    ``metadata/true_successors`` says that ``next_observations`` are real, at the end of an episode too. Columns are
-    those of :data:`COLUMNS`, (N, ...) float32, flags (N,) bool, discrete actions (N,) int64; ``metadata/action_low``
-    and ``action_high`` are (A,).
+    ``metadata/true_successors`` says that ``next_observations`` are real, at the end of an episode too;
+    ``metadata/dropped`` what was lost with rows that could not be kept. Columns are those of :data:`COLUMNS`, (N, ...)
+    float32, flags (N,) bool, discrete actions (N,) int64; ``metadata/action_low`` and ``action_high`` are (A,).
 
     Raises:
         DataError: the file exists or cannot be made, or ``about`` has a name that the file needs for itself.
@@ -94,6 +94,8 @@ def _metadata(dataset: Dataset, about: Mapping[str, Any]) -> dict[str, Any]:
     entries: dict[str, Any] = {"true_successors": 1} | ({"n_actions": spec.action_size} if spec.discrete else {})
     if spec.action_low is not None and spec.action_high is not None:
         entries |= {"action_low": np.array(spec.action_low), "action_high": np.array(spec.action_high)}
+    if dataset.dropped is not None:
+        entries["dropped"] = np.array(dataset.dropped.numbers())
     taken = entries.keys() & about.keys()
     if taken:
         raise DataError(f"metadata/{sorted(taken)[0]} belongs to the file format: use another name")

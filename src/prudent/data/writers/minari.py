@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from prudent.data.dataset import Dataset
-from prudent.data.readers.minari import ID, datasets_folder
+from prudent.data.readers.minari import DROPPED, ID, datasets_folder
 from prudent.environments.make import make, spaces
 from prudent.errors import DataError
 
@@ -63,13 +63,18 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
                 buffer=buffers,
                 env=env if named else None,
                 algorithm_name=str(about.get("policy", "unknown")),
-                description=json.dumps(dict(about)),
+                description=json.dumps({**about, **_lost(dataset)}),
                 observation_space=observation_space,
                 action_space=action_space,
             )
     finally:
         if env is not None:
             env.close()
+
+
+def _lost(dataset: Dataset) -> dict[str, list[float]]:
+    """What was lost with rows that could not be kept, for the description; empty if nothing was."""
+    return {} if dataset.dropped is None else {DROPPED: dataset.dropped.numbers()}
 
 
 def _can_be_named(env: Any) -> bool:
