@@ -73,6 +73,7 @@ def find_successors(
     mask: np.ndarray | None = None,
     name: str = "the file",
     strays: np.ndarray | None = None,
+    certain: bool = False,
 ) -> Successors:
     """The successor of every row, for columns in memory; see :func:`find_ends` for the arguments.
 
@@ -89,6 +90,7 @@ def find_successors(
         masks_follow=mask is not None,
         name=name,
         strays=strays,
+        certain=certain,
     )
     rows = slice(0, len(observation))
     stated = observation if next_observation is None else next_observation
@@ -106,6 +108,7 @@ def find_ends(
     masks_follow: bool = False,
     name: str = "the file",
     strays: np.ndarray | None = None,
+    certain: bool = False,
 ) -> EpisodeEnds:
     """Find where episodes end and which rows have a successor. Observations are read block by block.
 
@@ -119,6 +122,7 @@ def find_ends(
         masks_follow: whether the mask of the following row is the next action mask.
         name: the file, for messages.
         strays: (rows,) bool, those of the :class:`Dataset` if they are known.
+        certain: the file says of every row whether its episode ends there: jumps of the observation prove nothing.
 
     Raises:
         DataError: masks follow from the order of the rows, but the rows are not in order.
@@ -138,7 +142,9 @@ def find_ends(
                 f"{name}: rows stand in no order of time, so action_masks needs next_action_masks beside it"
             )
         gaps = np.zeros_like(gaps)
-    if truncated is None:
+    if certain and not exact:
+        truncated = np.zeros_like(terminated) if truncated is None else truncated & ~terminated
+    elif truncated is None:
         truncated = _infer_truncations(terminated, gaps, exact, horizon, fallback_horizon, notes)
     else:
         truncated = _correct_truncations(terminated, truncated & ~terminated, gaps, exact, notes)

@@ -69,13 +69,15 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
     """
     name = path.name
     with _hdf5.opened(path) as file:
-        with _hdf5.reading(name):
-            nodes = _hdf5.nodes(file, d4rl.EVERY, name, Budget(_NO_LIMIT))
         header = d4rl.read_header(file, name, user)
         with _hdf5.reading(name):
+            nodes = _hdf5.nodes(file, (*d4rl.EVERY, *header.flag_keys), name, Budget(_NO_LIMIT))
+        with _hdf5.reading(name):
             d4rl.check_required(nodes, name, header)
-            flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
-        terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, header)
+            flags = {key: nodes[key][()] for key in ("terminals", "timeouts", *header.flag_keys) if key in nodes}
+        table, header = d4rl.with_flags({**nodes, **flags}, name, header)
+        terminated, truncated, notes = d4rl.end_flags(table, name, header)
+        nodes = {key: node for key, node in nodes.items() if key not in header.flag_keys}
         ends = _episode_ends(nodes, terminated, truncated, header, name)
         if not ends.keep.any():
             raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
@@ -124,6 +126,7 @@ def _episode_ends(
             fallback_horizon=None if following is not None else COMMON_HORIZON,
             masks_follow="action_masks" in nodes and "next_action_masks" not in nodes,
             name=name,
+            certain=header.certain,
         )
     if ends.keep.any():
         # The recording ends with the file: an episode that is still open there is truncated.
