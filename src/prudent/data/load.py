@@ -140,7 +140,7 @@ def read_file(path: Path, declared: Declared = UNDECLARED) -> Dataset:
     if extension in _PICKLES:
         raise DataError(
             f"{path.name}: a pickle, which is never opened, as it can run code; a replay buffer of Stable-Baselines3 "
-            'is written as npz in two lines: see docs/data.md, "Stable-Baselines3"'
+            'is written as npz in three lines: see docs/data.md, "Stable-Baselines3"'
         )
     if kind is None:
         accepted = ", ".join(_FORMAT)

@@ -112,6 +112,8 @@ class _Flags:
         self.found: dict[str, tuple[str, np.ndarray]] = {}
         self.unclear: list[tuple[str, np.ndarray]] = []
         for key, column in columns.items():
+            if np.ndim(column) == 0:
+                raise DataError(f"{name}: {plain(key)} has one value, expected one per row")
             if len(column) != rows:
                 raise DataError(f"{name}: {plain(key)} has {len(column)} rows, observations has {rows}")
             self._add(key, column)

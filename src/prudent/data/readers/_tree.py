@@ -34,7 +34,7 @@ def _collect(
 ) -> None:
     import h5py
 
-    for key in group.keys():  # noqa: SIM118 - typed as str, unlike iteration
+    for key in names(group, name):
         seen[0] += 1
         if seen[0] > _MOST:
             raise DataError(f"{name}: holds more than {_MOST:,} objects; a log has a dozen")
@@ -48,3 +48,16 @@ def _collect(
             found[where] = node.shape or (), node.dtype.kind
         elif isinstance(node, h5py.Group) and depth > 1:
             _collect(node, f"{where}/", name, found, seen, depth - 1)
+
+
+def names(group: "h5py.Group", name: str) -> list[str]:
+    """The keys of a group.
+
+    Raises:
+        DataError: one is no text.
+    """
+    keys: list[str | bytes] = list(group.keys())
+    # The library returns bytes where it cannot decode a name.
+    if not all(isinstance(key, str) for key in keys):
+        raise DataError(f"{name}: {group.name} holds a name that is no text")
+    return [str(key) for key in keys]

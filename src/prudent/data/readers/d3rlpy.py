@@ -11,7 +11,7 @@ import numpy as np
 
 from prudent.data.columns import counted
 from prudent.data.dataset import Dataset
-from prudent.data.readers import _ends, _hdf5, d4rl
+from prudent.data.readers import _ends, _hdf5, _tree, d4rl
 from prudent.data.readers._budget import Budget
 from prudent.data.readers._keys import plain
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -53,7 +53,7 @@ def read(path: Path, user: Declared = UNDECLARED) -> Dataset:
     terminated[ends], truncated[ends] = last, ~last
     table |= {"terminals": terminated, "timeouts": truncated}
     note = f"read as a d3rlpy file of {counted(len(episodes), 'episode')}"
-    header = d4rl.Header(user, user, true_successors=False, notes=(note,), certain=True)
+    header = d4rl.Header(user, user.or_else(UNDECLARED, name), true_successors=False, notes=(note,), certain=True)
     return d4rl.assemble(table, name, header)
 
 
@@ -64,7 +64,7 @@ def _episodes(file: "h5py.File", name: str) -> tuple[list[dict[str, np.ndarray]]
     nodes = [_nodes(file, number, name, budget) for number in range(count)]
     budget.settle(name)
     read = {f"{key}_{k}" for k in range(count) for key in (*_COLUMNS, "terminated")}
-    for key in file.keys():  # noqa: SIM118 - typed as str, unlike iteration
+    for key in _tree.names(file, name):
         if key not in read and key not in _KNOWN and _ends.meaning_of(key.rstrip("_0123456789")) is not None:
             raise DataError(f"{name}: {plain(key)} looks like the end of an episode, but d3rlpy writes no such array")
     last = np.array([_terminated(file, number, name) for number in range(count)])
@@ -76,7 +76,7 @@ def _count(file: "h5py.File", name: str) -> int:
     number = _scalar(file, "num_episodes", name)
     arrays = len(file)
     if number != int(number) or not 1 <= number <= arrays:
-        raise DataError(f"{name}: num_episodes is {number}, but there are {arrays} arrays in the file")
+        raise DataError(f"{name}: num_episodes is {number:.12g}, but there are {arrays} arrays in the file")
     return int(number)
 
 

@@ -16,7 +16,7 @@ from prudent.errors import DataError
 KEYS = ("pos", "full", "space_low", "space_high")
 """What is stored beside the arrays: state of the ring, and the bounds of the environment's action space."""
 _PARTS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
-_HOW = "docs/data.md has the two lines that write one"
+_HOW = "docs/data.md has the lines that write one"
 
 
 def is_one(table: Mapping[str, np.ndarray], name: str) -> bool:

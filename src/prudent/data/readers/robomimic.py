@@ -13,7 +13,7 @@ import numpy as np
 
 from prudent.data.columns import counted, flags
 from prudent.data.dataset import Dataset
-from prudent.data.readers import _ends, _hdf5, d4rl
+from prudent.data.readers import _ends, _hdf5, _tree, d4rl
 from prudent.data.readers._budget import Budget
 from prudent.data.readers._keys import plain
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -34,7 +34,7 @@ def is_one(file: "h5py.File", name: str) -> bool:
     if "data" not in file.keys() or not isinstance(file.get("data", getlink=True), h5py.HardLink):  # noqa: SIM118
         return False
     group = _hdf5.child(file, "data", name)
-    return isinstance(group, h5py.Group) and any(_DEMO.fullmatch(key) for key in group.keys())  # noqa: SIM118
+    return isinstance(group, h5py.Group) and any(map(_DEMO.fullmatch, _tree.names(group, name)))
 
 
 def read(path: Path, user: Declared = UNDECLARED) -> Dataset:
@@ -55,7 +55,8 @@ def read(path: Path, user: Declared = UNDECLARED) -> Dataset:
     parts, user, end_notes = _ends_of(parts, user, name)
     table = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     stated = "next_observations" in table
-    header = d4rl.Header(user, user, true_successors=stated, notes=(*notes, *end_notes), certain=True)
+    declared = user.or_else(UNDECLARED, name)
+    header = d4rl.Header(user, declared, true_successors=stated, notes=(*notes, *end_notes), certain=True)
     return d4rl.assemble(table, name, header)
 
 
@@ -72,7 +73,7 @@ def _demos(file: "h5py.File", name: str) -> "tuple[list[_Demo], list[str]]":
 
     group = _hdf5.child(file, "data", name)
     assert isinstance(group, h5py.Group)
-    numbered = sorted((key for key in group.keys() if _DEMO.fullmatch(key)), key=lambda key: int(key[5:]))  # noqa: SIM118
+    numbered = sorted(filter(_DEMO.fullmatch, _tree.names(group, name)), key=lambda key: int(key[5:]))
     budget = Budget()
     demos: list[_Demo] = []
     keys: list[str] = []
@@ -111,7 +112,7 @@ def _observation_keys(demo: "h5py.Group", where: str, name: str) -> tuple[list[s
     if len(group) > _MOST_KEYS:
         raise DataError(f"{name}: data/{where}/obs has {len(group):,} keys, at most {_MOST_KEYS:,} are read")
     taken, left = [], []
-    for key in sorted(group.keys()):
+    for key in sorted(_tree.names(group, name)):
         node = _hdf5.child(group, key, name, f"data/{where}/obs/{key}")
         vector = isinstance(node, h5py.Dataset) and node.dtype.kind in "fiub" and len(node.shape) in (1, 2)
         (taken if vector else left).append(key)
@@ -126,7 +127,7 @@ def _filters(file: "h5py.File", name: str) -> list[str]:
     if "mask" not in file.keys() or not isinstance(file.get("mask", getlink=True), h5py.HardLink):  # noqa: SIM118
         return []
     group = _hdf5.child(file, "mask", name)
-    return list(group.keys()) if isinstance(group, h5py.Group) else []
+    return _tree.names(group, name) if isinstance(group, h5py.Group) else []
 
 
 def _listed(keys: Sequence[str]) -> str:
@@ -153,7 +154,7 @@ class _Demo:
     def of(demo: "h5py.Group", key: str, obs: Sequence[str], name: str, budget: Budget) -> "_Demo":
         """The demonstration in a group."""
         where = f"data/{key}"
-        for other in demo.keys():  # noqa: SIM118
+        for other in _tree.names(demo, name):
             if other not in _KNOWN and _ends.meaning_of(other) is not None:
                 raise DataError(
                     f"{name}: {where}/{plain(other)} looks like the end of an episode; robomimic writes dones: "
@@ -244,7 +245,7 @@ def _ends_of(
             "dones of robomimic mark success or the end of a demonstration, the file does not say which; read as "
             "terminations"
             + (f", but {failed:,} without a reward as truncations" if failed else "")
-            + ': dones="truncated" '
+            + '; dones="truncated" '
             "(--dones truncated) reads all of them as time limits"
         )
     cut = 0
