@@ -5,7 +5,7 @@ import pytest
 
 from helpers.data_logs import complaint, flat, walk, write_hdf5, write_npz
 from prudent.data import Dataset, convert, load_dataset
-from prudent.data.readers import _ends
+from prudent.data.end_names import meaning_of
 from prudent.errors import DataError
 
 LENGTHS = [4, 3, 5, 2]
@@ -217,4 +217,4 @@ def test_columns_given_in_python_may_not_hide_ends_among_the_extra_ones():
     ],
 )
 def test_meaning_of_names(name, meaning):
-    assert _ends.meaning_of(name) == meaning
+    assert meaning_of(name) == meaning

@@ -3,65 +3,21 @@
 Every such column is read or refused. One that is only passed over lets transitions lead into the next episode.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from prudent.data.columns import flags
+from prudent.data.end_names import is_certain_name, meaning_of, words
 from prudent.data.readers._keys import plain
 from prudent.data.readers.declared import Declared
 from prudent.errors import DataError
 
-Meaning = Literal["terminated", "truncated", "done", "end", "start", "alive", "unclear"]
-"""``terminated``: no value comes after the row. ``truncated``: only the recording stops. ``done``: one of the two.
-``end``: the last row of every episode. ``start``: the first row. ``alive``: 0 where no value comes after.
-``unclear``: programs mean different things by it."""
-
 CANONICAL = ("dones", "terminals", "timeouts")
 """The names that this library uses: ``done``, ``terminated`` and ``truncated``."""
 
-_NAMES: dict[Meaning, str] = {
-    "terminated": "terminal terminals terminated terminateds termination terminations isterminal isterminals "
-    "isterminated terminalflag terminalflags absorbing",
-    "truncated": "timeout timeouts timedout truncated truncateds truncation truncations istimeout istruncated",
-    "done": "done dones isdone isdones doneflag doneflags",
-    "end": "episodeterminal episodeterminals episodeend episodeends episodedone episodedones episodeover endofepisode "
-    "ends donefloat donesfloat trajectoryend trajectoryends trajend trajends",
-    "start": "episodestart episodestarts startofepisode starts trajectorystart trajectorystarts trajstart trajstarts",
-    "alive": "notdone notdones nonterminal nonterminals notterminal notterminals masks discount discounts",
-    "unclear": "isfirst islast",
-}
-_MEANINGS: dict[str, Meaning] = {word: meaning for meaning, words in _NAMES.items() for word in words.split()}
-_END_WORDS = {"done", "terminal", "terminated", "termination", "truncated", "truncation", "timeout", "reset"}
-_UNITS, _BORDERS = {"episode", "traj", "trajectory", "rollout"}, {"end", "start", "first", "last", "over"}
 _WORD = {"terminated": "terminals", "truncated": "timeouts", "done": "dones"}
-
-
-def _words(key: str) -> list[str]:
-    """The words in the last part of a key, in lower case: ``info/TimeLimit.isTruncated`` has ``is truncated``."""
-    last = re.split(r"[/.]", key[-200:])[-1]
-    return [word for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last).lower()) if word]
-
-
-def meaning_of(key: str) -> Meaning | None:
-    """What a column of this name says about ends of episodes; None if nothing.
-
-    Case, underscores and what stands before a slash or a dot do not matter.
-    """
-    words = _words(key)
-    known = _MEANINGS.get("".join(words))
-    if known is not None:
-        return known
-    single = {word.removesuffix("s") for word in words}
-    return "unclear" if single & _END_WORDS or (single & _BORDERS and single & _UNITS) else None
-
-
-def is_certain_name(key: str) -> bool:
-    """Whether the name is one that the field uses, whatever it may hold."""
-    return "".join(_words(key)) in _MEANINGS
 
 
 def pick(columns: Mapping[str, tuple[tuple[int, ...], str]], known: Iterable[str]) -> list[str]:
@@ -234,18 +190,18 @@ class _Flags:
         if terminated is not None and truncated is not None:
             columns.append(terminated | truncated)
         # RLDS has the three of them together, and no action in its last rows: agreement says nothing there.
-        if "".join(_words(self.found.get("terminated", ("",))[0])) == "isterminal":
+        if "".join(words(self.found.get("terminated", ("",))[0])) == "isterminal":
             columns = []
         for key, column in self.unclear:
             if any((column == other).all() or (column == ~other).all() for other in columns):
                 continue
-            starts = "first" in _words(key) and any((column[1:] == other[:-1]).all() for other in columns)
+            starts = "first" in words(key) and any((column[1:] == other[:-1]).all() for other in columns)
             if not starts:
                 raise DataError(f"{self.name}: {_advice(key)}")
 
 
 def _advice(key: str) -> str:
-    if "".join(_words(key)) in ("islast", "isfirst"):
+    if "".join(words(key)) in ("islast", "isfirst"):
         return (
             f"{plain(key)} is not read: in some logs its row has an action (then store it as episode_ends, last rows, "
             "or episode_starts, first rows), in RLDS the last row has none (then drop that row and set terminals and "

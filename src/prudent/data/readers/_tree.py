@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from prudent.data.readers import _ends, _hdf5
+from prudent.data.end_names import meaning_of
+from prudent.data.readers import _hdf5
 from prudent.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _collect(
             raise DataError(f"{name}: holds more than {_MOST:,} objects; a log has a dozen")
         where = prefix + key
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            if _ends.meaning_of(key) is not None and not where.startswith("metadata/"):
+            if meaning_of(key) is not None and not where.startswith("metadata/"):
                 _hdf5.child(group, key, name, where)
             continue
         node = group[key]

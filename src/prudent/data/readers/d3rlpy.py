@@ -11,7 +11,8 @@ import numpy as np
 
 from prudent.data.columns import counted
 from prudent.data.dataset import Dataset
-from prudent.data.readers import _ends, _hdf5, _tree, d4rl
+from prudent.data.end_names import meaning_of
+from prudent.data.readers import _hdf5, _tree, d4rl
 from prudent.data.readers._budget import Budget
 from prudent.data.readers._keys import plain
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -65,7 +66,7 @@ def _episodes(file: "h5py.File", name: str) -> tuple[list[dict[str, np.ndarray]]
     budget.settle(name)
     read = {f"{key}_{k}" for k in range(count) for key in (*_COLUMNS, "terminated")}
     for key in _tree.names(file, name):
-        if key not in read and key not in _KNOWN and _ends.meaning_of(key.rstrip("_0123456789")) is not None:
+        if key not in read and key not in _KNOWN and meaning_of(key.rstrip("_0123456789")) is not None:
             raise DataError(f"{name}: {plain(key)} looks like the end of an episode, but d3rlpy writes no such array")
     last = np.array([_terminated(file, number, name) for number in range(count)])
     episodes = [{key: node[()] for key, node in episode.items()} for episode in nodes]

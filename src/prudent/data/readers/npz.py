@@ -11,6 +11,7 @@ import numpy as np
 from prudent.data import masks
 from prudent.data.columns import ask_whether_discrete, flags
 from prudent.data.dataset import Dataset
+from prudent.data.end_names import meaning_of
 from prudent.data.episodes.ends import find_successors, note_on_equal_lengths
 from prudent.data.readers import _ends, _keys, replay_buffer
 from prudent.data.readers._budget import Budget
@@ -225,7 +226,7 @@ def _entries(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
         key = _key(entry)
-        if key not in (*EVERY, *replay_buffer.KEYS) and _ends.meaning_of(key) is None:
+        if key not in (*EVERY, *replay_buffer.KEYS) and meaning_of(key) is None:
             continue
         if key in entries:
             raise DataError(f"{name}: {key} is in the file twice")

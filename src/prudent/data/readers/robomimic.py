@@ -13,7 +13,8 @@ import numpy as np
 
 from prudent.data.columns import counted, flags
 from prudent.data.dataset import Dataset
-from prudent.data.readers import _ends, _hdf5, _tree, d4rl
+from prudent.data.end_names import meaning_of
+from prudent.data.readers import _hdf5, _tree, d4rl
 from prudent.data.readers._budget import Budget
 from prudent.data.readers._keys import plain
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -155,7 +156,7 @@ class _Demo:
         """The demonstration in a group."""
         where = f"data/{key}"
         for other in _tree.names(demo, name):
-            if other not in _KNOWN and _ends.meaning_of(other) is not None:
+            if other not in _KNOWN and meaning_of(other) is not None:
                 raise DataError(
                     f"{name}: {where}/{plain(other)} looks like the end of an episode; robomimic writes dones: "
                     "rename it, or remove it"
