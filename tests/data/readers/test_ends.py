@@ -140,6 +140,8 @@ def test_other_columns_are_not_taken_for_flags(load):
         "terminal_observations": LOG["successor"],
         "termination_reason": np.arange(14),
         "discount": 0.99,
+        "info/discount": np.full(14, 0.99),
+        "discounts": np.full(1, 0.99),
         "metadata/timeouts": 3,
         "infos/goal": np.ones(14),
         "weekends": np.ones(14),

@@ -21,19 +21,20 @@ _WORD = {"terminated": "terminals", "truncated": "timeouts", "done": "dones"}
 
 
 def pick(columns: Mapping[str, tuple[tuple[int, ...], str]], known: Iterable[str]) -> list[str]:
-    """The keys that mark ends of episodes. ``columns`` has shape and kind of type (``f``, ``i`` ...) of each.
+    """The keys that mark ends of episodes. ``columns`` has shape and kind of type (``f``, ``i`` ...) of every array.
 
     Under an uncertain name only a column of one number per row counts: ``terminal_observations`` is none. What lies
     below ``metadata`` holds for the whole file.
     """
     picked = []
+    rows = columns["observations"][0][:1] if "observations" in columns else ()
     for key, (shape, kind) in columns.items():
         is_column = kind in "fiub" and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
         if key in known or key.startswith("metadata/") or meaning_of(key) is None:
             continue
         # Masks of actions are wide, and a discount may be one number for the whole file.
         must_be_column = meaning_of(key) == "alive" or not is_certain_name(key)
-        if is_column or not must_be_column:
+        if (is_column and shape[:1] == rows) or not must_be_column:
             picked.append(key)
     return picked
 
@@ -81,8 +82,12 @@ class _Flags:
         elif meaning == "unclear":
             self.unclear.append((key, flags(column, key, self.name)))
         elif meaning == "alive":
-            # A discount between 0 and 1 says that value goes on.
-            alive = np.ravel(column) != 0 if "discount" in key.lower() else flags(column, key, self.name)
+            # A discount between 0 and 1 says that value goes on; without a 0 it is only a setting.
+            is_discount = "discount" in key.lower()
+            alive = np.ravel(column) != 0 if is_discount else flags(column, key, self.name)
+            if is_discount and alive.all():
+                self.notes.append(f"keys not read: {plain(key)}")
+                return
             self._put("terminated", key, ~alive, f"{plain(key)} was read as 1 - terminals: value ends where it is 0")
         elif meaning == "start":
             ends = np.append(flags(column, key, self.name)[1:], True)

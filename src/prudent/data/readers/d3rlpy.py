@@ -49,7 +49,7 @@ def read(path: Path, user: Declared = UNDECLARED) -> Dataset:
         if len(widths) > 1:
             raise DataError(f"{name}: {key} of the episodes have {min(widths)} to {max(widths)} features")
     ends = np.cumsum(lengths) - 1
-    table = {key: np.concatenate([episode[key] for episode in episodes]) for key in _COLUMNS}
+    table = {key: np.concatenate([episode.pop(key) for episode in episodes]) for key in _COLUMNS}
     terminated, truncated = np.zeros(len(table["rewards"]), dtype=bool), np.zeros(len(table["rewards"]), dtype=bool)
     terminated[ends], truncated[ends] = last, ~last
     table |= {"terminals": terminated, "timeouts": truncated}

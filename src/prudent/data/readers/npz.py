@@ -242,7 +242,7 @@ def _wanted(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo], name:
     known = (*EVERY, *replay_buffer.KEYS)
     shapes = {}
     for key, entry in entries.items():
-        if key not in known:
+        if key not in known or key == "observations":
             with archive.open(entry) as stream:
                 shape, dtype = _header(stream, key, name)
             shapes[key] = shape, "O" if dtype.hasobject else dtype.kind

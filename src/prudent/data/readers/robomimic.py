@@ -54,7 +54,7 @@ def read(path: Path, user: Declared = UNDECLARED) -> Dataset:
         parts = [demo.read() for demo in demos]
     _check_widths(parts, name)
     parts, user, end_notes = _ends_of(parts, user, name)
-    table = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    table = {key: np.concatenate([part.pop(key) for part in parts]) for key in list(parts[0])}
     stated = "next_observations" in table
     declared = user.or_else(UNDECLARED, name)
     header = d4rl.Header(user, declared, true_successors=stated, notes=(*notes, *end_notes), certain=True)
