@@ -7,7 +7,7 @@ import numpy as np
 
 from prudent.data import columns, masks
 from prudent.data.columns import Bound
-from prudent.data.end_names import is_certain_name
+from prudent.data.end_names import is_flag_name
 from prudent.errors import DataError
 from prudent.types import Spec
 
@@ -46,7 +46,7 @@ def check_columns(
     truncated = columns.flags(truncated, "timeouts", name) & ~terminated
     others = {"actions": action, "rewards": reward, "terminals": terminated, "timeouts": truncated, **extra}
     _check_shapes(observation, next_observation, others, name)
-    ends = [key for key in extra if is_certain_name(key)]
+    ends = [key for key in extra if is_flag_name(key)]
     if ends:
         raise DataError(f"{name}: extra holds {ends[0]}, which marks ends: give it as terminated or as truncated")
     allowed = masks.check(extra, action, terminated, name)

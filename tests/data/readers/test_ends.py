@@ -78,6 +78,9 @@ def test_terminations_and_truncations(load, prefix, one, other):
         {"terminals": TERMINALS, "done": ENDS},
         {"terminals": TERMINALS, "next/dones": ENDS[:, None]},
         {"truncated": TIMEOUTS, "next.done": ENDS},
+        {"terminals": TERMINALS, "episode_ids": np.repeat([7, 3, 9, 1], LENGTHS)},
+        {"terminals": TERMINALS, "meta/episode_index": np.repeat([0, 1, 0, 1], LENGTHS)},
+        {"timeouts": TIMEOUTS, "trajectory_id": np.repeat([0.0, 1, 2, 3], LENGTHS)},
         {"timeouts": TIMEOUTS, "ends": ENDS},
         {"masks": 1.0 - TERMINALS, "dones_float": ENDS},
         {"not_done": ~TERMINALS, "timeouts": TIMEOUTS},
@@ -101,7 +104,14 @@ def test_one_flag_alone_is_read_as_terminals_or_as_the_user_says(load, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "column"), [("episode_terminals", ENDS), ("dones_float", ENDS), ("ends", ENDS), ("episode_starts", STARTS)]
+    ("name", "column"),
+    [
+        ("episode_terminals", ENDS),
+        ("dones_float", ENDS),
+        ("ends", ENDS),
+        ("episode_starts", STARTS),
+        ("episode", np.repeat([0, 1, 2, 3], LENGTHS)),
+    ],
 )
 def test_ends_that_say_nothing_about_value_need_a_declaration(load, name, column):
     line = complaint(load, {name: column})
@@ -120,6 +130,13 @@ def test_ends_that_say_nothing_about_value_need_a_declaration(load, name, column
         ({"terminals": TERMINALS, "next_done": ENDS}, "next_done looks like the end of an episode but has no clear"),
         ({"terminals": TERMINALS, "a/trajectory_over": ENDS}, "a/trajectory_over looks like the end"),
         ({"terminals": TERMINALS, "terminated": ENDS}, "terminals and terminated mean the same but differ in row 6"),
+        ({"terminals": TERMINALS, "last": ENDS}, "last looks like the end of an episode but has no clear meaning"),
+        (
+            {"terminals": TERMINALS, "episode_id": np.arange(14) % 4},
+            "do not stand together by episode_id: sort the rows",
+        ),
+        ({"terminals": TERMINALS, "episode_id": np.repeat([b"a", b"b"], 7)}, "not numbers"),
+        ({"terminals": ENDS, "episode_id": np.zeros(14)}, "terminals is set in row 3, episode_id is not"),
         ({"terminals": ENDS, "episode_terminals": TERMINALS}, "terminals is set in row 6, episode_terminals is not"),
         ({"timeouts": ENDS, "terminals": TERMINALS, "dones": STARTS}, "dones is neither terminals nor terminals or"),
         ({"terminals": TERMINALS, "dones": TIMEOUTS}, "terminals is set in row 3, dones is not"),
@@ -145,6 +162,8 @@ def test_other_columns_are_not_taken_for_flags(load):
         "metadata/timeouts": 3,
         "infos/goal": np.ones(14),
         "weekends": np.ones(14),
+        "last": np.arange(14),
+        "episodes": 4,
         "boundaries": np.ones(14),
     }
     dataset = load({"terminals": TERMINALS, "timeouts": TIMEOUTS, **others})
@@ -210,6 +229,8 @@ def test_columns_given_in_python_may_not_hide_ends_among_the_extra_ones():
         ("episodeStart", "start"),
         ("rollout_end", "unclear"),
         ("resets", "unclear"),
+        ("Episode.Index", None),
+        ("EpisodeIndex", "label"),
         ("mask", None),
         ("action_masks", None),
         ("observations", None),

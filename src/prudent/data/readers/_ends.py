@@ -33,7 +33,9 @@ def pick(columns: Mapping[str, tuple[tuple[int, ...], str]], known: Iterable[str
         if key in known or key.startswith("metadata/") or meaning_of(key) is None:
             continue
         # Masks of actions are wide, and a discount may be one number for the whole file.
-        must_be_column = meaning_of(key) == "alive" or not is_certain_name(key)
+        must_be_column = meaning_of(key) in ("alive", "label") or not is_certain_name(key)
+        # Episodes may have names; the reader of the column says that it takes numbers.
+        is_column |= meaning_of(key) == "label" and len(shape) == 1
         if (is_column and shape[:1] == rows) or not must_be_column:
             picked.append(key)
     return picked
@@ -89,6 +91,8 @@ class _Flags:
                 self.notes.append(f"keys not read: {plain(key)}")
                 return
             self._put("terminated", key, ~alive, f"{plain(key)} was read as 1 - terminals: value ends where it is 0")
+        elif meaning == "label":
+            self._put("end", key, self._label_ends(key, column), f"{plain(key)} was read as the number of the episode")
         elif meaning == "start":
             ends = np.append(flags(column, key, self.name)[1:], True)
             self._put("end", key, ends, f"{plain(key)} was read as the first rows of episodes")
@@ -100,6 +104,18 @@ class _Flags:
             word = _WORD[meaning]
             note = "" if key == word else f"{plain(key)} was read as {word}"
             self._put(meaning, key, flags(column, key, self.name), note)
+
+    def _label_ends(self, key: str, column: np.ndarray) -> np.ndarray:
+        """(rows,) bool: the last rows of episodes, where each row has the number of its episode."""
+        number = np.ravel(column)
+        ends = np.append(number[1:] != number[:-1], True)
+        # A number may come again, in another file of those put together, but not in every other row.
+        if len(np.unique(number)) < ends.sum() and ends.sum() > len(ends) / 2:
+            raise DataError(
+                f"{self.name}: the rows of an episode do not stand together by {plain(key)}: sort the rows by it, or "
+                "remove it if next observations and flags say it all"
+            )
+        return ends
 
     def _put(self, meaning: str, key: str, column: np.ndarray, note: str) -> None:
         if meaning in self.found:
