@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import prudent
+from helpers.data_logs import model_of
 from helpers.patches import leave_pictures_blank
 from prudent.algorithms import cql
 
@@ -76,6 +77,7 @@ def test_the_docs_run(logs, page):
             data=prudent.load_dataset("logs.npz"),
             observation=logs["observations"][0],
             action=logs["actions"][0],
+            model=model_of(ROOT / "tests" / "fixtures" / "sb3_two_environments.npz"),
         )
 
 

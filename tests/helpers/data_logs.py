@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -61,6 +62,14 @@ def complaint(function: Callable, *args, **kwargs) -> str:
     assert "\n" not in line
     assert 15 < len(line) < 500
     return line
+
+
+def model_of(path: Path) -> SimpleNamespace:
+    """A stand-in for an agent of Stable-Baselines3 whose replay buffer was stored in ``path``."""
+    stored = dict(np.load(path))
+    space = SimpleNamespace(low=stored.pop("space_low"), high=stored.pop("space_high"))
+    pos, full = int(stored.pop("pos")), bool(stored.pop("full"))
+    return SimpleNamespace(replay_buffer=SimpleNamespace(pos=pos, full=full, n_envs=2, **stored), action_space=space)
 
 
 def logged(rows=400, state_size=3, action_size=2, seed=0, **columns) -> Dataset:

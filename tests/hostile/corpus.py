@@ -76,10 +76,10 @@ def build(folder: Path) -> list[Hostile]:
         for key, column in columns().items():
             file[f"all/{key}"] = column
     found: list[Hostile] = []
-    for make in (npz, hdf5, folders, minari, parquet, csv, maps, suites, runs):
+    for make in (npz, hdf5, layouts, folders, minari, parquet, csv, maps, suites, runs):
         place = folder / make.__name__
         place.mkdir()
-        found += make(place, canary) if make in (npz, hdf5, folders, minari) else make(place)
+        found += make(place, canary) if make in (npz, hdf5, layouts, folders, minari) else make(place)
     return found
 
 
@@ -211,6 +211,138 @@ def hdf5(place: Path, canary: Path) -> Iterator[Hostile]:
     path = file("cut", put("rewards", np.zeros(ROWS)))
     path.write_bytes(path.read_bytes()[:-900])
     yield described(path, "truncated or damaged HDF5")
+
+
+def layouts(place: Path, canary: Path) -> Iterator[Hostile]:
+    """HDF5 as d3rlpy 2.x and robomimic lay it out, replay buffers, and flags under other names."""
+    secret = canary / "secret"
+    raw = columns()
+
+    def d3rlpy(name: str, change: Callable[[h5py.File], Any]) -> Path:
+        path = place / f"d3rlpy-{name}.h5"
+        with h5py.File(path, "w") as opened:
+            opened["num_episodes"] = 2
+            for k in range(2):
+                for key in ("observations", "actions", "rewards"):
+                    opened[f"{key}_{k}"] = raw[key]
+                opened[f"terminated_{k}"] = True
+            change(opened)
+        return path
+
+    def robomimic(name: str, change: Callable[[h5py.File], Any]) -> Path:
+        path = place / f"robomimic-{name}.hdf5"
+        with h5py.File(path, "w") as opened:
+            for k in range(2):
+                for key in ("actions", "rewards"):
+                    opened[f"data/demo_{k}/{key}"] = raw[key]
+                opened[f"data/demo_{k}/obs/object"] = raw["observations"]
+            change(opened)
+        return path
+
+    def flat(name: str, change: Callable[[h5py.File], Any]) -> Path:
+        path = place / f"flat-{name}.hdf5"
+        with h5py.File(path, "w") as opened:
+            for key, column in raw.items():
+                opened[key] = column
+            change(opened)
+        return path
+
+    def put(key: str, value: Any) -> Callable[[h5py.File], None]:
+        def change(opened: h5py.File) -> None:
+            if key in opened:
+                del opened[key]
+            opened[key] = value
+
+        return change
+
+    def made(key: str, *args: Any, **options: Any) -> Callable[[h5py.File], None]:
+        def change(opened: h5py.File) -> None:
+            if key in opened:
+                del opened[key]
+            opened.create_dataset(key, *args, **options)
+
+        return change
+
+    def virtual(key: str) -> Callable[[h5py.File], None]:
+        def change(opened: h5py.File) -> None:
+            if key in opened:
+                del opened[key]
+            layout = h5py.VirtualLayout(shape=(ROWS,), dtype="f4")
+            layout[:] = h5py.VirtualSource(str(secret), "rewards", shape=(ROWS,))
+            opened.create_virtual_dataset(key, layout)
+
+        return change
+
+    outside = [(str(secret), 0, h5py.h5f.UNLIMITED)]
+    bomb = {"data": np.zeros(BIG, "u1"), "chunks": (1 << 24,), "compression": "gzip"}
+
+    def inflating(*keys: str) -> Callable[[h5py.File], None]:
+        def change(opened: h5py.File) -> None:
+            for key, wide in zip(keys, (2, 1, 1), strict=True):
+                del opened[key]
+                zeros = np.zeros((BIG >> 2, wide), "u1")
+                opened.create_dataset(key, data=zeros, chunks=(1 << 22, wide), compression="gzip")
+
+        return change
+
+    three = inflating("observations_1", "actions_1", "rewards_1")
+    yield described(d3rlpy("zeros-that-inflate", three), "out of all proportion", bomb=True)
+    demo = "data/demo_1"
+    three = inflating(f"{demo}/obs/object", f"{demo}/actions", f"{demo}/rewards")
+    yield described(robomimic("zeros-that-inflate", three), "out of all proportion", bomb=True)
+    for make, key, group in ((d3rlpy, "rewards_1", ""), (robomimic, "data/demo_1/rewards", "data/demo_1/obs")):
+        external = h5py.ExternalLink(str(secret), "/rewards")
+        yield described(make("external-link", put(key, external)), f"{key} is an external link")
+        yield described(make("soft-link", put(key, h5py.SoftLink("/data"))), f"{key} is a soft link")
+        yield described(make("virtual", virtual(key)), f"{key} is a virtual dataset")
+        stored = made(key, (ROWS,), "f4", external=outside)
+        yield described(make("external-storage", stored), f"{key} keeps its bytes in external storage")
+        yield described(make("objects", put(key, ["a"] * ROWS)), f"{key} holds objects or text")
+        yield described(make("declares", made(key, (10**11,), "f4", chunks=(10**6,))), "declares 372.5 GiB")
+        yield described(make("group", lambda f, key=key: (f.__delitem__(key), f.create_group(key))), f"{key}")
+        yield described(make("type", put(key, np.dtype("f4"))), f"{key} is a type definition")
+        if group:
+            all_of_it = h5py.ExternalLink(str(secret), "/all")
+            yield described(make("external-group", put(group, all_of_it)), f"{group}/object is an external link")
+    link = h5py.ExternalLink(str(secret), "/rewards")
+    yield described(d3rlpy("endless", put("num_episodes", 10**15)), "num_episodes is 1e+15, but")
+    yield described(d3rlpy("linked-count", put("num_episodes", link)), "num_episodes is an external link")
+    yield described(d3rlpy("count-of-text", put("num_episodes", "2")), "num_episodes must be one number")
+    yield described(d3rlpy("linked-flag", put("terminated_1", link)), "terminated_1 is an external link")
+    long = {"name": "num_samples", "data": np.zeros(8000)}
+    yield described(robomimic("long-attribute", lambda f: f["data/demo_0"].attrs.create(**long)), "the attribute num_s")
+    yield described(robomimic("linked-data", put("data/demo_0", link)), "data/demo_0 is an external link")
+    many = robomimic("many-keys", lambda f: [f["data/demo_0/obs"].create_group(f"k{k}") for k in range(1001)])
+    yield described(many, "data/demo_0/obs has 1,002 keys")
+    yield described(flat("linked-flag", put("infos/truncated", link)), "infos/truncated is an external link")
+    yield described(flat("virtual-flag", virtual("done")), "done is a virtual dataset")
+    yield described(flat("flag-of-text", put("episode_terminals", ["a"] * ROWS)), "episode_terminals holds objects")
+    yield described(flat("flag-that-inflates", made("terminated", **bomb)), "out of all proportion", bomb=True)
+
+    def woven(opened: h5py.File) -> None:
+        """Groups that hold each other: paths without end."""
+        groups = [opened.create_group(f"g{k}") for k in range(30)]
+        for group in groups:
+            for k, other in enumerate(groups):
+                group[f"h{k}"] = other
+
+    nameless = robomimic("nameless", lambda f: h5py.h5g.create(f["data/demo_0/obs"].id, b"\xff\xfe"))
+    yield described(nameless, "a name that is no text")
+    yield described(flat("groups-that-hold-each-other", woven), "holds more than 10,000 objects")
+
+    def buffer(name: str, **changes: Any) -> Path:
+        path = place / f"buffer-{name}.npz"
+        two = {key: np.stack([raw[key], raw[key]], axis=1) for key in ("observations", "next_observations", "actions")}
+        one = {key: np.zeros((ROWS, 2), "f4") for key in ("rewards", "dones", "timeouts")}
+        np.savez(path, **two | one | {"pos": 4, "full": False} | changes)
+        return path
+
+    yield described(buffer("pickle", pos=np.array([Payload(canary / "ran")], dtype=object)), "pos holds objects")
+    yield described(buffer("position", pos=10**15), "pos is 1000000000000000, but the buffer has 12 rows")
+    yield described(buffer("bounds", space_low=[-np.inf], space_high=[np.inf]), "one finite number per action")
+    path = place / "buffer.pkl"
+    path.write_bytes(f"cbuiltins\nopen\n(S'{canary / 'ran'}'\nS'w'\ntR.".encode())
+    yield described(path, "a pickle, which is never opened")
 
 
 # --- converted folders --------------------------------------------------------------------------------------

@@ -43,7 +43,20 @@ _ROUND_SECONDS = 15
 _INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 62)
 
 _WORDS = (b"[", b"]", b"{", b"}", b'"', b",", b"\n", b"\0", b"inf", b"nan", b"null", b"true", b"-1", b"1e999", b"\xff")
-NAMES = ("npz", "hdf5", "parquet", "csv", "map", "suite", "minari", "checkpoint")
+NAMES = (
+    "npz",
+    "hdf5",
+    "d3rlpy",
+    "robomimic",
+    "buffer",
+    "parquet",
+    "csv",
+    "map",
+    "suite",
+    "minari",
+    "checkpoint",
+)
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 Target = tuple[list[bytes], Callable[[bytes, Path], Any]]
 """Seeds, and what reads one that was changed (given a folder to put it in)."""
@@ -73,6 +86,9 @@ def targets(folder: Path) -> dict[str, Target]:
     found: dict[str, Target] = {
         "npz": ([_npz(zipfile.ZIP_STORED), _npz(zipfile.ZIP_DEFLATED)], file("log.npz")),
         "hdf5": ([_hdf5(folder, None), _hdf5(folder, "gzip")], file("log.hdf5")),
+        "d3rlpy": (_fixtures("d3rlpy?_continuous.h5"), file("log.h5")),
+        "robomimic": (_fixtures("robomimic_*.hdf5"), file("log.hdf5")),
+        "buffer": (_fixtures("sb3_*.npz"), file("buffer.npz")),
         "parquet": ([_parquet("none"), _parquet("snappy"), _parquet("zstd")], file("log.parquet", mapping=mapping)),
         "csv": ([_csv()], file("log.csv", mapping=mapping)),
         "map": ([corpus.MAP.encode() + b'time = "t"\ndiscrete = false\n'], settings("map.toml", read_map)),
@@ -81,6 +97,11 @@ def targets(folder: Path) -> dict[str, Target]:
         "checkpoint": (_checkpoint(folder), _read_checkpoint),
     }
     return found
+
+
+def _fixtures(pattern: str) -> list[bytes]:
+    """Files that other libraries wrote."""
+    return [path.read_bytes() for path in sorted(FIXTURES.glob(pattern))]
 
 
 def _npz(method: int) -> bytes:

@@ -48,6 +48,7 @@ def test_there_are_sixty_or_more_over_all_formats(hostile):
     assert {one.path.parent.name for one in found} >= {
         "npz",
         "hdf5",
+        "layouts",
         "folders",
         "minari",
         "parquet",

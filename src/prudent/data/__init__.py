@@ -6,6 +6,7 @@
   random batches
 - ``load``: :func:`load_dataset`, from a name, file or folder to the dataset; ``find`` looks names up
 - ``readers``, ``episodes``: one reader per format; where episodes end when a file does not say
+- ``end_names``: the names that columns which mark ends of episodes have in the field
 - ``builtin``: datasets that controllers generate
 - ``convert``, ``mapped``: datasets larger than memory, as folders of columns
 - ``writers``: datasets to files

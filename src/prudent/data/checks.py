@@ -7,6 +7,7 @@ import numpy as np
 
 from prudent.data import columns, masks, precision
 from prudent.data.columns import Bound
+from prudent.data.end_names import is_flag_name
 from prudent.errors import DataError
 from prudent.types import Spec
 
@@ -49,6 +50,9 @@ def check_columns(
     truncated = columns.flags(truncated, "timeouts", name) & ~terminated
     others = {"actions": action, "rewards": reward, "terminals": terminated, "timeouts": truncated, **extra}
     _check_shapes(observation, next_observation, others, name)
+    ends = [key for key in extra if is_flag_name(key)]
+    if ends:
+        raise DataError(f"{name}: extra holds {ends[0]}, which marks ends: give it as terminated or as truncated")
     allowed = masks.check(extra, action, terminated, name)
     n_actions = masks.count(allowed, n_actions, name)
     spec = Spec(

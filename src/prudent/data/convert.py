@@ -11,7 +11,7 @@ from prudent.data.episodes.dropped import Dropped, merge
 from prudent.data.join import merge_specs
 from prudent.data.load import Source, check_magic, is_bare_name, load_dataset, source_note
 from prudent.data.mapped import folder
-from prudent.data.readers import stream
+from prudent.data.readers import hdf5, stream
 from prudent.data.readers.declared import Declared
 from prudent.data.readers.stream import Block, Stream
 from prudent.data.writers import HDF5
@@ -30,8 +30,9 @@ def convert(
     """Write the dataset named by ``source`` as a folder of columns, and open that folder: the rows stay on disk.
 
     Sources, ``seed`` and ``options`` are those of :func:`prudent.data.load_dataset`; several sources join into one, in
-    the order given. HDF5 files are read block by block, so they may be larger than memory. All others are read into
-    memory first; ``say`` receives a line that says so. The folder appears under its name only when it is complete.
+    the order given. Flat HDF5 files (D4RL, d3rlpy 1.x) are read block by block, so they may be larger than memory. All
+    others are read into memory first; ``say`` receives a line that says so. The folder appears under its name only when
+    it is complete.
 
     Raises:
         DataError: the folder exists, the disk has no room for it, a source cannot be read, or two sources differ in
@@ -47,7 +48,7 @@ def convert(
         streams = [part for item in sources for part in stack.enter_context(_streams(item, declared, seed))]
         for part in streams:
             if part.whole:
-                say(f"{part.name} was read into memory as a whole: only HDF5 files are read block by block")
+                say(f"{part.name} was read into memory as a whole: only flat HDF5 files are read block by block")
         writer = stack.enter_context(folder.Writer(out, sum(part.rows for part in streams)))
         spec: Spec | None = None
         for part in streams:
@@ -77,12 +78,16 @@ def _streams(source: Source, declared: Declared, seed: int) -> Iterator[list[Str
     is_name = is_bare_name(source)
     files = find.find(str(source)) if is_name else [Path(source).expanduser()]
     if not all(file.is_file() and file.suffix.lower() in HDF5 for file in files):
+        flat = False
+    else:
+        for file in files:
+            check_magic(file, "HDF5")
+        flat = all(hdf5.is_flat(file) for file in files)
+    if not flat:
         yield [stream.of_dataset(load_dataset(source, seed=seed, **vars(declared)))]
         return
     declared.refuse(str(source), ("mapping",))
     with ExitStack() as stack:
-        for file in files:
-            check_magic(file, "HDF5")
         streams = [stack.enter_context(stream.of_hdf5(file, declared)) for file in files]
         yield [_chain(str(source), files, streams)] if is_name else streams
 

@@ -29,6 +29,7 @@ _FORMAT = {
     ".csv": "CSV",
     ".csv.gz": "gzip",
 }
+_PICKLES = (".pkl", ".pickle")
 _TABLES = ("Parquet", "CSV", "gzip")
 NEVER = ("dones", "horizon", "discrete", "n_actions", "last_rows", "recorders")
 """Declarations that change nothing about datasets which say all of it themselves."""
@@ -50,8 +51,8 @@ def load_dataset(
 ) -> Dataset:
     """The dataset named by ``source``; several sources join into one, in the order given.
 
-    A source is a built-in name (``pendulum-mixed``), a file (``.npz``, ``.hdf5``/``.h5`` as written by D4RL and
-    d4rl-pybullet, or with ``mapping`` a ``.parquet``, ``.csv`` or ``.csv.gz`` table), a Minari dataset
+    A source is a built-in name (``pendulum-mixed``), a file (``.npz``, ``.hdf5``/``.h5`` as written by D4RL, d4rl-
+    pybullet, d3rlpy and robomimic, or with ``mapping`` a ``.parquet``, ``.csv`` or ``.csv.gz`` table), a Minari dataset
     (``minari:namespace/name-vN`` or its folder), a folder that :func:`prudent.data.convert` wrote, whose rows stay on
     disk, or a D4RL name such as ``hopper-medium-expert-v2``, looked up in ``$PRUDENT_DATA`` and some local folders
     (:mod:`prudent.data.find`).
@@ -106,7 +107,7 @@ def _load(source: Source, declared: Declared, seed: int) -> Dataset:
         if (path / "config.json").is_file() or (path / "tune.json").is_file():
             raise DataError(f"{source}: a run, not data; prudent value, support, evaluate and report take runs")
         return _columns(path, declared) if is_folder_of_columns(path) else _minari(path, declared)
-    if _extension(path) in _FORMAT:
+    if _extension(path) in (*_FORMAT, *_PICKLES):
         raise DataError(f"{source}: no such file")
     if _MINARI_ID.fullmatch(text):
         return _minari(text, declared)
@@ -147,6 +148,11 @@ def read_file(path: Path, declared: Declared = UNDECLARED) -> Dataset:
     """
     extension = _extension(path)
     kind = _FORMAT.get(extension)
+    if extension in _PICKLES:
+        raise DataError(
+            f"{path.name}: a pickle, which is never opened, as it can run code; a replay buffer of Stable-Baselines3 "
+            'is written as npz in three lines: see docs/data.md, "Stable-Baselines3"'
+        )
     if kind is None:
         accepted = ", ".join(_FORMAT)
         raise DataError(f"{path.name}: {extension or 'no extension'} is not a dataset format; accepted: {accepted}")
@@ -158,9 +164,9 @@ def read_file(path: Path, declared: Declared = UNDECLARED) -> Dataset:
         from prudent.data.readers import npz
 
         return npz.read(path, declared)
-    from prudent.data.readers import d4rl
+    from prudent.data.readers import hdf5
 
-    return d4rl.read(path, declared)
+    return hdf5.read(path, declared)
 
 
 def _extension(path: Path) -> str:

@@ -342,6 +342,11 @@ def escaping(folder):
     (folder / "index.json").write_text(json.dumps(index))
 
 
+def hidden_ends(folder):
+    columns = json.loads((folder / "index.json").read_text())["columns"]
+    index_with(columns=columns | {"dones": columns["terminated"]})(folder)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -356,6 +361,7 @@ def escaping(folder):
         (index_with(format="other"), "is not the index of a converted dataset"),
         (index_with(rows=10**12), "is damaged"),
         (index_with(rows="many"), "is damaged"),
+        (hidden_ends, "dones marks ends of episodes, which are in terminated and truncated"),
         (index_with(columns={}), "is damaged (no 'observation')"),
         (index_with(episodes=2), "episode_bounds.npy holds"),
         (index_with(episodes=True), "episodes is 'True', not a whole number from 1"),

@@ -301,23 +301,12 @@ def test_no_row_with_a_successor(tmp_path):
     [
         ("mask", "action_masks"),
         ("next_action_mask", "next_action_masks"),
-        ("timeout", "timeouts"),
-        ("truncations", "timeouts"),
     ],
 )
 def test_columns_under_a_wrong_name_are_refused(tmp_path, key, right):
     log = walk([4, 3, 5])
     line = complaint(read, tmp_path, flat(log, terminals=log["ends"], **{key: log["ends"]}))
     assert line == f"log.hdf5: {key} is not read: the column is called {right}, rename it in the file"
-
-
-@pytest.mark.parametrize("key", ["terminal", "dones", "done", "terminated"])
-def test_terminals_under_a_wrong_name_are_refused(tmp_path, key):
-    log = walk([4, 3, 5])
-    line = complaint(read, tmp_path, flat(log, **{key: log["ends"]}))
-    assert line == f"log.hdf5: {key} is not read: the column is called terminals, rename it in the file"
-    notes = read(tmp_path, flat(log, terminals=log["ends"], **{key: log["ends"]})).notes
-    assert notes[0].startswith(f"keys not read: {key}")
 
 
 def test_keys_that_nobody_reads_are_said(tmp_path):

@@ -158,6 +158,19 @@ def test_flags_alone_divide_the_rows_as_they_stand(tmp_path):
     assert dataset.n_episodes == 3
 
 
+def test_columns_that_look_like_ends_and_are_not_mapped_are_said(tmp_path):
+    ends = log()["end"]
+    more = {"done": ends, "Is_Last": ends, "episode_starts": ends, "info.truncated": ends, "weekend": ends}
+    dataset = read(tmp_path, log(**more), "log.csv")
+    (note,) = [note for note in dataset.notes if "not mapped" in note]
+    assert note.startswith(
+        "not mapped, though by its name it may mark ends of episodes: done, Is_Last, episode_starts, "
+    )
+    assert "info.truncated; map it to terminated or truncated if it does" in note
+    mapped = read(tmp_path, log(truncated=log()["end"] & False), "log.csv", truncated="truncated")
+    assert not any("not mapped" in note for note in mapped.notes)
+
+
 def test_a_gap_in_the_steps_ends_an_episode(tmp_path):
     step = walk(LENGTHS)["observations"][:, 1].astype(int)
     step[9:] += 7

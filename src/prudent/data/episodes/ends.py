@@ -112,6 +112,7 @@ def find_ends(
     last_rows: LastRows | None = None,
     recorders: int | None = None,
     action: Rows | None = None,
+    certain: bool = False,
 ) -> EpisodeEnds:
     """Find where episodes end and which rows have a successor. Observations are read block by block.
 
@@ -128,6 +129,7 @@ def find_ends(
         last_rows: what becomes of last rows that have no successor; None drops them.
         recorders: how many recorders the user declares; the rows of each are together already.
         action: (rows, A), to tell whether a row's successor is the next one; None if there are none.
+        certain: the file says of every row whether its episode ends there: jumps of the observation prove nothing.
 
     Raises:
         DataError: successors or masks follow from the order of the rows, but the rows are not in order.
@@ -156,7 +158,9 @@ def find_ends(
     cut_off = stops[:0] if truncated is None else stops[~flagged[stops]]
     gaps = gaps.copy()
     gaps[stops] = False
-    if truncated is None:
+    if certain and not exact:
+        truncated = np.zeros_like(terminated) if truncated is None else truncated & ~terminated
+    elif truncated is None:
         truncated = _infer_truncations(terminated, gaps, exact, horizon, fallback_horizon, notes)
     else:
         truncated = _correct_truncations(terminated, truncated & ~terminated, gaps, exact, notes)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from prudent.data.columns import counted
+from prudent.data.end_names import is_flag_name
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.figures import Figures
 from prudent.errors import DataError
@@ -150,5 +151,7 @@ def _check_columns(columns: Mapping[str, Mapping[str, Any]], spec: Spec, rows: i
         if columns[key]["shape"] != shape or columns[key]["dtype"].str != types[key]:
             raise ValueError(f"{key} is {columns[key]['dtype']} of shape {columns[key]['shape']}")
     for key, column in columns.items():
+        if key not in shapes and is_flag_name(key):
+            raise ValueError(f"{key} marks ends of episodes, which are in terminated and truncated")
         if not KEY.fullmatch(key) or key in FIGURES or column["shape"][:1] != (rows,):
             raise ValueError(f"no column can be {key!r}, {column['dtype']} of shape {column['shape']}")

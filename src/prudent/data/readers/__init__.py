@@ -3,7 +3,11 @@
 One file per format, each with ``read``:
 
 - ``npz``: arrays named ``observations``, ``actions``, ``rewards`` ...
-- ``d4rl``: flat HDF5 as D4RL and d4rl-pybullet write it
+- ``hdf5``: finds the reader for the layout of an HDF5 file
+- ``d4rl``: flat HDF5 as D4RL, d4rl-pybullet and d3rlpy 1.x write it
+- ``d3rlpy``: HDF5 of d3rlpy 2.x, numbered arrays per episode
+- ``robomimic``: HDF5 of robomimic, a group per demonstration
+- ``replay_buffer``: Stable-Baselines3's replay buffers in an npz file
 - ``minari``: Minari datasets, HDF5 or Arrow
 - ``table``: CSV and Parquet; ``mapping`` says which column means what, ``_roles`` checks each column
 - ``stream``: the same datasets block by block, for files larger than memory
@@ -14,6 +18,8 @@ What they share:
 - ``declared``: what the user says about the data: bounds, kind of actions, ends of episodes
 - ``_budget``: how many bytes a file may ask for
 - ``_hdf5``: opening HDF5 without following a link
+- ``_tree``: which arrays an HDF5 file holds
+- ``_ends``: columns that mark ends of episodes, under every name that the field has for them
 - ``_keys``: keys that nobody reads, and columns under a wrong name
 - ``_arrow``: the columns of CSV, Parquet and Arrow files, by way of the child process
 - ``_process``: starts, limits and ends the child process

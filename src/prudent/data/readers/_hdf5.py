@@ -106,7 +106,7 @@ def nodes(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -
             continue
         if not isinstance(node, h5py.Dataset):
             raise DataError(f"{name}: {key} is a group, expected an array")
-        _check_array(node, key, name, budget)
+        check_array(node, key, name, budget)
         arrays[key] = node
     budget.settle(name)
     lengths = {key: node.shape[0] for key, node in arrays.items()}
@@ -117,7 +117,12 @@ def nodes(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -
     return arrays
 
 
-def _check_array(dataset: "h5py.Dataset", key: str, name: str, budget: Budget) -> None:
+def check_array(dataset: "h5py.Dataset", key: str, name: str, budget: Budget) -> None:
+    """Refuse an array that does not hold one row of numbers after the other; count its bytes.
+
+    Raises:
+        DataError: it does not, or see :func:`spend`.
+    """
     if dataset.dtype.kind not in "fiub":
         kind = "objects or text" if dataset.dtype.kind == "O" else str(dataset.dtype)
         raise DataError(f"{name}: {key} holds {kind}, not numbers")

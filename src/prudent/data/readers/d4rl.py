@@ -13,7 +13,7 @@ from prudent.data.dataset import Dataset
 from prudent.data.episodes import recorders
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.episodes.ends import COMMON_HORIZON, KEEP_THEM, EpisodeEnds, find_successors, note_on_equal_lengths
-from prudent.data.readers import _hdf5, _keys
+from prudent.data.readers import _ends, _hdf5, _keys, _tree
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError
@@ -27,7 +27,8 @@ EXTRA, EXTRA_COLUMNS = "extra", ("dt", "group", "step", "behavior_log_prob", "be
 EVERY = (*KEYS, *(f"{EXTRA}/{key}" for key in EXTRA_COLUMNS))
 """Every key that is read."""
 REQUIRED = ("observations", "actions", "rewards")
-_WRONG = {**_keys.WRONG, "done": "terminals", "dones": "terminals"}
+_D3RLPY = ("discrete_action", "create_mask", "mask_size", "version")
+"""What d3rlpy 1.x stores beside its columns."""
 
 
 def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
@@ -35,7 +36,8 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
 
     Without ``next_observations (N, S)`` the following row is the successor, except at an episode's end. Without
     ``timeouts`` (d4rl-pybullet) episodes end at ``terminals``, at ``horizon`` steps, or where the observation jumps;
-    with ``dones="truncated"`` the terminals only end the recording. ``notes`` say what was inferred or dropped.
+    with ``dones="truncated"`` the terminals only end the recording. Flags under other names are read as well, such as
+    d3rlpy's ``episode_terminals``: see :mod:`prudent.data.readers._ends`. ``notes`` say what was inferred or dropped.
     Files of this library have ``metadata/true_successors``: flags and ``next_observations`` are then taken as they
     are. Few files declare ``metadata/action_low`` and ``action_high``; give the bounds if you know them. Discrete
     actions are declared by ``discrete`` or ``n_actions``, by the user or in the file (an attribute, or under
@@ -46,9 +48,9 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """
     path = Path(path)
     with _hdf5.opened(path) as file:
-        with _hdf5.reading(path.name):
-            table = _hdf5.columns(file, EVERY, path.name, Budget())
         header = read_header(file, path.name, user)
+        with _hdf5.reading(path.name):
+            table = _hdf5.columns(file, (*EVERY, *header.flag_keys), path.name, Budget())
     return assemble(table, path.name, header)
 
 
@@ -63,8 +65,12 @@ class Header:
     true_successors: bool
     notes: tuple[str, ...]
     """A note on keys that are not read, or none."""
-    dropped: Dropped | None
+    dropped: Dropped | None = None
     """What was lost when the file was written; only files of this library say so."""
+    flag_keys: tuple[str, ...] = ()
+    """Columns that mark ends of episodes under other names than ``terminals`` and ``timeouts``."""
+    certain: bool = False
+    """Whether the file says of every row if its episode ends there."""
 
     def trusts(self, keys: Collection[str], truncated: np.ndarray | None) -> bool:
         """Whether flags and successors are taken as they are; for that they all have to be among ``keys``."""
@@ -80,8 +86,11 @@ def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
         DataError: the file declares something that makes no sense, or has a column under a wrong name.
     """
     with _hdf5.reading(name):
-        notes = _keys.unread(_keys_of(file, name), EVERY, name, _WRONG)
+        flag_keys = _ends.pick(_tree.arrays(file, name), EVERY)
+        notes = _keys.unread(_keys_of(file, name), (*EVERY, *_D3RLPY, *flag_keys), name)
         discrete = _whole_number(file, "discrete", name, least=0)
+        if discrete is None and (stored := _small(file, "discrete_action", "iub", 1, name)) is not None:
+            discrete = int(stored.ravel()[0])
         filed = Declared(
             horizon=_whole_number(file, "max_episode_steps", name),
             action_low=_bound(file, "action_low", name),
@@ -91,7 +100,7 @@ def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
         )
         true_successors = bool(_whole_number(file, "true_successors", name, least=0))
         dropped = _dropped(file, name)
-    return Header(user, user.or_else(filed, name), true_successors, tuple(notes), dropped)
+    return Header(user, user.or_else(filed, name), true_successors, tuple(notes), dropped, tuple(flag_keys))
 
 
 def check_required(table: Mapping[str, Any], name: str, header: Header) -> None:
@@ -113,6 +122,7 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
     """The dataset in the raw columns of a D4RL file; see :func:`read`."""
     check_required(table, name, header)
     table = recorders.take_apart(table, len(table["rewards"]), header.user.recorders)
+    table, header = with_flags(table, name, header)
     terminated, truncated, notes = end_flags(table, name, header)
     if header.trusts(table, truncated) and truncated is not None:
         truncated = recorders.cut(terminated, truncated, header.user.recorders)
@@ -151,6 +161,7 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         last_rows=header.user.last_rows,
         recorders=header.user.recorders,
         action=raw.action,
+        certain=header.certain,
     )
     check_ends(successors.ends, name, header)
     return raw.with_successors(successors.ends, successors.next_observation, notes, successors.next_mask)
@@ -175,6 +186,22 @@ def extra_columns(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.nd
     if "dt" in extra and (extra["dt"] <= 0).any():
         raise DataError(f"{name}: {EXTRA}/dt must be above 0, row {np.flatnonzero(extra['dt'] <= 0)[0]} is not")
     return extra
+
+
+def with_flags(table: Mapping[str, Any], name: str, header: Header) -> tuple[dict[str, Any], Header]:
+    """The table with ``terminals`` and ``timeouts`` in place of its flags, which must have been read.
+
+    Raises:
+        DataError: flags contradict each other, or one has no clear meaning.
+    """
+    keys = [key for key in ("terminals", "timeouts", *header.flag_keys) if key in table]
+    ends = _ends.resolve({key: table[key] for key in keys}, len(table["rewards"]), name, header.user)
+    found = dict(ends.columns)
+    if "dones" in found:
+        done = found.pop("dones")
+        found["terminals"] = done & ~found["timeouts"] if "timeouts" in found else done
+    rest = {key: column for key, column in table.items() if key not in keys}
+    return rest | found, replace(header, certain=header.certain or ends.certain, notes=(*header.notes, *ends.notes))
 
 
 def end_flags(table: Mapping[str, Any], name: str, header: Header) -> tuple[np.ndarray, np.ndarray | None, list[str]]:

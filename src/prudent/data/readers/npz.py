@@ -1,4 +1,4 @@
-"""npz: one array per column, with the keys of MLX-CQL."""
+"""npz: one array per column, with the keys of MLX-CQL; also the replay buffers of Stable-Baselines3."""
 
 import io
 import tokenize
@@ -11,28 +11,29 @@ import numpy as np
 from prudent.data import masks
 from prudent.data.columns import ask_whether_discrete, flags
 from prudent.data.dataset import Dataset
+from prudent.data.end_names import meaning_of
 from prudent.data.episodes import recorders
 from prudent.data.episodes.ends import KEEP_THEM, find_successors, note_on_equal_lengths
-from prudent.data.readers import _keys
+from prudent.data.readers import _ends, _keys, replay_buffer
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError, in_one_line
 
 _HEADER_BYTES = 10_000
 REQUIRED = ("observations", "actions", "rewards", "next_observations")
-FLAGS = ("dones", "terminals", "timeouts")
+FLAGS = _ends.CANONICAL
 WHOLE = ("action_low", "action_high", "discrete", "n_actions")
 """Keys that hold for the whole file; all others have one entry per row."""
 EVERY = (*REQUIRED, *FLAGS, *WHOLE, *masks.KEYS.values())
 """Every key that is read."""
-_WRONG = {**_keys.WRONG, "done": "dones"}
 
 
 def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """Read ``observations next_observations (N, S)``, ``actions (N, A)``, ``rewards dones (N,)``.
 
     ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so ``user.dones``
-    says which of the two it means. ``action_low``/``action_high`` (A,) or one number, ``discrete`` (one flag) and
+    says which of the two it means. Flags under other names are read as well: see
+    :mod:`prudent.data.readers._ends`. ``action_low``/``action_high`` (A,) or one number, ``discrete`` (one flag) and
     ``n_actions`` (one number) are optional; what the user declares replaces them. Discrete actions may have
     ``action_masks next_action_masks (N, n_actions)``.
 
@@ -43,7 +44,13 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     path = Path(path)
     table, keys = _arrays(path)
     name = path.name
-    unread = _keys.unread(keys, EVERY, name, _WRONG)
+    is_buffer = replay_buffer.is_one(table, name)
+    flag_keys = [key for key in table if key not in (*EVERY, *replay_buffer.KEYS)]
+    unread = _keys.unread(keys, (*EVERY, *flag_keys, *(replay_buffer.KEYS if is_buffer else ())), name)
+    if is_buffer:
+        user.refuse(name, ("recorders",))
+        table, user, buffer_notes = replay_buffer.flattened(table, name, user)
+        unread += buffer_notes
     missing = [key for key in REQUIRED if key not in table]
     if missing:
         raise DataError(f"{name}: no {', '.join(missing)} in the file; it has {_content(table, unread)}")
@@ -52,6 +59,11 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
             raise DataError(f"{name}: {key} is a single value, expected one row per transition")
     by_row = {key: column for key, column in table.items() if key not in WHOLE}
     table |= recorders.take_apart(by_row, len(table["rewards"]), user.recorders)
+    if not is_buffer:
+        columns = {key: table.pop(key) for key in (*FLAGS, *flag_keys) if key in table}
+        ends = _ends.resolve(columns, len(table["observations"]), name, user)
+        table |= ends.columns
+        unread += ends.notes
     declared = user.or_else(_filed(table, user, name), name)
     if declared.discrete is None and declared.action_low is None:
         ask_whether_discrete(table["actions"], name)
@@ -167,14 +179,14 @@ def _one_number(table: dict[str, np.ndarray], key: str, least: int, most: int | 
 
 
 def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays in :data:`EVERY` that the file has, and the names of all its arrays."""
+    """The arrays that are read, those of :data:`EVERY` first, and the names of all arrays in the file."""
     budget = Budget()
     table: dict[str, np.ndarray] = {}
     keys: list[str] = []
     try:
         with zipfile.ZipFile(path) as archive:
             keys = [_key(entry) for entry in archive.infolist()]
-            entries = _entries(archive, path.name)
+            entries = _wanted(archive, _entries(archive, path.name), path.name)
             for key, entry in entries.items():
                 with archive.open(entry) as stream:
                     _check(stream, entry, key, path.name, budget)
@@ -212,11 +224,11 @@ def _key(entry: zipfile.ZipInfo) -> str:
 
 
 def _entries(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
-    """The arrays in :data:`EVERY` that an archive has, in that order."""
+    """The arrays that may be read: those in :data:`EVERY`, in that order, then buffers' and those that may be flags."""
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
         key = _key(entry)
-        if key not in EVERY:
+        if key not in (*EVERY, *replay_buffer.KEYS) and meaning_of(key) is None:
             continue
         if key in entries:
             raise DataError(f"{name}: {key} is in the file twice")
@@ -224,7 +236,20 @@ def _entries(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(f"{name}: {key} is packed by method {entry.compress_type}, NumPy writes 0 or 8")
         entries[key] = entry
-    return {key: entries[key] for key in EVERY if key in entries}
+    return {key: entries[key] for key in (*EVERY, *entries) if key in entries}
+
+
+def _wanted(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo], name: str) -> dict[str, zipfile.ZipInfo]:
+    """Those of ``entries`` that are read: without arrays that have the name of a flag, but not the shape."""
+    known = (*EVERY, *replay_buffer.KEYS)
+    shapes = {}
+    for key, entry in entries.items():
+        if key not in known or key == "observations":
+            with archive.open(entry) as stream:
+                shape, dtype = _header(stream, key, name)
+            shapes[key] = shape, "O" if dtype.hasobject else dtype.kind
+    picked = {*known, *_ends.pick(shapes, EVERY)}
+    return {key: entry for key, entry in entries.items() if key in picked}
 
 
 def _check(stream: IO[bytes], entry: zipfile.ZipInfo, key: str, name: str, budget: Budget) -> None:

@@ -72,9 +72,9 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
     """
     name = path.name
     with _hdf5.opened(path) as file:
-        with _hdf5.reading(name):
-            nodes = _hdf5.nodes(file, d4rl.EVERY, name, Budget(_NO_LIMIT))
         header = d4rl.read_header(file, name, user)
+        with _hdf5.reading(name):
+            nodes = _hdf5.nodes(file, (*d4rl.EVERY, *header.flag_keys), name, Budget(_NO_LIMIT))
         with _hdf5.reading(name):
             d4rl.check_required(nodes, name, header)
             if (user.recorders or 1) > 1:
@@ -82,8 +82,10 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
                     key: cast("h5py.Dataset", recorders.Interleaved(node, user.recorders or 1))
                     for key, node in nodes.items()
                 }
-            flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
-        terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, header)
+            flags = {key: nodes[key][()] for key in ("terminals", "timeouts", *header.flag_keys) if key in nodes}
+        table, header = d4rl.with_flags({**nodes, **flags}, name, header)
+        terminated, truncated, notes = d4rl.end_flags(table, name, header)
+        nodes = {key: node for key, node in nodes.items() if key not in header.flag_keys}
         dtype, remarks = _observation_type(nodes, name)
         ends = _episode_ends(nodes, terminated, truncated, header, name, dtype)
         d4rl.check_ends(ends, name, header)
@@ -149,6 +151,7 @@ def _episode_ends(
             last_rows=header.user.last_rows,
             recorders=header.user.recorders,
             action=_Column(nodes["actions"], name),
+            certain=header.certain,
         )
     if ends.keep.any():
         # The recording ends with the file: an episode that is still open there is truncated.

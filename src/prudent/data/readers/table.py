@@ -12,7 +12,7 @@ from prudent.data.dataset import Dataset
 from prudent.data.episodes import recorders
 from prudent.data.episodes.ends import KEEP_THEM
 from prudent.data.episodes.order import Order, arrange
-from prudent.data.readers import _arrow
+from prudent.data.readers import _arrow, _ends
 from prudent.data.readers._roles import RoleColumns
 from prudent.data.readers.declared import Declared
 from prudent.data.readers.mapping import TableMap, read_map
@@ -54,9 +54,10 @@ def read(path: str | Path, user: Declared) -> Dataset:
     roles = read_map(user.mapping)
     with _arrow.opened(path) as file:
         rows, table = file.read(_kinds(roles, file.names, path.name))
+        notes = _ends.unmapped(file.names, [column for _, column in roles.columns()])
     if rows == 0:
         raise DataError(f"{path.name}: the table has no rows")
-    return _Table(RoleColumns(table, roles, path.name), rows).dataset(user)
+    return _Table(RoleColumns(table, roles, path.name), rows, notes).dataset(user)
 
 
 def _column_names(path: Path) -> str:
@@ -96,10 +97,10 @@ def _kinds(roles: TableMap, names: list[str], name: str) -> dict[str, _arrow.Kin
 class _Table:
     """Turns the columns of one file into a dataset."""
 
-    def __init__(self, table: RoleColumns, rows: int):
+    def __init__(self, table: RoleColumns, rows: int, notes: list[str]):
         self.table, self.rows = table, rows
         self.roles, self.name = table.roles, table.name
-        self.notes: list[str] = []
+        self.notes = notes
 
     def dataset(self, user: Declared) -> Dataset:
         """The dataset; see :func:`read`."""
