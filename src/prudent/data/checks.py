@@ -1,11 +1,11 @@
 """Checks of all columns of a dataset together: what :meth:`prudent.data.Dataset.from_columns` accepts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from prudent.data import columns, masks
+from prudent.data import columns, masks, terminal
 from prudent.data.columns import Bound
 from prudent.errors import DataError
 from prudent.types import Spec
@@ -25,8 +25,9 @@ def check_columns(
     n_actions: int | None,
     extra: Mapping[str, np.ndarray],
     name: str,
-) -> tuple[dict[str, Any], np.ndarray | None]:
-    """The columns, ``extra`` and ``spec`` of a dataset, and its ``strays`` where the checks find them on the way.
+    notes: Sequence[str],
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The columns, ``extra``, ``spec`` and ``notes`` of a dataset; and its ``strays``, if the checks found them.
 
     Raises:
         DataError: see :meth:`prudent.data.Dataset.from_columns`.
@@ -36,7 +37,7 @@ def check_columns(
     finite = strays is not None
     observation = columns.floats(observation, "observations", name, ndim=2, finite=finite)
     next_observation = (
-        observation if same else columns.floats(next_observation, "next_observations", name, ndim=2, finite=finite)
+        observation if same else columns.floats(next_observation, "next_observations", name, ndim=2, finite=True)
     )
     reward = columns.floats(reward, "rewards", name, ndim=1)
     action = columns.actions(action, discrete, name)
@@ -45,6 +46,10 @@ def check_columns(
     truncated = columns.flags(truncated, "timeouts", name) & ~terminated
     others = {"actions": action, "rewards": reward, "terminals": terminated, "timeouts": truncated, **extra}
     _check_shapes(observation, next_observation, others, name)
+    found: list[str] = []
+    if not (same or finite):
+        next_observation, found = terminal.filled(next_observation, observation, terminated, name)
+    extra, more = terminal.filled_masks(extra, terminated)
     allowed = masks.check(extra, action, terminated, name)
     n_actions = masks.count(allowed, n_actions, name)
     spec = Spec(
@@ -66,8 +71,9 @@ def check_columns(
         "truncated": truncated,
         "spec": spec,
         "extra": {**extra, **allowed},
+        "notes": (*notes, *found, *more),
     }
-    return table, strays
+    return table, {} if strays is None else {"strays": strays}
 
 
 def _check_shapes(

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from prudent.errors import DataError
+from prudent.errors import DataError, EpisodeError
 from prudent.types import Spec
 
 COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
@@ -82,7 +82,7 @@ def floats(column: np.ndarray, key: str, name: str, ndim: int, finite: bool = Fa
         column = np.ascontiguousarray(column, dtype=np.float32)
     rows = [] if finite else not_finite_rows(column)
     if len(rows):
-        raise DataError(
+        raise EpisodeError(
             f"{name}: {key} has {counted(len(rows), 'row')} with NaN or infinity, the first is row {rows[0]}"
         )
     return column
@@ -299,21 +299,6 @@ def rows_outside(action: np.ndarray, low: np.ndarray | float, high: np.ndarray |
         if outside.any():
             numbers.append(np.flatnonzero(outside.any(axis=1)) + block.start)
     return np.concatenate(numbers) if numbers else np.zeros(0, dtype=np.int64)
-
-
-def whole(column: np.ndarray, key: str, name: str) -> np.ndarray:
-    """The column of whole numbers as (rows,) int64.
-
-    Raises:
-        DataError: it has another shape, or a number is not whole, or is above 2^53, where float64 skips numbers.
-    """
-    check_shape(column.shape, key, name, ndim=1)
-    if column.dtype.kind not in "fiub":
-        raise DataError(f"{name}: {key} holds {column.dtype}, not numbers")
-    wrong = np.flatnonzero((column != np.floor(column)) | ~(np.abs(column.astype(np.float64)) <= 2**53))
-    if len(wrong):
-        raise DataError(f"{name}: {key} must be whole numbers up to 2^53, row {wrong[0]} is {column[wrong[0]]}")
-    return column.astype(np.int64)
 
 
 Dones = Literal["terminated", "truncated"]

@@ -131,7 +131,7 @@ def find_ends(
             strays = gaps = jumps.jumps(observation)
         else:
             strays = gaps = strays_of(observation, next_observation) if strays is None else strays
-    if exact and np.count_nonzero(gaps) > len(gaps) / 2:
+    if exact and _without_order(gaps, terminated if truncated is None else terminated | truncated):
         notes.append("next_observations is not the following row: rows stand in no order of time, flags are used as is")
         if masks_follow:
             raise DataError(
@@ -145,6 +145,14 @@ def find_ends(
     if next_observation is None:
         return _ends_by_next_rows(terminated, truncated, notes)
     return _ends_by_statement(observation, next_observation, strays, terminated, truncated, notes, masks_follow)
+
+
+def _without_order(strays: np.ndarray, flagged: np.ndarray) -> bool:
+    """Whether most rows inside an episode, which no flag ends, are not followed by their next observation."""
+    # After a flagged end another episode follows: such rows say nothing about the order, and short episodes have many.
+    inside = ~flagged
+    inside[-1] = False
+    return np.count_nonzero(strays & inside) > np.count_nonzero(inside) / 2
 
 
 def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:

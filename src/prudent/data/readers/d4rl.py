@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import Dones, ask_whether_discrete, flags, floats, whole
+from prudent.data.columns import Dones, ask_whether_discrete, flags, floats
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.ends import COMMON_HORIZON, find_successors, note_on_equal_lengths
+from prudent.data.exact import whole
 from prudent.data.readers import _hdf5, _keys
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared

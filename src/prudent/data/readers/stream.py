@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prudent.data import masks
+from prudent.data import masks, terminal
 from prudent.data.columns import BLOCK, blocks, check_shape
 from prudent.data.dataset import COLUMNS, Dataset
 from prudent.data.episodes.ends import COMMON_HORIZON, EpisodeEnds, find_ends
@@ -77,10 +77,13 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
             flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
         terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, header)
         ends = _episode_ends(nodes, terminated, truncated, header, name)
+        lacking = _notes_on_terminal_rows(nodes, terminated, name)
         if not ends.keep.any():
             raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
         rows = int(ends.keep.sum())
-        yield Stream(name, rows, (*header.notes, *notes, *ends.notes), lambda: _blocks(nodes, ends, header, name))
+        yield Stream(
+            name, rows, (*header.notes, *lacking, *notes, *ends.notes), lambda: _blocks(nodes, ends, header, name)
+        )
 
 
 class _Column:
@@ -119,7 +122,7 @@ def _episode_ends(
             _Column(observation, name),
             terminated,
             truncated,
-            None if following is None else _Column(following, name),
+            _following(nodes, _Column(observation, name), terminated, name),
             horizon=header.declared.horizon,
             fallback_horizon=None if following is not None else COMMON_HORIZON,
             masks_follow="action_masks" in nodes and "next_action_masks" not in nodes,
@@ -132,11 +135,30 @@ def _episode_ends(
     return ends
 
 
+def _notes_on_terminal_rows(nodes: "Mapping[str, h5py.Dataset]", terminated: np.ndarray, name: str) -> list[str]:
+    """The notes that :meth:`Dataset.from_columns` makes on terminal rows where something is missing."""
+    notes = []
+    for key, note in (("next_observations", terminal.note), ("next_action_masks", terminal.mask_note)):
+        if key in nodes and nodes[key].dtype.kind == "f":
+            count = terminal.count_missing(_Column(nodes[key], name), terminated, list(blocks(len(terminated))))
+            notes += [note(count)] if count else []
+    return notes
+
+
+def _following(
+    nodes: "Mapping[str, h5py.Dataset]", observation: _Column, terminated: np.ndarray, name: str
+) -> terminal.Filled | None:
+    """The next observations of a file, None if it has none."""
+    node = nodes.get("next_observations")
+    return None if node is None else terminal.Filled(_Column(node, name), observation, terminated)
+
+
 def _blocks(
     nodes: "Mapping[str, h5py.Dataset]", ends: EpisodeEnds, header: d4rl.Header, name: str
 ) -> Iterator[tuple[Spec, Block]]:
     observation = _Column(nodes["observations"], name)
-    following = _Column(nodes["next_observations"], name) if ends.stated else observation
+    stated = _following(nodes, observation, ends.terminated, name) if ends.stated else None
+    following = observation if stated is None else stated
     rows = len(observation)
     for block in blocks(rows):
         with _hdf5.reading(name):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prudent.data.columns import ask_whether_discrete, floats, whole
+from prudent.data.columns import ask_whether_discrete, floats
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.order import Order, arrange
 from prudent.data.readers import _arrow
@@ -20,6 +20,7 @@ _KINDS: dict[str, _arrow.Kind] = {
     "episode": "label",
     "group": "label",
     "time": "time",
+    "step": "whole",
     "terminated": "flag",
     "truncated": "flag",
     "mask": "flag",
@@ -71,23 +72,27 @@ def _require_pyarrow(name: str) -> None:
         raise DataError(f'{name}: pyarrow is not installed, try: pip install "prudent[table]"')
 
 
-def _kinds(roles: TableMap, names: list[str], name: str) -> dict[str, _arrow.Kind]:
-    """How to read each mapped column of a table that has the columns ``names``.
+def _kinds(roles: TableMap, names: list[str], name: str) -> dict[str, list[_arrow.Kind]]:
+    """How to read each mapped column of a table that has the columns ``names``: once for each kind of use.
 
     Raises:
         ConfigError: the table does not have the column.
     """
-    kinds: dict[str, _arrow.Kind] = {}
+    kinds: dict[str, list[_arrow.Kind]] = {}
     for role, column in roles.columns():
         if column not in names:
             close = get_close_matches(column, names, n=1)
             hint = f"did you mean {shown(close[0])}?" if close else f"there are {_listed(names)}"
             raise ConfigError(f"{name}: no column {column!r} for {role}; {hint}")
+        several = kinds.setdefault(column, [])
         kind = _KINDS.get(role, "number")
-        if kinds.setdefault(column, kind) != kind:
-            # Numbers serve every role: a 0/1 column may be a flag and an observation.
-            kinds[column] = "number"
-    return kinds
+        if kind not in several:
+            several.append(kind)
+    # Numbers serve as flags: a 0/1 column may be a flag and an observation.
+    return {
+        column: [kind for kind in several if kind != "flag" or "number" not in several]
+        for column, several in kinds.items()
+    }
 
 
 class _Table:
@@ -116,12 +121,8 @@ class _Table:
         if declared.discrete and action.shape[1] != 1:
             raise DataError(f"{self.name}: discrete actions stand in one column, action names {action.shape[1]}")
         observation = floats(self.table.numbers("observation"), "observation", self.name, ndim=2)
-        following = (
-            floats(self.table.numbers("next_observation"), "next_observation", self.name, ndim=2)
-            if roles.next_observation
-            else None
-        )
-        order = self.find_order(following is not None)
+        order = self.find_order()
+        following = self.table.successors(order.terminated) if roles.next_observation else None
         dataset = Dataset.from_columns(
             observation=observation,
             action=action,
@@ -165,18 +166,15 @@ class _Table:
             )
         return in_order.with_successors(order.keep, successor, order.truncated, (*self.notes, *order.notes))
 
-    def find_order(self, has_successors: bool) -> Order:
+    def find_order(self) -> Order:
         roles = self.roles
         terminated, truncated = self.table.flag("terminated"), self.table.flag("truncated")
-        step = None
-        if roles.step:
-            step = whole(self.table.numbers("step")[:, 0], "step", self.name)
-        needs_row = not has_successors or bool(roles.mask and not roles.next_mask)
+        needs_row = not roles.next_observation or bool(roles.mask and not roles.next_mask)
         return arrange(
             self.rows,
             self.name,
             episode=self.table.labels("episode"),
-            step=step,
+            step=self.table.steps(),
             time=self.table.time(),
             terminated=terminated,
             truncated=truncated,
@@ -202,7 +200,9 @@ class _Table:
             columns["behavior_log_prob"] = self.behavior_log_prob(discrete)
         for role in ("mask", "next_mask"):
             if getattr(roles, role):
-                columns[role] = np.stack([self.table.flags_of(name, role) for name in getattr(roles, role)], axis=1)
+                optional = order.terminated if role == "next_mask" else None
+                flags = [self.table.flags_of(name, role, optional) for name in getattr(roles, role)]
+                columns[role] = np.stack(flags, axis=1)
         if "mask" in columns and "next_mask" not in columns:
             columns["next_mask"] = np.ones_like(columns["mask"])
         return columns
