@@ -6,7 +6,7 @@ from typing import Any
 
 from prudent.errors import ConfigError
 
-FLAGS = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon", "map")
+FLAGS = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon", "map", "skip_bad_episodes")
 
 
 def add_data(parser: ArgumentParser, nargs: str) -> None:
@@ -31,6 +31,12 @@ def add_data_flags(parser: ArgumentParser) -> None:
     group.add_argument("--action-count", type=int, metavar="N", help="number of discrete actions")
     group.add_argument("--map", metavar="FILE", help="TOML file: which column of a CSV or Parquet table means what")
     group.add_argument("--horizon", type=int, metavar="N", help="time limit of the task, for files without timeouts")
+    group.add_argument(
+        "--skip-bad-episodes",
+        action="store_true",
+        default=None,
+        help="leave out episodes with missing or infinite numbers or other faults, and count them",
+    )
 
 
 def load_named(arguments: Mapping[str, Any], data: list[str] | None) -> Any:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def load_dataset(
     n_actions: int | None = None,
     horizon: int | None = None,
     mapping: TableMap | Mapping[str, Any] | str | Path | None = None,
+    skip_bad_episodes: bool = False,
     seed: int = 0,
 ) -> Dataset:
     """The dataset named by ``source``; several sources join into one, in the order given.
@@ -64,12 +66,15 @@ def load_dataset(
         horizon: the task's time limit in steps, for files without truncation flags; refused for others.
         mapping: for tables, which column means what: a TOML file or a dictionary (see
             :class:`prudent.data.readers.mapping.TableMap`).
+        skip_bad_episodes: leave out episodes that have a missing or infinite number, or another fault that would have
+            the file refused, and count them in a note.
         seed: for built-in datasets, which are generated when they are loaded.
 
     Raises:
         DataError: one line naming the file, the key and the reason.
     """
-    declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, mapping)
+    skip = skip_bad_episodes or None
+    declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, mapping, skip)
     declared.check()
     if isinstance(source, str | Path):
         return _load(source, declared, seed)
@@ -82,9 +87,14 @@ def load_dataset(
 
 
 def _load(source: Source, declared: Declared, seed: int) -> Dataset:
+    with declared.about_episodes():
+        return _find(source, declared, seed)
+
+
+def _find(source: Source, declared: Declared, seed: int) -> Dataset:
     text = str(source)
     if text in BUILTIN:
-        declared.refuse(text, ("dones", "horizon", "action_low", "action_high", "discrete", "n_actions", "mapping"))
+        declared.refuse(text, [field.name for field in fields(Declared)])
         return BUILTIN[text].make(seed)
     if text.startswith("minari:"):
         return _minari(text.removeprefix("minari:"), declared)
@@ -187,7 +197,7 @@ def check_magic(path: Path, kind: str) -> None:
 
 
 def _columns(folder: Path, declared: Declared) -> Dataset:
-    declared.refuse(str(folder), ("dones", "horizon", "discrete", "n_actions"))
+    declared.refuse(str(folder), ("dones", "horizon", "discrete", "n_actions", "skip_bad_episodes"))
     return read(folder, declared.action_low, declared.action_high)
 
 

@@ -152,7 +152,7 @@ def _without_order(strays: np.ndarray, flagged: np.ndarray) -> bool:
     # After a flagged end another episode follows: such rows say nothing about the order, and short episodes have many.
     inside = ~flagged
     inside[-1] = False
-    return np.count_nonzero(strays & inside) > np.count_nonzero(inside) / 2
+    return bool(np.count_nonzero(strays & inside) > np.count_nonzero(inside) / 2)
 
 
 def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:

@@ -2,7 +2,7 @@
 
 The folder holds ``observation.npy``, ``action.npy``, ... with the columns of :class:`prudent.data.Dataset`;
 ``episode_bounds.npy``, ``episode_returns.npy`` and ``followed.npy``; and ``index.json``: shapes and types of all files,
-spec, name, notes, fingerprint, mean and standard deviation of the observations.
+spec, name, notes, fingerprint, mean and standard deviation of the observations, and what ``seal`` compares.
 """
 
 import json
@@ -22,6 +22,7 @@ from prudent import files
 from prudent.data.columns import Bound, bounds, check_bounds
 from prudent.data.dataset import COLUMNS, Dataset
 from prudent.data.mapped import index as index_file
+from prudent.data.mapped import seal
 from prudent.data.mapped.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, VERSION
 from prudent.data.readers.stream import Block
 from prudent.data.writers.d4rl import check_target
@@ -100,7 +101,7 @@ class Writer:
             raise ValueError(f"{self.written} rows were written, {self.rows} were announced")
         with _writing(self.folder):
             self._complete(spec, name, notes)
-        return read(self.folder)
+        return read(self.folder, just_written=True)
 
     def _complete(self, spec: Spec, name: str, notes: Sequence[str]) -> None:
         for file in self._open.values():
@@ -126,7 +127,9 @@ class Writer:
             "fingerprint": dataset.fingerprint,
             "observation_mean": mean.tolist(),
             "observation_std": std.tolist(),
+            "figures": seal.figures(self.aside),
         }
+        index[seal.SEAL] = seal.of_index(index)
         files.write(self.aside / INDEX, (json.dumps(index, indent=1) + "\n").encode())
         files.sync_folder(self.aside)
         check_target(self.folder)
@@ -165,14 +168,20 @@ def is_folder_of_columns(path: Path) -> bool:
     return (path / INDEX).is_file()
 
 
-def read(path: Path | str, action_low: Bound | None = None, action_high: Bound | None = None) -> Dataset:
+def read(
+    path: Path | str,
+    action_low: Bound | None = None,
+    action_high: Bound | None = None,
+    *,
+    just_written: bool = False,
+) -> Dataset:
     """The dataset in a folder; its columns are mapped (:class:`numpy.memmap`) and read where they are used.
 
-    Values were checked when the folder was written; only sizes are checked here. :func:`verify` reads everything and
-    checks that the content still has the fingerprint. Bounds replace those of the folder.
+    Values were checked when the folder was written. Here all files are read once and compared with what was written
+    (see ``seal``), unless this process has ``just_written`` them. Bounds replace those of the folder.
 
     Raises:
-        DataError: the index or a file is missing or damaged, or they do not fit each other.
+        DataError: the index or a file is missing or damaged, or has changed, or they do not fit each other.
     """
     path = Path(path)
     index = index_file.read(path)
@@ -185,6 +194,8 @@ def read(path: Path | str, action_low: Bound | None = None, action_high: Bound |
     cuts = figures["episode_bounds"]
     if cuts[0] != 0 or cuts[-1] != rows or (np.diff(cuts) <= 0).any():
         raise DataError(f"{path}: episode_bounds.npy does not divide {rows} rows into {episodes} episodes")
+    if not just_written:
+        seal.check(path, columns)
     spec = index["spec"]
     if action_low is not None or action_high is not None:
         spec = _with_bounds(spec, {"action_low": action_low, "action_high": action_high}, columns, index["name"])
@@ -211,17 +222,6 @@ def _with_bounds(
     spec = Spec(**{**asdict(spec), **checked})
     check_bounds(columns["action"], spec, name)
     return spec
-
-
-def verify(dataset: Dataset) -> None:
-    """Read all rows and compare them with the fingerprint in the index.
-
-    Raises:
-        DataError: the rows have changed since the folder was written.
-    """
-    # knowing() without figures forgets the stored fingerprint.
-    if dataset.knowing().fingerprint != dataset.fingerprint:
-        raise DataError(f"{dataset.name}: its files have changed since they were written: convert the source again")
 
 
 def is_mapped(dataset: Dataset) -> bool:

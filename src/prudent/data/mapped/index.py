@@ -13,7 +13,7 @@ from prudent.data.columns import counted
 from prudent.errors import DataError
 from prudent.types import Spec
 
-INDEX, VERSION = "index.json", 1
+INDEX, VERSION = "index.json", 2
 PER_EPISODE = ("episode_bounds", "episode_returns")
 FIGURES = (*PER_EPISODE, "followed")
 """Cached properties of a dataset that are arrays; each has a file."""
@@ -61,6 +61,8 @@ def _checked(index: Mapping[str, Any]) -> dict[str, Any]:
     texts = [index["fingerprint"], index["name"], *_list(index["notes"], "notes")]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("name, fingerprint and notes must be text")
+    if not isinstance(index["seal"], str) or not isinstance(index["figures"], dict):
+        raise ValueError("seal must be text, figures the hashes of their files")
     return {
         **index,
         "rows": rows,

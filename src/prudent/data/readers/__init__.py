@@ -15,6 +15,7 @@ What they share:
 - ``_budget``: how many bytes a file may ask for
 - ``_hdf5``: opening HDF5 without following a link
 - ``_keys``: keys that nobody reads, and columns under a wrong name
+- ``_sound``: the episodes of a table without those that have a bad row
 - ``_arrow``: the columns of CSV, Parquet and Arrow files, by way of the child process
 - ``_process``: starts, limits and ends the child process
 - ``child``: what runs in the child process: pyarrow

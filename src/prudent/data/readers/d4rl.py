@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import Dones, ask_whether_discrete, flags, floats
+from prudent.data.columns import Dones, Rows, ask_whether_discrete, flags, floats
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.ends import COMMON_HORIZON, find_successors, note_on_equal_lengths
+from prudent.data.episodes.left_out import BadRows
 from prudent.data.exact import whole
 from prudent.data.readers import _hdf5, _keys
 from prudent.data.readers._budget import Budget
@@ -91,24 +92,35 @@ def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
 
 
 def check_required(table: Mapping[str, Any], name: str, header: Header) -> None:
-    """Refuse a file that lacks a required column or has no rows, or whose actions may be choices or amounts.
-
-    ``table`` holds its columns; they need not have been read.
-    """
+    """Refuse a file that lacks a required column or has no rows. ``table`` has its columns; they need not be read."""
     for key in REQUIRED:
         if key not in table:
             notes = "".join(f"; {note}" for note in header.notes)
             raise DataError(f"{name}: no {key} in the file; a D4RL file has {', '.join(KEYS[:5])}{notes}")
     if len(table["rewards"]) == 0:
         raise DataError(f"{name}: the file has no rows")
+
+
+def find_bad_rows(columns: Mapping[str, Rows], terminated: np.ndarray, name: str, header: Header) -> BadRows | None:
+    """The bad rows of a file whose episodes are to be left out; None if the user does not ask for that."""
+    return BadRows(columns, terminated, name) if header.user.skip_bad_episodes else None
+
+
+def check_actions(action: Any, name: str, header: Header) -> None:
+    """Refuse actions that may be choices or amounts; they need not have been read."""
     if header.declared.discrete is None and header.declared.action_low is None:
-        ask_whether_discrete(table["actions"], name)
+        ask_whether_discrete(action, name)
 
 
 def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset:
     """The dataset in the raw columns of a D4RL file; see :func:`read`."""
     check_required(table, name, header)
     terminated, truncated, notes = end_flags(table, name, header)
+    bad = find_bad_rows(row_columns(table), terminated, name, header)
+    if bad is not None:
+        whole_file = slice(0, len(terminated))
+        table = table | {key: bad.mended(key, column, whole_file) for key, column in row_columns(table).items()}
+    check_actions(table["actions"], name, header)
     # Checked before episodes are worked out, so that a NaN is reported by the row it has in the file.
     raw = Dataset.from_columns(
         observation=table["observations"],
@@ -127,7 +139,11 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
     )
     if header.trusts(table, truncated):
         # Here a successor that equals the next episode's first row is a real one.
-        return raw
+        if bad is None:
+            return raw
+        every = np.ones_like(terminated)
+        keep, note = bad.left_out(raw.terminated, raw.truncated, every, inferred=False)
+        return raw.with_successors(keep, raw.next_observation, raw.truncated, [note])
     successors = find_successors(
         raw.observation,
         terminated,
@@ -137,17 +153,26 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         fallback_horizon=None if "next_observations" in table else COMMON_HORIZON,
         mask=None if "next_action_masks" in table else raw.extra.get("mask"),
         name=name,
-        strays=raw.strays if "next_observations" in table else None,
+        strays=None if "next_observations" not in table else raw.strays if bad is None else bad.without(raw.strays),
     )
     if not successors.keep.any():
         raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
+    keep, found = successors.keep, [*notes, *successors.notes]
+    if bad is not None:
+        keep, note = bad.left_out(terminated, successors.truncated, keep, inferred=truncated is None)
+        found.append(note)
     return raw.with_successors(
-        successors.keep,
+        keep,
         successors.next_observation,
         successors.truncated,
-        (*notes, *successors.notes),
+        found,
         successors.next_mask,
     )
+
+
+def row_columns(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns in which a row may be bad: all but the flags."""
+    return {key: column for key, column in table.items() if key not in ("terminals", "timeouts") and column.shape}
 
 
 def extra_columns(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from prudent.data import masks
 from prudent.data.columns import ask_whether_discrete, flags
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.ends import find_successors, note_on_equal_lengths
+from prudent.data.episodes.left_out import BadRows
 from prudent.data.readers import _keys
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -21,6 +22,8 @@ _HEADER_BYTES = 10_000
 REQUIRED = ("observations", "actions", "rewards", "next_observations")
 FLAGS = ("dones", "terminals", "timeouts")
 OPTIONAL = ("action_low", "action_high", "discrete", "n_actions", *masks.KEYS.values())
+ROWS = (*REQUIRED, *masks.KEYS.values())
+"""The columns in which a row may be bad."""
 EVERY = (*REQUIRED, *FLAGS, *OPTIONAL)
 """Every key that is read."""
 _WRONG = {**_keys.WRONG, "done": "dones"}
@@ -49,9 +52,14 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         if table[key].ndim == 0:
             raise DataError(f"{name}: {key} is a single value, expected one row per transition")
     declared = user.or_else(_filed(table, user, name), name)
+    terminated, truncated, notes = _flags(table, name, declared)
+    bad = None
+    if user.skip_bad_episodes:
+        bad = BadRows({key: table[key] for key in ROWS if key in table and table[key].ndim}, terminated, name)
+        whole = slice(0, len(terminated))
+        table |= {key: bad.mended(key, table[key], whole) for key in bad.columns}
     if declared.discrete is None and declared.action_low is None:
         ask_whether_discrete(table["actions"], name)
-    terminated, truncated, notes = _flags(table, name, declared)
     flags_tell = bool(table.keys() & {"terminals", "timeouts"})
     declared.refuse_what_flags_tell(name, terminations=flags_tell, truncated=truncated)
     raw = Dataset.from_columns(
@@ -78,15 +86,19 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         horizon=declared.horizon,
         mask=mask,
         name=name,
-        strays=raw.strays,
+        strays=raw.strays if bad is None else bad.without(raw.strays),
     )
     if not successors.keep.any():
         raise DataError(f"{name}: no row has a successor of its own episode")
+    keep, found = successors.keep, list(successors.notes)
+    if bad is not None:
+        keep, note = bad.left_out(terminated, successors.truncated, keep, inferred=truncated is None)
+        found.append(note)
     return raw.with_successors(
-        successors.keep,
+        keep,
         successors.next_observation,
         successors.truncated,
-        successors.notes,
+        found,
         successors.next_mask,
     )
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prudent.data import masks, terminal
-from prudent.data.columns import BLOCK, blocks, check_shape
+from prudent.data.columns import BLOCK, blocks, check_shape, strays_of
 from prudent.data.dataset import COLUMNS, Dataset
 from prudent.data.episodes.ends import COMMON_HORIZON, EpisodeEnds, find_ends
+from prudent.data.episodes.left_out import BadRows
 from prudent.data.readers import _hdf5, d4rl
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import Declared
@@ -76,21 +77,43 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
             d4rl.check_required(nodes, name, header)
             flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
         terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, header)
-        ends = _episode_ends(nodes, terminated, truncated, header, name)
-        lacking = _notes_on_terminal_rows(nodes, terminated, name)
+        columns = {key: _Column(node, key, name) for key, node in nodes.items() if key not in flags}
+        bad = d4rl.find_bad_rows(d4rl.row_columns(columns), terminated, name, header)
+        if bad is not None:
+            columns |= {key: column.mended(bad) for key, column in d4rl.row_columns(columns).items()}
+        d4rl.check_actions(columns["actions"], name, header)
+        ends = _episode_ends(columns, terminated, truncated, header, name, bad, header.trusts(nodes, truncated))
         if not ends.keep.any():
             raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
-        rows = int(ends.keep.sum())
-        yield Stream(
-            name, rows, (*header.notes, *lacking, *notes, *ends.notes), lambda: _blocks(nodes, ends, header, name)
-        )
+        found = (*header.notes, *_notes_on_terminal_rows(columns, terminated), *notes, *ends.notes)
+        if bad is not None:
+            keep, note = bad.left_out(terminated, ends.truncated, ends.keep, inferred=truncated is None)
+            ends, found = replace(ends, keep=keep), (*found, note)
+        yield Stream(name, int(ends.keep.sum()), found, lambda: _blocks(columns, ends, header, name))
 
 
 class _Column:
-    """A column of a file as a type; only the rows that are taken are read."""
+    """A column of a file; only the rows that are taken are read. Bad rows in it may be mended."""
 
-    def __init__(self, node: "h5py.Dataset", name: str, dtype: type = np.float32):
-        self.node, self.name, self.dtype = node, name, dtype
+    def __init__(
+        self,
+        node: "h5py.Dataset",
+        key: str,
+        name: str,
+        bad: BadRows | None = None,
+        dtype: np.dtype | None = None,
+    ):
+        self.node, self.key, self.name, self.bad = node, key, name, bad
+        self.dtype = node.dtype if dtype is None else dtype
+        self.shape, self.ndim, self.size = node.shape, len(node.shape), node.size
+
+    def mended(self, bad: BadRows) -> "_Column":
+        """The column with stand-ins in its bad rows."""
+        return _Column(self.node, self.key, self.name, bad, self.dtype)
+
+    def as_type(self, dtype: type) -> "_Column":
+        """The column as a type of numbers."""
+        return _Column(self.node, self.key, self.name, self.bad, np.dtype(dtype))
 
     def __len__(self) -> int:
         return len(self.node)
@@ -98,35 +121,48 @@ class _Column:
     def __getitem__(self, block: slice, /) -> np.ndarray:
         with _hdf5.reading(self.name):
             rows = self.node[block]
+        if self.bad is not None:
+            rows = self.bad.mended(self.key, rows, block)
         with np.errstate(over="ignore"):
             return rows.astype(self.dtype, copy=False)
 
 
+Columns = Mapping[str, _Column]
+
+
 def _episode_ends(
-    nodes: "Mapping[str, h5py.Dataset]",
+    columns: Columns,
     terminated: np.ndarray,
     truncated: np.ndarray | None,
     header: d4rl.Header,
     name: str,
+    bad: BadRows | None,
+    trusted: bool,
 ) -> EpisodeEnds:
-    observation, following = nodes["observations"], nodes.get("next_observations")
+    observation, following = columns["observations"].as_type(np.float32), columns.get("next_observations")
     check_shape(observation.shape, "observations", name, ndim=2)
     if following is not None and following.shape != observation.shape:
         raise DataError(f"{name}: next_observations has shape {following.shape}, observations {observation.shape}")
-    if header.trusts(nodes, truncated):
+    if trusted:
         assert truncated is not None
         keep, final = np.ones_like(terminated), np.zeros(0, dtype=np.int64)
         ends = EpisodeEnds(terminated, truncated & ~terminated, keep, final, stated=True, notes=())
     else:
+        stated = _following(columns, terminated)
+        strays = None
+        if bad is not None and stated is not None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                strays = bad.without(strays_of(observation, stated))
         ends = find_ends(
-            _Column(observation, name),
+            observation,
             terminated,
             truncated,
-            _following(nodes, _Column(observation, name), terminated, name),
+            stated,
             horizon=header.declared.horizon,
             fallback_horizon=None if following is not None else COMMON_HORIZON,
-            masks_follow="action_masks" in nodes and "next_action_masks" not in nodes,
+            masks_follow="action_masks" in columns and "next_action_masks" not in columns,
             name=name,
+            strays=strays,
         )
     if ends.keep.any():
         # The recording ends with the file: an episode that is still open there is truncated.
@@ -135,34 +171,32 @@ def _episode_ends(
     return ends
 
 
-def _notes_on_terminal_rows(nodes: "Mapping[str, h5py.Dataset]", terminated: np.ndarray, name: str) -> list[str]:
+def _notes_on_terminal_rows(columns: Columns, terminated: np.ndarray) -> list[str]:
     """The notes that :meth:`Dataset.from_columns` makes on terminal rows where something is missing."""
     notes = []
     for key, note in (("next_observations", terminal.note), ("next_action_masks", terminal.mask_note)):
-        if key in nodes and nodes[key].dtype.kind == "f":
-            count = terminal.count_missing(_Column(nodes[key], name), terminated, list(blocks(len(terminated))))
+        if key in columns and columns[key].dtype.kind == "f":
+            column = columns[key].as_type(np.float32)
+            count = terminal.count_missing(column, terminated, list(blocks(len(terminated))))
             notes += [note(count)] if count else []
     return notes
 
 
-def _following(
-    nodes: "Mapping[str, h5py.Dataset]", observation: _Column, terminated: np.ndarray, name: str
-) -> terminal.Filled | None:
+def _following(columns: Columns, terminated: np.ndarray) -> terminal.Filled | None:
     """The next observations of a file, None if it has none."""
-    node = nodes.get("next_observations")
-    return None if node is None else terminal.Filled(_Column(node, name), observation, terminated)
+    if "next_observations" not in columns:
+        return None
+    following, observation = (columns[key].as_type(np.float32) for key in ("next_observations", "observations"))
+    return terminal.Filled(following, observation, terminated)
 
 
-def _blocks(
-    nodes: "Mapping[str, h5py.Dataset]", ends: EpisodeEnds, header: d4rl.Header, name: str
-) -> Iterator[tuple[Spec, Block]]:
-    observation = _Column(nodes["observations"], name)
-    stated = _following(nodes, observation, ends.terminated, name) if ends.stated else None
+def _blocks(columns: Columns, ends: EpisodeEnds, header: d4rl.Header, name: str) -> Iterator[tuple[Spec, Block]]:
+    observation = columns["observations"].as_type(np.float32)
+    stated = _following(columns, ends.terminated) if ends.stated else None
     following = observation if stated is None else stated
     rows = len(observation)
     for block in blocks(rows):
-        with _hdf5.reading(name):
-            table = {key: node[block] for key, node in nodes.items()}
+        table = {key: column[block] for key, column in columns.items()}
         part = Dataset.from_columns(
             observation=table["observations"],
             action=table["actions"],
@@ -177,11 +211,11 @@ def _blocks(
             name=name if rows <= BLOCK else f"{name}, counted from row {block.start}",
             extra=masks.from_file(table, name) | d4rl.extra_columns(table, name),
         )
-        columns = rows_of(part, slice(None)) | {
+        filled = rows_of(part, slice(None)) | {
             "next_observation": ends.successors(observation, following, block),
             "truncated": ends.truncated[block] & ~ends.terminated[block],
         }
-        if "mask" in columns and "next_action_masks" not in nodes:
-            columns["next_mask"] = ends.next_masks(_Column(nodes["action_masks"], name, bool), block)
+        if "mask" in filled and "next_action_masks" not in columns:
+            filled["next_mask"] = ends.next_masks(columns["action_masks"].as_type(bool), block)
         keep = ends.keep[block]
-        yield part.spec, columns if keep.all() else {key: column[keep] for key, column in columns.items()}
+        yield part.spec, filled if keep.all() else {key: column[keep] for key, column in filled.items()}

@@ -12,9 +12,10 @@ from prudent.data.dataset import Dataset
 from prudent.data.episodes.order import Order, arrange
 from prudent.data.readers import _arrow
 from prudent.data.readers._roles import RoleColumns
+from prudent.data.readers._sound import episodes_of, sound_episodes
 from prudent.data.readers.declared import Declared
 from prudent.data.readers.mapping import TableMap, read_map
-from prudent.errors import ConfigError, DataError, shown
+from prudent.errors import ConfigError, DataError, EpisodeError, shown
 
 _KINDS: dict[str, _arrow.Kind] = {
     "episode": "label",
@@ -51,10 +52,18 @@ def read(path: str | Path, user: Declared) -> Dataset:
         )
     roles = read_map(user.mapping)
     with _arrow.opened(path) as file:
-        rows, table = file.read(_kinds(roles, file.names, path.name))
+        kinds = _kinds(roles, file.names, path.name)
+        rows, table = file.read(kinds, lenient=bool(user.skip_bad_episodes))
     if rows == 0:
         raise DataError(f"{path.name}: the table has no rows")
-    return _Table(RoleColumns(table, roles, path.name), rows).dataset(user)
+    columns = RoleColumns(table, roles, path.name)
+    if user.skip_bad_episodes:
+        return sound_episodes(columns, lambda columns, rows: _Table(columns, rows).dataset(user))
+    try:
+        return _Table(columns, rows).dataset(user)
+    except EpisodeError:
+        episodes_of(columns)  # refuses the table for good if its rows cannot be assigned to episodes
+        raise
 
 
 def _column_names(path: Path) -> str:
