@@ -83,7 +83,9 @@ def floats(column: np.ndarray, key: str, name: str, ndim: int, finite: bool = Fa
     rows = [] if finite else not_finite_rows(column)
     if len(rows):
         raise EpisodeError(
-            f"{name}: {key} has {counted(len(rows), 'row')} with NaN or infinity, the first is row {rows[0]}"
+            f"{name}: {key} has {counted(len(rows), 'row')} with NaN or infinity, the first is row {rows[0]}",
+            rows,
+            f"{key} is NaN or infinite",
         )
     return column
 
@@ -127,6 +129,12 @@ def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
     column = np.asarray(column)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
+    if column.dtype.kind == "f" and len(rows := not_finite_rows(column)):
+        raise EpisodeError(
+            f"{name}: actions has {counted(len(rows), 'row')} with NaN or infinity, the first is row {rows[0]}",
+            rows,
+            "action is NaN or infinite",
+        )
     is_whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
     if not is_whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < MOST_ACTIONS):
         raise DataError(

@@ -116,11 +116,11 @@ class BadRows:
             values[rows[source == row]] = observation[slice(int(row), int(row) + 1)]
         return values
 
-    def without(self, strays: np.ndarray) -> np.ndarray:
-        """``strays`` (rows,) without those that only a stand-in makes."""
-        strays = strays & ~self.moved
-        strays[:-1] &= ~self.moved[1:]
-        return strays
+    def without(self, strays: np.ndarray, flagged: np.ndarray) -> np.ndarray:
+        """``strays`` (rows,) without those that a stand-in may make; ``flagged`` (rows,) are ends without them."""
+        doubtful = self.moved.copy()
+        doubtful[:-1] |= self.moved[1:]
+        return strays & ~(doubtful & ~flagged)
 
     def left_out(
         self, terminated: np.ndarray, truncated: np.ndarray, keep: np.ndarray, inferred: bool

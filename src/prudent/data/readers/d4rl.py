@@ -144,6 +144,9 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         every = np.ones_like(terminated)
         keep, note = bad.left_out(raw.terminated, raw.truncated, every, inferred=False)
         return raw.with_successors(keep, raw.next_observation, raw.truncated, [note])
+    strays = None
+    if "next_observations" in table:
+        strays = raw.strays if bad is None else bad.without(raw.strays, raw.terminated | raw.truncated)
     successors = find_successors(
         raw.observation,
         terminated,
@@ -153,7 +156,7 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         fallback_horizon=None if "next_observations" in table else COMMON_HORIZON,
         mask=None if "next_action_masks" in table else raw.extra.get("mask"),
         name=name,
-        strays=None if "next_observations" not in table else raw.strays if bad is None else bad.without(raw.strays),
+        strays=strays,
     )
     if not successors.keep.any():
         raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")

@@ -86,7 +86,7 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         horizon=declared.horizon,
         mask=mask,
         name=name,
-        strays=raw.strays if bad is None else bad.without(raw.strays),
+        strays=raw.strays if bad is None else bad.without(raw.strays, raw.terminated | raw.truncated),
     )
     if not successors.keep.any():
         raise DataError(f"{name}: no row has a successor of its own episode")

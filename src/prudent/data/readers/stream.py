@@ -151,8 +151,9 @@ def _episode_ends(
         stated = _following(columns, terminated)
         strays = None
         if bad is not None and stated is not None:
+            flagged = terminated if truncated is None else terminated | truncated
             with np.errstate(over="ignore", invalid="ignore"):
-                strays = bad.without(strays_of(observation, stated))
+                strays = bad.without(strays_of(observation, stated), flagged)
         ends = find_ends(
             observation,
             terminated,

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from prudent.data.readers.child import cells
-from prudent.errors import DataError, shown
+from prudent.errors import DataError, EpisodeError, shown
 
 _HEADER_BYTES = 1 << 20
 _BLOCK = 4 << 20
@@ -78,7 +78,7 @@ class CsvTable:
             # Arrow counts columns, and rows from 1 with the header.
             column, row = self.names[int(match[1])], int(match[2]) - 2
             expected = {"double": "numbers", "int64": "whole numbers"}.get(match[3], "points in time")
-            raise DataError(
+            raise EpisodeError(
                 f"column {shown(column)} holds {shown(match[4])} in row {row}, expected {expected}"
             ) from error
 

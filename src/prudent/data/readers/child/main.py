@@ -20,7 +20,7 @@ from prudent.data.readers.child import ipc
 from prudent.data.readers.child.columns import Labels, plain
 from prudent.data.readers.child.csv import CsvTable
 from prudent.data.readers.child.parquet import ParquetTable
-from prudent.errors import DataError, in_one_line
+from prudent.errors import DataError, EpisodeError, in_one_line
 
 _PARQUET = (".parquet", ".pq")
 _DAMAGE = (pa.ArrowException, OSError, EOFError, ValueError, KeyError, TypeError, OverflowError)
@@ -61,7 +61,7 @@ def main() -> None:
     except BrokenPipeError:
         pass
     except DataError as error:
-        pipe.send({"refused": str(error)})
+        pipe.send({"refused": str(error), "for its rows": isinstance(error, EpisodeError)})
     except MemoryError:
         pipe.send({"memory": True})
     except zlib.error as error:
