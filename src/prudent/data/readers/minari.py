@@ -215,7 +215,7 @@ def _episodes(dataset: Any, name: str, skip: bool) -> tuple[list[dict[str, np.nd
         except EpisodeError as error:
             if not skip:
                 raise
-            bad.append((episode.id, *error.rows, error.reason))
+            bad.append((int(episode.id), *error.rows, error.reason))
     if not skip:
         return episodes, []
     if not bad:
