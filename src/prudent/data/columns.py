@@ -80,7 +80,7 @@ def floats(column: np.ndarray, key: str, name: str, ndim: int, finite: bool = Fa
     check_shape(column.shape, key, name, ndim)
     with np.errstate(over="ignore"):
         column = np.ascontiguousarray(column, dtype=np.float32)
-    rows = [] if finite else not_finite_rows(column)
+    rows = np.zeros(0, dtype=np.int64) if finite else not_finite_rows(column)
     if len(rows):
         raise EpisodeError(
             f"{name}: {key} has {counted(len(rows), 'row')} with NaN or infinity, the first is row {rows[0]}",

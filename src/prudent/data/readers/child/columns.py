@@ -36,7 +36,7 @@ def plain(array: Any, wanted: str, labels: Labels) -> tuple[dict[str, Any], np.n
     stay exact: only decimals that are used as plain numbers become float64.
     """
     kinds = pa.types
-    type_name = type_text(array.type)
+    type_name = type_text(array.type.value_type if kinds.is_dictionary(array.type) else array.type)
     if kinds.is_dictionary(array.type) and kind_of(array.type) == "other":
         array = array.dictionary_decode()
     kind, names, scale = kind_of(array.type), [], 0

@@ -68,7 +68,7 @@ class ParquetTable:
                 )
         # Text stays a dictionary: a long name in every row would otherwise be copied into every row.
         text = [
-            name for name, arrow_type in types.items() if kind_of(arrow_type) == "text" and "number" not in kinds[name]
+            name for name, arrow_type in types.items() if kind_of(arrow_type) == "text" and kinds[name] != ["number"]
         ]
         file = pq.ParquetFile(
             self.path,
