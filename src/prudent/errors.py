@@ -1,5 +1,10 @@
 """Errors that a user can cause; each message is one line."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
 
 class PrudentError(ValueError):
     """Something that the user gave is wrong: data, a setting, a folder.
@@ -11,6 +16,17 @@ class PrudentError(ValueError):
 
 class DataError(PrudentError):
     """A dataset cannot be read, or contradicts itself."""
+
+
+class EpisodeError(DataError):
+    """Some rows make their episodes useless; the other episodes may be sound.
+
+    ``rows`` are the row numbers, and ``reason`` says what is wrong with the first of them.
+    """
+
+    def __init__(self, message: str, rows: "np.ndarray | tuple[int, ...]" = (), reason: str = ""):
+        super().__init__(message)
+        self.rows, self.reason = rows, reason
 
 
 class ConfigError(PrudentError):

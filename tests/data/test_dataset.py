@@ -228,7 +228,9 @@ def test_strays_are_unknown_where_values_may_not_be_finite(column, value):
         ]
     else:
         line = complaint(Dataset.from_columns, **observations, **rest)
-        assert line == f"dataset: {names[column]}s has 1 row with NaN or infinity, the first is row {len(states) - 2}"
+        assert line.startswith(
+            f"dataset: {names[column]}s has 1 row with NaN or infinity, the first is row {len(states) - 2}"
+        )
 
 
 def test_flags_are_the_datasets_own():

@@ -23,6 +23,8 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
+from prudent.data.mapped import seal
+
 ROWS = 12
 BIG = 1 << 25
 """Bytes that a bomb unpacks to at least: quick to make, and more than its size lets anybody expect."""
@@ -384,7 +386,9 @@ def folders(place: Path, canary: Path) -> Iterator[Hostile]:
         path.mkdir()
         for key, array in (arrays | figures).items():
             np.save(path / f"{key}.npy", array)
-        entries = {key: value for key, value in (sound | {"name": name} | changes).items() if value is not None}
+        entries = {"name": name, "figures": seal.figures(path), **changes}
+        entries = {key: value for key, value in (sound | entries).items() if value is not None}
+        entries["seal"] = seal.of_index(entries)
         (path / "index.json").write_text(json.dumps(entries) if index is None else index)
         return path
 
@@ -393,6 +397,12 @@ def folders(place: Path, canary: Path) -> Iterator[Hostile]:
 
     # All that is wrong with the soundest of them is the fingerprint, which takes reading the rows to know.
     yield described(folder("other-rows"), "changed since they were written")
+    path = folder("other-bounds-than-written")
+    index = json.loads((path / "index.json").read_text())
+    index["spec"] |= {"action_low": [-9.0], "action_high": [9.0]}
+    (path / "index.json").write_text(json.dumps(index))
+    yield described(path, "changed since they were written")
+    yield described(folder("hashes-of-numbers", figures=[1]), "figures the hashes of their files")
     yield described(folder("no-notes", notes=None), "is damaged (no 'notes')")
     yield described(folder("notes-of-numbers", notes=[1]), "name, fingerprint and notes must be text")
     yield described(folder("short-bounds", spec=spec | {"action_low": []}), "action_low holds 0 numbers instead of")
@@ -556,6 +566,10 @@ def parquet(place: Path) -> Iterator[Hostile]:
     yield refused(saved("nested", pa.table(_table() | {"x": [[1.0]] * ROWS})), "column 'x' holds list")
     yield refused(saved("struct", pa.table(_table() | {"x": [{"a": 1.0}] * ROWS})), "column 'x' holds struct")
     yield refused(saved("bytes", pa.table(_table() | {"x": [b"\x80\x04N."] * ROWS})), "column 'x' holds binary")
+    labels = pa.DictionaryArray.from_arrays(pa.array(np.zeros(ROWS, "i4")), pa.array([1e17]))
+    yield refused(saved("labels-that-floats-blur", pa.table(_table() | {"id": labels})), "may stand for several")
+    wide = pa.array([10**60] * ROWS, pa.decimal256(70, 0))
+    yield refused(saved("wide-decimals", pa.table(_table() | {"x": wide})), "observation has 12 rows with NaN or inf")
     yield refused(saved("text", pa.table(_table() | {"r": ["1"] * ROWS})), "column 'r' for reward holds string")
     sound = saved("sound", pa.table(_table()), use_dictionary=False, compression="none").read_bytes()
     (place / "sound.parquet").unlink()

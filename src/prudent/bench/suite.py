@@ -22,6 +22,7 @@ ALL = "all"
 _SUITE_KEYS = {"title": str, "seeds": list, "train": dict, "settings": dict, "dataset": list}
 _LOAD_OPTIONS = {
     "dones": str,
+    "skip_bad_episodes": bool,
     "horizon": int,
     "action_low": None,
     "action_high": None,

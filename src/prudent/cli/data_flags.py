@@ -6,7 +6,10 @@ from typing import Any
 
 from prudent.errors import ConfigError
 
-FLAGS = ("dones", "action_low", "action_high", "discrete", "action_count", "horizon", "last_rows", "recorders", "map")
+FLAGS = (
+    *("dones", "action_low", "action_high", "discrete", "action_count", "horizon"),
+    *("last_rows", "recorders", "map", "skip_bad_episodes"),
+)
 
 
 def add_data(parser: ArgumentParser, nargs: str) -> None:
@@ -42,6 +45,12 @@ def add_data_flags(parser: ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="how many recorders' rows stand in turn; 1: rows are in order of time",
+    )
+    group.add_argument(
+        "--skip-bad-episodes",
+        action="store_true",
+        default=None,
+        help="leave out episodes with missing or infinite numbers or other faults, and count them",
     )
 
 

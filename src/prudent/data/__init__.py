@@ -2,6 +2,7 @@
 
 - ``dataset``: the dataset; ``columns`` and ``checks`` check its columns, ``masks`` its action masks
 - ``figures``, ``precision``: figures of the observations; which columns float32 would blur
+- ``exact``: whole numbers that stay exact; ``terminal``: what may be missing after a terminal row
 - ``returns``, ``join``, ``pieces``, ``sampling``: returns of its episodes, several datasets as one, parts of one,
   random batches
 - ``load``: :func:`load_dataset`, from a name, file or folder to the dataset; ``find`` looks names up

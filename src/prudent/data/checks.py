@@ -1,11 +1,11 @@
 """Checks of all columns of a dataset together: what :meth:`prudent.data.Dataset.from_columns` accepts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from prudent.data import columns, masks, precision
+from prudent.data import columns, masks, precision, terminal
 from prudent.data.columns import Bound
 from prudent.data.end_names import is_flag_name
 from prudent.errors import DataError
@@ -26,8 +26,9 @@ def check_columns(
     n_actions: int | None,
     extra: Mapping[str, np.ndarray],
     name: str,
-) -> tuple[dict[str, Any], np.ndarray | None, list[str]]:
-    """The columns, ``extra`` and ``spec`` of a dataset; its ``strays`` if the checks come across them; and notes.
+    notes: Sequence[str],
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The columns, ``extra``, ``spec`` and ``notes`` of a dataset; and its ``strays``, if the checks found them.
 
     Raises:
         DataError: see :meth:`prudent.data.Dataset.from_columns`.
@@ -35,14 +36,14 @@ def check_columns(
     same = next_observation is observation
     strays = None if same else columns.finite_strays_of(observation, next_observation)
     finite = strays is not None
-    dtype, notes = _observation_type(observation, None if same else next_observation)
+    dtype, remarks = _observation_type(observation, None if same else next_observation)
     observation = columns.floats(observation, "observations", name, ndim=2, finite=finite, dtype=dtype)
     next_observation = (
         observation
         if same
-        else columns.floats(next_observation, "next_observations", name, ndim=2, finite=finite, dtype=dtype)
+        else columns.floats(next_observation, "next_observations", name, ndim=2, finite=True, dtype=dtype)
     )
-    notes += precision.blurred("rewards", np.asarray(reward)) + precision.blurred("actions", np.asarray(action))
+    remarks += precision.blurred("rewards", np.asarray(reward)) + precision.blurred("actions", np.asarray(action))
     reward = columns.floats(reward, "rewards", name, ndim=1)
     action = columns.actions(action, discrete, name)
     # A copy: the recorder may reuse its arrays.
@@ -53,6 +54,10 @@ def check_columns(
     ends = [key for key in extra if is_flag_name(key)]
     if ends:
         raise DataError(f"{name}: extra holds {ends[0]}, which marks ends: give it as terminated or as truncated")
+    found: list[str] = []
+    if not (same or finite):
+        next_observation, found = terminal.filled(next_observation, observation, terminated, name)
+    extra, more = terminal.filled_masks(extra, terminated)
     allowed = masks.check(extra, action, terminated, name)
     n_actions = masks.count(allowed, n_actions, name)
     spec = Spec(
@@ -74,8 +79,9 @@ def check_columns(
         "truncated": truncated,
         "spec": spec,
         "extra": {**extra, **allowed},
+        "notes": (*notes, *remarks, *found, *more),
     }
-    return table, strays, notes
+    return table, {} if strays is None else {"strays": strays}
 
 
 def _observation_type(observation: np.ndarray, next_observation: np.ndarray | None) -> tuple[type, list[str]]:

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from prudent.errors import DataError
+from prudent.errors import DataError, EpisodeError
 from prudent.types import Spec
 
 COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
@@ -66,10 +66,12 @@ def floats(
     check_shape(column.shape, key, name, ndim)
     with np.errstate(over="ignore"):
         column = np.ascontiguousarray(column, dtype=dtype)
-    rows = [] if finite else not_finite_rows(column)
+    rows = np.zeros(0, dtype=np.int64) if finite else not_finite_rows(column)
     if len(rows):
-        raise DataError(
-            f"{name}: {key} has {counted(len(rows), 'row')} with NaN or infinity, the first is row {rows[0]}"
+        raise EpisodeError(
+            f"{name}: {key} has {counted(len(rows), 'row')} with NaN or infinity, the first is row {rows[0]}",
+            rows,
+            f"{key} is NaN or infinite",
         )
     return column
 
@@ -113,6 +115,12 @@ def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
     column = np.asarray(column)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
+    if column.dtype.kind == "f" and len(rows := not_finite_rows(column)):
+        raise EpisodeError(
+            f"{name}: actions has {counted(len(rows), 'row')} with NaN or infinity, the first is row {rows[0]}",
+            rows,
+            "action is NaN or infinite",
+        )
     is_whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
     if not is_whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < MOST_ACTIONS):
         raise DataError(
@@ -285,21 +293,6 @@ def rows_outside(action: np.ndarray, low: np.ndarray | float, high: np.ndarray |
         if outside.any():
             numbers.append(np.flatnonzero(outside.any(axis=1)) + block.start)
     return np.concatenate(numbers) if numbers else np.zeros(0, dtype=np.int64)
-
-
-def whole(column: np.ndarray, key: str, name: str) -> np.ndarray:
-    """The column of whole numbers as (rows,) int64.
-
-    Raises:
-        DataError: it has another shape, or a number is not whole, or is above 2^53, where float64 skips numbers.
-    """
-    check_shape(column.shape, key, name, ndim=1)
-    if column.dtype.kind not in "fiub":
-        raise DataError(f"{name}: {key} holds {column.dtype}, not numbers")
-    wrong = np.flatnonzero((column != np.floor(column)) | ~(np.abs(column.astype(np.float64)) <= 2**53))
-    if len(wrong):
-        raise DataError(f"{name}: {key} must be whole numbers up to 2^53, row {wrong[0]} is {column[wrong[0]]}")
-    return column.astype(np.int64)
 
 
 Dones = Literal["terminated", "truncated"]

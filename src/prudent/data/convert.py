@@ -45,6 +45,7 @@ def convert(
     if not sources:
         raise DataError("no dataset was named")
     with ExitStack() as stack:
+        stack.enter_context(declared.about_episodes())
         streams = [part for item in sources for part in stack.enter_context(_streams(item, declared, seed))]
         for part in streams:
             if part.whole:

@@ -71,12 +71,13 @@ class Dataset:
 
         A single bound holds for every action feature. ``n_actions`` is the number of discrete actions, including those
         that the log never took. Without it, the masks' width counts, or else the largest action in the log.
+        Terminated rows may lack the next observation and mask (NaN): no value depends on them.
 
         Raises:
             DataError: a column is empty, has the wrong shape, or holds something other than finite numbers; an action
                 lies outside the declared bounds; or a mask forbids every action, or the one that was taken.
         """
-        table, strays, remarks = checks.check_columns(
+        table, known = checks.check_columns(
             observation=observation,
             action=action,
             reward=reward,
@@ -89,9 +90,9 @@ class Dataset:
             n_actions=n_actions,
             extra=dict(extra or {}),
             name=name,
+            notes=notes,
         )
-        dataset = cls(**table, name=name, notes=(*notes, *remarks))
-        return dataset if strays is None else dataset._remember({"strays": strays})
+        return cls(**table, name=name)._remember(known)
 
     def __len__(self) -> int:
         return len(self.reward)

@@ -7,7 +7,7 @@ from typing import Any
 from prudent.data.audit import Finding, audit
 from prudent.data.columns import counted
 from prudent.data.dataset import Dataset
-from prudent.data.mapped.folder import is_mapped, verify
+from prudent.data.mapped.folder import is_mapped
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.stream import rows_of
 from prudent.data.summary import suggest_alpha, summary
@@ -47,15 +47,14 @@ def describe(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = No
 
 
 def _check_readable(dataset: Dataset) -> None:
-    """Check that rows on disk fit into memory, and that their files have not changed since they were written.
+    """Check that rows on disk fit into memory.
 
     Raises:
-        DataError: they do not fit, or have changed.
+        DataError: they do not fit.
     """
     if is_mapped(dataset):
         size = sum(column.nbytes for column in rows_of(dataset, slice(None)).values())
         Budget().spend(size, stored=size, key="looking for problems in all of its rows", name=dataset.name)
-        verify(dataset)
 
 
 def _head(figures: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def load_dataset(
     mapping: TableMap | Mapping[str, Any] | str | Path | None = None,
     last_rows: LastRows | None = None,
     recorders: int | None = None,
+    skip_bad_episodes: bool = False,
     seed: int = 0,
 ) -> Dataset:
     """The dataset named by ``source``; several sources join into one, in the order given.
@@ -76,12 +78,16 @@ def load_dataset(
         recorders: how many recorders' rows stand in turn, as vectorised environments write them (row t of the first,
             row t of the second ...): each one's rows are put together. A file whose next rows are not the successors is
             refused until you declare this; 1 says that the rows are in order of time.
+        skip_bad_episodes: leave out episodes that have a missing or infinite number, or another fault that would have
+            the file refused, and count them in a note.
         seed: for built-in datasets, which are generated when they are loaded.
 
     Raises:
         DataError: one line naming the file, the key and the reason.
     """
-    declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, mapping, last_rows, recorders)
+    options = {"mapping": mapping, "last_rows": last_rows, "recorders": recorders}
+    skip = skip_bad_episodes or None
+    declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, **options, skip_bad_episodes=skip)
     declared.check()
     if isinstance(source, str | Path):
         return _load(source, declared, seed)
@@ -94,9 +100,14 @@ def load_dataset(
 
 
 def _load(source: Source, declared: Declared, seed: int) -> Dataset:
+    with declared.about_episodes():
+        return _find(source, declared, seed)
+
+
+def _find(source: Source, declared: Declared, seed: int) -> Dataset:
     text = str(source)
     if text in BUILTIN:
-        declared.refuse(text, (*NEVER, "action_low", "action_high", "mapping"))
+        declared.refuse(text, [field.name for field in fields(Declared)])
         return BUILTIN[text].make(seed)
     if text.startswith("minari:"):
         return _minari(text.removeprefix("minari:"), declared)
@@ -204,7 +215,7 @@ def check_magic(path: Path, kind: str) -> None:
 
 
 def _columns(folder: Path, declared: Declared) -> Dataset:
-    declared.refuse(str(folder), NEVER)
+    declared.refuse(str(folder), (*NEVER, "skip_bad_episodes"))
     return read(folder, declared.action_low, declared.action_high)
 
 

@@ -33,7 +33,8 @@ class Rounding:
     def coarse(self) -> np.ndarray:
         """(S,) bool: float32 rounds this feature by a considerable share of its change or span."""
         blurs = (self.error > COARSE * self.change) | (self.error > _COARSE_SPREAD * self.span)
-        return blurs & (self.span > _SPREAD * self.size)
+        # What lies beyond float32 counts as infinite, and is refused.
+        return blurs & (self.span > _SPREAD * self.size) & (self.size <= np.finfo(np.float32).max)
 
 
 def is_wide(dtype: np.dtype) -> bool:

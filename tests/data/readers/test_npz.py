@@ -4,8 +4,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from helpers.data_logs import complaint, flat, walk, write_npz
-from prudent.data import load_dataset
+from helpers.data_logs import complaint, flat, walk, write_hdf5, write_npz
+from prudent.data import convert, load_dataset
 from prudent.data.readers import npz
 from prudent.data.readers.declared import Declared
 from prudent.errors import DataError
@@ -328,3 +328,53 @@ def test_keys_that_nobody_reads_are_said(tmp_path):
     many = read(tmp_path, good(**{f"column{i:02}" + "y" * 99: 1 for i in range(20)})).notes[0]
     assert many.endswith("column07yyyyyyyyyyyyyyyyyyyyyyyyyyyyy..., and 12 more"), many
     assert not any("not read" in note for note in read(tmp_path, good()).notes)
+
+
+# --- short episodes -----------------------------------------------------------------------------------------
+
+
+def sessions(lengths, terminated=True):
+    """Episodes that end in a state of their own, one after the other."""
+    log = walk(lengths)
+    none = np.zeros_like(log["ends"])
+    ends = {"terminals": log["ends"], "timeouts": none} if terminated else {"terminals": none, "timeouts": log["ends"]}
+    return flat(log, next_observations=log["successor"], **ends)
+
+
+SHORT = {"one step": (1,) * 30, "one and two": (1, 2, 1, 1, 2, 1) * 5, "two": (2,) * 30, "few longer": (1,) * 20 + (9,)}
+
+
+@pytest.mark.parametrize("terminated", [True, False])
+@pytest.mark.parametrize("kind", SHORT)
+def test_short_episodes_in_their_order_are_no_disorder(tmp_path, kind, terminated):
+    dataset = load_dataset(write_npz(tmp_path / "log.npz", **sessions(SHORT[kind], terminated)))
+    assert dataset.notes == ()
+    assert dataset.episode_lengths.tolist() == list(SHORT[kind])
+    dataset.check_order()
+    converted = convert(write_hdf5(tmp_path / "log.hdf5", **sessions(SHORT[kind], terminated)), tmp_path / "log")
+    assert converted.notes == ()
+    assert converted.fingerprint == dataset.fingerprint
+
+
+def test_dones_alone_end_short_episodes_too(tmp_path):
+    log = walk(SHORT["one and two"])
+    path = write_npz(tmp_path / "log.npz", **flat(log, next_observations=log["successor"], dones=log["ends"]))
+    assert not [note for note in load_dataset(path).notes if "no order" in note]
+
+
+@pytest.mark.parametrize("kind", ["one and two", "two", "few longer"])
+def test_shuffled_short_episodes_are_still_noted(tmp_path, kind):
+    rows = np.random.default_rng(0).permutation(sum(SHORT[kind]))
+    table = {key: column[rows] for key, column in sessions(SHORT[kind]).items()}
+    dataset = load_dataset(write_npz(tmp_path / "log.npz", **table))
+    assert any("rows stand in no order of time" in note for note in dataset.notes)
+    with pytest.raises(DataError, match="without an order of time"):
+        dataset.check_order()
+
+
+def test_masks_follow_short_episodes(tmp_path):
+    """One-step episodes say nothing against the order, so the next row's mask may follow."""
+    table = sessions((1, 2) * 10)
+    table |= {"actions": np.zeros(30, dtype=int), "action_masks": np.ones((30, 2), dtype=bool)}
+    dataset = load_dataset(write_npz(tmp_path / "log.npz", **table), discrete=True)
+    assert len(dataset) == 30

@@ -144,7 +144,7 @@ def find_ends(
             strays = gaps = strays_of(observation, next_observation) if strays is None else strays
     if next_observation is not None:
         check_stated(gaps, recorders, name)
-        if np.count_nonzero(gaps) > len(gaps) / 2:
+        if _without_order(gaps, flagged):
             side_by_side = hint(observation, next_observation, flagged)
             if masks_follow:
                 raise DataError(
@@ -173,6 +173,14 @@ def find_ends(
         orphans, lacking = (orphans, "next_action_masks") if masks_follow else (borrowed, lacking)
     ends = EpisodeEnds(terminated, truncated, np.ones(len(terminated), dtype=bool), final, exact, ())
     return _settle(ends, orphans, last_rows or "drop", cut_off, notes, lacking)
+
+
+def _without_order(strays: np.ndarray, flagged: np.ndarray) -> bool:
+    """Whether most rows inside an episode, which no flag ends, are not followed by their next observation."""
+    # After a flagged end another episode follows: such rows say nothing about the order, and short episodes have many.
+    inside = ~flagged
+    inside[-1] = False
+    return bool(np.count_nonzero(strays & inside) > np.count_nonzero(inside) / 2)
 
 
 def note_on_equal_lengths(terminated: np.ndarray) -> list[str]:

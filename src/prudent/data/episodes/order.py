@@ -8,12 +8,25 @@ from prudent.data.columns import counted
 from prudent.data.episodes import recorders as turns
 from prudent.data.episodes.dropped import LastRows
 from prudent.data.episodes.ends import note_on_kept
-from prudent.errors import DataError
+from prudent.data.exact import exact_power
+from prudent.errors import DataError, EpisodeError
 
 Labels = tuple[np.ndarray, list]
 """Numbers from 0, (rows,) int64, and the list of what each number stands for."""
 
 _REGULAR = 0.75
+
+
+@dataclass(frozen=True)
+class Times:
+    """Points in time of rows: ``values`` (rows,) float64 or int64, of which ``per_unit`` make a unit of time."""
+
+    values: np.ndarray
+    per_unit: float = 1.0
+
+    def text(self, row: int) -> str:
+        """The time of a row, for messages."""
+        return f"{self.values[row] / self.per_unit:g}"
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ def arrange(
     *,
     episode: Labels | None,
     step: np.ndarray | None,
-    time: np.ndarray | None,
+    time: Times | None,
     terminated: np.ndarray | None,
     truncated: np.ndarray | None,
     needs_row: bool,
@@ -63,7 +76,8 @@ def arrange(
     notes: list[str] = []
     ended = terminated.copy() if terminated is not None else np.zeros(count, dtype=bool)
     cut = (truncated if truncated is not None else np.zeros(count, dtype=bool)) & ~ended
-    rows, last = _sorted(count, name, episode, step if step is not None else time, step is not None, notes)
+    key = Times(step) if step is not None else time
+    rows, last = _sorted(count, name, episode, key, step is not None, notes)
     if episode is None:
         rows = turns.order(count, recorders or 1)
         stopped = turns.last_rows(count, recorders or 1)
@@ -104,13 +118,13 @@ def arrange(
 
 
 def _sorted(
-    count: int, name: str, episode: Labels | None, key: np.ndarray | None, by_step: bool, notes: list[str]
+    count: int, name: str, episode: Labels | None, order: Times | None, by_step: bool, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The row numbers in order, and (rows,) bool: which of them are the last of their episode."""
     rows = np.arange(count)
     if episode is None:
         return rows, np.zeros(count, dtype=bool)
-    codes = episode[0]
+    codes, key = episode[0], None if order is None else order.values
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     appearance = np.empty(len(first), dtype=np.int64)
     appearance[np.argsort(first)] = np.arange(len(first))
@@ -118,14 +132,16 @@ def _sorted(
     rows = np.lexsort((rows, place) if key is None else (rows, key, place))
     last = np.ones(count, dtype=bool)
     last[:-1] = place[rows][1:] != place[rows][:-1]
-    if key is not None:
+    if order is not None and key is not None:
         what = "step" if by_step else "time"
         same = ~last[:-1] & (key[rows][1:] == key[rows][:-1])
         if same.any():
             at = int(np.flatnonzero(same)[0])
-            raise DataError(
+            raise EpisodeError(
                 f"{name}: {counted(int(same.sum()), 'row')} with a {what} that their episode has already, the first is "
-                f"row {rows[at + 1]} ({what} {key[rows[at]]:g}, as row {rows[at]}): which of them happened?"
+                f"row {rows[at + 1]} ({what} {order.text(rows[at])}, as row {rows[at]}): which of them happened?",
+                rows[1:][same],
+                f"{what} {order.text(rows[at])} occurs twice",
             )
         by_appearance = np.lexsort((np.arange(count), place))
         fell = (np.diff(key[by_appearance]) < 0) & (np.diff(place[by_appearance]) == 0)
@@ -143,9 +159,11 @@ def _check_flags(
         if len(inside):
             row = rows[inside[0]]
             label = str(episode[1][episode[0][row]])[:40]
-            raise DataError(
+            raise EpisodeError(
                 f"{name}: {what} is set in {counted(len(inside), 'row')} after which the episode goes on, the first is "
-                f"row {row} in episode {label!r}: number episodes anew, or mend the flag"
+                f"row {row} in episode {label!r}: number episodes anew, or mend the flag",
+                rows[inside],
+                f"{what} is set, and the episode goes on",
             )
 
 
@@ -181,7 +199,7 @@ def _gaps(step: np.ndarray, last: np.ndarray, rows: np.ndarray, notes: list[str]
 
 
 def _dt(
-    time: np.ndarray,
+    time: Times,
     rows: np.ndarray,
     stops: np.ndarray,
     by_step: bool,
@@ -190,14 +208,20 @@ def _dt(
     notes: list[str],
 ) -> np.ndarray:
     """Time to the next row in units of ``unit``, or else of the median; (rows,) float32 in the order of the file."""
-    dt = np.zeros(len(time))
+    values = time.values
+    dt = np.zeros(len(values))
     with np.errstate(over="ignore"):
-        dt[:-1] = np.diff(time[rows])
+        dt[:-1] = np.diff(values[rows]) / time.per_unit
     inside = ~stops
     inside[-1] = False
     if by_step and (dt[inside] <= 0).any():
-        at = int(np.flatnonzero(inside & (dt <= 0))[0])
-        raise DataError(f"{name}: time does not rise from row {rows[at]} to row {rows[at + 1]}, though step does")
+        wrong = np.flatnonzero(inside & (dt <= 0))
+        before, after = rows[wrong[0]], rows[wrong[0] + 1]
+        raise EpisodeError(
+            f"{name}: time does not rise from row {before} to row {after}, though step does",
+            rows[wrong],
+            "time does not rise to the next row, though step does",
+        )
     median = float(np.median(dt[inside])) if inside.any() else 1.0
     scale = unit if unit is not None else median
     # Nothing is discounted after an end; the median keeps the column plausible.
@@ -210,6 +234,11 @@ def _dt(
         raise DataError(
             f"{name}: times between rows range from {dt.min():g} to {dt.max():g}, too far apart to reckon with"
         )
-    in_file_order = np.empty(len(time), dtype=np.float32)
+    if values.dtype.kind == "f" and np.abs(values).max() >= 2.0 ** exact_power(values.dtype):
+        raise DataError(
+            f"{name}: times of up to {np.abs(values).max():g} are too large for float64 to tell moments apart: "
+            "store whole numbers or timestamps"
+        )
+    in_file_order = np.empty(len(values), dtype=np.float32)
     in_file_order[rows] = scaled
     return in_file_order

@@ -2,7 +2,8 @@
 
 The folder holds ``observation.npy``, ``action.npy``, ... with the columns of :class:`prudent.data.Dataset`;
 ``episode_bounds.npy``, ``episode_returns.npy`` and ``followed.npy``; and ``index.json``: shapes and types of all files,
-spec, name, notes, fingerprint, and the figures of the observations (:class:`prudent.data.figures.Figures`).
+spec, name, notes, fingerprint, the figures of the observations (:class:`prudent.data.figures.Figures`), and what
+``seal`` compares.
 """
 
 import json
@@ -24,6 +25,7 @@ from prudent.data.dataset import COLUMNS, Dataset
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.figures import Figures
 from prudent.data.mapped import index as index_file
+from prudent.data.mapped import seal
 from prudent.data.mapped.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, VERSION
 from prudent.data.readers.stream import Block
 from prudent.data.writers.d4rl import check_target
@@ -105,7 +107,7 @@ class Writer:
             raise ValueError(f"{self.written} rows were written, {self.rows} were announced")
         with _writing(self.folder):
             self._complete(spec, name, notes, dropped)
-        return read(self.folder)
+        return read(self.folder, just_written=True)
 
     def _complete(self, spec: Spec, name: str, notes: Sequence[str], dropped: Dropped | None) -> None:
         for file in self._open.values():
@@ -131,7 +133,9 @@ class Writer:
             "columns": {key: {"dtype": t.str, "shape": list(shape)} for key, (t, shape) in self._arrays().items()},
             "fingerprint": dataset.fingerprint,
             **figures,
+            "figures": seal.figures(self.aside),
         }
+        index[seal.SEAL] = seal.of_index(index)
         files.write(self.aside / INDEX, (json.dumps(index, indent=1) + "\n").encode())
         files.sync_folder(self.aside)
         check_target(self.folder)
@@ -170,14 +174,20 @@ def is_folder_of_columns(path: Path) -> bool:
     return (path / INDEX).is_file()
 
 
-def read(path: Path | str, action_low: Bound | None = None, action_high: Bound | None = None) -> Dataset:
+def read(
+    path: Path | str,
+    action_low: Bound | None = None,
+    action_high: Bound | None = None,
+    *,
+    just_written: bool = False,
+) -> Dataset:
     """The dataset in a folder; its columns are mapped (:class:`numpy.memmap`) and read where they are used.
 
-    Values were checked when the folder was written; only sizes are checked here. :func:`verify` reads everything and
-    checks that the content still has the fingerprint. Bounds replace those of the folder.
+    Values were checked when the folder was written. Here all files are read once and compared with what was written
+    (see ``seal``), unless this process has ``just_written`` them. Bounds replace those of the folder.
 
     Raises:
-        DataError: the index or a file is missing or damaged, or they do not fit each other.
+        DataError: the index or a file is missing or damaged, or has changed, or they do not fit each other.
     """
     path = Path(path)
     index = index_file.read(path)
@@ -190,6 +200,8 @@ def read(path: Path | str, action_low: Bound | None = None, action_high: Bound |
     cuts = figures["episode_bounds"]
     if cuts[0] != 0 or cuts[-1] != rows or (np.diff(cuts) <= 0).any():
         raise DataError(f"{path}: episode_bounds.npy does not divide {rows} rows into {episodes} episodes")
+    if not just_written:
+        seal.check(path, columns)
     spec = index["spec"]
     if action_low is not None or action_high is not None:
         spec = _with_bounds(spec, {"action_low": action_low, "action_high": action_high}, columns, index["name"])
@@ -217,17 +229,6 @@ def _with_bounds(
     spec = Spec(**{**asdict(spec), **checked})
     check_bounds(columns["action"], spec, name)
     return spec
-
-
-def verify(dataset: Dataset) -> None:
-    """Read all rows and compare them with the fingerprint in the index.
-
-    Raises:
-        DataError: the rows have changed since the folder was written.
-    """
-    # knowing() without figures forgets the stored fingerprint.
-    if dataset.knowing().fingerprint != dataset.fingerprint:
-        raise DataError(f"{dataset.name}: its files have changed since they were written: convert the source again")
 
 
 def is_mapped(dataset: Dataset) -> bool:

@@ -66,6 +66,8 @@ def _checked(index: Mapping[str, Any]) -> dict[str, Any]:
     texts = [index["fingerprint"], index["name"], *_list(index["notes"], "notes")]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("name, fingerprint and notes must be text")
+    if not isinstance(index["seal"], str) or not isinstance(index["figures"], dict):
+        raise ValueError("seal must be text, figures the hashes of their files")
     lost = index.get("dropped")
     return {
         **index,

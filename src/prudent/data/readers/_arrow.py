@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +12,11 @@ from prudent.data.readers import _process
 from prudent.data.readers._budget import Budget
 from prudent.errors import DataError, shown
 
-Kind = Literal["number", "flag", "label", "time"]
-"""How a column is read: as numbers, true/false, labels (names or numbers), or points in time."""
+Kind = Literal["number", "flag", "label", "time", "whole"]
+"""How a column is read: as numbers, true/false, labels (names or numbers), points in time, or exact whole numbers."""
+
+Table = dict[tuple[str, Kind], "Column"]
+"""The columns of a table by name and kind: a column that is used in two ways is there twice."""
 
 MOST_COLUMNS = 16_384
 
@@ -23,16 +26,21 @@ class Column:
     """A column of a table, (rows,).
 
     ``values`` depend on ``kind``: numbers for "number", indices into ``names`` (int32) for "text", nanoseconds since
-    1970 (int64) for "time", none for "other". ``type`` is pyarrow's name of the type. ``missing`` counts the rows
-    without a value; ``first_missing`` is the first of them.
+    1970 (int64) for "time", none for "other". Numbers count units of ``10 ** -scale``. ``type`` is pyarrow's name of
+    the type. ``missing`` are the numbers of the rows without a value, (rows without one,) int64.
     """
 
     type: str = ""
     kind: str = "other"
     names: list[str] = field(default_factory=list)
-    missing: int = 0
-    first_missing: int = 0
+    scale: int = 0
+    missing: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     values: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def take(self, rows: np.ndarray) -> "Column":
+        """The column with these rows (rising row numbers) alone."""
+        missing = np.flatnonzero(np.isin(rows, self.missing))
+        return replace(self, missing=missing, values=self.values[rows] if len(self.values) else self.values)
 
 
 class TableFile:
@@ -41,48 +49,51 @@ class TableFile:
     def __init__(self, child: _process.Child, path: Path, budget: Budget, names: list[str]):
         self.child, self.path, self.budget, self.names = child, path, budget, names
 
-    def read(self, kinds: Mapping[str, Kind]) -> tuple[int, dict[str, Column]]:
-        """The number of rows, and the columns in ``kinds`` by name.
+    def read(self, kinds: Mapping[str, Sequence[Kind]], lenient: bool = False) -> tuple[int, Table]:
+        """The number of rows, and every column in ``kinds``, once for each of its kinds.
 
-        Their bytes are counted twice: before reading, as the footer declares them (Parquet), and while they arrive.
+        If ``lenient``, cells of a CSV file that are no numbers or points in time count as missing. The bytes are
+        counted twice: before reading, as the footer declares them (Parquet), and while they arrive.
 
         Raises:
             DataError: the file is damaged, a column is of another kind, or they take more memory than allowed.
         """
-        declared = self.child.ask(kinds=dict(kinds))["declared"]
+        declared = self.child.ask(kinds=dict(kinds), lenient=lenient)["declared"]
         size = self.path.stat().st_size
         total = 0
         for column, rows, unpacked in declared:
-            total += unpacked + 8 * rows
-            self.budget.spend(8 * rows, stored=size, key=f"column {shown(column)}", name=self.path.name)
+            taken = 8 * rows * len(kinds[column])
+            total += unpacked + taken
+            self.budget.spend(taken, stored=size, key=f"column {shown(column)}", name=self.path.name)
             self.budget.proportion(total, size, self.path.name)
         rows = 0
-        columns = {name: Column() for name in kinds}
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in kinds}
+        wanted: list[tuple[str, Kind]] = [(name, kind) for name, several in kinds.items() for kind in several]
+        columns: Table = {key: Column() for key in wanted}
+        parts: dict[tuple[str, Kind], list[np.ndarray]] = {key: [] for key in wanted}
+        lacking: dict[tuple[str, Kind], list[np.ndarray]] = {key: [] for key in wanted}
         arrived = Budget()
         message = self.child.ask(go=True)
         while "rows" in message:
-            for name, about in zip(kinds, message["columns"], strict=True):
-                parts[name].append(self.child.array(about["values"], about["dtype"]))
-                _extend(columns[name], about, rows)
-                count = parts[name][-1].nbytes + sum(map(len, about["names"]))
+            for key, about in zip(wanted, message["columns"], strict=True):
+                parts[key].append(self.child.array(about["values"], about["dtype"]))
+                lacking[key].append(self.child.array(about["missing"], "<i8") + rows)
+                _extend(columns[key], about)
+                count = parts[key][-1].nbytes + lacking[key][-1].nbytes + sum(map(len, about["names"]))
                 arrived.spend(count, stored=count, key="the rows so far", name=self.path.name)
             if declared:
                 arrived.proportion(arrived.spent, size, self.path.name)
             rows += message["rows"]
             message = self.child.receive()
-        for name, column in columns.items():
-            column.values = np.concatenate(parts.pop(name)) if rows else column.values
+        for key, column in columns.items():
+            column.values = np.concatenate(parts.pop(key)) if rows else column.values
+            column.missing = np.concatenate(lacking.pop(key)) if rows else column.missing
         return rows, columns
 
 
-def _extend(column: Column, about: Mapping[str, Any], row: int) -> None:
-    """Add to a column what the child says ``about`` its part in a batch; the batch begins in ``row``."""
-    column.type, column.kind = about["type"], about["kind"]
+def _extend(column: Column, about: Mapping[str, Any]) -> None:
+    """Add to a column what the child says ``about`` its part in a batch."""
+    column.type, column.kind, column.scale = about["type"], about["kind"], about["scale"]
     column.names += about["names"]
-    if about["missing"] and not column.missing:
-        column.first_missing = row + about["first"]
-    column.missing += about["missing"]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from prudent.data.readers._budget import Budget
-from prudent.errors import DataError, in_one_line
+from prudent.errors import DataError, EpisodeError, in_one_line
 from prudent.files import human_bytes
 
 MEMORY = 256 << 20
@@ -78,7 +78,7 @@ class Child:
             raise self._death()
         message = json.loads(line)
         if "refused" in message:
-            raise DataError(f"{self.name}: {message['refused']}")
+            raise (EpisodeError if message.get("for its rows") else DataError)(f"{self.name}: {message['refused']}")
         if "memory" in message:
             raise DataError(
                 f"{self.name}: reading it takes more than {human_bytes(self.memory)} of memory, "

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import Dones, ask_whether_discrete, flags, floats, whole
+from prudent.data.columns import Dones, Rows, ask_whether_discrete, flags, floats
 from prudent.data.dataset import Dataset
 from prudent.data.episodes import recorders
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.episodes.ends import COMMON_HORIZON, KEEP_THEM, EpisodeEnds, find_successors, note_on_equal_lengths
+from prudent.data.episodes.left_out import BadRows
+from prudent.data.exact import whole
 from prudent.data.readers import _ends, _hdf5, _keys, _tree
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -104,18 +106,24 @@ def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
 
 
 def check_required(table: Mapping[str, Any], name: str, header: Header) -> None:
-    """Refuse a file that lacks a required column or has no rows, or whose actions may be choices or amounts.
-
-    ``table`` holds its columns; they need not have been read.
-    """
+    """Refuse a file that lacks a required column or has no rows. ``table`` has its columns; they need not be read."""
     for key in REQUIRED:
         if key not in table:
             notes = "".join(f"; {note}" for note in header.notes)
             raise DataError(f"{name}: no {key} in the file; a D4RL file has {', '.join(KEYS[:5])}{notes}")
     if len(table["rewards"]) == 0:
         raise DataError(f"{name}: the file has no rows")
+
+
+def find_bad_rows(columns: Mapping[str, Rows], terminated: np.ndarray, name: str, header: Header) -> BadRows | None:
+    """The bad rows of a file whose episodes are to be left out; None if the user does not ask for that."""
+    return BadRows(columns, terminated, name) if header.user.skip_bad_episodes else None
+
+
+def check_actions(action: Any, name: str, header: Header) -> None:
+    """Refuse actions that may be choices or amounts; they need not have been read."""
     if header.declared.discrete is None and header.declared.action_low is None:
-        ask_whether_discrete(table["actions"], name)
+        ask_whether_discrete(action, name)
 
 
 def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset:
@@ -126,6 +134,11 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
     terminated, truncated, notes = end_flags(table, name, header)
     if header.trusts(table, truncated) and truncated is not None:
         truncated = recorders.cut(terminated, truncated, header.user.recorders)
+    bad = find_bad_rows(row_columns(table), terminated, name, header)
+    if bad is not None:
+        whole_file = slice(0, len(terminated))
+        table = table | {key: bad.mended(key, column, whole_file) for key, column in row_columns(table).items()}
+    check_actions(table["actions"], name, header)
     # Checked before episodes are worked out, so that a NaN is reported by the row it has in the file.
     raw = Dataset.from_columns(
         observation=table["observations"],
@@ -146,7 +159,13 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         # Here a successor that equals the next episode's first row is a real one.
         header.user.refuse_last_rows(name, 0)
         recorders.check_stated(raw.strays, header.user.recorders, name)
-        return replace(raw, notes=(*raw.notes, *notes), dropped=header.dropped)
+        raw = replace(raw, notes=(*raw.notes, *notes), dropped=header.dropped)
+        every = np.ones_like(terminated)
+        stated = EpisodeEnds(raw.terminated, raw.truncated, every, np.flatnonzero(raw.terminated), True, ())
+        return raw if bad is None else bad.without_episodes(raw, stated, inferred=False)
+    strays = None
+    if "next_observations" in table:
+        strays = raw.strays if bad is None else bad.without(raw.strays, raw.terminated | raw.truncated)
     successors = find_successors(
         raw.observation,
         terminated,
@@ -157,14 +176,15 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         mask=raw.extra.get("mask"),
         next_mask=raw.extra.get("next_mask") if "next_action_masks" in table else None,
         name=name,
-        strays=raw.strays if "next_observations" in table else None,
+        strays=strays,
         last_rows=header.user.last_rows,
         recorders=header.user.recorders,
         action=raw.action,
         certain=header.certain,
     )
     check_ends(successors.ends, name, header)
-    return raw.with_successors(successors.ends, successors.next_observation, notes, successors.next_mask)
+    dataset = raw.with_successors(successors.ends, successors.next_observation, notes, successors.next_mask)
+    return dataset if bad is None else bad.without_episodes(dataset, successors.ends, inferred=truncated is None)
 
 
 def check_ends(ends: EpisodeEnds, name: str, header: Header) -> None:
@@ -172,6 +192,11 @@ def check_ends(ends: EpisodeEnds, name: str, header: Header) -> None:
     header.user.refuse_last_rows(name, ends.lacking)
     if not ends.keep.any():
         raise DataError(f"{name}: no row has a successor, so there is no transition to learn from; {KEEP_THEM}")
+
+
+def row_columns(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns in which a row may be bad: all but the flags."""
+    return {key: column for key, column in table.items() if key not in ("terminals", "timeouts") and column.shape}
 
 
 def extra_columns(table: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:

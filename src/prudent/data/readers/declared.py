@@ -1,6 +1,7 @@
 """What the user declares about data beyond what is in the files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 from prudent.data.columns import Bound, Dones, declared_discrete
 from prudent.data.episodes.dropped import LAST_ROWS, LastRows
 from prudent.data.readers.mapping import TableMap
-from prudent.errors import DataError
+from prudent.errors import DataError, EpisodeError
+
+SKIP = "skip_bad_episodes=True (--skip-bad-episodes)"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Declared:
     mapping: TableMap | Mapping[str, Any] | str | Path | None = None
     last_rows: LastRows | None = None
     recorders: int | None = None
+    skip_bad_episodes: bool | None = None
 
     def check(self) -> None:
         """Refuse what makes no sense for any file.
@@ -52,10 +56,25 @@ class Declared:
             DataError: one of them was made.
         """
         made = [name for name in names if getattr(self, name) is not None]
+        if made[:1] == ["skip_bad_episodes"]:
+            raise DataError(f"{source}: {SKIP} does not apply to it: its rows were checked when it was made")
         if made[:1] == ["mapping"]:
             raise DataError(f"{source}: a mapping (--map) is for CSV and Parquet tables, and this is none")
         if made:
             raise DataError(f"{source}: {made[0]} does not apply to it, the dataset says so itself")
+
+    @contextmanager
+    def about_episodes(self) -> Iterator[None]:
+        """Where an error is about the rows of some episodes, its line says how to leave these out.
+
+        Raises:
+            DataError: instead of EpisodeError.
+        """
+        try:
+            yield
+        except EpisodeError as error:
+            advice = "" if self.skip_bad_episodes else f"; {SKIP} leaves such episodes out"
+            raise DataError(f"{error}{advice}") from error
 
     def refuse_what_flags_tell(self, name: str, *, terminations: bool, truncated: np.ndarray | None) -> None:
         """Refuse ``dones`` and ``horizon`` for a file whose flags say the same.

@@ -3,19 +3,21 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prudent.data.columns import check_count, counted
+from prudent.data.columns import check_count, counted, not_finite_rows
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.dropped import Dropped
+from prudent.data.episodes.left_out import NONE, LeftOut
 from prudent.data.readers import _arrow, _hdf5
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
-from prudent.errors import DataError, in_one_line
+from prudent.errors import DataError, EpisodeError, in_one_line
 
 if TYPE_CHECKING:
     import h5py
@@ -50,14 +52,14 @@ def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
     try:
         dataset = minari.MinariDataset(folder)
         spaces = _spaces(dataset.observation_space, dataset.action_space, name)
-        episodes = [_episode(episode, name) for episode in dataset.iterate_episodes()]
+        episodes, found = _episodes(dataset, name, skip=bool(user.skip_bad_episodes))
     except DataError:
         raise
     except Exception as error:
         raise DataError(f"{name}: Minari cannot read it ({in_one_line(error)})") from error
     if not episodes:
         raise DataError(f"{name}: the dataset has no episodes")
-    return replace(_assemble(episodes, spaces, name, user), dropped=_dropped(metadata, name))
+    return replace(_assemble(episodes, spaces, name, user, found), dropped=_dropped(metadata, name))
 
 
 def datasets_folder() -> Path:
@@ -214,6 +216,57 @@ def _spaces(observation: Any, action: Any, name: str) -> dict[str, Any]:
     }
 
 
+def _episodes(dataset: Any, name: str, skip: bool) -> tuple[list[dict[str, np.ndarray]], list[str]]:
+    """The arrays of all episodes, and notes; with ``skip`` without those that have a bad row or a wrong length.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    episodes, bad = [], []
+    for episode in dataset.iterate_episodes():
+        try:
+            parts = _episode(episode, name)
+            if skip:
+                _check_finite(parts)
+            episodes.append(parts)
+        except EpisodeError as error:
+            if not skip:
+                raise
+            bad.append((int(episode.id), *error.rows, error.reason))
+    if not skip:
+        return episodes, []
+    if not bad:
+        return episodes, [NONE]
+    left_out = LeftOut(len(bad), len(bad) + len(episodes), *bad[0])
+    left_out.check(name)
+    return episodes, [left_out.note()]
+
+
+def _check_finite(parts: Mapping[str, np.ndarray]) -> None:
+    """Refuse an episode with NaN or infinity. After a termination nothing is needed.
+
+    Raises:
+        EpisodeError: it has one.
+    """
+    steps = len(parts["rewards"])
+    rows = steps if steps and parts["terminations"][-1] else steps + 1
+    for key, word in (
+        ("observations", "observation"),
+        ("actions", "action"),
+        ("rewards", "reward"),
+        ("masks", "action mask"),
+        ("terminations", "termination"),
+        ("truncations", "truncation"),
+    ):
+        values = parts.get(key)
+        if values is not None and values.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                bad = not_finite_rows(values[:rows].astype(np.float32, copy=False))
+            if len(bad):
+                what = "NaN" if np.isnan(values[bad[0]]).any() else "infinite"
+                raise EpisodeError("", (int(bad[0]),), f"{word} is {what}")
+
+
 def _episode(episode: Any, name: str) -> dict[str, np.ndarray]:
     """The arrays of one episode of T steps: T + 1 observations, and T + 1 masks if they were recorded."""
     parts = {key: np.asarray(getattr(episode, key)) for key in _PARTS}
@@ -224,8 +277,10 @@ def _episode(episode: Any, name: str) -> dict[str, np.ndarray]:
     for key, array in parts.items():
         expected = steps + 1 if key in ("observations", "masks") else steps
         if len(array) != expected:
-            raise DataError(
-                f"{name}: episode {episode.id} has {len(array)} {key} for {steps} rewards, expected {expected}"
+            raise EpisodeError(
+                f"{name}: episode {episode.id} has {len(array)} {key} for {steps} rewards, expected {expected}",
+                (min(len(array), expected),),
+                f"{len(array)} {key} for {steps} rewards",
             )
     return parts
 
@@ -235,8 +290,9 @@ def _assemble(
     spaces: dict[str, Any],
     name: str,
     user: Declared,
+    found: list[str],
 ) -> Dataset:
-    notes = []
+    notes = [*found]
     empty = sum(len(e["rewards"]) == 0 for e in episodes)
     episodes = [e for e in episodes if len(e["rewards"])]
     if empty:

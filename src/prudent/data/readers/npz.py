@@ -14,6 +14,7 @@ from prudent.data.dataset import Dataset
 from prudent.data.end_names import meaning_of
 from prudent.data.episodes import recorders
 from prudent.data.episodes.ends import KEEP_THEM, find_successors, note_on_equal_lengths
+from prudent.data.episodes.left_out import BadRows
 from prudent.data.readers import _ends, _keys, replay_buffer
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -24,6 +25,8 @@ REQUIRED = ("observations", "actions", "rewards", "next_observations")
 FLAGS = _ends.CANONICAL
 WHOLE = ("action_low", "action_high", "discrete", "n_actions")
 """Keys that hold for the whole file; all others have one entry per row."""
+ROWS = (*REQUIRED, *masks.KEYS.values())
+"""The columns in which a row may be bad."""
 EVERY = (*REQUIRED, *FLAGS, *WHOLE, *masks.KEYS.values())
 """Every key that is read."""
 
@@ -65,9 +68,14 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         table |= ends.columns
         unread += ends.notes
     declared = user.or_else(_filed(table, user, name), name)
+    terminated, truncated, notes = _flags(table, name, declared)
+    bad = None
+    if user.skip_bad_episodes:
+        bad = BadRows({key: table[key] for key in ROWS if key in table and table[key].ndim}, terminated, name)
+        whole = slice(0, len(terminated))
+        table |= {key: bad.mended(key, table[key], whole) for key in bad.columns}
     if declared.discrete is None and declared.action_low is None:
         ask_whether_discrete(table["actions"], name)
-    terminated, truncated, notes = _flags(table, name, declared)
     flags_tell = bool(table.keys() & {"terminals", "timeouts"})
     declared.refuse_what_flags_tell(name, terminations=flags_tell, truncated=truncated)
     raw = Dataset.from_columns(
@@ -94,14 +102,16 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         mask=raw.extra.get("mask"),
         next_mask=raw.extra.get("next_mask") if "next_action_masks" in table else None,
         name=name,
-        strays=raw.strays,
+        strays=raw.strays if bad is None else bad.without(raw.strays, raw.terminated | raw.truncated),
         last_rows=user.last_rows,
         recorders=user.recorders,
     )
-    user.refuse_last_rows(name, successors.ends.lacking)
-    if not successors.ends.keep.any():
+    ends = successors.ends
+    user.refuse_last_rows(name, ends.lacking)
+    if not ends.keep.any():
         raise DataError(f"{name}: no row has a successor of its own episode; {KEEP_THEM}")
-    return raw.with_successors(successors.ends, successors.next_observation, (), successors.next_mask)
+    dataset = raw.with_successors(ends, successors.next_observation, (), successors.next_mask)
+    return dataset if bad is None else bad.without_episodes(dataset, ends, inferred=truncated is None)
 
 
 def _content(table: dict[str, np.ndarray], unread: list[str]) -> str:

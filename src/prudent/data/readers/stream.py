@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from prudent.data import masks, precision
+from prudent.data import masks, precision, terminal
 from prudent.data.columns import BLOCK, blocks, check_shape, strays_of
 from prudent.data.dataset import COLUMNS, Dataset
 from prudent.data.episodes import recorders
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.episodes.ends import COMMON_HORIZON, EpisodeEnds, find_ends
+from prudent.data.episodes.left_out import BadRows
 from prudent.data.readers import _hdf5, d4rl
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import Declared
@@ -85,23 +86,48 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
             flags = {key: nodes[key][()] for key in ("terminals", "timeouts", *header.flag_keys) if key in nodes}
         table, header = d4rl.with_flags({**nodes, **flags}, name, header)
         terminated, truncated, notes = d4rl.end_flags(table, name, header)
-        nodes = {key: node for key, node in nodes.items() if key not in header.flag_keys}
-        dtype, remarks = _observation_type(nodes, name)
-        ends = _episode_ends(nodes, terminated, truncated, header, name, dtype)
+        columns = {key: _Column(node, key, name) for key, node in nodes.items() if key not in flags}
+        bad = d4rl.find_bad_rows(d4rl.row_columns(columns), terminated, name, header)
+        if bad is not None:
+            columns |= {key: column.mended(bad) for key, column in d4rl.row_columns(columns).items()}
+        d4rl.check_actions(columns["actions"], name, header)
+        dtype, remarks = _observation_type(columns)
+        trusted = header.trusts(table, truncated)
+        ends = _episode_ends(columns, terminated, truncated, header, name, bad, trusted, dtype)
         d4rl.check_ends(ends, name, header)
-        rewards = _Column(nodes["rewards"], name)
-        trusted = header.trusts(nodes, truncated)
+        rewards = columns["rewards"]
         dropped = header.dropped if trusted else Dropped.count((rewards[b] for b in blocks(len(rewards))), ends.keep)
-        notes = (*header.notes, *remarks, *notes, *ends.notes)
+        missing = _notes_on_terminal_rows(columns, terminated)
+        notes = [*header.notes, *remarks, *missing, *notes, *ends.notes]
+        if bad is not None:
+            keep, note = bad.left_out(ends, inferred=truncated is None)
+            ends, notes = replace(ends, keep=keep), [*notes, note]
         rows = int(ends.keep.sum())
-        yield Stream(name, rows, notes, lambda: _blocks(nodes, ends, header, name, dtype), dropped=dropped)
+        yield Stream(name, rows, tuple(notes), lambda: _blocks(columns, ends, header, name, dtype), dropped=dropped)
 
 
 class _Column:
-    """A column of a file as a type; only the rows that are taken are read."""
+    """A column of a file; only the rows that are taken are read. Bad rows in it may be mended."""
 
-    def __init__(self, node: "h5py.Dataset", name: str, dtype: type = np.float32):
-        self.node, self.name, self.dtype = node, name, dtype
+    def __init__(
+        self,
+        node: "h5py.Dataset",
+        key: str,
+        name: str,
+        bad: BadRows | None = None,
+        dtype: np.dtype | None = None,
+    ):
+        self.node, self.key, self.name, self.bad = node, key, name, bad
+        self.dtype = node.dtype if dtype is None else dtype
+        self.shape, self.ndim, self.size = node.shape, len(node.shape), node.size
+
+    def mended(self, bad: BadRows) -> "_Column":
+        """The column with stand-ins in its bad rows."""
+        return _Column(self.node, self.key, self.name, bad, self.dtype)
+
+    def as_type(self, dtype: type) -> "_Column":
+        """The column as a type of numbers."""
+        return _Column(self.node, self.key, self.name, self.bad, np.dtype(dtype))
 
     def __len__(self) -> int:
         return len(self.node)
@@ -109,49 +135,62 @@ class _Column:
     def __getitem__(self, block: slice, /) -> np.ndarray:
         with _hdf5.reading(self.name):
             rows = self.node[block]
+        if self.bad is not None:
+            rows = self.bad.mended(self.key, rows, block)
         with np.errstate(over="ignore"):
             return rows.astype(self.dtype, copy=False)
 
 
-def _mask_column(nodes: "Mapping[str, h5py.Dataset]", key: str, name: str) -> _Column | None:
-    return _Column(nodes[key], name, bool) if key in nodes else None
+Columns = Mapping[str, _Column]
+
+
+def _mask_column(columns: Columns, key: str) -> _Column | None:
+    return columns[key].as_type(bool) if key in columns else None
 
 
 def _episode_ends(
-    nodes: "Mapping[str, h5py.Dataset]",
+    columns: Columns,
     terminated: np.ndarray,
     truncated: np.ndarray | None,
     header: d4rl.Header,
     name: str,
+    bad: BadRows | None,
+    trusted: bool,
     dtype: type,
 ) -> EpisodeEnds:
-    observation, following = nodes["observations"], nodes.get("next_observations")
+    observation, following = columns["observations"].as_type(dtype), columns.get("next_observations")
     check_shape(observation.shape, "observations", name, ndim=2)
     if following is not None and following.shape != observation.shape:
         raise DataError(f"{name}: next_observations has shape {following.shape}, observations {observation.shape}")
-    if header.trusts(nodes, truncated):
+    if trusted:
         assert truncated is not None
         keep, final = np.ones_like(terminated), np.zeros(0, dtype=np.int64)
         truncated = recorders.cut(terminated, truncated & ~terminated, header.user.recorders)
         ends = EpisodeEnds(terminated, truncated, keep, final, stated=True, notes=())
         if header.user.recorders is not None:
             assert following is not None
-            strays = strays_of(_Column(observation, name), _Column(following, name))
-            recorders.check_stated(strays, header.user.recorders, name)
+            recorders.check_stated(strays_of(observation, following.as_type(dtype)), header.user.recorders, name)
     else:
+        stated = _following(columns, terminated, dtype)
+        strays = None
+        if bad is not None and stated is not None:
+            flagged = terminated if truncated is None else terminated | truncated
+            with np.errstate(over="ignore", invalid="ignore"):
+                strays = bad.without(strays_of(observation, stated), flagged)
         ends = find_ends(
-            _Column(observation, name, dtype),
+            observation,
             terminated,
             truncated,
-            None if following is None else _Column(following, name, dtype),
+            stated,
             horizon=header.declared.horizon,
             fallback_horizon=None if following is not None else COMMON_HORIZON,
-            masks_follow="action_masks" in nodes and "next_action_masks" not in nodes,
+            masks_follow="action_masks" in columns and "next_action_masks" not in columns,
             name=name,
             last_rows=header.user.last_rows,
             recorders=header.user.recorders,
-            action=_Column(nodes["actions"], name),
+            action=columns["actions"].as_type(np.float32),
             certain=header.certain,
+            strays=strays,
         )
     if ends.keep.any():
         # The recording ends with the file: an episode that is still open there is truncated.
@@ -160,28 +199,46 @@ def _episode_ends(
     return ends
 
 
-def _observation_type(nodes: "Mapping[str, h5py.Dataset]", name: str) -> tuple[type, list[str]]:
+def _observation_type(columns: Columns) -> tuple[type, list[str]]:
     """See :func:`prudent.data.precision.observation_type`; the notes also say which other columns float32 blurs."""
-    stated = [nodes[key] for key in ("observations", "next_observations") if key in nodes]
-    if any(len(node.shape) != 2 or node.shape != stated[0].shape for node in stated):
+    stated = [columns[key] for key in ("observations", "next_observations") if key in columns]
+    if any(column.ndim != 2 or column.shape != stated[0].shape for column in stated):
         return np.float32, []
-    wide = [_Column(node, name, np.float64) for node in stated]
+    wide = [column.as_type(np.float64) for column in stated]
     following = wide[1] if len(wide) > 1 else None
-    dtype, notes = precision.observation_type(wide[0], following, *(node.dtype for node in stated))
-    with _hdf5.reading(name):
-        first = {key: nodes[key][:BLOCK] for key in ("rewards", "actions") if key in nodes}
+    dtype, notes = precision.observation_type(wide[0], following, *(column.dtype for column in stated))
+    first = {key: columns[key][slice(0, BLOCK)] for key in ("rewards", "actions")}
     return dtype, notes + [note for key, column in first.items() for note in precision.blurred(key, column)]
 
 
+def _notes_on_terminal_rows(columns: Columns, terminated: np.ndarray) -> list[str]:
+    """The notes that :meth:`Dataset.from_columns` makes on terminal rows where something is missing."""
+    notes = []
+    for key, note in (("next_observations", terminal.note), ("next_action_masks", terminal.mask_note)):
+        if key in columns and columns[key].dtype.kind == "f":
+            column = columns[key].as_type(np.float32)
+            count = terminal.count_missing(column, terminated, list(blocks(len(terminated))))
+            notes += [note(count)] if count else []
+    return notes
+
+
+def _following(columns: Columns, terminated: np.ndarray, dtype: type) -> terminal.Filled | None:
+    """The next observations of a file, None if it has none."""
+    if "next_observations" not in columns:
+        return None
+    following, observation = (columns[key].as_type(dtype) for key in ("next_observations", "observations"))
+    return terminal.Filled(following, observation, terminated)
+
+
 def _blocks(
-    nodes: "Mapping[str, h5py.Dataset]", ends: EpisodeEnds, header: d4rl.Header, name: str, dtype: type
+    columns: Columns, ends: EpisodeEnds, header: d4rl.Header, name: str, dtype: type
 ) -> Iterator[tuple[Spec, Block]]:
-    observation = _Column(nodes["observations"], name, dtype)
-    following = _Column(nodes["next_observations"], name, dtype) if ends.stated else observation
+    observation = columns["observations"].as_type(dtype)
+    stated = _following(columns, ends.terminated, dtype) if ends.stated else None
+    following = observation if stated is None else stated
     rows = len(observation)
     for block in blocks(rows):
-        with _hdf5.reading(name):
-            table = {key: node[block] for key, node in nodes.items()}
+        table = {key: column[block] for key, column in columns.items()}
         part = Dataset.from_columns(
             observation=table["observations"],
             action=table["actions"],
@@ -196,15 +253,15 @@ def _blocks(
             name=name if rows <= BLOCK else f"{name}, counted from row {block.start}",
             extra=masks.from_file(table, name) | d4rl.extra_columns(table, name),
         )
-        columns = rows_of(part, slice(None)) | {
+        filled = rows_of(part, slice(None)) | {
             # The whole file has one type; a block alone may need less or more.
             "observation": observation[block],
             "next_observation": ends.successors(observation, following, block),
             "truncated": ends.truncated[block] & ~ends.terminated[block],
         }
-        if "mask" in columns:
-            mask, following_mask = (_mask_column(nodes, key, name) for key in masks.KEYS.values())
+        if "mask" in filled:
+            mask, following_mask = (_mask_column(columns, key) for key in masks.KEYS.values())
             assert mask is not None
-            columns["next_mask"] = ends.next_masks(mask, following_mask, block)
+            filled["next_mask"] = ends.next_masks(mask, following_mask, block)
         keep = ends.keep[block]
-        yield part.spec, columns if keep.all() else {key: column[keep] for key, column in columns.items()}
+        yield part.spec, filled if keep.all() else {key: column[keep] for key, column in filled.items()}

@@ -7,21 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
-from prudent.data.columns import ask_whether_discrete, floats, strays_of, whole
+from prudent.data.columns import ask_whether_discrete, floats, strays_of
 from prudent.data.dataset import Dataset
 from prudent.data.episodes import recorders
 from prudent.data.episodes.ends import KEEP_THEM
 from prudent.data.episodes.order import Order, arrange
 from prudent.data.readers import _arrow, _ends
 from prudent.data.readers._roles import RoleColumns
+from prudent.data.readers._sound import episodes_of, sound_episodes
 from prudent.data.readers.declared import Declared
 from prudent.data.readers.mapping import TableMap, read_map
-from prudent.errors import ConfigError, DataError, shown
+from prudent.errors import ConfigError, DataError, EpisodeError, shown
 
 _KINDS: dict[str, _arrow.Kind] = {
     "episode": "label",
     "group": "label",
     "time": "time",
+    "step": "whole",
     "terminated": "flag",
     "truncated": "flag",
     "mask": "flag",
@@ -53,11 +55,19 @@ def read(path: str | Path, user: Declared) -> Dataset:
         )
     roles = read_map(user.mapping)
     with _arrow.opened(path) as file:
-        rows, table = file.read(_kinds(roles, file.names, path.name))
+        kinds = _kinds(roles, file.names, path.name)
+        rows, table = file.read(kinds, lenient=bool(user.skip_bad_episodes))
         notes = _ends.unmapped(file.names, [column for _, column in roles.columns()])
     if rows == 0:
         raise DataError(f"{path.name}: the table has no rows")
-    return _Table(RoleColumns(table, roles, path.name), rows, notes).dataset(user)
+    columns = RoleColumns(table, roles, path.name)
+    if user.skip_bad_episodes:
+        return sound_episodes(columns, lambda columns, rows: _Table(columns, rows, notes).dataset(user))
+    try:
+        return _Table(columns, rows, notes).dataset(user)
+    except EpisodeError:
+        episodes_of(columns)  # refuses the table for good if its rows cannot be assigned to episodes
+        raise
 
 
 def _column_names(path: Path) -> str:
@@ -75,23 +85,27 @@ def _require_pyarrow(name: str) -> None:
         raise DataError(f'{name}: pyarrow is not installed, try: pip install "prudent[table]"')
 
 
-def _kinds(roles: TableMap, names: list[str], name: str) -> dict[str, _arrow.Kind]:
-    """How to read each mapped column of a table that has the columns ``names``.
+def _kinds(roles: TableMap, names: list[str], name: str) -> dict[str, list[_arrow.Kind]]:
+    """How to read each mapped column of a table that has the columns ``names``: once for each kind of use.
 
     Raises:
         ConfigError: the table does not have the column.
     """
-    kinds: dict[str, _arrow.Kind] = {}
+    kinds: dict[str, list[_arrow.Kind]] = {}
     for role, column in roles.columns():
         if column not in names:
             close = get_close_matches(column, names, n=1)
             hint = f"did you mean {shown(close[0])}?" if close else f"there are {_listed(names)}"
             raise ConfigError(f"{name}: no column {column!r} for {role}; {hint}")
+        several = kinds.setdefault(column, [])
         kind = _KINDS.get(role, "number")
-        if kinds.setdefault(column, kind) != kind:
-            # Numbers serve every role: a 0/1 column may be a flag and an observation.
-            kinds[column] = "number"
-    return kinds
+        if kind not in several:
+            several.append(kind)
+    # Numbers serve as flags: a 0/1 column may be a flag and an observation.
+    return {
+        column: [kind for kind in several if kind != "flag" or "number" not in several]
+        for column, several in kinds.items()
+    }
 
 
 class _Table:
@@ -119,13 +133,10 @@ class _Table:
             ask_whether_discrete(action, self.name)
         if declared.discrete and action.shape[1] != 1:
             raise DataError(f"{self.name}: discrete actions stand in one column, action names {action.shape[1]}")
-        observation = floats(self.table.numbers("observation"), "observation", self.name, 2, dtype=np.float64)
-        following = (
-            floats(self.table.numbers("next_observation"), "next_observation", self.name, 2, dtype=np.float64)
-            if roles.next_observation
-            else None
-        )
-        order = self.find_order(following is not None, user)
+        observation = self.table.numbers("observation")
+        floats(observation, "observation", self.name, ndim=2)  # refuses what has no number in float32
+        order = self.find_order(user)
+        following = self.table.successors(order.terminated) if roles.next_observation else None
         self.check_recorders(observation, action, following, order, user.recorders)
         user.refuse_last_rows(self.name, order.lacking)
         dataset = Dataset.from_columns(
@@ -187,20 +198,17 @@ class _Table:
             ends = order.terminated[rows] | order.truncated
             self.notes += recorders.check_next_rows(observation[rows], action[rows], ends, count, self.name)
 
-    def find_order(self, has_successors: bool, user: Declared) -> Order:
+    def find_order(self, user: Declared) -> Order:
         roles = self.roles
         if roles.episode and user.recorders is not None:
             raise DataError(f"{self.name}: recorders does not apply to it, episode says which rows belong together")
         terminated, truncated = self.table.flag("terminated"), self.table.flag("truncated")
-        step = None
-        if roles.step:
-            step = whole(self.table.numbers("step")[:, 0], "step", self.name)
-        needs_row = not has_successors or bool(roles.mask and not roles.next_mask)
+        needs_row = not roles.next_observation or bool(roles.mask and not roles.next_mask)
         return arrange(
             self.rows,
             self.name,
             episode=self.table.labels("episode"),
-            step=step,
+            step=self.table.steps(),
             time=self.table.time(),
             terminated=terminated,
             truncated=truncated,
@@ -228,7 +236,9 @@ class _Table:
             columns["behavior_log_prob"] = self.behavior_log_prob(discrete)
         for role in ("mask", "next_mask"):
             if getattr(roles, role):
-                columns[role] = np.stack([self.table.flags_of(name, role) for name in getattr(roles, role)], axis=1)
+                optional = order.terminated if role == "next_mask" else None
+                flags = [self.table.flags_of(name, role, optional) for name in getattr(roles, role)]
+                columns[role] = np.stack(flags, axis=1)
         if "mask" in columns and "next_mask" not in columns:
             columns["next_mask"] = np.ones_like(columns["mask"])
         return columns

@@ -6,6 +6,6 @@ import torch, which takes longer than most files. Its errors do not name the fil
 - ``main``: the conversation with the parent, and the limits of memory and processor time
 - ``columns``: columns of pyarrow as plain arrays
 - ``parquet``: Parquet, batch by batch
-- ``csv``: CSV, gzipped or not, block by block
+- ``csv``: CSV, gzipped or not, block by block; ``cells`` chooses exact types for its columns
 - ``ipc``: Arrow files of Minari, checked before Minari reads them
 """

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from prudent.errors import DataError
+
 
 class Labels:
     """Numbers from 0 for the names of a text column, in the order in which they appear."""
@@ -27,25 +29,69 @@ class Labels:
         return codes, list(islice(self.numbers, known, None))
 
 
-def plain(array: Any, labels: Labels) -> tuple[dict[str, Any], np.ndarray]:
-    """A column of a batch: a message about it, and its values; no values if it is neither number, text nor time."""
-    kind, names = kind_of(array.type), []
-    missing = array.null_count
-    first = int(np.argmax(array.is_null().to_numpy(zero_copy_only=False))) if missing else 0
+def plain(array: Any, wanted: str, labels: Labels) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """A column of a batch: a message about it, its values, and the row numbers in the batch that have none.
+
+    ``wanted`` is how the column is used. There are no values if it is neither number, text nor time. Numbers and times
+    stay exact: only decimals that are used as plain numbers become float64.
+    """
+    kinds = pa.types
+    type_name = type_text(array.type.value_type if kinds.is_dictionary(array.type) else array.type)
+    if kinds.is_dictionary(array.type) and kind_of(array.type) == "other":
+        array = array.dictionary_decode()
+    kind, names, scale = kind_of(array.type), [], 0
+    lacking = np.zeros(0, dtype=np.int64)
+    if array.null_count:
+        lacking = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
+    if wanted == "label" and (kind == "time" or kinds.is_decimal(array.type)):
+        kind, array = "text", _as_text(array)
     if kind == "text":
         values, names = labels.encode(array)
     elif kind == "time":
         values = array.cast(pa.timestamp("ns")).cast(pa.int64()).fill_null(0).to_numpy()
     elif kind == "number":
-        if pa.types.is_boolean(array.type):
+        if kinds.is_boolean(array.type):
             array = array.cast(pa.int8())
-        elif pa.types.is_decimal(array.type):
-            array = array.cast(pa.float64(), safe=False)
-        values = array.to_numpy(zero_copy_only=False)
+        if kinds.is_decimal(array.type) and wanted in ("time", "whole"):
+            scale = array.type.scale
+            values = _unscaled(array)
+        elif kinds.is_decimal(array.type):
+            values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        elif kinds.is_integer(array.type):
+            # As floats, which have NaN for a missing number, large integers would lose digits.
+            values = array.fill_null(0).to_numpy(zero_copy_only=False)
+        else:
+            values = array.to_numpy(zero_copy_only=False)
     else:
         values = np.zeros(0)
-    about = {"kind": kind, "type": type_text(array.type), "missing": missing, "first": first, "names": names}
-    return about | {"dtype": values.dtype.str, "values": len(values)}, values
+    about = {"kind": kind, "type": type_name, "names": names, "scale": scale}
+    about |= {"dtype": values.dtype.str, "values": len(values), "missing": len(lacking)}
+    return about, values, lacking
+
+
+def _as_text(array: Any) -> Any:
+    """Decimals and points in time as text: different ones have different texts."""
+    if pa.types.is_date64(array.type):
+        array = array.cast(pa.timestamp("ms"))
+    if pa.types.is_timestamp(array.type):
+        array = array.cast(pa.timestamp(array.type.unit))  # without the zone: one text per moment
+    return array.cast(pa.string())
+
+
+def _unscaled(array: Any) -> np.ndarray:
+    """The digits of decimals without the point, (rows,) int64: exact, in units of their last digit.
+
+    Raises:
+        DataError: they have more digits than int64 holds.
+    """
+    array = array.cast(pa.decimal256(76, array.type.scale))
+    words = np.frombuffer(array.buffers()[1], dtype="<i8").reshape(-1, 4)[array.offset : array.offset + len(array)]
+    values = words[:, 0].copy()
+    present = array.is_valid().to_numpy(zero_copy_only=False)
+    values[~present] = 0
+    if (words[present, 1:] != (values[present, None] >> 63)).any():
+        raise DataError(f"a column of {type_text(array.type)} holds more than the 18 digits that stay exact")
+    return values
 
 
 def type_text(arrow_type: Any) -> str:

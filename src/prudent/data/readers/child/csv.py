@@ -3,14 +3,15 @@
 import csv
 import gzip
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from prudent.errors import DataError, shown
+from prudent.data.readers.child import cells
+from prudent.errors import DataError, EpisodeError, shown
 
 _HEADER_BYTES = 1 << 20
 _BLOCK = 4 << 20
@@ -40,44 +41,67 @@ class CsvTable:
         if not self.names:
             raise DataError("its first line is empty, expected column names")
 
-    def declared(self, kinds: Mapping[str, str]) -> list[tuple[str, int, int]]:  # noqa: ARG002 - as ParquetTable
+    def declared(self, kinds: Mapping[str, Sequence[str]]) -> list[tuple[str, int, int]]:  # noqa: ARG002 - as ParquetTable
         """A CSV file declares nothing."""
         return []
 
-    def batches(self, kinds: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
-        """The wanted columns.
+    def batches(self, kinds: Mapping[str, Sequence[str]], lenient: bool) -> Iterator[dict[tuple[str, str], Any]]:
+        """The wanted columns by name and kind, block by block.
 
         Raises:
-            DataError: a gzip file grows out of proportion, or a value is not of its column's kind.
+            DataError: a gzip file grows out of proportion, or a value is not of its column's kind; if ``lenient``, it
+                is missing instead.
         """
         if self.gzipped:
             self._check_proportion()
-        labels = pa.dictionary(pa.int32(), pa.string())
-        types: dict[str, Any] = {"number": pa.float64(), "flag": labels, "label": labels}
+        # One reader gives a column one type. A column that is used in several ways is read by as many readers.
+        turns = [
+            {name: several[turn] for name, several in kinds.items() if turn < len(several)}
+            for turn in range(max(map(len, kinds.values())))
+        ]
         try:
-            wanted = {name: types[kind] if kind in types else self._type_of_time(name) for name, kind in kinds.items()}
-            yield from self._reader(
-                parse_options=arrow_csv.ParseOptions(newlines_in_values=False),
-                convert_options=arrow_csv.ConvertOptions(column_types=wanted, include_columns=list(kinds)),
-            )
+            types = [{name: self._type(name, kind, lenient) for name, kind in turn.items()} for turn in turns]
+            readers = [self._read(wanted, lenient) for wanted in types]
+            # All readers divide the file into the same blocks.
+            for batches in zip(*readers, strict=True):
+                columns: dict[tuple[str, str], Any] = {}
+                for turn, wanted, batch in zip(turns, types, batches, strict=True):
+                    batch.validate(full=True)
+                    for name, kind in turn.items():
+                        cell = batch.column(name)
+                        columns[name, kind] = cells.convert(cell, wanted[name]) if lenient else cell
+                yield columns
         except pa.ArrowInvalid as error:
             match = _NOT_CONVERTED.match(str(error))
             if match is None:
                 raise
             # Arrow counts columns, and rows from 1 with the header.
             column, row = self.names[int(match[1])], int(match[2]) - 2
-            expected = "numbers" if match[3] == "double" else "points in time"
-            raise DataError(
+            expected = {"double": "numbers", "int64": "whole numbers"}.get(match[3], "points in time")
+            raise EpisodeError(
                 f"column {shown(column)} holds {shown(match[4])} in row {row}, expected {expected}"
             ) from error
 
-    def _type_of_time(self, name: str) -> Any:
-        """Numbers or timestamps: what the first rows look like."""
-        reader = self._reader(convert_options=arrow_csv.ConvertOptions(include_columns=[name]))
-        arrow_type = reader.schema.field(name).type
-        if pa.types.is_timestamp(arrow_type):
-            return pa.timestamp("ns", arrow_type.tz)
-        return pa.timestamp("s") if pa.types.is_date(arrow_type) else pa.float64()
+    def _read(self, types: Mapping[str, Any], lenient: bool) -> Any:
+        """A reader of the columns as these types; if ``lenient``, as text."""
+        columns = {name: pa.string() for name in types} if lenient else dict(types)
+        return self._reader(
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=False),
+            convert_options=arrow_csv.ConvertOptions(column_types=columns, include_columns=list(types)),
+        )
+
+    def _type(self, name: str, kind: str, lenient: bool) -> Any:
+        """The type for a kind; where the file decides, what the first rows look like."""
+        if kind == "number":
+            return pa.float64()
+        if kind in ("flag", "label"):
+            return pa.dictionary(pa.int32(), pa.string())
+        options = {"column_types": {name: pa.string()}} if lenient else {}
+        reader = self._reader(convert_options=arrow_csv.ConvertOptions(include_columns=[name], **options))
+        first = next((batch.column(name) for batch in reader if batch.num_rows), None)
+        if first is None:
+            return pa.float64()
+        return cells.guess(first) if lenient else cells.exact_type(first)
 
     def _reader(self, **options: Any) -> Any:
         file = pa.OSFile(str(self.path))

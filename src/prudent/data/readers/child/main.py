@@ -20,7 +20,7 @@ from prudent.data.readers.child import ipc
 from prudent.data.readers.child.columns import Labels, plain
 from prudent.data.readers.child.csv import CsvTable
 from prudent.data.readers.child.parquet import ParquetTable
-from prudent.errors import DataError, in_one_line
+from prudent.errors import DataError, EpisodeError, in_one_line
 
 _PARQUET = (".parquet", ".pq")
 _DAMAGE = (pa.ArrowException, OSError, EOFError, ValueError, KeyError, TypeError, OverflowError)
@@ -61,7 +61,7 @@ def main() -> None:
     except BrokenPipeError:
         pass
     except DataError as error:
-        pipe.send({"refused": str(error)})
+        pipe.send({"refused": str(error), "for its rows": isinstance(error, EpisodeError)})
     except MemoryError:
         pipe.send({"memory": True})
     except zlib.error as error:
@@ -88,16 +88,17 @@ def _answer(pipe: Pipe) -> dict[str, Any]:
     limit(request["memory"], request["seconds"])
     table = _table(path)
     pipe.send({"columns": table.names})
-    kinds = pipe.receive()["kinds"]
-    batches = table.batches(kinds)
+    request = pipe.receive()
+    kinds = request["kinds"]
+    batches = table.batches(kinds, request["lenient"])
     pipe.send({"declared": table.declared(kinds)})
     pipe.receive()  # the parent has counted what is declared
-    labels: dict[str, Labels] = {name: Labels() for name in kinds}
+    wanted = [(name, kind) for name, several in kinds.items() for kind in several]
+    labels = [Labels() for _ in wanted]
     for batch in batches:
-        # Without this, numbers of dictionary entries may point beyond the dictionary.
-        batch.validate(full=True)
-        columns = [plain(batch.column(name), labels[name]) for name in kinds]
-        pipe.send({"rows": batch.num_rows, "columns": [about for about, _ in columns]}, [part for _, part in columns])
+        columns = [plain(batch[name, kind], kind, known) for (name, kind), known in zip(wanted, labels, strict=True)]
+        arrays = [array for _, values, lacking in columns for array in (values, lacking)]
+        pipe.send({"rows": len(batch[wanted[0]]), "columns": [about for about, _, _ in columns]}, arrays)
     return {"end": True}
 
 

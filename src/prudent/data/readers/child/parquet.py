@@ -1,6 +1,6 @@
 """Parquet, read batch by batch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class ParquetTable:
         )
         self.names: list[str] = list(self.file.schema_arrow.names)
 
-    def declared(self, kinds: Mapping[str, str]) -> list[tuple[str, int, int]]:
+    def declared(self, kinds: Mapping[str, Sequence[str]]) -> list[tuple[str, int, int]]:
         """Name, rows and unpacked bytes of every wanted column, per row group, as the footer declares them.
 
         Raises:
@@ -49,8 +49,12 @@ class ParquetTable:
                 declared.append((paths[index], group.num_rows, column.total_uncompressed_size))
         return declared
 
-    def batches(self, kinds: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
-        """The wanted columns.
+    def batches(
+        self,
+        kinds: Mapping[str, Sequence[str]],
+        lenient: bool,  # noqa: ARG002 - as CsvTable; here every value of a column has its type
+    ) -> Iterator[dict[tuple[str, str], Any]]:
+        """The wanted columns by name and kind, batch by batch.
 
         Raises:
             DataError: one of them is nested, or neither number, name nor time.
@@ -63,7 +67,9 @@ class ParquetTable:
                     f"column {shown(name)} holds {type_text(arrow_type)}, expected one number or name per row"
                 )
         # Text stays a dictionary: a long name in every row would otherwise be copied into every row.
-        text = [name for name, arrow_type in types.items() if kind_of(arrow_type) == "text" and kinds[name] != "number"]
+        text = [
+            name for name, arrow_type in types.items() if kind_of(arrow_type) == "text" and kinds[name] != ["number"]
+        ]
         file = pq.ParquetFile(
             self.path,
             metadata=self.file.metadata,
@@ -72,4 +78,13 @@ class ParquetTable:
             buffer_size=1 << 20,
             page_checksum_verification=True,
         )
-        return file.iter_batches(BATCH_ROWS, columns=list(kinds), use_threads=False)
+        return _by_kind(file.iter_batches(BATCH_ROWS, columns=list(kinds), use_threads=False), kinds)
+
+
+def _by_kind(
+    batches: Iterator[pa.RecordBatch], kinds: Mapping[str, Sequence[str]]
+) -> Iterator[dict[tuple[str, str], Any]]:
+    for batch in batches:
+        # Without this, numbers of dictionary entries may point beyond the dictionary.
+        batch.validate(full=True)
+        yield {(name, kind): batch.column(name) for name, several in kinds.items() for kind in several}
