@@ -27,6 +27,7 @@ _LOAD_OPTIONS = {
     "action_high": None,
     "discrete": bool,
     "n_actions": int,
+    "first_action": int,
     "mapping": None,
 }
 _DATASET_KEYS = {

@@ -1,6 +1,7 @@
 """Logs of decisions: from files of many formats to one :class:`Dataset`, checked and described.
 
-- ``dataset``: the dataset; ``columns`` and ``checks`` check its columns, ``masks`` its action masks
+- ``dataset``: the dataset; ``columns`` and ``checks`` check its columns, ``choices`` and ``masks`` its discrete
+  actions and their masks
 - ``returns``, ``join``, ``sampling``: returns of its episodes, several datasets as one, random batches
 - ``load``: :func:`load_dataset`, from a name, file or folder to the dataset; ``find`` looks names up
 - ``readers``, ``episodes``: one reader per format; where episodes end when a file does not say

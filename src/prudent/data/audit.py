@@ -64,9 +64,13 @@ def audit(dataset: Dataset) -> list[Finding]:
 def cautions(dataset: Dataset) -> list[Finding]:
     """The findings of :func:`audit` that take almost no time, to show before a training.
 
-    If the rows are on disk, only the rewards are read.
+    If the rows are on disk, only rewards and discrete actions are read.
     """
-    checks = (single_episode, reward_constant) if is_mapped(dataset) else [c for c in CHECKS if c is not duplicates]
+    checks = (
+        (single_episode, reward_constant, counts_from_one)
+        if is_mapped(dataset)
+        else [c for c in CHECKS if c is not duplicates]
+    )
     with np.errstate(over="ignore", invalid="ignore"):
         return [finding for check in checks if (finding := check(dataset)) is not None]
 
@@ -198,12 +202,23 @@ def constant_columns(dataset: Dataset) -> Finding | None:
 def constant_actions(dataset: Dataset) -> Finding | None:
     """Action features that never change, or a single discrete action."""
     if dataset.spec.discrete:
-        taken = np.bincount(dataset.action, minlength=dataset.spec.action_size) > 0
+        taken = _counts(dataset) > 0
         constant = taken if taken.sum() == 1 else np.zeros_like(taken)
         kind, unit = "a single action", "actions"
     else:
         constant, kind, unit = np.ptp(dataset.action, axis=0) == 0, "constant action features", "features"
-    return _finding(kind, constant, "nothing can be learned about other actions", unit)
+    return _finding(kind, constant, "nothing can be learned about other actions", unit, dataset.spec.first_action)
+
+
+def counts_from_one(dataset: Dataset) -> Finding | None:
+    """Discrete actions that nobody declared to begin at 1, though 0 is never taken and the largest number is."""
+    spec = dataset.spec
+    if not spec.discrete or spec.first_action != 0 or dataset.action.min() == 0:
+        return None
+    if dataset.action.max() != spec.last_action:
+        return None
+    advice = "does the log count from 1? then --first-action 1 (first_action=1); a Minari dataset says so itself"
+    return Finding("action 0 is never taken", (0,), 1, advice, unit="actions")
 
 
 def reward_outliers(dataset: Dataset) -> Finding | None:
@@ -232,12 +247,17 @@ def few_per_action(dataset: Dataset) -> Finding | None:
 
 
 def _few_per_discrete_action(dataset: Dataset) -> Finding | None:
-    counts = np.bincount(dataset.action, minlength=dataset.spec.action_size)
+    counts = _counts(dataset)
     advice = (
         f"too few data per action: {FEW_PER_ACTION} or more of each are usual, the rarest has {counts.min()}: "
         "use a larger alpha, and do not trust values of these actions"
     )
-    return _finding("few transitions", counts < FEW_PER_ACTION, advice, unit="actions")
+    return _finding("few transitions", counts < FEW_PER_ACTION, advice, "actions", dataset.spec.first_action)
+
+
+def _counts(dataset: Dataset) -> np.ndarray:
+    """How often each discrete action was taken."""
+    return np.bincount(dataset.spec.index_of(dataset.action), minlength=dataset.spec.action_size)
 
 
 def reward_constant(dataset: Dataset) -> Finding | None:
@@ -262,12 +282,14 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
     reward_outliers,
     constant_columns,
     constant_actions,
+    counts_from_one,
     few_per_action,
 )
 
 
-def _finding(kind: str, mask: np.ndarray | np.bool, advice: str, unit: str = "rows") -> Finding | None:
-    rows = np.flatnonzero(np.atleast_1d(mask))
+def _finding(kind: str, mask: np.ndarray | np.bool, advice: str, unit: str = "rows", first: int = 0) -> Finding | None:
+    """The finding of what ``mask`` marks, numbered from ``first``; None if it marks nothing."""
+    rows = np.flatnonzero(np.atleast_1d(mask)) + first
     if len(rows) == 0:
         return None
     return Finding(kind, tuple(rows[:SHOWN].tolist()), len(rows), advice, unit)

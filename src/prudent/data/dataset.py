@@ -25,12 +25,11 @@ class Dataset:
     Every ``next_observation`` belongs to the episode of its row. Build a dataset with :meth:`from_columns` or a reader:
     they check shapes and values.
 
-    Shapes: ``observation`` and ``next_observation`` (rows, S) float32; ``action`` (rows, A) float32 in the units of the
-    log, discrete: (rows,) int64; ``reward`` (rows,) float32; ``terminated`` and ``truncated`` (rows,) bool. ``extra``
-    holds optional columns of the same length, such as ``dt``, ``group``, ``step``, ``behavior_log_prob``, ``mask`` and
-    ``next_mask``. The masks (rows, n_actions) bool, both or neither, say which discrete actions were allowed at
-    ``observation`` and at ``next_observation``. ``notes`` has one line for each thing that the reader inferred or
-    dropped.
+    Shapes: ``observation`` and ``next_observation`` (rows, S) float32; ``action`` (rows, A) float32 in the log's units,
+    discrete: (rows,) int64 from ``spec.first_action`` on; ``reward`` (rows,) float32; ``terminated`` and ``truncated``
+    (rows,) bool. ``extra`` holds optional columns, such as ``dt``, ``group``, ``step``, ``behavior_log_prob``, ``mask``
+    and ``next_mask``. The masks (rows, n_actions) bool, both or neither, say which discrete actions were allowed at
+    ``observation`` and at ``next_observation``. ``notes`` has one line for each thing that was inferred or dropped.
     """
 
     observation: np.ndarray
@@ -58,14 +57,15 @@ class Dataset:
         action_high: Bound | None = None,
         discrete: bool = False,
         n_actions: int | None = None,
+        first_action: int = 0,
         name: str = "dataset",
         notes: Sequence[str] = (),
         extra: Mapping[str, np.ndarray] | None = None,
     ) -> "Dataset":
         """Check the columns and build a dataset.
 
-        A single bound holds for every action feature. ``n_actions`` is the number of discrete actions, including those
-        that the log never took. Without it, the masks' width counts, or else the largest action in the log.
+        A single bound holds for every action feature. There are ``n_actions`` discrete actions, numbered from
+        ``first_action`` on; None means as many as the masks have columns, or else up to the largest in the log.
 
         Raises:
             DataError: a column is empty, has the wrong shape, or holds something other than finite numbers; an action
@@ -82,6 +82,7 @@ class Dataset:
             action_high=action_high,
             discrete=discrete,
             n_actions=n_actions,
+            first_action=first_action,
             extra=dict(extra or {}),
             name=name,
         )
@@ -264,6 +265,6 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the columns, 16 hexadecimal digits: datasets with equal content have equal fingerprints."""
+        """SHA-256 of the columns, and of ``first_action`` unless it is 0; 16 hexadecimal digits."""
         table = {key: getattr(self, key) for key in COLUMNS} | {key: self.extra[key] for key in sorted(self.extra)}
-        return columns.fingerprint(table)
+        return columns.fingerprint(table, self.spec.first_action)

@@ -29,6 +29,7 @@ _FORMAT = {
     ".csv.gz": "gzip",
 }
 _TABLES = ("Parquet", "CSV", "gzip")
+_CHOICES = ("discrete", "n_actions", "first_action")
 
 
 def load_dataset(
@@ -39,6 +40,7 @@ def load_dataset(
     action_high: Bound | None = None,
     discrete: bool | None = None,
     n_actions: int | None = None,
+    first_action: int | None = None,
     horizon: int | None = None,
     mapping: TableMap | Mapping[str, Any] | str | Path | None = None,
     seed: int = 0,
@@ -58,9 +60,11 @@ def load_dataset(
             flags tell the two apart.
         action_low: lower action bound in the units of the log, one number or one per feature; replaces the file's.
         action_high: upper action bound, likewise.
-        discrete: whether actions are choices, numbered from 0; None leaves it to the file. This is never guessed: a
+        discrete: whether actions are choices, which have numbers; None leaves it to the file. This is never guessed: a
             file whose actions could be either is refused until you declare it.
         n_actions: how many choices there are, including those that the log never took; implies ``discrete``.
+        first_action: the number of the first choice, such as 1 in a log that counts from 1; 0 if neither you nor the
+            file says so. Implies ``discrete``.
         horizon: the task's time limit in steps, for files without truncation flags; refused for others.
         mapping: for tables, which column means what: a TOML file or a dictionary (see
             :class:`prudent.data.readers.mapping.TableMap`).
@@ -69,7 +73,7 @@ def load_dataset(
     Raises:
         DataError: one line naming the file, the key and the reason.
     """
-    declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, mapping)
+    declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, mapping, first_action)
     declared.check()
     if isinstance(source, str | Path):
         return _load(source, declared, seed)
@@ -84,7 +88,7 @@ def load_dataset(
 def _load(source: Source, declared: Declared, seed: int) -> Dataset:
     text = str(source)
     if text in BUILTIN:
-        declared.refuse(text, ("dones", "horizon", "action_low", "action_high", "discrete", "n_actions", "mapping"))
+        declared.refuse(text, ("dones", "horizon", "action_low", "action_high", *_CHOICES, "mapping"))
         return BUILTIN[text].make(seed)
     if text.startswith("minari:"):
         return _minari(text.removeprefix("minari:"), declared)
@@ -187,12 +191,12 @@ def check_magic(path: Path, kind: str) -> None:
 
 
 def _columns(folder: Path, declared: Declared) -> Dataset:
-    declared.refuse(str(folder), ("dones", "horizon", "discrete", "n_actions"))
+    declared.refuse(str(folder), ("dones", "horizon", *_CHOICES))
     return read(folder, declared.action_low, declared.action_high)
 
 
 def _minari(source: Source, declared: Declared) -> Dataset:
     from prudent.data.readers import minari
 
-    declared.refuse(str(source), ("dones", "horizon", "discrete", "n_actions", "mapping"))
+    declared.refuse(str(source), ("dones", "horizon", *_CHOICES, "mapping"))
     return minari.read(source, declared)

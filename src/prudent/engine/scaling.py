@@ -1,6 +1,6 @@
 """From the log's units to the networks' and back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ class Scaling:
 
     observation_mean: Tensor  # (S,)
     observation_std: Tensor  # (S,), 1 where a feature is constant
-    action_center: Tensor  # (A,); empty for discrete actions, which are not scaled
+    action_center: Tensor  # (A,); empty for discrete actions
     action_half_range: Tensor  # (A,), or empty
+    first_action: int = 0  # the log's number of the first discrete action; networks count from 0
 
     @classmethod
     def fit(cls, dataset: Dataset, normalize_observations: bool) -> "Scaling":
@@ -50,24 +51,28 @@ class Scaling:
         def tensor(x: np.ndarray) -> Tensor:
             return torch.from_numpy(np.asarray(x, dtype=np.float32))
 
-        return cls(tensor(mean), tensor(std), tensor((low + high) / 2), tensor((high - low) / 2))
+        return cls(tensor(mean), tensor(std), tensor((low + high) / 2), tensor((high - low) / 2), spec.first_action)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything but ``first_action``, by name, as a checkpoint stores it."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
     def to(self, device: torch.device | str) -> "Scaling":
         """A copy on another device."""
-        return Scaling(**{name: t.to(device) for name, t in vars(self).items()})
+        return replace(self, **{name: t.to(device) for name, t in self.tensors().items()})
 
     def observation(self, observation: Tensor) -> Tensor:
         """Observations in the networks' units."""
         return (observation - self.observation_mean) / self.observation_std
 
     def action(self, action: Tensor) -> Tensor:
-        """The log's actions in the networks' units, within [-1, 1]; discrete actions as they are."""
+        """The log's actions in the networks' units, within [-1, 1]; discrete actions counted from 0."""
         if not action.is_floating_point():
-            return action
+            return action - self.first_action if self.first_action else action
         return ((action - self.action_center) / self.action_half_range).clamp(-1.0, 1.0)
 
     def unscale_action(self, action: Tensor) -> Tensor:
         """The networks' actions in the log's units."""
         if not action.is_floating_point():
-            return action
+            return action + self.first_action if self.first_action else action
         return action * self.action_half_range + self.action_center

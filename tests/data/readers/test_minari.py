@@ -101,12 +101,14 @@ def test_every_row_is_the_episodes_own(folder, data_format):
 
 
 @pytest.mark.usefixtures("folder")
-def test_discrete_actions_are_counted_from_zero_and_as_declared():
+def test_discrete_actions_keep_the_numbers_of_the_declared_space():
     taken = collect(Choices)
     dataset = load_dataset("minari:test/counter-v0")
     assert dataset.spec.discrete
     assert dataset.spec.action_size == 5
-    np.testing.assert_array_equal(dataset.action, taken - 2)
+    assert dataset.spec.first_action == 2
+    np.testing.assert_array_equal(dataset.action, taken)
+    assert "first_action does not apply" in complaint(load_dataset, "minari:test/counter-v0", first_action=2)
 
 
 def test_recorded_masks_belong_to_the_observations(folder):

@@ -12,6 +12,7 @@ One file per format, each with ``read``:
 What they share:
 
 - ``declared``: what the user says about the data: bounds, kind of actions, ends of episodes
+- ``_bounds``: action bounds that a file leaves open on some sides
 - ``_budget``: how many bytes a file may ask for
 - ``_hdf5``: opening HDF5 without following a link
 - ``_keys``: keys that nobody reads, and columns under a wrong name

@@ -9,7 +9,7 @@ from typing import IO
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import ask_whether_discrete, flags
+from prudent.data.columns import MOST_ACTIONS, ask_whether_discrete, flags
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.ends import find_successors, note_on_equal_lengths
 from prudent.data.readers import _keys
@@ -20,7 +20,7 @@ from prudent.errors import DataError, in_one_line
 _HEADER_BYTES = 10_000
 REQUIRED = ("observations", "actions", "rewards", "next_observations")
 FLAGS = ("dones", "terminals", "timeouts")
-OPTIONAL = ("action_low", "action_high", "discrete", "n_actions", *masks.KEYS.values())
+OPTIONAL = ("action_low", "action_high", "discrete", "n_actions", "first_action", *masks.KEYS.values())
 EVERY = (*REQUIRED, *FLAGS, *OPTIONAL)
 """Every key that is read."""
 _WRONG = {**_keys.WRONG, "done": "dones"}
@@ -29,10 +29,10 @@ _WRONG = {**_keys.WRONG, "done": "dones"}
 def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """Read ``observations next_observations (N, S)``, ``actions (N, A)``, ``rewards dones (N,)``.
 
-    ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so ``user.dones``
-    says which of the two it means. ``action_low``/``action_high`` (A,) or one number, ``discrete`` (one flag) and
-    ``n_actions`` (one number) are optional; what the user declares replaces them. Discrete actions may have
-    ``action_masks next_action_masks (N, n_actions)``.
+    ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so ``user.dones`` says
+    which of the two it means. ``action_low``/``action_high`` (A,) or one number, ``discrete`` (one flag) and
+    ``n_actions`` and ``first_action`` (one number) are optional; what the user declares replaces them. Discrete actions
+    may have ``action_masks next_action_masks (N, n_actions)``.
 
     Raises:
         DataError: one line naming file, key and reason. Refused are arrays of objects, headers that declare more
@@ -65,6 +65,7 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         action_high=declared.action_high,
         discrete=bool(declared.discrete),
         n_actions=declared.n_actions,
+        first_action=declared.first_action or 0,
         name=name,
         notes=[*unread, *notes],
         extra=masks.from_file(table, name),
@@ -140,6 +141,7 @@ def _filed(table: dict[str, np.ndarray], user: Declared, name: str) -> Declared:
         action_high=_bound(table, "action_high", name) if user.action_high is None else None,
         discrete=None if discrete is None else bool(discrete),
         n_actions=_one_number(table, "n_actions", 1, None, name),
+        first_action=_one_number(table, "first_action", -MOST_ACTIONS, None, name),
     )
 
 

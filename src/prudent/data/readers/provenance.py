@@ -6,7 +6,15 @@ from typing import Any
 
 from prudent.data.readers import _hdf5
 
-_COLUMN_KEYS = ("true_successors", "n_actions", "discrete", "max_episode_steps", "action_low", "action_high")
+_COLUMN_KEYS = (
+    "true_successors",
+    "n_actions",
+    "first_action",
+    "discrete",
+    "max_episode_steps",
+    "action_low",
+    "action_high",
+)
 """Keys that belong to the columns; ``d4rl`` reads them."""
 _MOST, _LONGEST = 40, 400
 
