@@ -59,7 +59,7 @@ def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{name}: Minari cannot read it ({in_one_line(error)})") from error
+        raise DataError(f"{name}: Minari cannot read it ({_reason(error)})") from error
     if not episodes:
         raise DataError(f"{name}: the dataset has no episodes")
     return _assemble(episodes, spaces, name, user)
@@ -99,7 +99,7 @@ def _metadata(folder: Path, name: str) -> dict[str, Any]:
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, MemoryError) as error:
-        raise DataError(f"{name}: metadata.json cannot be read ({in_one_line(error)})") from error
+        raise DataError(f"{name}: metadata.json cannot be read ({_reason(error)})") from error
     if not isinstance(metadata, dict):
         raise DataError(f"{name}: metadata.json is not an object")
     for key in ("observation_space", "action_space"):
@@ -126,7 +126,7 @@ def _check_space(text: str, key: str, name: str) -> None:
         space = json.loads(text)
         kind, shape = space["type"], space.get("shape", [])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{name}: {key} in metadata.json cannot be read ({in_one_line(error)})") from error
+        raise DataError(f"{name}: {key} in metadata.json cannot be read ({_reason(error)})") from error
     allowed = ("Box",) if key == "observation_space" else ("Box", "Discrete")
     if kind not in allowed:
         known = f"a {kind}" if kind in _OTHER_SPACES else f"of type {shown(kind)}"
@@ -204,6 +204,12 @@ def _walk(
 def _path(where: str) -> str:
     """A path inside the file for a message: as it is, or quoted if it is long or has control characters."""
     return where if where.isprintable() and len(where) <= 80 else shown(where)
+
+
+def _reason(error: BaseException) -> str:
+    """What another library says, which may repeat a whole file."""
+    text = in_one_line(error)
+    return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 # --- content ------------------------------------------------------------------------------------------------

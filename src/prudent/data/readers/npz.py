@@ -48,7 +48,7 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     for key in REQUIRED:
         if table[key].ndim == 0:
             raise DataError(f"{name}: {key} is a single value, expected one row per transition")
-    declared = user.or_else(_filed(table, user, name), name)
+    declared = user.or_else(_filed(table, name), name)
     if declared.discrete is None and declared.action_low is None:
         ask_whether_discrete(table["actions"], name)
     terminated, truncated, notes = _flags(table, name, declared)
@@ -133,12 +133,12 @@ def _flags(
     return done, None, [note, *note_on_equal_lengths(done)]
 
 
-def _filed(table: dict[str, np.ndarray], user: Declared, name: str) -> Declared:
-    """What the file declares about itself; bounds only where the user gives none."""
+def _filed(table: dict[str, np.ndarray], name: str) -> Declared:
+    """What the file declares about itself."""
     discrete = _one_number(table, "discrete", 0, 1, name)
     return Declared(
-        action_low=_bound(table, "action_low", name) if user.action_low is None else None,
-        action_high=_bound(table, "action_high", name) if user.action_high is None else None,
+        action_low=_bound(table, "action_low", name),
+        action_high=_bound(table, "action_high", name),
         discrete=None if discrete is None else bool(discrete),
         n_actions=_one_number(table, "n_actions", 1, None, name),
         first_action=_one_number(table, "first_action", -MOST_ACTIONS, None, name),
