@@ -206,7 +206,13 @@ def test_every_file_keeps_the_first_number(log, tmp_path, capsys):
     for source in ("log.hdf5", "folder"):
         found = load_dataset(tmp_path / source)
         assert (found.fingerprint, found.spec) == (shifted.fingerprint, shifted.spec)
-    capsys.readouterr()
+        agent = package.DiscreteCQL(**SMALL).fit(found, steps=20)
+        plain = package.DiscreteCQL(**SMALL).fit(log, steps=20)
+        np.testing.assert_array_equal(agent.predict(log.observation), plain.predict(log.observation) + 1)
+    assert prudent("data", "describe", tmp_path / "says.npz") == 0
+    assert "3 discrete actions numbered from 1" in capsys.readouterr().out
+    assert prudent("data", "describe", tmp_path / "plain.npz", "--first-action", "-1") == 2
+    assert "actions go up to 3, but only 3 are declared (-1 to 1)" in capsys.readouterr().err
     assert prudent("data", "describe", tmp_path / "folder", "--json") == 0
     assert json.loads(capsys.readouterr().out)["first_action"] == 1
     assert prudent("data", "describe", tmp_path / "log.hdf5", "--discrete", "no", "--first-action", 1) == 2

@@ -253,7 +253,7 @@ def replace_part(folder, key, change):
         ("actions", lambda x: np.repeat(x, 3, 1), "actions of shape (6, 3), but action_space declares 1 feature"),
         ("actions", lambda x: x[:, 0], "actions of shape (6,), but action_space declares 1 feature"),
         ("rewards", lambda x: np.stack([x, x], 1), "rewards of shape (6, 2), expected one number per step"),
-        ("observations", lambda x: x[:-1], "episode 1 has 6 observations for 6 rewards, expected 7"),
+        ("observations", lambda x: x[:-1], "episode 1 has 6 observations for 6 rewards, expected 7: the last"),
     ],
 )
 def test_a_wrong_array_names_the_episode(folder, key, change, words):

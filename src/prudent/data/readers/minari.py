@@ -247,8 +247,9 @@ def _episode(episode: Any, spaces: dict[str, Any], name: str) -> dict[str, np.nd
     for key, array in parts.items():
         expected = steps + 1 if key in ("observations", "masks") else steps
         if len(array) != expected:
+            missing = ": the last observation is missing" if (key, len(array)) == ("observations", steps) else ""
             raise DataError(
-                f"{name}: episode {episode.id} has {len(array)} {key} for {steps} rewards, expected {expected}"
+                f"{name}: episode {episode.id} has {len(array)} {key} for {steps} rewards, expected {expected}{missing}"
             )
     where = f"{name}: episode {episode.id}"
     _check_width(parts["observations"], "observations", spaces["size"], "observation_space", where)
