@@ -297,7 +297,10 @@ def spaces_to_refuse(box: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str
     return {
         "many": (action(type="Discrete", n=10**9, start=0), "n_actions must be from 1"),
         "none": (action(type="Discrete", n=0, start=0), "n_actions must be from 1"),
-        "far": (action(type="Discrete", n=3, start=10**30), "first_action must be a whole number"),
+        "far": (
+            action(type="Discrete", n=3, start=10**30),
+            "start of action_space: first_action must be a whole number",
+        ),
         "broken": (action(type="Discrete", n=3, start=0.5), "needs whole numbers"),
         "nested": (observation(type="Dict", subspaces={"a": {"type": "Dict", "subspaces": {}}}), "is a Dict"),
         "nameless": (observation(type=["Box"]), "only Box can be read"),

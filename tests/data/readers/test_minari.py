@@ -1,4 +1,5 @@
 import json
+import os
 
 import gymnasium
 import h5py
@@ -291,6 +292,15 @@ def test_what_the_action_space_leaves_open_the_user_says(folder):
         assert (spec.action_low, spec.action_high) == ((0, -2), (8, 2))
     assert load_dataset(folder, action_low=-3, action_high=[8, 3]).spec.action_low == (-3, -3)
     assert "upper action bound is open" in complaint(load_dataset, folder, action_low=0)
+
+
+@pytest.mark.parametrize("link", ["link", "symlink"])
+def test_one_file_of_two_episodes_is_refused(folder, link):
+    collect(Counter, data_format="arrow")
+    one, other = (next(path for path in (folder / "data" / k).iterdir() if path.suffix == ".arrow") for k in "13")
+    other.unlink()
+    getattr(os, link)(one, other)
+    assert f"3/{other.name} and 1/{one.name} are one file" in complaint(load_dataset, folder)
 
 
 def test_one_object_under_two_names_is_refused_before_minari_reads_it(folder, monkeypatch):

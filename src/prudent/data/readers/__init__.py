@@ -4,7 +4,7 @@ One file per format, each with ``read``:
 
 - ``npz``: arrays named ``observations``, ``actions``, ``rewards`` ...
 - ``d4rl``: flat HDF5 as D4RL and d4rl-pybullet write it
-- ``minari``: Minari datasets, HDF5 or Arrow
+- ``minari``: Minari datasets, HDF5 or Arrow; ``_minari_files`` checks their files first
 - ``table``: CSV and Parquet; ``mapping`` says which column means what, ``_roles`` checks each column
 - ``stream``: the same datasets block by block, for files larger than memory
 - ``provenance``: what an HDF5 file says about how it was made
