@@ -98,6 +98,24 @@ def test_an_agent_learns_the_same_and_answers_in_the_logs_numbers(log, first, na
     assert "does not fit the policy" in refusal(shifted.evaluate, ENVS[0], 3)
 
 
+@pytest.mark.parametrize(("name", "network"), [("discrete_bc", "actor"), ("discrete_cql", "critic")])
+@pytest.mark.parametrize("first", [1, -2])
+def test_a_diverged_member_has_no_answer_and_the_other_goes_on(log, name, network, first):
+    shifted = numbered(log, first)
+    agent = AGENTS[name](seeds=[0, 1], **SMALL).fit(shifted, steps=5)
+    for tensor in agent.population.state.networks[network].values():
+        tensor[0] = torch.nan
+    assert (agent.predict(log.observation, member=0) == first - 1).all()
+    assert (agent.predict(log.observation, member=1) >= first).all()
+    members = agent.evaluate(ENVS[first], 2)["members"]
+    assert [figures["return_mean"] is None for figures in members.values()] == [True, False]
+    rows = support(agent, shifted).to_json()["actions"]
+    assert [row["by_member"][0] for row in rows] == [None] * 3
+    assert sum(row["by_member"][1] for row in rows) == pytest.approx(1)
+    result = value(agent, shifted, **ESTIMATION).to_json()
+    assert "diverged" in json.dumps(result)
+
+
 def test_a_batch_carries_the_logs_numbers(log):
     plain, shifted = (package.DiscreteCQL(**SMALL) for _ in range(2))
     for one, other in zip(log.batches(16, 3), numbered(log, 1).batches(16, 3), strict=True):

@@ -38,3 +38,12 @@ def test_choices_out_of_range():
     line = complaint(logged, 20, action=actions, discrete=True, first_action=5, extra=masks)
     assert "forbids the action taken in 1 row, the first is row 4 with action 6" in line
     assert "first_action is for discrete actions" in complaint(logged, 20, first_action=1)
+
+
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf, np.nan, 0.5, 2.0**21, -(2.0**21), 1e300])
+@pytest.mark.parametrize("first", [0, 1, -1])
+def test_what_is_no_choice(wrong, first):
+    actions = np.full(20, float(first))
+    actions[7] = wrong
+    line = complaint(logged, 20, action=actions, discrete=True, first_action=first)
+    assert f"whole numbers from {first} to {first + (1 << 20) - 1}" in line

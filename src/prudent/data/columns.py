@@ -130,7 +130,9 @@ def actions(column: np.ndarray, discrete: bool, name: str, first_action: int = 0
     column = np.asarray(column)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
-    is_whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
+    is_whole = column.dtype.kind in "iub" or (
+        column.dtype.kind == "f" and bool((np.isfinite(column) & (column == np.floor(column))).all())
+    )
     lowest, highest = (int(column.min()), int(column.max())) if is_whole and column.size else (first_action,) * 2
     if -MOST_ACTIONS <= lowest < first_action:
         raise DataError(
