@@ -37,6 +37,20 @@ def at(rows, value):
     return change
 
 
+STATES = ("observation", "next_observation")
+
+
+def moved(feature, offset, scale):
+    """A feature as a sensor with this offset and scale records it."""
+
+    def change(column):
+        column = column.astype(np.float64)
+        column[:, feature] = offset + scale * column[:, feature]
+        return column
+
+    return change
+
+
 def only(findings):
     assert len(findings) == 1, findings
     return findings[0]
@@ -50,6 +64,8 @@ def test_a_sound_log_has_no_problems():
 @pytest.mark.parametrize(
     ("changes", "kind", "rows", "count"),
     [
+        (dict.fromkeys(STATES, moved(1, 1000.0, 1e-3)), "observation features that hardly vary", (1,), 1),
+        ({STATES[0]: at((1500, 2), 1e5), STATES[1]: at((1499, 2), 1e5)}, "observation outliers", (1500,), 1),
         ({"action": at([5, 9], 1.5)}, "actions outside [-1, 1]", (5, 9), 2),
         ({"reward": at(700, -1e4)}, "reward outliers", (700,), 1),
         ({"reward": at(slice(None), 1)}, "constant reward", (0,), 3000),
@@ -65,6 +81,15 @@ def test_problems_with_their_rows(changes, kind, rows, count):
     assert (finding.kind, finding.rows, finding.count) == (kind, rows, count)
     assert "\n" not in finding.advice
     assert len(finding.advice) > 10
+
+
+def test_features_that_were_recorded_as_float32_without_their_digits_are_found():
+    coarse = moved(1, 1e6, 0.1)
+    log = dataset(**dict.fromkeys(STATES, lambda column: coarse(column).astype(np.float32)))
+    found = {finding.kind: finding.rows for finding in audit(log)}
+    assert found["observation features rounded by float32"] == (1,)
+    exact = dataset(**dict.fromkeys(STATES, coarse))
+    assert audit(exact) == [], "float64 keeps the digits, and the offset is no size"
 
 
 STEPS = np.tile(np.arange(1000), 3)

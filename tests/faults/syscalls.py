@@ -75,7 +75,7 @@ class Bench:
 
 def _stored(population: Population):
     tensors = {f"population.{name}": t for name, t in population.tensors().items()}
-    return tensors | {f"scaling.{name}": t for name, t in vars(population.scaling).items()}
+    return tensors | {f"scaling.{name}": t for name, t in population.scaling.tensors().items()}
 
 
 def calls_of(lab: Lab, bench: Bench) -> list[tuple[str, int]]:

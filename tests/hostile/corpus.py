@@ -234,7 +234,7 @@ def folders(place: Path, canary: Path) -> Iterator[Hostile]:
     spec = {"observation_size": 2, "action_size": 1, "discrete": False, "action_low": [-1.0], "action_high": [1.0]}
     sound = {
         "format": "prudent columns",
-        "version": 1,
+        "version": 2,
         "rows": ROWS,
         "episodes": ROWS // 4,
         "spec": spec,
@@ -243,6 +243,8 @@ def folders(place: Path, canary: Path) -> Iterator[Hostile]:
         "fingerprint": "0" * 16,
         "observation_mean": [0.0, 0.0],
         "observation_std": [1.0, 1.0],
+        "observation_low": [-1.0, -1.0],
+        "observation_high": [1.0, 1.0],
     }
 
     def folder(name: str, index: str | None = None, **changes: Any) -> Path:
@@ -264,6 +266,7 @@ def folders(place: Path, canary: Path) -> Iterator[Hostile]:
     yield described(folder("short-bounds", spec=spec | {"action_low": []}), "action_low holds 0 numbers instead of")
     yield described(folder("text-moments", observation_mean=["a", "b"]), "observation_mean holds something other")
     yield described(folder("long-numbers", observation_std=[10**400, 1.0]), "is damaged")
+    yield described(folder("no-range", observation_low=None), "is damaged (no 'observation_low')")
     yield described(folder("endless", rows=10**12), "is damaged")
     yield described(folder("objects", columns=column(dtype="O")), "'O' is not a type of numbers")
     yield described(folder("evaluated-type", columns=column(dtype="(__import__('os'),)f4")), "is not a type of numbers")

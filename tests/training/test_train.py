@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.runs import TINY, assert_same_weights, flags, metrics_of, prudent, task_of, tree, write_log
+from helpers.runs import TINY, assert_same_weights, columns, flags, metrics_of, prudent, task_of, tree, write_log
 from prudent import algorithms, files, report
 from prudent.data import load_dataset
 from prudent.data.readers.mapping import read_map
@@ -597,6 +597,20 @@ def test_an_environment_lends_its_bounds_to_data_without(tmp_path):
     assert not (tmp_path / "run").exists()
     population = start(log, tmp_path / "run", 2, "bc", env="Pendulum-v1", eval_episodes=1)
     assert population.spec.action_high == (2.0,)
+
+
+def test_bounds_from_an_environment_are_said_and_squashed_actions_noticed(tmp_path, capsys):
+    """Actions that stop at exactly 1 where the environment goes to 2 were scaled by the recorder."""
+    actions = columns()["actions"]
+    for name, largest in (("squashed", 1.0), ("gentle", 0.7)):
+        scaled = actions * largest / np.abs(actions).max()
+        log = write_log(tmp_path / f"{name}.npz", actions=scaled, action_low=None, action_high=None)
+        start(log, tmp_path / name, 2, "bc", env="Pendulum-v1", eval_episodes=1)
+    notes = [line for line in capsys.readouterr().out.splitlines() if "taken from Pendulum-v1" in line]
+    assert len(notes) == 2
+    assert all("no action bounds are declared: -2 to 2 taken from Pendulum-v1" in note for note in notes)
+    assert "(feature 0) stop at exactly 1: if the recorder scaled them" in notes[0]
+    assert "stop at exactly" not in notes[1]
 
 
 def test_a_run_in_another_thread_needs_no_signals(log, tmp_path):

@@ -2,6 +2,7 @@
 
 - ``dataset``: the dataset; ``columns`` and ``checks`` check its columns, ``choices`` and ``masks`` its discrete
   actions and their masks
+- ``figures``, ``precision``: figures of the observations; which columns float32 would blur
 - ``returns``, ``join``, ``sampling``: returns of its episodes, several datasets as one, random batches
 - ``load``: :func:`load_dataset`, from a name, file or folder to the dataset; ``find`` looks names up
 - ``readers``, ``episodes``: one reader per format; where episodes end when a file does not say

@@ -19,6 +19,14 @@ FEW_PER_ACTION = 1000
 LONG = 10
 """A step that takes more than this many times the median time is a gap."""
 
+HARDLY = 1e-3
+"""A feature whose standard deviation is less than this share of its mean hardly varies."""
+
+FAR = 30
+"""An observation this many standard deviations from the mean is an outlier."""
+
+_SAMPLE = 50_000
+
 _REGULAR = 0.75
 """Step numbers are regular if at least this share of them rise by the median."""
 
@@ -185,7 +193,7 @@ def short_episodes(dataset: Dataset) -> Finding | None:
 def duplicates(dataset: Dataset) -> Finding | None:
     """Rows that repeat an earlier one exactly."""
     table = np.column_stack([dataset.observation, dataset.action.reshape(len(dataset), -1), dataset.next_observation])
-    table = np.ascontiguousarray(np.column_stack([table, dataset.reward]), dtype=np.float32) + np.float32(0)
+    table = np.ascontiguousarray(np.column_stack([table, dataset.reward]), dataset.observation.dtype) + np.float32(0)
     _, first = np.unique(table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel(), return_index=True)
     repeated = np.ones(len(dataset), dtype=bool)
     repeated[first] = False
@@ -197,6 +205,44 @@ def constant_columns(dataset: Dataset) -> Finding | None:
     constant = np.ptp(dataset.observation, axis=0) == 0
     advice = "harmless (scaling makes them zero), but a sensor may have failed"
     return _finding("constant observation features", constant, advice, unit="features")
+
+
+def hardly_varying(dataset: Dataset) -> Finding | None:
+    """Observation features whose spread is tiny beside their size; not those that float64 keeps exact."""
+    mean, std = dataset.observation_figures.mean, dataset.observation_figures.std
+    rounding = std <= 1e-6 * np.maximum(1.0, np.abs(mean))  # a constant, as scaling takes it
+    hardly = (std < HARDLY * np.abs(mean)) & ~rounding & (dataset.observation.dtype == np.float32)
+    advice = (
+        "their spread is below a thousandth of their size, so scaling divides them by that instead, and a policy takes "
+        "values outside the range of the log at its edge: is this noise of a sensor that did not move?"
+    )
+    return _finding("observation features that hardly vary", hardly, advice, unit="features")
+
+
+def observation_outliers(dataset: Dataset) -> Finding | None:
+    """Observations so far from the others that a policy has hardly learned what to do there."""
+    mean, std = dataset.observation_figures.mean, dataset.observation_figures.std
+    low, high = dataset.observation.min(axis=0), dataset.observation.max(axis=0)
+    features = np.flatnonzero(np.maximum(high - mean, mean - low) > FAR * np.where(std > 0, std, np.inf))
+    far = np.abs(dataset.observation[:, features] - mean[features]) > FAR * std[features]
+    advice = (
+        f"more than {FAR} standard deviations from the mean (features {features[:SHOWN].tolist()}): a sensor fault, "
+        "or a rare event? A policy takes what fewer than 10 rows show at the edge of the range of the others"
+    )
+    return _finding("observation outliers", far.any(axis=1), advice)
+
+
+def rounded_observations(dataset: Dataset) -> Finding | None:
+    """Features recorded as float32 that float32 is too coarse for."""
+    if dataset.observation.dtype != np.float32:
+        return None  # kept exact
+    observation = dataset.observation[:_SAMPLE]
+    unit = np.spacing(np.median(np.abs(observation), axis=0))
+    change = np.abs(np.diff(observation, axis=0))
+    steps = np.where(change > 0, change, np.nan)
+    usual = np.array([np.nanmedian(column) if (column > 0).any() else np.inf for column in steps.T])
+    advice = "they move by one or two units of float32's last digit: record them as float64, or less a constant"
+    return _finding("observation features rounded by float32", usual <= 2 * unit, advice, unit="features")
 
 
 def constant_actions(dataset: Dataset) -> Finding | None:
@@ -281,6 +327,9 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
     reward_constant,
     reward_outliers,
     constant_columns,
+    hardly_varying,
+    observation_outliers,
+    rounded_observations,
     constant_actions,
     counts_from_one,
     few_per_action,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from prudent.data import choices, columns, masks
+from prudent.data import choices, columns, masks, precision
 from prudent.data.columns import Bound
 from prudent.errors import DataError
 from prudent.types import Spec
@@ -26,8 +26,8 @@ def check_columns(
     first_action: int,
     extra: Mapping[str, np.ndarray],
     name: str,
-) -> tuple[dict[str, Any], np.ndarray | None]:
-    """The columns, ``extra`` and ``spec`` of a dataset, and its ``strays`` where the checks find them on the way.
+) -> tuple[dict[str, Any], np.ndarray | None, list[str]]:
+    """The columns, ``extra`` and ``spec`` of a dataset; its ``strays`` if the checks come across them; and notes.
 
     Raises:
         DataError: see :meth:`prudent.data.Dataset.from_columns`.
@@ -35,10 +35,14 @@ def check_columns(
     same = next_observation is observation
     strays = None if same else columns.finite_strays_of(observation, next_observation)
     finite = strays is not None
-    observation = columns.floats(observation, "observations", name, ndim=2, finite=finite)
+    dtype, notes = _observation_type(observation, None if same else next_observation)
+    observation = columns.floats(observation, "observations", name, ndim=2, finite=finite, dtype=dtype)
     next_observation = (
-        observation if same else columns.floats(next_observation, "next_observations", name, ndim=2, finite=finite)
+        observation
+        if same
+        else columns.floats(next_observation, "next_observations", name, ndim=2, finite=finite, dtype=dtype)
     )
+    notes += precision.blurred("rewards", np.asarray(reward)) + precision.blurred("actions", np.asarray(action))
     reward = columns.floats(reward, "rewards", name, ndim=1)
     first_action = choices.declared_first(first_action or None, None, discrete, name) or 0
     action = columns.actions(action, discrete, name, first_action)
@@ -70,7 +74,17 @@ def check_columns(
         "spec": spec,
         "extra": {**extra, **allowed},
     }
-    return table, strays
+    return table, strays, notes
+
+
+def _observation_type(observation: np.ndarray, next_observation: np.ndarray | None) -> tuple[type, list[str]]:
+    """See :func:`prudent.data.precision.observation_type`; float32 for columns that are refused later."""
+    columns_ = [np.asarray(column) for column in (observation, next_observation) if column is not None]
+    if any(column.ndim != 2 or column.shape != columns_[0].shape or column.size == 0 for column in columns_):
+        return np.float32, []
+    return precision.observation_type(
+        columns_[0], columns_[1] if len(columns_) > 1 else None, *(column.dtype for column in columns_)
+    )
 
 
 def _check_shapes(

@@ -23,7 +23,7 @@ CACHED = BLOCK // 4
 
 
 class Rows(Protocol):
-    """A column (rows, features) float32 that is read in blocks: an array, or a column that is still on disk."""
+    """A column (rows, features) that is read in blocks: an array, or a column that is still on disk."""
 
     def __len__(self) -> int: ...
 
@@ -33,22 +33,6 @@ class Rows(Protocol):
 def blocks(rows: int, size: int = BLOCK) -> Iterator[slice]:
     """Slices that cover the rows 0 to ``rows - 1``, in order."""
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
-
-
-def moments(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of a column (rows, ...) over its rows, float64, in one pass.
-
-    The moments of blocks are merged pairwise (Chan et al. 1979), in memory as on disk: the digits are the same.
-    """
-    seen, mean, squares = 0, np.zeros(column.shape[1:]), np.zeros(column.shape[1:])
-    for block in blocks(len(column)):
-        part = np.asarray(column[block], dtype=np.float64)
-        part_mean = part.mean(0)
-        gap, count = part_mean - mean, len(part)
-        squares += np.square(part - part_mean).sum(0) + np.square(gap) * (seen * count / (seen + count))
-        mean += gap * (count / (seen + count))
-        seen += count
-    return mean, np.sqrt(squares / max(seen, 1))
 
 
 def fingerprint(table: Mapping[str, np.ndarray], first_action: int = 0) -> str:
@@ -73,8 +57,10 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
-def floats(column: np.ndarray, key: str, name: str, ndim: int, finite: bool = False) -> np.ndarray:
-    """The column as float32 with ``ndim`` axes and finite values; ``finite`` skips that check, if it was done."""
+def floats(
+    column: np.ndarray, key: str, name: str, ndim: int, finite: bool = False, dtype: type = np.float32
+) -> np.ndarray:
+    """The column as ``dtype`` with ``ndim`` axes and finite values; ``finite`` skips that check, if it was done."""
     column = np.asarray(column)
     if column.dtype.kind not in "fiub":
         raise DataError(f"{name}: {key} holds {column.dtype}, not numbers")
@@ -82,7 +68,7 @@ def floats(column: np.ndarray, key: str, name: str, ndim: int, finite: bool = Fa
         column = column[:, 0]
     check_shape(column.shape, key, name, ndim)
     with np.errstate(over="ignore"):
-        column = np.ascontiguousarray(column, dtype=np.float32)
+        column = np.ascontiguousarray(column, dtype=dtype)
     rows = [] if finite else not_finite_rows(column)
     if len(rows):
         raise DataError(
@@ -232,7 +218,7 @@ def bounds(bound: Bound | None, action: np.ndarray, key: str, name: str) -> tupl
 
 
 def differing_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(rows,) bool: where two (rows, features) float32 columns differ by more than rounding."""
+    """(rows,) bool: where two (rows, features) columns of one type differ by more than rounding."""
     differs = np.zeros(len(a), dtype=bool)
     for block in blocks(len(a), CACHED):
         x, y = a[block], b[block]
@@ -241,7 +227,7 @@ def differing_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         unequal = unequal[np.diff(unequal, prepend=-1) > 0]
         x, y = x[unequal], y[unequal]
         # A fixed tolerance is not enough: one unit in the last place of a large number is more.
-        tolerance = 1e-6 + 4 * np.finfo(np.float32).eps * np.maximum(np.abs(x), np.abs(y))
+        tolerance = 1e-6 + 4 * np.finfo(x.dtype).eps * np.maximum(np.abs(x), np.abs(y))
         differs[block.start + unequal] = (np.abs(x - y) > tolerance).any(axis=1)
     return differs
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from prudent.data import checks, columns, returns, sampling
 from prudent.data.columns import COLUMNS, Bound
+from prudent.data.figures import Figures
 from prudent.data.join import join
 from prudent.errors import DataError
 from prudent.types import Batch, Spec
 
-KNOWN = ("episode_bounds", "episode_returns", "followed", "observation_moments", "fingerprint")
+KNOWN = ("episode_bounds", "episode_returns", "followed", "observation_figures", "fingerprint")
 """Cached properties that depend on the rows alone, not on ``name``, ``spec`` or ``notes``."""
 
 
@@ -25,11 +26,11 @@ class Dataset:
     Every ``next_observation`` belongs to the episode of its row. Build a dataset with :meth:`from_columns` or a reader:
     they check shapes and values.
 
-    Shapes: ``observation`` and ``next_observation`` (rows, S) float32; ``action`` (rows, A) float32 in the log's units,
-    discrete: (rows,) int64 from ``spec.first_action`` on; ``reward`` (rows,) float32; ``terminated`` and ``truncated``
-    (rows,) bool. ``extra`` holds optional columns, such as ``dt``, ``group``, ``step``, ``behavior_log_prob``, ``mask``
-    and ``next_mask``. The masks (rows, n_actions) bool, both or neither, say which discrete actions were allowed at
-    ``observation`` and at ``next_observation``. ``notes`` has one line for each thing that was inferred or dropped.
+    Shapes: ``observation`` and ``next_observation`` (rows, S) float32, or float64 where float32 would blur a feature;
+    ``action`` (rows, A) float32 in the log's units, discrete: (rows,) int64 from ``spec.first_action`` on; ``reward``
+    (rows,) float32; ``terminated`` and ``truncated`` (rows,) bool. ``extra`` holds optional columns, such as ``dt``,
+    ``group``, ``step``, ``behavior_log_prob``, ``mask`` and ``next_mask``. The masks (rows, n_actions) bool, both or
+    neither, say which discrete actions were allowed here and next. ``notes`` say what the reader inferred or dropped.
     """
 
     observation: np.ndarray
@@ -71,7 +72,7 @@ class Dataset:
             DataError: a column is empty, has the wrong shape, or holds something other than finite numbers; an action
                 lies outside the declared bounds; or a mask forbids every action, or the one that was taken.
         """
-        table, strays = checks.check_columns(
+        table, strays, remarks = checks.check_columns(
             observation=observation,
             action=action,
             reward=reward,
@@ -86,7 +87,7 @@ class Dataset:
             extra=dict(extra or {}),
             name=name,
         )
-        dataset = cls(**table, name=name, notes=tuple(notes))
+        dataset = cls(**table, name=name, notes=(*notes, *remarks))
         return dataset if strays is None else dataset._remember({"strays": strays})
 
     def __len__(self) -> int:
@@ -133,9 +134,9 @@ class Dataset:
         return ~(self.terminated | self.truncated | self.strays)
 
     @cached_property
-    def observation_moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of every observation feature, (S,) float64."""
-        return columns.moments(self.observation)
+    def observation_figures(self) -> Figures:
+        """Mean, standard deviation and covered range of every observation feature."""
+        return Figures.of(self.observation)
 
     def check_order(self) -> None:
         """Refuse rows that are not in order of time: their next actions and returns are unknown.

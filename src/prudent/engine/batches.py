@@ -68,13 +68,17 @@ class TrainingData:
 
         def place(column: np.ndarray, scale: Callable[[Tensor], Tensor] | None = None) -> Column:
             if self.on_device:
-                return put(column) if scale is None else scale(put(column))
+                return put(column) if scale is None else scale(as_tensor(column))
             # A slice of a mapped file, which a user may pass, is read through the mapping.
             return RowFile(column, readers) if is_plain(column) else put(column)
 
         self.pools = [pool.to(device) for pool in self.pools]
         observations, actions = self.scaling.observation, self.scaling.action
-        units = {"observation": observations, "next_observation": observations, "action": actions}
+        units = {
+            "observation": observations,
+            "next_observation": observations,
+            "action": lambda t: actions(t.to(device)),
+        }
         placed = {name: place(column, units.get(name)) for name, column in columns.items()}
         self.observation, self.next_observation = placed["observation"], placed["next_observation"]
         self.action, self.reward, self.terminated = placed["action"], placed["reward"], placed["terminated"]
@@ -163,12 +167,17 @@ class TrainingData:
             # Copied here, on the stream that drew them: the reader threads only have the default stream.
             rows_PB = rows_PB.cpu()
             batch = self._gather(rows_PB)
+            # Some devices have no float64.
+            center = self.scaling.centered
+            batch = replace(
+                batch, observation=center(batch.observation), next_observation=center(batch.next_observation)
+            )
             if self._side is not None:
                 batch = batch.map(lambda tensor: tensor.pin_memory().to(self.device, non_blocking=True))
             return replace(
                 batch,
-                observation=self.scaling.observation(batch.observation),
-                next_observation=self.scaling.observation(batch.next_observation),
+                observation=self.scaling.standardized(batch.observation),
+                next_observation=self.scaling.standardized(batch.next_observation),
                 action=self.scaling.action(batch.action),
                 next_action=None if batch.next_action is None else self.scaling.action(batch.next_action),
                 reward=self._reward(batch.reward),
@@ -190,8 +199,8 @@ def network_batch(population: "Population", batch: Batch) -> Batch:
     placed = batch.map(lambda t: t.to(population.device))
     scaled = replace(
         placed,
-        observation=scaling.observation(placed.observation),
-        next_observation=scaling.observation(placed.next_observation),
+        observation=scaling.observation(batch.observation),
+        next_observation=scaling.observation(batch.next_observation),
         action=scaling.action(placed.action),
         next_action=None if placed.next_action is None else scaling.action(placed.next_action),
     )

@@ -10,12 +10,15 @@ from prudent.types import Spec
 
 
 def feature_rows(values: Any, size: int, what: str) -> tuple[np.ndarray, bool]:
-    """``values`` (size,) or (B, size) as float32 (B, size), and whether there was a single row.
+    """``values`` (size,) or (B, size) as floats (B, size), and whether there was a single row.
+
+    float64 stays: the scaling of the observations may need its digits.
 
     Raises:
         PrudentError: the shape is another one, or a number is NaN or infinite.
     """
-    array = np.asarray(_on_cpu(values), dtype=np.float32)
+    array = np.asarray(_on_cpu(values))
+    array = array.astype(np.float64 if array.dtype.kind not in "fb" or array.dtype.itemsize > 4 else np.float32)
     if array.ndim not in (1, 2) or array.shape[-1] != size:
         raise PrudentError(f"{what} has shape {array.shape}, expected ({size},) or (rows, {size})")
     rows = np.atleast_2d(array)

@@ -232,7 +232,7 @@ class Population:
             raise DataError(
                 f"observations of shape {observation.shape}, expected {self.spec.observation_size} features"
             )
-        return self.scaling.observation(_tensor(observation, self.device))
+        return self.scaling.policy_input(torch.from_numpy(np.array(observation)))
 
     # --- storage ------------------------------------------------------------------------------------------------------
 
@@ -317,5 +317,6 @@ def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], 
     """
     # Before the data are gone through, and before anything that is wrong with their bounds is said.
     algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
-    scaling = Scaling.fit(dataset, members[0].config.normalize_observations)
+    config = members[0].config
+    scaling = Scaling.fit(dataset, config.normalize_observations, config.clip_observations)
     return Population(algorithm, members, dataset.spec, scaling, device, dataset.name)

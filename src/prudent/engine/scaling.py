@@ -11,6 +11,9 @@ from prudent.data import Dataset
 from prudent.data.columns import rows_outside
 from prudent.errors import DataError
 
+LEAST_SPREAD = 1e-3
+"""A feature's divisor is at least this share of its size: hardly any spread is noise, which drift exceeds at once."""
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -20,20 +23,26 @@ class Scaling:
     observation_std: Tensor  # (S,), 1 where a feature is constant
     action_center: Tensor  # (A,); empty for discrete actions
     action_half_range: Tensor  # (A,), or empty
+    observation_offset: Tensor | None = None  # (S,) float64 on the CPU, subtracted first; None if float32 is enough
+    observation_range: Tensor | None = None  # (2, S) lowest and highest input of a policy; None does not clip
     first_action: int = 0  # the log's number of the first discrete action; networks count from 0
 
     @classmethod
-    def fit(cls, dataset: Dataset, normalize_observations: bool) -> "Scaling":
+    def fit(cls, dataset: Dataset, normalize_observations: bool, clip_observations: bool = True) -> "Scaling":
         """Statistics of a dataset's observations, and its declared action bounds (or -1 to 1).
+
+        A dataset with float64 observations is centred in float64, whether it is normalised or not.
 
         Raises:
             DataError: no bounds are declared and an action lies outside -1 to 1.
         """
-        spec, size = dataset.spec, dataset.spec.observation_size
-        mean, std = np.zeros(size, np.float32), np.ones(size, np.float32)
+        spec, figures = dataset.spec, dataset.observation_figures
+        mean, std = np.zeros_like(figures.mean), np.ones_like(figures.mean)
+        offset = figures.mean if dataset.observation.dtype == np.float64 else None
         if normalize_observations:
-            mean, std = dataset.observation_moments
-            std = statistics.divisor(mean, std)
+            mean = figures.mean if offset is None else mean
+            # The size of a feature that needs an offset, such as a Unix time, says nothing about its spread.
+            std = np.maximum(statistics.divisor(mean, figures.std), LEAST_SPREAD * np.abs(mean))
         if spec.discrete:
             low = high = np.zeros(0)
         elif spec.action_low is None or spec.action_high is None:
@@ -51,19 +60,50 @@ class Scaling:
         def tensor(x: np.ndarray) -> Tensor:
             return torch.from_numpy(np.asarray(x, dtype=np.float32))
 
-        return cls(tensor(mean), tensor(std), tensor((low + high) / 2), tensor((high - low) / 2), spec.first_action)
+        scaling = cls(
+            tensor(mean),
+            tensor(std),
+            tensor((low + high) / 2),
+            tensor((high - low) / 2),
+            None if offset is None else torch.from_numpy(offset),
+            first_action=spec.first_action,
+        )
+        if not clip_observations:
+            return scaling
+        ends = torch.from_numpy(np.stack([figures.low, figures.high]))
+        return replace(scaling, observation_range=scaling.observation(ends if offset is not None else ends.float()))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything but ``first_action``, by name, as a checkpoint stores it."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        """All tensors by name, as a checkpoint holds them."""
+        return {name: tensor for name, tensor in vars(self).items() if isinstance(tensor, Tensor)}
 
     def to(self, device: torch.device | str) -> "Scaling":
-        """A copy on another device."""
-        return replace(self, **{name: t.to(device) for name, t in self.tensors().items()})
+        """A copy on another device. The offset stays on the CPU: some devices have no float64."""
+        moved = {name: t if name == "observation_offset" else t.to(device) for name, t in self.tensors().items()}
+        return replace(self, **moved)
 
     def observation(self, observation: Tensor) -> Tensor:
-        """Observations in the networks' units."""
-        return (observation - self.observation_mean) / self.observation_std
+        """Observations in the networks' units, on the device of the scaling."""
+        return self.standardized(self.centered(observation).to(self.observation_mean.device))
+
+    def standardized(self, centered: Tensor) -> Tensor:
+        """What :meth:`centered` returns, in the networks' units."""
+        return (centered - self.observation_mean) / self.observation_std
+
+    def centered(self, observation: Tensor) -> Tensor:
+        """Observations less the offset, as float32: the digits that float32 would round away are kept."""
+        if self.observation_offset is None:
+            return observation.float()
+        return (observation.double() - self.observation_offset.to(observation.device)).float()
+
+    def policy_input(self, observation: Tensor) -> Tensor:
+        """:meth:`observation` for a policy that acts: features that leave the log's range are taken at its edge.
+
+        No network has learned what lies beyond: a sensor that hardly moved in the log saturates every action when it
+        drifts, and so does a flag that was never set.
+        """
+        scaled = self.observation(observation)
+        return scaled if self.observation_range is None else scaled.clamp(*self.observation_range)
 
     def action(self, action: Tensor) -> Tensor:
         """The log's actions in the networks' units, within [-1, 1]; discrete actions counted from 0."""

@@ -28,7 +28,9 @@ class Environments:
         self.envs = [make(env_id, render_mode) for _ in range(count)]
         self.spec = spec_from(self.envs[0], env_id)
         self.active = np.zeros(count, dtype=bool)
-        self._observation = np.zeros((count, self.spec.observation_size), dtype=np.float32)
+        # float64 stays: the scaling of a policy may need its digits.
+        wide = np.dtype(self.envs[0].observation_space.dtype or np.float32).itemsize > 4
+        self._observation = np.zeros((count, self.spec.observation_size), np.float64 if wide else np.float32)
         self._mask: np.ndarray | None = None
         self._steps = 0
 
@@ -69,7 +71,9 @@ class Environments:
         return known
 
     def reset(self, seeds: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Start an episode in every environment, each with its own seed; returns observations (count, S) float32.
+        """Start an episode in every environment, each with its own seed; returns observations (count, S).
+
+        They are float32, or float64 if the environment has numbers of 8 bytes.
 
         Raises:
             PrudentError: an environment failed, returned NaN, or forbids every action.
@@ -81,7 +85,7 @@ class Environments:
         return self._observation.copy()
 
     def restart(self, index: int, seed: int) -> np.ndarray:
-        """Start an episode in one environment; the others stay as they are. Returns its observation (S,) float32.
+        """Start an episode in one environment; the others stay as they are. Returns its observation (S,).
 
         For continuous collection: step all, record the results, restart the environments that ended.
 
@@ -104,7 +108,7 @@ class Environments:
         """One step in every environment whose episode is running; actions of the others are ignored.
 
         ``action`` is (count, A) in environment units, clipped to the bounds (discrete: (count,) int64). Returns
-        observation (count, S) float32, reward (count,) float64, terminated and truncated (count,) bool. A finished
+        observation (count, S), reward (count,) float64, terminated and truncated (count,) bool. A finished
         episode returns its last observation, 0, False and False. :attr:`mask` belongs to the returned observations.
 
         Raises:

@@ -140,12 +140,13 @@ class TransitionLog:
 
     def __init__(self, spec: Spec, capacity: int):
         self.spec, self.rows = spec, 0
+        # Untouched memory costs nothing, and float64 loses no digit of an environment that has it.
         features = (capacity, spec.observation_size)
         self.table: dict[str, np.ndarray] = {
-            "observation": np.empty(features, np.float32),
+            "observation": np.empty(features),
             "action": np.empty(capacity, np.int64) if spec.discrete else np.empty((capacity, spec.action_size), "f4"),
             "reward": np.empty(capacity, np.float32),
-            "next_observation": np.empty(features, np.float32),
+            "next_observation": np.empty(features),
             "terminated": np.empty(capacity, bool),
             "truncated": np.empty(capacity, bool),
         }

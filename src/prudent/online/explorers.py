@@ -54,7 +54,7 @@ class Explorer:
         """See :class:`Actor`."""
         population = self.population
         discrete, size = population.spec.discrete, population.spec.action_size
-        scaled = population.scaling.observation(torch.from_numpy(observation).to(population.device)).unsqueeze(1)
+        scaled = population.scaling.policy_input(torch.from_numpy(observation)).unsqueeze(1)
         networks, act = population.state.networks, population.algorithm.act
         noise = None
         if self.samples:

@@ -175,6 +175,8 @@ def _learn(population: Population, dataset: Dataset, settings: Settings, env: st
     # The policies as they came: the curve begins here, and this checkpoint is left if learning online harms them.
     recorder.evaluate(population.state.step, env)
     recorder.save()
+    # From here on the policies learn what lies beyond the range of the log.
+    population.scaling = replace(population.scaling, observation_range=None)
     recorder.began({})
     with Interaction(env, seeds) as interaction:
         for step in range(1, settings.steps + 1):

@@ -54,8 +54,8 @@ class ReplayBuffer:
             return torch.from_numpy(values).to(device)
 
         ended = step.terminated | step.truncated
-        self.observation[:, at] = scaling.observation(place(step.observation))
-        self.next_observation[:, at] = scaling.observation(place(step.next_observation))
+        self.observation[:, at] = scaling.observation(torch.from_numpy(step.observation))
+        self.next_observation[:, at] = scaling.observation(torch.from_numpy(step.next_observation))
         self.action[:, at] = scaling.action(place(step.action))
         self.reward[:, at], self.terminated[:, at] = place(step.reward), place(step.terminated)
         self.ended[:, at] = place(ended)

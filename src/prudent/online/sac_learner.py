@@ -46,7 +46,9 @@ class SacSettings:
     def config(self) -> sac.Config:
         """SAC's Config. Observations are not standardised: there is no dataset with statistics."""
         shared = {f.name for f in fields(self)} & {f.name for f in fields(sac.Config)}
-        return sac.Config(normalize_observations=False, **{name: getattr(self, name) for name in shared})
+        return sac.Config(
+            normalize_observations=False, clip_observations=False, **{name: getattr(self, name) for name in shared}
+        )
 
 
 class SacLearner:

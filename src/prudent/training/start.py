@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from prudent.config import to_json
 from prudent.data import BUILTIN, Dataset
 from prudent.data.audit import cautions
@@ -22,6 +24,7 @@ from prudent.runs.folder import check_free, create, locked
 from prudent.runs.metrics import to_plain
 from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.session import session
+from prudent.types import Spec
 
 RESUME_ADVICE = "go on with: prudent train --resume {}"
 
@@ -104,17 +107,38 @@ def begin(request: Request) -> Iterator[BegunRun]:
 
 
 def with_environment_bounds(dataset: Dataset, env_id: str) -> Dataset:
-    """The dataset with the environment's action bounds, if it declares none itself.
+    """The dataset with the environment's action bounds, if it declares none itself; a note says so.
 
     Raises:
         DataError: an action lies outside them.
     """
-    if dataset.spec.action_low is not None or dataset.spec.discrete:
-        return dataset
     env_spec = spec_of(env_id)
+    if dataset.spec.action_low is not None or dataset.spec.discrete or env_spec.action_low is None:
+        return dataset
     spec = replace(dataset.spec, action_low=env_spec.action_low, action_high=env_spec.action_high)
     check_bounds(dataset.action, spec, dataset.name)
-    return dataset.relabelled(spec=spec)
+    return dataset.relabelled(spec=spec, notes=(*dataset.notes, _note_on_bounds(dataset, spec, env_id)))
+
+
+def _note_on_bounds(dataset: Dataset, spec: Spec, env_id: str) -> str:
+    """Which bounds were taken, and whether the logged actions look like fractions of them."""
+    low, high = np.array(spec.action_low), np.array(spec.action_high)
+    note = f"no action bounds are declared: {_numbers(low)} to {_numbers(high)} taken from {env_id}"
+    edge = np.abs(dataset.action).max(axis=0)
+    # Whoever clips or scales to [-1, 1] reaches 1, and never more.
+    squashed = (np.abs(edge - 1) <= 1e-3) & (np.minimum(high, -low) >= 1.01)
+    if not squashed.any():
+        return note
+    feature = int(np.flatnonzero(squashed)[0])
+    return (
+        f"{note}; but logged actions (feature {feature}) stop at exactly 1: if the recorder scaled them to [-1, 1], "
+        "multiply them back to the environment's units"
+    )
+
+
+def _numbers(values: np.ndarray) -> str:
+    """One number if all are equal, else a list."""
+    return f"{values[0]:g}" if (values == values[0]).all() else str([float(f"{v:g}") for v in values])
 
 
 def _absolute(sources: Mapping[str, Any]) -> dict[str, Any]:

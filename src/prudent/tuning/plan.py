@@ -16,7 +16,15 @@ from prudent.ope.episodes import check_rewards, lay_out
 ALPHAS: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 SEEDS: tuple[int, ...] = (0, 1, 2)
 
-_SHARED = ("hidden", "batch_size", "normalize_observations", "orthogonal_init", "discount", "reward_scale")
+_SHARED = (
+    "hidden",
+    "batch_size",
+    "normalize_observations",
+    "clip_observations",
+    "orthogonal_init",
+    "discount",
+    "reward_scale",
+)
 """Settings that BC takes over from the grid, so that the two differ only in how they learn."""
 
 _MAY_CHANGE = ("splits", "env", "eval_episodes", "device", "threads")

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from prudent.data import Dataset, columns, convert, describe, load_dataset
+from prudent.data import Dataset, columns, convert, describe, figures, load_dataset, precision
 from prudent.data.dataset import COLUMNS
 from prudent.data.episodes import jumps
 from prudent.data.mapped import folder as mapped_folder
@@ -24,7 +24,7 @@ from prudent.errors import DataError
 def small_blocks(monkeypatch):
     """Blocks of seven rows, so that a few dozen rows make several blocks."""
     blocks = columns.blocks
-    for module in (columns, jumps, stream):
+    for module in (columns, figures, jumps, precision, stream):
         monkeypatch.setattr(module, "blocks", lambda rows, size=7: blocks(rows, min(size, 7)))
     monkeypatch.setattr(stream, "BLOCK", 7)
     monkeypatch.setattr(columns, "BLOCK", 7)
@@ -71,8 +71,8 @@ def assert_same(dataset, loaded):
         np.testing.assert_array_equal(dataset.extra[key], column, err_msg=key)
     for key in ("episode_bounds", "episode_returns", "followed"):
         np.testing.assert_array_equal(getattr(dataset, key), getattr(loaded, key), err_msg=key)
-    for mine, other in zip(dataset.observation_moments, loaded.observation_moments, strict=True):
-        np.testing.assert_array_equal(mine, other, err_msg="moments")
+    for key, figure in vars(dataset.observation_figures).items():
+        np.testing.assert_array_equal(figure, getattr(loaded.observation_figures, key), err_msg=key)
     assert (dataset.spec, dataset.name, dataset.notes) == (loaded.spec, loaded.name, loaded.notes)
     assert dataset.fingerprint == loaded.fingerprint == dataset.knowing().fingerprint, (
         "the stored fingerprint is not that of the rows"
@@ -162,11 +162,15 @@ def test_bounds_may_be_given_when_converting_and_when_reading(tmp_path):
         load_dataset(tmp_path / "b", action_low=-0.1, action_high=0.1)
 
 
-def test_moments_are_the_same_in_blocks_and_at_once():
-    values = np.random.default_rng(0).normal(loc=1000, size=(100, 3)).astype(np.float32)
-    mean, std = columns.moments(values)
-    np.testing.assert_allclose(mean, values.mean(0, dtype=np.float64), rtol=1e-12)
-    np.testing.assert_allclose(std, values.std(0, dtype=np.float64), rtol=1e-12)
+def test_a_file_that_needs_float64_converts_to_what_it_loads_as(tmp_path):
+    """The decision is for the whole file: a block alone may have no need of float64."""
+    log = table(stated=False)
+    log["observations"][21:, 0] = 1.7e9 + np.arange(19)
+    path = write(tmp_path / "log.hdf5", log)
+    dataset = load_dataset(path)
+    assert dataset.observation.dtype == np.float64
+    assert_same(dataset, convert(path, tmp_path / "converted"))
+    assert_same(dataset, load_dataset(tmp_path / "converted"))
 
 
 # --- refusals -------------------------------------------------------------------------------------------------

@@ -79,6 +79,7 @@ class Shared:
     orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
     batch_size: int = 256  # transitions per step, drawn with replacement
     normalize_observations: bool = True  # standardise observations with the dataset's mean and standard deviation
+    clip_observations: bool = True  # when acting, take features that leave the range of the log at its edge
     discount: float = 0.99  # gamma, per unit of time
     reward_scale: float = 1.0  # rewards are multiplied by this before learning
     reward_shift: float = 0.0  # and this is then added

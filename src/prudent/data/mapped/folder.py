@@ -2,7 +2,7 @@
 
 The folder holds ``observation.npy``, ``action.npy``, ... with the columns of :class:`prudent.data.Dataset`;
 ``episode_bounds.npy``, ``episode_returns.npy`` and ``followed.npy``; and ``index.json``: shapes and types of all files,
-spec, name, notes, fingerprint, mean and standard deviation of the observations.
+spec, name, notes, fingerprint, and the figures of the observations (:class:`prudent.data.figures.Figures`).
 """
 
 import json
@@ -12,7 +12,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -21,6 +21,7 @@ import numpy as np
 from prudent import files
 from prudent.data.columns import Bound, bounds, check_bounds
 from prudent.data.dataset import COLUMNS, Dataset
+from prudent.data.figures import Figures
 from prudent.data.mapped import index as index_file
 from prudent.data.mapped.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, VERSION
 from prudent.data.readers.stream import Block
@@ -113,7 +114,7 @@ class Writer:
         dataset = Dataset(**columns, spec=spec, name=name, notes=tuple(notes), extra=extra)
         for key in FIGURES:
             _write_array(self.aside / f"{key}.npy", getattr(dataset, key))
-        mean, std = dataset.observation_moments
+        figures = {f"observation_{key}": value.tolist() for key, value in vars(dataset.observation_figures).items()}
         index = {
             "format": "prudent columns",
             "version": VERSION,
@@ -124,8 +125,7 @@ class Writer:
             "notes": list(notes),
             "columns": {key: {"dtype": t.str, "shape": list(shape)} for key, (t, shape) in self._arrays().items()},
             "fingerprint": dataset.fingerprint,
-            "observation_mean": mean.tolist(),
-            "observation_std": std.tolist(),
+            **figures,
         }
         files.write(self.aside / INDEX, (json.dumps(index, indent=1) + "\n").encode())
         files.sync_folder(self.aside)
@@ -197,7 +197,7 @@ def read(path: Path | str, action_low: Bound | None = None, action_high: Bound |
     ).knowing(
         **{key: np.array(figures[key]) for key in PER_EPISODE},
         followed=figures["followed"],
-        observation_moments=(np.array(index["observation_mean"]), np.array(index["observation_std"])),
+        observation_figures=Figures(**{f.name: np.array(index[f"observation_{f.name}"]) for f in fields(Figures)}),
         fingerprint=index["fingerprint"],
     )
 

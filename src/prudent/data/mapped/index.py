@@ -4,16 +4,18 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from prudent.data.columns import MOST_ACTIONS, counted
+from prudent.data.figures import Figures
 from prudent.errors import DataError
 from prudent.types import Spec
 
-INDEX, VERSION = "index.json", 1
+INDEX, VERSION = "index.json", 2
 PER_EPISODE = ("episode_bounds", "episode_returns")
 FIGURES = (*PER_EPISODE, "followed")
 """Cached properties of a dataset that are arrays; each has a file."""
@@ -55,8 +57,9 @@ def _checked(index: Mapping[str, Any]) -> dict[str, Any]:
     spec = _spec(index["spec"])
     columns = {key: {"dtype": _dtype(entry), "shape": _shape(entry)} for key, entry in index["columns"].items()}
     _check_columns(columns, spec, rows)
-    mean, std = (_numbers(index[key], key, spec.observation_size) for key in ("observation_mean", "observation_std"))
-    if min(std) < 0:
+    keys = [f"observation_{f.name}" for f in fields(Figures)]
+    figures = {key: _numbers(index[key], key, spec.observation_size) for key in keys}
+    if min(figures["observation_std"]) < 0:
         raise ValueError("a standard deviation below 0")
     texts = [index["fingerprint"], index["name"], *_list(index["notes"], "notes")]
     if not all(isinstance(text, str) for text in texts):
@@ -67,8 +70,7 @@ def _checked(index: Mapping[str, Any]) -> dict[str, Any]:
         "episodes": episodes,
         "spec": spec,
         "columns": columns,
-        "observation_mean": mean,
-        "observation_std": std,
+        **figures,
     }
 
 
@@ -142,6 +144,8 @@ def _check_columns(columns: Mapping[str, Mapping[str, Any]], spec: Spec, rows: i
             raise ValueError("masks are for discrete actions, and these are continuous")
         shapes |= {"mask": (rows, spec.action_size), "next_mask": (rows, spec.action_size)}
     types = _DTYPES | {"action": "<i8" if spec.discrete else "<f4", "mask": "|b1", "next_mask": "|b1"}
+    if columns["observation"]["dtype"].str == "<f8":
+        types |= {"observation": "<f8", "next_observation": "<f8"}
     for key, shape in shapes.items():
         if columns[key]["shape"] != shape or columns[key]["dtype"].str != types[key]:
             raise ValueError(f"{key} is {columns[key]['dtype']} of shape {columns[key]['shape']}")

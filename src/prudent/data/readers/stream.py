@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prudent.data import masks
+from prudent.data import masks, precision
 from prudent.data.columns import BLOCK, blocks, check_shape
 from prudent.data.dataset import COLUMNS, Dataset
 from prudent.data.episodes.ends import COMMON_HORIZON, EpisodeEnds, find_ends
@@ -76,11 +76,13 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
             d4rl.check_required(nodes, name, header)
             flags = {key: nodes[key][()] for key in ("terminals", "timeouts") if key in nodes}
         terminated, truncated, notes = d4rl.end_flags({**nodes, **flags}, name, header)
-        ends = _episode_ends(nodes, terminated, truncated, header, name)
+        dtype, remarks = _observation_type(nodes, name)
+        ends = _episode_ends(nodes, terminated, truncated, header, name, dtype)
         if not ends.keep.any():
             raise DataError(f"{name}: no row has a successor, so there is no transition to learn from")
         rows = int(ends.keep.sum())
-        yield Stream(name, rows, (*header.notes, *notes, *ends.notes), lambda: _blocks(nodes, ends, header, name))
+        notes = (*header.notes, *remarks, *notes, *ends.notes)
+        yield Stream(name, rows, notes, lambda: _blocks(nodes, ends, header, name, dtype))
 
 
 class _Column:
@@ -105,6 +107,7 @@ def _episode_ends(
     truncated: np.ndarray | None,
     header: d4rl.Header,
     name: str,
+    dtype: type,
 ) -> EpisodeEnds:
     observation, following = nodes["observations"], nodes.get("next_observations")
     check_shape(observation.shape, "observations", name, ndim=2)
@@ -116,10 +119,10 @@ def _episode_ends(
         ends = EpisodeEnds(terminated, truncated & ~terminated, keep, final, stated=True, notes=())
     else:
         ends = find_ends(
-            _Column(observation, name),
+            _Column(observation, name, dtype),
             terminated,
             truncated,
-            None if following is None else _Column(following, name),
+            None if following is None else _Column(following, name, dtype),
             horizon=header.declared.horizon,
             fallback_horizon=None if following is not None else COMMON_HORIZON,
             masks_follow="action_masks" in nodes and "next_action_masks" not in nodes,
@@ -132,11 +135,24 @@ def _episode_ends(
     return ends
 
 
+def _observation_type(nodes: "Mapping[str, h5py.Dataset]", name: str) -> tuple[type, list[str]]:
+    """See :func:`prudent.data.precision.observation_type`; the notes also say which other columns float32 blurs."""
+    stated = [nodes[key] for key in ("observations", "next_observations") if key in nodes]
+    if any(len(node.shape) != 2 or node.shape != stated[0].shape for node in stated):
+        return np.float32, []
+    wide = [_Column(node, name, np.float64) for node in stated]
+    following = wide[1] if len(wide) > 1 else None
+    dtype, notes = precision.observation_type(wide[0], following, *(node.dtype for node in stated))
+    with _hdf5.reading(name):
+        first = {key: nodes[key][:BLOCK] for key in ("rewards", "actions") if key in nodes}
+    return dtype, notes + [note for key, column in first.items() for note in precision.blurred(key, column)]
+
+
 def _blocks(
-    nodes: "Mapping[str, h5py.Dataset]", ends: EpisodeEnds, header: d4rl.Header, name: str
+    nodes: "Mapping[str, h5py.Dataset]", ends: EpisodeEnds, header: d4rl.Header, name: str, dtype: type
 ) -> Iterator[tuple[Spec, Block]]:
-    observation = _Column(nodes["observations"], name)
-    following = _Column(nodes["next_observations"], name) if ends.stated else observation
+    observation = _Column(nodes["observations"], name, dtype)
+    following = _Column(nodes["next_observations"], name, dtype) if ends.stated else observation
     rows = len(observation)
     for block in blocks(rows):
         with _hdf5.reading(name):
@@ -157,6 +173,8 @@ def _blocks(
             extra=masks.from_file(table, name) | d4rl.extra_columns(table, name),
         )
         columns = rows_of(part, slice(None)) | {
+            # The whole file has one type; a block alone may need less or more.
+            "observation": observation[block],
             "next_observation": ends.successors(observation, following, block),
             "truncated": ends.truncated[block] & ~ends.terminated[block],
         }

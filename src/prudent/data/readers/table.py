@@ -116,9 +116,9 @@ class _Table:
             ask_whether_discrete(action, self.name)
         if declared.discrete and action.shape[1] != 1:
             raise DataError(f"{self.name}: discrete actions stand in one column, action names {action.shape[1]}")
-        observation = floats(self.table.numbers("observation"), "observation", self.name, ndim=2)
+        observation = floats(self.table.numbers("observation"), "observation", self.name, 2, dtype=np.float64)
         following = (
-            floats(self.table.numbers("next_observation"), "next_observation", self.name, ndim=2)
+            floats(self.table.numbers("next_observation"), "next_observation", self.name, 2, dtype=np.float64)
             if roles.next_observation
             else None
         )

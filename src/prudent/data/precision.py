@@ -1,0 +1,103 @@
+"""What float32 takes away: columns that it rounds by more than they change."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prudent.data.columns import Rows, blocks
+
+COARSE = 0.05
+"""Rounding counts if it is more than this share of the usual change from one row to the next, ..."""
+_COARSE_SPREAD = 1e-3
+"""... or more than this share of the range: rows need not be in order of time."""
+
+_SAMPLE = 50_000
+_SPREAD = 1e-12
+"""A feature that varies by less than this share of its size is constant, with the rounding error of its source."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How float32 holds the features of a column, all (S,) float64.
+
+    ``error`` is the largest rounding error, ``change`` the usual change in a row (the median of those that are not 0;
+    0 for a constant feature), ``span`` the largest value less the smallest, and ``size`` the largest magnitude.
+    """
+
+    error: np.ndarray
+    change: np.ndarray
+    span: np.ndarray
+    size: np.ndarray
+
+    @property
+    def coarse(self) -> np.ndarray:
+        """(S,) bool: float32 rounds this feature by a considerable share of its change or span."""
+        blurs = (self.error > COARSE * self.change) | (self.error > _COARSE_SPREAD * self.span)
+        return blurs & (self.span > _SPREAD * self.size)
+
+
+def is_wide(dtype: np.dtype) -> bool:
+    """Whether numbers of a type may not fit into float32: float64, and whole numbers of 4 bytes or more."""
+    return dtype.kind in "fiu" and dtype.itemsize > (4 if dtype.kind == "f" else 2)
+
+
+def rounding(column: Rows, following: Rows | None = None) -> Rounding:
+    """How float32 would hold a column (rows, S), read in blocks.
+
+    The change is that to ``following`` (rows, S), the column after each row, or else to the next row.
+    """
+    rows, size = len(column), column[slice(0, 1)].shape[1]
+    error, low, high = np.zeros(size), np.full(size, np.inf), np.full(size, -np.inf)
+    step = max(1, rows // _SAMPLE)
+    changes = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in blocks(rows):
+            values = np.asarray(column[block], dtype=np.float64)
+            error = np.fmax(error, np.abs(values - values.astype(np.float32)).max(0, initial=0.0))
+            low, high = np.fmin(low, values.min(0)), np.fmax(high, values.max(0))
+            after = values[1:] if following is None else np.asarray(following[block], dtype=np.float64)
+            changes.append(np.abs(after - values[: len(after)])[::step])
+        change = np.concatenate(changes)
+        change[~(change > 0)] = np.nan
+        usual = np.array([np.median(column[~np.isnan(column)]) if (column > 0).any() else 0.0 for column in change.T])
+        return Rounding(error, usual, high - low, np.fmax(np.abs(low), np.abs(high)))
+
+
+def observation_type(observation: Rows, following: Rows | None, *sources: np.dtype) -> tuple[type, list[str]]:
+    """float64 if float32 would blur a feature, else float32; and the note on it.
+
+    ``observation`` and ``following`` (rows, S) are compared; ``sources`` are the types in which they are recorded.
+    Where one of them is float32 already, float64 would hold no more.
+    """
+    if not all(is_wide(dtype) for dtype in sources):
+        return np.float32, []
+    figures = rounding(observation, following)
+    features = np.flatnonzero(figures.coarse)
+    if not len(features):
+        return np.float32, []
+    worst = features[0]
+    several = "feature" if len(features) == 1 else "features"
+    return np.float64, [
+        f"observation {several} {', '.join(map(str, features[:10]))}{', ...' if len(features) > 10 else ''} kept in "
+        f"float64 and centred before the networks: float32 would round feature {worst} (up to "
+        f"{figures.size[worst]:.6g}) by up to {figures.error[worst]:.3g}, and it usually changes by "
+        f"{figures.change[worst]:.3g}"
+    ]
+
+
+def blurred(key: str, column: np.ndarray) -> list[str]:
+    """A note if float32 rounds a column (rows,) or (rows, A) by more than a twentieth of its standard deviation."""
+    if not is_wide(column.dtype):
+        return []
+    values = np.asarray(column, dtype=np.float64).reshape(len(column), -1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        error, spread = np.abs(values - values.astype(np.float32)).max(0), values.std(0)
+    features = np.flatnonzero((error > COARSE * spread) & (spread > _SPREAD * np.abs(values).max(0)))
+    if not len(features):
+        return []
+    first = features[0]
+    where = key if column.ndim == 1 else f"{key} (feature {first})"
+    return [
+        f"{where} around {values[:, first].mean():.6g} rounded to float32 by up to {error[first]:.3g}, with a standard "
+        f"deviation of {spread[first]:.3g}: subtract a constant from them in the log"
+    ]
