@@ -193,7 +193,7 @@ class Agent:
     def predict(self, observation: np.ndarray, member: int = 0, mask: np.ndarray | None = None) -> np.ndarray:
         """The deterministic action: one observation (S,) -> (A,), several (B, S) -> (B, A), in the log's units.
 
-        Discrete actions are numbers, () and (B,). ``mask`` (A,) or (B, A) bool says which are allowed.
+        Discrete actions are the log's numbers, () and (B,). ``mask`` (A,) or (B, A) bool says which are allowed.
 
         Raises:
             PrudentError: nothing was trained or loaded, or shapes do not fit.
@@ -210,8 +210,8 @@ class Agent:
     ) -> tuple[np.ndarray, np.ndarray]:
         """An action and its log-density in the log's units: (S,) -> (A,) and (), (B, S) -> (B, A) and (B,).
 
-        Discrete actions are numbers, () and (B,), with log-probabilities. ``mask`` (A,) or (B, A) bool says which are
-        allowed. ``generator`` makes a sampled action reproducible.
+        Discrete actions are the log's numbers, () and (B,), with log-probabilities. ``mask`` (A,) or (B, A) bool says
+        which are allowed. ``generator`` makes a sampled action reproducible.
 
         Raises:
             PrudentError: nothing was trained or loaded, or shapes do not fit.

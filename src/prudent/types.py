@@ -58,7 +58,8 @@ class Spec:
     """What observations and actions look like, in the units of the log.
 
     ``action_low`` and ``action_high`` are the declared bounds, one per action feature; None if none are declared.
-    For discrete actions ``action_size`` is the number of actions.
+    For discrete actions ``action_size`` is the number of actions. They are numbered ``first_action`` to
+    ``last_action``; column j of a mask, or of a table of probabilities, belongs to action ``first_action + j``.
     """
 
     observation_size: int
@@ -66,6 +67,20 @@ class Spec:
     discrete: bool = False
     action_low: tuple[float, ...] | None = None
     action_high: tuple[float, ...] | None = None
+    first_action: int = 0
+
+    @property
+    def last_action(self) -> int:
+        """The largest number of a discrete action."""
+        return self.first_action + self.action_size - 1
+
+    def index_of(self, action: Any) -> Any:
+        """The log's discrete actions (...) counted from 0, as networks and columns of masks are; others unchanged."""
+        return action - self.first_action if self.first_action else action
+
+    def number_of(self, index: Any) -> Any:
+        """The inverse of :meth:`index_of`."""
+        return index + self.first_action if self.first_action else index
 
     def difference_from(self, other: "Spec") -> str:
         """The first difference of ``other``, as text; empty if they are equal."""
@@ -77,6 +92,8 @@ class Spec:
         if other.action_size != self.action_size:
             counted = "actions" if self.discrete else "action features"
             return f"{other.action_size} {counted} against {self.action_size}"
+        if other.first_action != self.first_action:
+            return f"actions numbered from {other.first_action} against {self.first_action} (first_action)"
         for end in ("action_low", "action_high"):
             here, there = getattr(self, end), getattr(other, end)
             if here != there:
@@ -94,11 +111,12 @@ def _bounds(name: str, values: tuple[float, ...] | None) -> str:
 class Batch:
     """Transitions. Shapes inside the engine are (P, B, ...); :meth:`prudent.data.Dataset.batches` yields (B, ...).
 
-    ``action`` of discrete data is int64, (P, B). ``dt`` is the number of time units the step took (the discount is
-    ``gamma ** dt``). ``mask`` and ``next_mask`` (P, B, A) bool say which discrete actions are allowed at s and at s';
-    None allows all. Where the algorithm needs them, ``return_to_go`` is the discounted Monte-Carlo return from this
-    row on, and ``next_action`` the next action of the same episode (``next_action_known`` is False on an episode's last
-    row). ``source`` is the dataset of the rows: an agent makes its networks for it from its first batch.
+    ``action`` of discrete data is int64, (P, B), counted from 0 inside the engine. ``dt`` is the number of time units
+    the step took (the discount is ``gamma ** dt``). ``mask`` and ``next_mask`` (P, B, A) bool say which discrete
+    actions are allowed at s and at s'; None allows all. Where the algorithm needs them, ``return_to_go`` is the
+    discounted Monte-Carlo return from this row on, and ``next_action`` the next action of the same episode
+    (``next_action_known`` is False on an episode's last row). ``source`` is the dataset of the rows: an agent makes its
+    networks for it from its first batch.
     """
 
     observation: Tensor

@@ -122,7 +122,7 @@ def test_the_suite_of_the_docs_parses():
 def test_a_dataset_takes_every_option_of_loading(toy):
     options = {"dones": '"truncated"', "horizon": 40, "action_low": -2, "action_high": [2], "discrete": "false"}
     options |= {"n_actions": 3, "mapping": '"map.toml"', "last_rows": '"terminated"', "recorders": 4}
-    options |= {"skip_bad_episodes": "true"}
+    options |= {"skip_bad_episodes": "true", "first_action": 1}
     lines = "".join(f"{name} = {value}\n" for name, value in options.items())
     sources = change(toy, "env =", f"{lines}env =").datasets[0].sources
     known = set(inspect.signature(load_dataset).parameters) - {"seed"}

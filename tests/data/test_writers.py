@@ -21,7 +21,7 @@ def place(tmp_path, monkeypatch):
     return folder
 
 
-def log(discrete=False, masks=False, rows=12):
+def log(discrete=False, masks=False, rows=12, first=0):
     """Three episodes: one that terminates, one cut short, one still open at the end of the recording."""
     rng = np.random.default_rng(3)
     observation = rng.normal(size=(rows, 2)).astype(np.float32)
@@ -37,7 +37,7 @@ def log(discrete=False, masks=False, rows=12):
         extra["next_mask"][[3, 8]] = True
     return Dataset.from_columns(
         observation=observation,
-        action=action,
+        action=action + first,
         reward=rng.normal(size=rows),
         next_observation=following,
         terminated=terminated,
@@ -46,6 +46,7 @@ def log(discrete=False, masks=False, rows=12):
         action_high=None if discrete else [1.0],
         discrete=discrete,
         n_actions=4 if discrete else None,
+        first_action=first,
         extra=extra,
     )
 
@@ -60,7 +61,13 @@ def assert_same(read, written):
     assert read.fingerprint == written.fingerprint
 
 
-KINDS = [{}, {"discrete": True}, {"discrete": True, "masks": True}]
+KINDS = [
+    {},
+    {"discrete": True},
+    {"discrete": True, "masks": True},
+    {"discrete": True, "first": 1},
+    {"discrete": True, "masks": True, "first": -3},
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -97,11 +97,16 @@ def test_specs():
     assert spec_of("Pendulum-v1") == Spec(3, 1, action_low=(-2.0,), action_high=(2.0,))
     assert spec_of("CartPole-v1") == Spec(4, 2, discrete=True)
     assert spec_of("prudent/Oddunbounded-v0") == Spec(2, 2)  # one infinite bound: no bounds
+    assert spec_of("prudent/Oddfrom1-v0") == Spec(2, 3, discrete=True, first_action=1)
 
 
-@pytest.mark.parametrize(
-    ("kind", "says"), [("image", "flat Box"), ("from1", "from 1, not from 0"), ("matrix", "flat Box or Discrete")]
-)
+def test_an_environment_counts_as_the_data_do():
+    check_fits("prudent/Oddfrom1-v0", Spec(2, 2, discrete=True, first_action=1))
+    with pytest.raises(ConfigError, match=r"actions numbered from 1, the dataset from 0 \(first_action\)"):
+        check_fits("prudent/Oddfrom1-v0", Spec(2, 3, discrete=True))
+
+
+@pytest.mark.parametrize(("kind", "says"), [("image", "flat Box"), ("matrix", "flat Box or Discrete")])
 def test_spaces_that_cannot_be_used(kind, says):
     with pytest.raises(ConfigError, match=says):
         spec_of(f"prudent/Odd{kind}-v0")

@@ -65,15 +65,15 @@ class Gates(gymnasium.Env):
 
     Observations are (current gate, time), ``info["action_mask"]`` says which gates are open, and a closed one fails.
     Choosing gate 0 ends the task. ``trouble`` "without" closes gate 0 always, "shut" every gate from step 2, "wide"
-    gives a mask of 4.
+    gives a mask of 4. Actions are numbered from ``first`` on: choosing gate k is action ``first + k``.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
 
-    def __init__(self, render_mode: str | None = None, trouble: str = ""):
+    def __init__(self, render_mode: str | None = None, trouble: str = "", first: int = 0):
         self.observation_space = Box(-np.inf, np.inf, (2,), np.float32)
-        self.action_space = Discrete(3)
-        self.render_mode, self.trouble = render_mode, trouble
+        self.action_space = Discrete(3, start=first)
+        self.render_mode, self.trouble, self.first = render_mode, trouble, first
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed, options=options)
@@ -81,8 +81,10 @@ class Gates(gymnasium.Env):
         return self._observe()
 
     def step(self, action):
-        assert int(action) != self.current, f"gate {action} is closed"
-        self.current, self.time = int(action), self.time + 1
+        assert self.action_space.contains(action), f"there is no action {action}"
+        gate = int(action) - self.first
+        assert gate != self.current, f"gate {gate} is closed"
+        self.current, self.time = gate, self.time + 1
         observation, info = self._observe()
         over = self.current == 0
         # Behind the last gate there is nothing to choose from.
@@ -152,3 +154,7 @@ class Highest:
         """How many gates are open."""
         del observation, generator
         return mask.sum(axis=-1).astype(np.float64)
+
+
+for _name, _first in {"From1": 1, "FromMinus2": -2}.items():
+    gymnasium.register(f"prudent/Gates{_name}-v0", entry_point=Gates, max_episode_steps=6, kwargs={"first": _first})

@@ -425,6 +425,71 @@ def folders(place: Path, canary: Path) -> Iterator[Hostile]:
 # --- Minari -------------------------------------------------------------------------------------------------
 
 
+def spread(space: dict[str, Any], size: int) -> dict[str, Any]:
+    """A box of ``size`` features."""
+    return space | {"shape": [size], "low": [-1.0] * size, "high": [1.0] * size}
+
+
+def spaces_to_refuse(box: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
+    """Changed metadata of a Minari dataset, and the words of its refusal."""
+
+    def action(**space: Any) -> dict[str, Any]:
+        return {"action_space": json.dumps(space)}
+
+    def observation(**space: Any) -> dict[str, Any]:
+        return {"observation_space": json.dumps(box | space)}
+
+    return {
+        "many": (action(type="Discrete", n=10**9, start=0), "n_actions must be from 1"),
+        "none": (action(type="Discrete", n=0, start=0), "n_actions must be from 1"),
+        "far": (
+            action(type="Discrete", n=3, start=10**30),
+            "start of action_space: first_action must be a whole number",
+        ),
+        "broken": (action(type="Discrete", n=3, start=0.5), "needs whole numbers"),
+        "nested": (observation(type="Dict", subspaces={"a": {"type": "Dict", "subspaces": {}}}), "is a Dict"),
+        "nameless": (observation(type=["Box"]), "only Box can be read"),
+        "strange": (observation(type="Bo\u202ex\n\x1b[2J" + "x" * 9000), "only Box can be read"),
+        "open": (
+            action(type="Box", dtype="float32", shape=[1], low=[0.0], high=[np.inf]),
+            "upper action bound is open",
+        ),
+        "no-number": (
+            action(type="Box", dtype="float32", shape=[1], low=[np.nan], high=[1.0]),
+            "Minari cannot read it",
+        ),
+        "deep-bounds": (observation(low="[" * 5000), "Minari cannot read it"),
+        "objects": (observation(dtype="object"), "Minari cannot read it"),
+    }
+
+
+def shares_an_array(episode: h5py.Group) -> None:
+    episode.create_group("infos")["x"] = episode["rewards"]
+
+
+def shares_a_group(episode: h5py.Group) -> None:
+    for index in range(1, 300):
+        episode.file[f"episode_{index}"] = episode
+
+
+def has_many_paths(episode: h5py.Group) -> None:
+    """Four groups, each under 30 names in the one above it: 810,000 paths."""
+    group = episode.create_group("infos")
+    for _ in range(4):
+        inner = group.create_group("l0")
+        for index in range(1, 30):
+            group[f"l{index}"] = inner
+        group = inner
+
+
+def contain_itself(episode: h5py.Group) -> None:
+    episode.create_group("infos")["again"] = episode
+
+
+def has_strange_names(episode: h5py.Group) -> None:
+    episode.create_group("/".join(["a\nb\x1b[2J\u202e" + "x" * 900] * 8))
+
+
 def minari(place: Path, canary: Path) -> Iterator[Hostile]:
     box = {"type": "Box", "dtype": "float32", "shape": [2], "low": [-1.0, -1.0], "high": [1.0, 1.0]}
     action = {"type": "Box", "dtype": "float32", "shape": [1], "low": [-1.0], "high": [1.0]}
@@ -475,6 +540,19 @@ def minari(place: Path, canary: Path) -> Iterator[Hostile]:
     )
     yield described(folder("text-space", action_space=json.dumps({"type": "Text"})), "action_space is a Text")
     yield described(folder("deep-space", action_space="[" * 100_000), "action_space in metadata.json")
+    for name, metadata_of in spaces_to_refuse(box).items():
+        yield described(folder(f"space-{name}", **metadata_of[0]), metadata_of[1])
+    yield described(folder("half-a-flag", replace("terminations", [0, 0.5, 7, np.nan])), "row 1 is 0.5")
+    yield described(folder("narrow", observation_space=json.dumps(spread(box, 3))), "declares 3 features")
+    wide_action = json.dumps(spread(action, 2))
+    yield described(folder("narrow-action", action_space=wide_action), "action_space declares 2 features")
+    yield described(
+        folder("one-array-twice", shares_an_array), "episode_0/rewards and episode_0/infos/x are one object"
+    )
+    yield described(folder("one-group-many-times", shares_a_group), "are one object")
+    yield described(folder("million-paths", has_many_paths), "are one object")
+    yield described(folder("own-parent", lambda episode: contain_itself(episode)), "are one object")
+    yield described(folder("strange-names", has_strange_names), "nested more than 6 deep")
     path = folder("linked-file")
     (path / "data" / "main_data.hdf5").unlink()
     (path / "data" / "main_data.hdf5").symlink_to(secret)

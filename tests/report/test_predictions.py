@@ -74,6 +74,18 @@ def test_the_data_in_histograms(tmp_path, name):
     assert data_sentences(run)[0].startswith(f"{dataset.n_episodes} episodes: ")
 
 
+@pytest.mark.parametrize(("first", "shown"), [(None, 0), (0, 0), (1, 1), (-3, -3), ("1", 0), (1e300, 0)])
+def test_bars_stand_at_the_numbers_of_the_actions(tmp_path, first, shown):
+    """A run of before has no such number, and a file may hold anything."""
+    run = write(tmp_path / "run")
+    found = histograms(load_dataset("cartpole-mixed"))
+    (run.folder / "dataset.json").write_text(
+        json.dumps(found | {"actions": found["actions"] | {"first_action": first}})
+    )
+    bars = data_picture(read_run(run.folder)).axes[2].patches
+    assert [round(bar.get_x() + bar.get_width() / 2) for bar in bars] == [shown, shown + 1]
+
+
 @pytest.mark.usefixtures("blank_pictures")
 def test_the_least_covered_feature_is_named(make_run):
     page = html.write_report(make_run(video=False)).read_text()

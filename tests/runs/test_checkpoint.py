@@ -295,6 +295,9 @@ def test_a_state_that_none_can_be_in_is_refused(run, name, change, words):
         (("spec", "action_size"), 10**12, "only .* numbers are stored"),
         (("spec", "observation_size"), "3", "observation_size cannot be '3'"),
         (("spec", "pickle"), "x", "no setting is called 'pickle'"),
+        (("spec", "first_action"), 1, "first_action cannot be 1"),  # actions are continuous
+        (("spec", "first_action"), 10**30, "first_action cannot be 1000"),
+        (("spec", "first_action"), 0.5, "first_action cannot be 0.5"),
         (("members", 0, "config", "hidden"), [10**9, 10**9], "only .* numbers are stored"),
         (("members", 0, "config", "n_critics"), 10**12, "only .* numbers are stored"),
         (("members",), [], "does not fit"),
@@ -310,6 +313,14 @@ def test_a_description_of_what_is_not_stored_is_refused(run, path, value, words)
     forge(folder, checkpoint.DESCRIPTION, json.dumps(description).encode())
     with pytest.raises(PrudentError, match=words):
         checkpoint.load(run)
+
+
+def test_a_checkpoint_from_before_the_first_action_was_stored(run):
+    folder = run / "checkpoints" / "step_5"
+    description = json.loads((folder / checkpoint.DESCRIPTION).read_text())
+    assert description["spec"].pop("first_action") == 0
+    forge(folder, checkpoint.DESCRIPTION, json.dumps(description).encode())
+    assert checkpoint.load(run)[0].spec.first_action == 0
 
 
 @pytest.mark.parametrize("step", [-1, "5", True, 1.5, None])

@@ -28,6 +28,7 @@ _LOAD_OPTIONS = {
     "action_high": None,
     "discrete": bool,
     "n_actions": int,
+    "first_action": int,
     "mapping": None,
     "last_rows": str,
     "recorders": int,

@@ -7,7 +7,7 @@ from typing import Any
 from prudent.errors import ConfigError
 
 FLAGS = (
-    *("dones", "action_low", "action_high", "discrete", "action_count", "horizon"),
+    *("dones", "action_low", "action_high", "discrete", "action_count", "first_action", "horizon"),
     *("last_rows", "recorders", "map", "skip_bad_episodes"),
 )
 
@@ -32,6 +32,9 @@ def add_data_flags(parser: ArgumentParser) -> None:
     )
     # Not --n-actions: that is a setting of CQL.
     group.add_argument("--action-count", type=int, metavar="N", help="number of discrete actions")
+    group.add_argument(
+        "--first-action", type=int, metavar="N", help="number of the first discrete action: 1 if the log counts from 1"
+    )
     group.add_argument("--map", metavar="FILE", help="TOML file: which column of a CSV or Parquet table means what")
     group.add_argument("--horizon", type=int, metavar="N", help="time limit of the task, for files without timeouts")
     group.add_argument(

@@ -14,12 +14,15 @@ def action_table(logged: np.ndarray, taken: np.ndarray, spec: Spec) -> list[dict
     """How the actions of the log and of the policies are distributed, one row per action feature or discrete action.
 
     Continuous, (N, A) and (P, R, A): the 0.5, 50 and 99.5 % quantiles of both, and the share of the policies' actions
-    ``outside`` the outer two of the log, over all policies and ``by_member``. Discrete, (N,) and (P, R): how often the
-    action was logged and taken. The share of a policy that has diverged is None.
+    ``outside`` the outer two of the log, over all policies and ``by_member``. Discrete, (N,) and (P, R) counted from 0:
+    how often the action was logged and taken. The share of a policy that has diverged is None.
     """
     good = ~diverged(taken, spec.discrete)
     if spec.discrete:
-        return [_discrete_row(number, logged, taken, good) for number in range(spec.action_size)]
+        return [
+            {"action": spec.number_of(index), **_discrete_row(index, logged, taken, good)}
+            for index in range(spec.action_size)
+        ]
     return [_feature_row(feature, logged[:, feature], taken[..., feature], good) for feature in range(spec.action_size)]
 
 
@@ -29,12 +32,11 @@ def diverged(taken: np.ndarray, discrete: bool) -> np.ndarray:
     return np.logical_or.reduce(flat < 0 if discrete else ~np.isfinite(flat), axis=1)
 
 
-def _discrete_row(number: int, logged: np.ndarray, taken: np.ndarray, good: np.ndarray) -> dict[str, Any]:
-    taken_PR = taken == number
+def _discrete_row(index: int, logged: np.ndarray, taken: np.ndarray, good: np.ndarray) -> dict[str, Any]:
+    taken_PR = taken == index
     return {
-        "action": number,
-        "logged": int((logged == number).sum()),
-        "logged_share": float((logged == number).mean()),
+        "logged": int((logged == index).sum()),
+        "logged_share": float((logged == index).mean()),
         "taken": int(taken_PR[good].sum()),
         "taken_share": float(taken_PR[good].mean()),
         "by_member": _by_member(taken_PR, good),

@@ -87,7 +87,7 @@ def support(agent: Any, dataset: Dataset, *, at: Dataset | None = None, **settin
     table_rows = _sample(len(dataset), options.reference, rng)
     actions = _policy_actions(agent, states, options)
     neighbourhoods = list(_neighbourhoods(dataset, fold_of_episode, options, rng))
-    logged_scores = _scores(neighbourhoods, logged, dataset.action[logged.rows][np.newaxis])
+    logged_scores = _scores(neighbourhoods, logged, _logged(dataset, logged.rows)[np.newaxis])
     policy_scores = _scores(neighbourhoods, states, actions)
     return SupportResult(
         dataset=dataset.name,
@@ -99,7 +99,7 @@ def support(agent: Any, dataset: Dataset, *, at: Dataset | None = None, **settin
         reference_rows=min(len(neighbourhood) for neighbourhood in neighbourhoods),
         rows=states.rows,
         episodes=states.episodes,
-        actions=action_table(dataset.action[table_rows], actions, dataset.spec),
+        actions=action_table(_logged(dataset, table_rows), actions, dataset.spec),
     )
 
 
@@ -167,7 +167,7 @@ def _neighbourhoods(
                 f"{dataset.name}: {counted(len(rows), 'row')} to compare with, fewer than the {options.neighbours} "
                 "neighbours: take fewer neighbours, or collect more"
             )
-        yield Neighbourhood(dataset.observation[rows], dataset.action[rows], options.neighbours)
+        yield Neighbourhood(dataset.observation[rows], _logged(dataset, rows), options.neighbours)
 
 
 def _sample_episodes(dataset: Dataset, selected: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -194,8 +194,13 @@ def _scores(neighbourhoods: list[Neighbourhood], states: _States, action: np.nda
     return table
 
 
+def _logged(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """The logged actions in some rows, (R, A), discrete (R,), counted from 0."""
+    return dataset.spec.index_of(dataset.action[rows])
+
+
 def _policy_actions(agent: Any, states: _States, options: Settings) -> np.ndarray:
-    """The actions of each policy at the states, (P, R, A), discrete (P, R)."""
+    """The actions of each policy at the states, (P, R, A), discrete (P, R), counted from 0; -1 of a diverged one."""
     log, rows = states.log, states.rows
     observation, mask = log.observation[rows], log.extra["mask"][rows] if "mask" in log.extra else None
     if isinstance(agent, ContinuousPolicy):
@@ -211,7 +216,7 @@ def _policy_actions(agent: Any, states: _States, options: Settings) -> np.ndarra
         stacked = np.broadcast_to(observation[block], (population.size, *observation[block].shape))
         allowed = None if mask is None else np.broadcast_to(mask[block], (population.size, *mask[block].shape))
         parts.append(population.act(stacked, options.deterministic, generator, mask=allowed))
-    actions = np.concatenate(parts, axis=1)
+    actions = population.spec.index_of(np.concatenate(parts, axis=1))
     if diverged(actions, population.spec.discrete).all():
         raise ConfigError("every member has diverged: their actions are not numbers")
     return actions

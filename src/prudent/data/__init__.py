@@ -1,6 +1,7 @@
 """Logs of decisions: from files of many formats to one :class:`Dataset`, checked and described.
 
-- ``dataset``: the dataset; ``columns`` and ``checks`` check its columns, ``masks`` its action masks
+- ``dataset``: the dataset; ``columns`` and ``checks`` check its columns, ``choices`` and ``masks`` its discrete
+  actions and their masks
 - ``figures``, ``precision``: figures of the observations; which columns float32 would blur
 - ``exact``: whole numbers that stay exact; ``terminal``: what may be missing after a terminal row
 - ``returns``, ``join``, ``pieces``, ``sampling``: returns of its episodes, several datasets as one, parts of one,

@@ -35,9 +35,9 @@ def audit(dataset: Dataset) -> list[Finding]:
 def cautions(dataset: Dataset) -> list[Finding]:
     """The findings of :func:`audit` that take almost no time, to show before a training.
 
-    If the rows are on disk, only the rewards and the flags of ends are read.
+    If the rows are on disk, only rewards, flags of ends and discrete actions are read.
     """
-    quick = (single_episode, reward_constant, *outcomes.CHECKS)
+    quick = (single_episode, reward_constant, counts_from_one, *outcomes.CHECKS)
     checks = quick if is_mapped(dataset) else [c for c in CHECKS if c is not duplicates]
     with np.errstate(over="ignore", invalid="ignore"):
         return [finding for check in checks if (finding := check(dataset)) is not None]
@@ -166,12 +166,23 @@ def duplicates(dataset: Dataset) -> Finding | None:
 def constant_actions(dataset: Dataset) -> Finding | None:
     """Action features that never change, or a single discrete action."""
     if dataset.spec.discrete:
-        taken = np.bincount(dataset.action, minlength=dataset.spec.action_size) > 0
+        taken = _counts(dataset) > 0
         constant = taken if taken.sum() == 1 else np.zeros_like(taken)
         kind, unit = "a single action", "actions"
     else:
         constant, kind, unit = np.ptp(dataset.action, axis=0) == 0, "constant action features", "features"
-    return rows_finding(kind, constant, "nothing can be learned about other actions", unit)
+    return rows_finding(kind, constant, "nothing can be learned about other actions", unit, dataset.spec.first_action)
+
+
+def counts_from_one(dataset: Dataset) -> Finding | None:
+    """Discrete actions that nobody declared to begin at 1, though 0 is never taken and the largest number is."""
+    spec = dataset.spec
+    if not spec.discrete or spec.first_action != 0 or dataset.action.min() == 0:
+        return None
+    if dataset.action.max() != spec.last_action:
+        return None
+    advice = "does the log count from 1? then --first-action 1 (first_action=1); a Minari dataset says so itself"
+    return Finding("action 0 is never taken", (0,), 1, advice, unit="actions")
 
 
 def reward_outliers(dataset: Dataset) -> Finding | None:
@@ -200,12 +211,17 @@ def few_per_action(dataset: Dataset) -> Finding | None:
 
 
 def _few_per_discrete_action(dataset: Dataset) -> Finding | None:
-    counts = np.bincount(dataset.action, minlength=dataset.spec.action_size)
+    counts = _counts(dataset)
     advice = (
         f"too few data per action: {FEW_PER_ACTION} or more of each are usual, the rarest has {counts.min()}: "
         "use a larger alpha, and do not trust values of these actions"
     )
-    return rows_finding("few transitions", counts < FEW_PER_ACTION, advice, unit="actions")
+    return rows_finding("few transitions", counts < FEW_PER_ACTION, advice, "actions", dataset.spec.first_action)
+
+
+def _counts(dataset: Dataset) -> np.ndarray:
+    """How often each discrete action was taken."""
+    return np.bincount(dataset.spec.index_of(dataset.action), minlength=dataset.spec.action_size)
 
 
 def reward_constant(dataset: Dataset) -> Finding | None:
@@ -231,5 +247,6 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
     reward_outliers,
     *features.CHECKS,
     constant_actions,
+    counts_from_one,
     few_per_action,
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from prudent.data import columns, masks, precision, terminal
+from prudent.data import choices, columns, masks, precision, terminal
 from prudent.data.columns import Bound
 from prudent.data.end_names import is_flag_name
 from prudent.errors import DataError
@@ -24,6 +24,7 @@ def check_columns(
     action_high: Bound | None,
     discrete: bool,
     n_actions: int | None,
+    first_action: int,
     extra: Mapping[str, np.ndarray],
     name: str,
     notes: Sequence[str],
@@ -45,7 +46,8 @@ def check_columns(
     )
     remarks += precision.blurred("rewards", np.asarray(reward)) + precision.blurred("actions", np.asarray(action))
     reward = columns.floats(reward, "rewards", name, ndim=1)
-    action = columns.actions(action, discrete, name)
+    first_action = choices.declared_first(first_action or None, None, discrete, name) or 0
+    action = columns.actions(action, discrete, name, first_action)
     # A copy: the recorder may reuse its arrays.
     terminated = columns.flags(terminated, "terminals", name).copy()
     truncated = columns.flags(truncated, "timeouts", name) & ~terminated
@@ -58,14 +60,15 @@ def check_columns(
     if not (same or finite):
         next_observation, found = terminal.filled(next_observation, observation, terminated, name)
     extra, more = terminal.filled_masks(extra, terminated)
-    allowed = masks.check(extra, action, terminated, name)
+    allowed = masks.check(extra, action, terminated, name, first_action)
     n_actions = masks.count(allowed, n_actions, name)
     spec = Spec(
         observation_size=observation.shape[1],
-        action_size=columns.count_actions(action, n_actions, name) if discrete else action.shape[1],
+        action_size=choices.count_actions(action, n_actions, name, first_action) if discrete else action.shape[1],
         discrete=discrete,
         action_low=columns.bounds(action_low, action, "action_low", name),
         action_high=columns.bounds(action_high, action, "action_high", name),
+        first_action=first_action,
     )
     columns.check_bounds(action, spec, name)
     # An episode that is still open on the last row is truncated there.

@@ -35,9 +35,12 @@ def blocks(rows: int, size: int = BLOCK) -> Iterator[slice]:
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
 
 
-def fingerprint(table: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of names, types, shapes and content of columns of equal length, 16 hexadecimal digits."""
-    digest = hashlib.sha256()
+def fingerprint(table: Mapping[str, np.ndarray], first_action: int = 0) -> str:
+    """SHA-256 of names, types, shapes and content of columns of equal length, 16 hexadecimal digits.
+
+    What the numbers of discrete actions mean depends on ``first_action``: it counts too, unless it is 0.
+    """
+    digest = hashlib.sha256(f"first_action{first_action}".encode() if first_action else b"")
     for key, column in table.items():
         digest.update(f"{key}{column.dtype}{column.shape}".encode())
         for block in blocks(len(column)):
@@ -102,8 +105,8 @@ def _surely_finite(part: np.ndarray) -> bool:
     return bool(np.isfinite(np.vdot(part, part)))
 
 
-def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
-    """The actions as (rows, A) float32, discrete ones as (rows,) int64."""
+def actions(column: np.ndarray, discrete: bool, name: str, first_action: int = 0) -> np.ndarray:
+    """The actions as (rows, A) float32, discrete ones as (rows,) int64, numbered from ``first_action`` on."""
     if not discrete:
         column = np.asarray(column)
         if column.ndim == 1:
@@ -121,10 +124,19 @@ def actions(column: np.ndarray, discrete: bool, name: str) -> np.ndarray:
             rows,
             "action is NaN or infinite",
         )
-    is_whole = column.dtype.kind in "iub" or (column.dtype.kind == "f" and bool((column == np.floor(column)).all()))
-    if not is_whole or column.ndim != 1 or (len(column) and not 0 <= column.min() <= column.max() < MOST_ACTIONS):
+    is_whole = column.dtype.kind in "iub" or (
+        column.dtype.kind == "f" and bool((np.isfinite(column) & (column == np.floor(column))).all())
+    )
+    lowest, highest = (int(column.min()), int(column.max())) if is_whole and column.size else (first_action,) * 2
+    if -MOST_ACTIONS <= lowest < first_action:
         raise DataError(
-            f"{name}: discrete actions must be whole numbers from 0 to {MOST_ACTIONS - 1}, of shape (rows,)"
+            f"{name}: discrete actions go down to {lowest}, but are numbered from {first_action}: "
+            f"declare the number of the first one (first_action={lowest}, --first-action {lowest})"
+        )
+    last = first_action + MOST_ACTIONS - 1
+    if not is_whole or column.ndim != 1 or not first_action <= lowest <= highest <= last:
+        raise DataError(
+            f"{name}: discrete actions must be whole numbers from {first_action} to {last}, of shape (rows,)"
         )
     return column.astype(np.int64)
 
@@ -146,9 +158,10 @@ def ask_whether_discrete(action: np.ndarray, name: str) -> None:
     # A constant float is as likely a motor at rest.
     if low < 0 or (action.dtype.kind == "f" and low == high):
         return
+    first = f", and first_action={low:g} if they count from {low:g}" if low > 0 else ""
     raise DataError(
         f"{name}: actions are whole numbers from {low:g} to {high:g}: choices, or amounts? "
-        "say discrete=True (with n_actions, if the log may lack some) or discrete=False; --discrete yes or no"
+        f"say discrete=True (with n_actions, if the log may lack some{first}) or discrete=False; --discrete yes or no"
     )
 
 
@@ -198,14 +211,6 @@ def flags(column: np.ndarray, key: str, name: str) -> np.ndarray:
         row = int(np.flatnonzero(wrong)[0])
         raise DataError(f"{name}: {key} must be true/false or 0/1, row {row} is {column[row]}")
     return column.astype(bool)
-
-
-def count_actions(action: np.ndarray, declared: int | None, name: str) -> int:
-    """The number of discrete actions: as declared, else one more than the largest in the log."""
-    seen = int(action.max()) + 1
-    if declared is not None and declared < seen:
-        raise DataError(f"{name}: actions go up to {seen - 1}, but only {declared} are declared (0 to {declared - 1})")
-    return seen if declared is None else declared
 
 
 def bounds(bound: Bound | None, action: np.ndarray, key: str, name: str) -> tuple[float, ...] | None:

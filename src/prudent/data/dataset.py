@@ -29,12 +29,11 @@ class Dataset:
     they check shapes and values.
 
     Shapes: ``observation`` and ``next_observation`` (rows, S) float32, or float64 where float32 would blur a feature;
-    ``action`` (rows, A) float32 in the units of the log, discrete: (rows,) int64; ``reward`` (rows,) float32;
-    ``terminated`` and ``truncated`` (rows,) bool. ``extra`` holds optional columns of the same length, such as ``dt``,
+    ``action`` (rows, A) float32 in the log's units, discrete: (rows,) int64 from ``spec.first_action`` on; ``reward``
+    (rows,) float32; ``terminated`` and ``truncated`` (rows,) bool. ``extra`` holds optional columns, such as ``dt``,
     ``group``, ``step``, ``behavior_log_prob``, ``mask`` and ``next_mask``. The masks (rows, n_actions) bool, both or
-    neither, say which discrete actions were allowed at ``observation`` and at ``next_observation``. ``notes`` has one
-    line for each thing that the reader inferred or dropped; ``dropped`` counts the rows that it could not keep, with
-    their reward (None: it kept all).
+    neither, say which discrete actions were allowed here and next. ``notes`` say what the reader inferred or dropped;
+    ``dropped`` counts the rows that it could not keep, with their reward (None: it kept all).
     """
 
     observation: np.ndarray
@@ -63,14 +62,15 @@ class Dataset:
         action_high: Bound | None = None,
         discrete: bool = False,
         n_actions: int | None = None,
+        first_action: int = 0,
         name: str = "dataset",
         notes: Sequence[str] = (),
         extra: Mapping[str, np.ndarray] | None = None,
     ) -> "Dataset":
         """Check the columns and build a dataset.
 
-        A single bound holds for every action feature. ``n_actions`` is the number of discrete actions, including those
-        that the log never took. Without it, the masks' width counts, or else the largest action in the log.
+        A single bound holds for every action feature. There are ``n_actions`` discrete actions, numbered from
+        ``first_action`` on; None means as many as the masks have columns, or else up to the largest in the log.
         Terminated rows may lack the next observation and mask (NaN): no value depends on them.
 
         Raises:
@@ -88,6 +88,7 @@ class Dataset:
             action_high=action_high,
             discrete=discrete,
             n_actions=n_actions,
+            first_action=first_action,
             extra=dict(extra or {}),
             name=name,
             notes=notes,
@@ -253,6 +254,6 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the columns, 16 hexadecimal digits: datasets with equal content have equal fingerprints."""
+        """SHA-256 of the columns, and of ``first_action`` unless it is 0; 16 hexadecimal digits."""
         table = {key: getattr(self, key) for key in COLUMNS} | {key: self.extra[key] for key in sorted(self.extra)}
-        return columns.fingerprint(table)
+        return columns.fingerprint(table, self.spec.first_action)

@@ -60,6 +60,7 @@ def _check_readable(dataset: Dataset) -> None:
 def _head(figures: dict[str, Any]) -> str:
     kind = "discrete action" if figures["discrete"] else "action feature"
     spaces = f"{counted(figures['observation_size'], 'observation feature')}, {counted(figures['action_size'], kind)}"
+    spaces += f" numbered from {figures['first_action']}" if figures["first_action"] else ""
     returns = _spread(figures["episode_return"])
     if figures["normalized_score"] is not None:
         returns += f"; mean scores {figures['normalized_score']:.1f} (0 random, 100 expert)"

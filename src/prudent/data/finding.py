@@ -36,9 +36,11 @@ class Finding:
         }
 
 
-def rows_finding(kind: str, mask: np.ndarray | np.bool, advice: str, unit: str = "rows") -> Finding | None:
-    """The finding about the rows (or features, actions) where ``mask`` is True; None if there are none."""
-    rows = np.flatnonzero(np.atleast_1d(mask))
+def rows_finding(
+    kind: str, mask: np.ndarray | np.bool, advice: str, unit: str = "rows", first: int = 0
+) -> Finding | None:
+    """The finding about the rows (features, actions) where ``mask`` is True, numbered from ``first``; or None."""
+    rows = np.flatnonzero(np.atleast_1d(mask)) + first
     if len(rows) == 0:
         return None
     return Finding(kind, tuple(rows[:SHOWN].tolist()), len(rows), advice, unit)

@@ -32,7 +32,7 @@ _FORMAT = {
 }
 _PICKLES = (".pkl", ".pickle")
 _TABLES = ("Parquet", "CSV", "gzip")
-NEVER = ("dones", "horizon", "discrete", "n_actions", "last_rows", "recorders")
+NEVER = ("dones", "horizon", "discrete", "n_actions", "first_action", "last_rows", "recorders")
 """Declarations that change nothing about datasets which say all of it themselves."""
 
 
@@ -44,6 +44,7 @@ def load_dataset(
     action_high: Bound | None = None,
     discrete: bool | None = None,
     n_actions: int | None = None,
+    first_action: int | None = None,
     horizon: int | None = None,
     mapping: TableMap | Mapping[str, Any] | str | Path | None = None,
     last_rows: LastRows | None = None,
@@ -66,9 +67,11 @@ def load_dataset(
             flags tell the two apart.
         action_low: lower action bound in the units of the log, one number or one per feature; replaces the file's.
         action_high: upper action bound, likewise.
-        discrete: whether actions are choices, numbered from 0; None leaves it to the file. This is never guessed: a
+        discrete: whether actions are choices, which have numbers; None leaves it to the file. This is never guessed: a
             file whose actions could be either is refused until you declare it.
         n_actions: how many choices there are, including those that the log never took; implies ``discrete``.
+        first_action: the number of the first choice, such as 1 in a log that counts from 1; 0 if neither you nor the
+            file says so. Implies ``discrete``.
         horizon: the task's time limit in steps, for files without truncation flags; refused for others.
         mapping: for tables, which column means what: a TOML file or a dictionary (see
             :class:`prudent.data.readers.mapping.TableMap`).
@@ -85,7 +88,7 @@ def load_dataset(
     Raises:
         DataError: one line naming the file, the key and the reason.
     """
-    options = {"mapping": mapping, "last_rows": last_rows, "recorders": recorders}
+    options = {"mapping": mapping, "last_rows": last_rows, "recorders": recorders, "first_action": first_action}
     skip = skip_bad_episodes or None
     declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, **options, skip_bad_episodes=skip)
     declared.check()

@@ -16,12 +16,12 @@ KEYS = {"mask": "action_masks", "next_mask": "next_action_masks"}
 
 
 def check(
-    extra: Mapping[str, np.ndarray], action: np.ndarray, terminated: np.ndarray, name: str
+    extra: Mapping[str, np.ndarray], action: np.ndarray, terminated: np.ndarray, name: str, first_action: int = 0
 ) -> dict[str, np.ndarray]:
     """The masks in ``extra`` as (rows, n_actions) bool; empty where there are none.
 
-    ``action`` is (rows,) int64 if the actions are discrete. No action is chosen after a termination, so the next mask
-    allows every action there.
+    ``action`` is (rows,) int64 if the actions are discrete; column j is action ``first_action + j``. No action is
+    chosen after a termination, so the next mask allows every action there.
 
     Raises:
         DataError: there is only one of the two; the actions are continuous; a shape or value is wrong; or a mask
@@ -46,8 +46,9 @@ def check(
             raise DataError(
                 f"{name}: {KEYS[key]} forbids every action in {counted(len(empty), 'row')}, the first is row {empty[0]}"
             )
-    if action.max() < masks["mask"].shape[1]:  # else the number of actions is wrong: count_actions reports it
-        broken = np.flatnonzero(~masks["mask"][np.arange(len(action)), action])
+    index = action - first_action
+    if index.max() < masks["mask"].shape[1]:  # else the number of actions is wrong: count_actions reports it
+        broken = np.flatnonzero(~masks["mask"][np.arange(len(action)), index])
         if len(broken):
             raise DataError(
                 f"{name}: action_masks forbids the action taken in {counted(len(broken), 'row')}, "

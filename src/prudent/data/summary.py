@@ -49,6 +49,7 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "observation_size": dataset.spec.observation_size,
         "action_size": dataset.spec.action_size,
         "discrete": dataset.spec.discrete,
+        "first_action": dataset.spec.first_action if dataset.spec.discrete else None,
         "episodes": dataset.n_episodes,
         "terminated": int(dataset.terminated[ends].sum()),
         "truncated": int(dataset.truncated[ends].sum()),
@@ -71,8 +72,9 @@ def _actions(dataset: Dataset) -> list[dict[str, Any]]:
     """
     spec = dataset.spec
     if spec.discrete:
-        counts = np.bincount(dataset.action, minlength=spec.action_size)
-        table = [{"action": k, "count": int(c), "share": float(c / len(dataset))} for k, c in enumerate(counts)]
+        counts = np.bincount(spec.index_of(dataset.action), minlength=spec.action_size)
+        numbered = enumerate(counts, spec.first_action)
+        table = [{"action": k, "count": int(c), "share": float(c / len(dataset))} for k, c in numbered]
         if "mask" in dataset.extra:
             forbidden = 1 - dataset.extra["mask"].mean(axis=0)
             table = [row | {"forbidden": float(share)} for row, share in zip(table, forbidden, strict=True)]
@@ -148,8 +150,8 @@ def histograms(dataset: Dataset) -> dict[str, Any]:
 
     ``returns`` and ``lengths`` are ``{"edges", "counts"}`` over all episodes. ``actions`` is a list of the same, one
     per feature, over its bounds (without declared bounds: over the range of the data), from at most 50,000 evenly
-    spread rows; for discrete actions it is ``{"shares"}``. ``covered`` is the share of each feature's bins that hold at
-    least a thousandth of these rows. ``episodes``, ``terminated`` and ``truncated`` count episodes.
+    spread rows; for discrete actions it is ``{"first_action", "shares"}``. ``covered`` is the share of each feature's
+    bins that hold at least a thousandth of these rows. ``episodes``, ``terminated`` and ``truncated`` count episodes.
     """
     ends = dataset.episode_bounds[1:] - 1
     table: dict[str, Any] = {
@@ -162,8 +164,8 @@ def histograms(dataset: Dataset) -> dict[str, Any]:
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), ACTION_ROWS)).astype(np.int64))
     taken, spec = dataset.action[rows], dataset.spec
     if spec.discrete:
-        counts = np.bincount(taken, minlength=spec.action_size)
-        return table | {"actions": {"shares": (counts / len(rows)).tolist()}}
+        counts = np.bincount(spec.index_of(taken), minlength=spec.action_size)
+        return table | {"actions": {"first_action": spec.first_action, "shares": (counts / len(rows)).tolist()}}
     features = []
     for feature in range(spec.action_size):
         low = None if spec.action_low is None else float(spec.action_low[feature])

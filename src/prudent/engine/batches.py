@@ -14,6 +14,7 @@ from torch import Tensor
 from prudent.data import Dataset
 from prudent.data.mapped.folder import is_mapped
 from prudent.data.mapped.rows import READERS, RowFile, is_plain
+from prudent.engine.inputs import action_numbers
 from prudent.engine.prefetch import Prefetcher
 from prudent.engine.scaling import Scaling
 from prudent.errors import ConfigError, DataError
@@ -232,6 +233,8 @@ def _check_columns(population: "Population", batch: Batch) -> None:
         shape = None if column is None else tuple(column.shape)
         if shape != expected:
             raise DataError(f"the batch's {name} has shape {shape}, expected {expected}")
+    if spec.discrete and batch.action.device.type == "cpu":  # elsewhere the check would wait for the device
+        action_numbers(batch.action, spec)
 
 
 # --- rows of a dataset ------------------------------------------------------------------------------------------------

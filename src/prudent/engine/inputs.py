@@ -35,9 +35,9 @@ def action_numbers(values: Any, spec: Spec) -> np.ndarray:
     Raises:
         PrudentError: they are no whole numbers, or no actions of ``spec``.
     """
-    numbers, size = np.atleast_1d(np.asarray(_on_cpu(values))), spec.action_size
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or not ((numbers >= 0) & (numbers < size)).all():
-        raise PrudentError(f"actions must be whole numbers from 0 to {size - 1}, of shape () or (rows,)")
+    numbers, first, last = np.atleast_1d(np.asarray(_on_cpu(values))), spec.first_action, spec.last_action
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or not ((numbers >= first) & (numbers <= last)).all():
+        raise PrudentError(f"actions must be whole numbers from {first} to {last}, of shape () or (rows,)")
     return numbers.astype(np.int64)
 
 

@@ -153,8 +153,8 @@ class Population:
         ``observation`` (P, B, S). ``member`` picks a single member; P is then 1. All members sample with the same
         noise, so that a comparison of members does not depend on luck, and a member alone acts as in a population.
         Discrete actions are (P, B) int64 with log-probabilities; ``mask`` (P, B, A) bool says which are allowed. A
-        policy that takes one action per state has log-probability 0. A diverged member's action is NaN, or -1 if
-        discrete.
+        policy that takes one action per state has log-probability 0. A diverged member's action is NaN, or if discrete
+        one below the first.
         """
         scaled = self._scaled(observation)
         noise = None if deterministic else self._noise(scaled.shape[1], len(scaled), generator)
@@ -200,9 +200,9 @@ class Population:
         """
         if self.algorithm.q_value is None:
             raise ConfigError(f"{self.algorithm_name} has no critic, so there are no Q-values")
-        numbers = torch.from_numpy(np.array(action, dtype=np.int64)).to(self.device) if self.spec.discrete else None
-        action_t = self.scaling.action(_tensor(action, self.device)) if numbers is None else numbers
-        return self.algorithm.q_value(self._networks(member), self._scaled(observation), action_t).cpu().numpy()
+        action_t = _tensor(action, self.device, np.int64 if self.spec.discrete else np.float32)
+        scaled = self._scaled(observation), self.scaling.action(action_t)
+        return self.algorithm.q_value(self._networks(member), *scaled).cpu().numpy()
 
     @torch.no_grad()
     def predicted_value(
@@ -291,9 +291,9 @@ class Population:
             self.rngs[stream].restore(state)
 
 
-def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
+def _tensor(values: np.ndarray, device: torch.device, dtype: type = np.float32) -> Tensor:
     # A copy, because PyTorch warns about read-only arrays.
-    return torch.from_numpy(np.array(values, dtype=np.float32)).to(device)
+    return torch.from_numpy(np.array(values, dtype=dtype)).to(device)
 
 
 def _place(name: str, tensor: Tensor, device: torch.device) -> Tensor:

@@ -21,10 +21,11 @@ class Scaling:
 
     observation_mean: Tensor  # (S,)
     observation_std: Tensor  # (S,), 1 where a feature is constant
-    action_center: Tensor  # (A,); empty for discrete actions, which are not scaled
+    action_center: Tensor  # (A,); empty for discrete actions
     action_half_range: Tensor  # (A,), or empty
     observation_offset: Tensor | None = None  # (S,) float64 on the CPU, subtracted first; None if float32 is enough
     observation_range: Tensor | None = None  # (2, S) lowest and highest input of a policy; None does not clip
+    first_action: int = 0  # the log's number of the first discrete action; networks count from 0
 
     @classmethod
     def fit(cls, dataset: Dataset, normalize_observations: bool, clip_observations: bool = True) -> "Scaling":
@@ -65,6 +66,7 @@ class Scaling:
             tensor((low + high) / 2),
             tensor((high - low) / 2),
             None if offset is None else torch.from_numpy(offset),
+            first_action=spec.first_action,
         )
         if not clip_observations:
             return scaling
@@ -73,12 +75,12 @@ class Scaling:
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, as a checkpoint holds them."""
-        return {name: tensor for name, tensor in vars(self).items() if tensor is not None}
+        return {name: tensor for name, tensor in vars(self).items() if isinstance(tensor, Tensor)}
 
     def to(self, device: torch.device | str) -> "Scaling":
         """A copy on another device. The offset stays on the CPU: some devices have no float64."""
         moved = {name: t if name == "observation_offset" else t.to(device) for name, t in self.tensors().items()}
-        return Scaling(**moved)
+        return replace(self, **moved)
 
     def observation(self, observation: Tensor) -> Tensor:
         """Observations in the networks' units, on the device of the scaling."""
@@ -104,13 +106,13 @@ class Scaling:
         return scaled if self.observation_range is None else scaled.clamp(*self.observation_range)
 
     def action(self, action: Tensor) -> Tensor:
-        """The log's actions in the networks' units, within [-1, 1]; discrete actions as they are."""
+        """The log's actions in the networks' units, within [-1, 1]; discrete actions counted from 0."""
         if not action.is_floating_point():
-            return action
+            return action - self.first_action if self.first_action else action
         return ((action - self.action_center) / self.action_half_range).clamp(-1.0, 1.0)
 
     def unscale_action(self, action: Tensor) -> Tensor:
         """The networks' actions in the log's units."""
         if not action.is_floating_point():
-            return action
+            return action + self.first_action if self.first_action else action
         return action * self.action_half_range + self.action_center

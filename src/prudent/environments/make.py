@@ -116,7 +116,7 @@ def spec_of(env_id: str) -> Spec:
 
     Raises:
         ConfigError: the environment cannot be made, its observations are not a flat vector, or its actions are neither
-            a flat Box nor Discrete from 0.
+            a flat Box nor Discrete.
     """
     env = make(env_id)
     try:
@@ -136,9 +136,7 @@ def spec_from(env: gymnasium.Env, env_id: str) -> Spec:
         raise ConfigError(f"environment {env_id!r} has observations {observation}; a flat Box is needed")
     size = observation.shape[0]
     if isinstance(action, Discrete):
-        if int(action.start) != 0:
-            raise ConfigError(f"environment {env_id!r} numbers its actions from {action.start}, not from 0")
-        return Spec(size, int(action.n), discrete=True)
+        return Spec(size, int(action.n), discrete=True, first_action=int(action.start))
     if not isinstance(action, Box) or len(action.shape) != 1:
         raise ConfigError(f"environment {env_id!r} has actions {action}; a flat Box or Discrete is needed")
     if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
@@ -153,7 +151,7 @@ def spaces(spec: Spec) -> tuple[gymnasium.spaces.Box, gymnasium.Space]:
 
     observation = Box(-np.inf, np.inf, (spec.observation_size,), np.float32)
     if spec.discrete:
-        return observation, Discrete(spec.action_size)
+        return observation, Discrete(spec.action_size, start=spec.first_action)
     shape = (spec.action_size,)
     low = np.full(shape, -np.inf) if spec.action_low is None else np.array(spec.action_low)
     high = np.full(shape, np.inf) if spec.action_high is None else np.array(spec.action_high)
@@ -176,6 +174,8 @@ def check_fits(env_id: str, spec: Spec, whose: str = "the dataset") -> None:
     elif env.discrete != spec.discrete:
         kinds = {True: "discrete", False: "continuous"}
         problem = f"{kinds[env.discrete]} actions, {whose} {kinds[spec.discrete]} ones"
+    elif spec.first_action != env.first_action:
+        problem = f"actions numbered from {env.first_action}, {whose} from {spec.first_action} (first_action)"
     elif spec.discrete and spec.action_size > env.action_size:
         problem = f"{env.action_size} actions, {whose} uses {spec.action_size}"
     elif not spec.discrete and spec.action_size != env.action_size:

@@ -47,8 +47,8 @@ class Environments:
     def mask(self) -> np.ndarray | None:
         """(count, A) bool: the discrete actions allowed next; None if the environment has no masks.
 
-        Masks come from ``info["action_mask"]``. If an episode has ended and its mask allows nothing, every action is
-        allowed, so that a policy can still choose one.
+        Masks come from ``info["action_mask"]``; column j is action ``spec.first_action + j``. If an episode has ended
+        and its mask allows nothing, every action is allowed, so that a policy can still choose one.
         """
         return None if self._mask is None else self._mask.copy()
 
@@ -64,7 +64,9 @@ class Environments:
         known = mask[:, :n_actions]
         stuck = ~known.any(axis=1)
         if (stuck & self.active).any():
-            raise PrudentError(f"{self._now()} allows none of the actions that the dataset has (0 to {n_actions - 1})")
+            first = self.spec.first_action
+            numbers = f"{first} to {first + n_actions - 1}"
+            raise PrudentError(f"{self._now()} allows none of the actions that the dataset has ({numbers})")
         known[stuck] = True
         return known
 

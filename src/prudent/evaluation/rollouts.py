@@ -67,7 +67,7 @@ class Acting(Protocol):
         """(P, B, S) raw observations -> (P, B, A) actions in environment units (discrete: (P, B) int64).
 
         ``mask`` (P, B, A) bool says which discrete actions are allowed; None allows all. The action of a policy that
-        has diverged is NaN, or -1 if discrete.
+        has diverged is NaN, or if discrete one below the first.
         """
         ...
 
@@ -163,7 +163,7 @@ def _rollout(
     max_steps: int,
 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray]]:
     """One episode per member and seed: start states (P, K, S), their masks, and (P, K) columns of an Evaluation."""
-    shape = (population.size, len(seeds))
+    shape, spec = (population.size, len(seeds)), population.spec
     observation = environments.reset(np.tile(seeds, population.size)).reshape(*shape, -1)
     start, start_mask = observation, _mask(population, environments, shape)
     lengths = np.zeros(shape, dtype=np.int64)
@@ -175,7 +175,7 @@ def _rollout(
         mask = _mask(population, environments, shape)
         action = population.act(observation, deterministic, generator, mask=mask)
         # NaN never reaches the simulator: only the episodes of the diverged member end here.
-        valid = action >= 0 if population.spec.discrete else np.isfinite(action).all(axis=-1)
+        valid = action >= spec.first_action if spec.discrete else np.isfinite(action).all(axis=-1)
         stopped = environments.active.reshape(shape) & ~valid
         diverged |= stopped
         environments.active &= ~stopped.ravel()

@@ -139,7 +139,8 @@ def _frames(
             allowed = environments.allowed(population.spec.action_size)
             mask = None if allowed is None else np.repeat(allowed[None], population.size, axis=0)
             action = population.act(stacked, deterministic, generator, mask=mask)[member]
-            if not np.isfinite(action).all():
+            spec = population.spec
+            if not (action >= spec.first_action if spec.discrete else np.isfinite(action)).all():
                 raise PrudentError(f"{population.names[member]} has diverged: its action is not a number")
             observation, *_ = environments.step(action)
     return frames, steps_per_second / stride

@@ -173,6 +173,7 @@ class TransitionLog:
             action_high=spec.action_high,
             discrete=spec.discrete,
             n_actions=spec.action_size if spec.discrete else None,
+            first_action=spec.first_action,
             name=name,
             extra={key: column[: self.rows] for key, column in self.masks.items()},
         )

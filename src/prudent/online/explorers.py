@@ -27,7 +27,8 @@ class Uniform:
         """See :class:`Actor`."""
         draw = self.rng.uniform(0.0, 1.0, self.spec.action_size).numpy()
         if self.spec.discrete:
-            return np.where(True if mask is None else mask[:, : self.spec.action_size], draw, -1.0).argmax(axis=1)
+            allowed = True if mask is None else mask[:, : self.spec.action_size]
+            return self.spec.number_of(np.where(allowed, draw, -1.0).argmax(axis=1))
         low, high = np.array(self.spec.action_low), np.array(self.spec.action_high)
         return (low + draw * (high - low)).astype(np.float32)
 
@@ -72,4 +73,4 @@ class Explorer:
             draw = self.rng.uniform(0.0, 1.0, size + 1)
             other = draw[:, 1:] if allowed is None else draw[:, 1:].masked_fill(~allowed, -1.0)
             action = torch.where(draw[:, 0] < self.spread, other.argmax(1), action)
-        return action.cpu().numpy()
+        return population.scaling.unscale_action(action).cpu().numpy()

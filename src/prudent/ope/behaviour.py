@@ -207,8 +207,9 @@ def fit(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> 
     model = _train(dataset, fold_E, settings, seed)
     if dataset.spec.discrete:
         table = model.log_prob(np.empty((len(dataset), dataset.spec.action_size)))
-        fitted = table[np.arange(len(dataset)), dataset.action]
-        error, coverage = expected_calibration_error(np.exp(table), dataset.action), None
+        taken = dataset.spec.index_of(dataset.action)
+        fitted = table[np.arange(len(dataset)), taken]
+        error, coverage = expected_calibration_error(np.exp(table), taken), None
     else:
         fitted = model.log_prob(dataset.action[:, None])[:, 0]
         uniform = model.transform()

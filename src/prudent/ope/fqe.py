@@ -70,7 +70,7 @@ def decisions(episodes: Episodes, policy: Policy, settings: Settings, seed: int)
     if isinstance(policy, DiscretePolicy):
         table = policies.probabilities(policy, dataset.observation, dataset.extra.get("mask"))
         next_table = policies.probabilities(policy, dataset.next_observation, dataset.extra.get("next_mask"))
-        return _assemble(episodes, dataset.action, table, next_table, table)
+        return _assemble(episodes, dataset.spec.index_of(dataset.action), table, next_table, table)
     drawn = policies.draws(policy, dataset.observation, settings.draws, seed)
     next_drawn = policies.draws(policy, dataset.next_observation, settings.draws, seed + 1)
     mean = dataset.action.mean(0, dtype=np.float64)

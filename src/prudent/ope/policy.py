@@ -24,7 +24,10 @@ ROWS = 8192
 
 @dataclass(frozen=True)
 class DiscretePolicy:
-    """``probability(observation (R, S), mask (R, A) bool or None) -> (R, A)``, each row summing to 1."""
+    """``probability(observation (R, S), mask (R, A) bool or None) -> (R, A)``, each row summing to 1.
+
+    Column j is action ``spec.first_action + j``.
+    """
 
     spec: Spec
     probability: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
@@ -80,7 +83,7 @@ def as_policy(agent: Any, member: int = 0) -> Policy:
 def _probability(solo: Population, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     stacked = None if mask is None else mask[None]
     if solo.algorithm.POLICY == "greedy":
-        action = solo.act(observation[None], mask=stacked)[0]
+        action = solo.spec.index_of(solo.act(observation[None], mask=stacked)[0])
         # A diverged network returns action -1. NaN makes probabilities() report it.
         return np.where(action[:, None] < 0, np.nan, np.arange(solo.spec.action_size) == action[:, None])
     scaled = solo.scaling.policy_input(torch.from_numpy(np.array(observation)).unsqueeze(0))
@@ -166,7 +169,7 @@ def log_probs(policy: Policy, dataset: Dataset) -> np.ndarray | None:
     if isinstance(policy, DiscretePolicy):
         table = probabilities(policy, dataset.observation, dataset.extra.get("mask"))
         with np.errstate(divide="ignore"):
-            return np.log(table[np.arange(len(dataset)), dataset.action].astype(np.float64))
+            return np.log(table[np.arange(len(dataset)), dataset.spec.index_of(dataset.action)].astype(np.float64))
     if policy.log_prob is None:
         return None
     parts = [policy.log_prob(dataset.observation[rows], dataset.action[rows]) for rows in slices(len(dataset))]

@@ -103,16 +103,17 @@ def _last(run: Run, metric: str) -> float | None:
 
 
 def _spaces(run: Run) -> dict[str, Any]:
-    """Sizes of observation and action, and the kind of actions, from the newest readable checkpoint; else empty."""
+    """Sizes, kind and first number of the actions, from the newest readable checkpoint; else empty."""
     for _, folder in reversed(checkpoint.steps(run.folder)):
         try:
             spec = json.loads((folder / checkpoint.DESCRIPTION).read_bytes())["spec"]
-            return {name: spec[name] for name in _SPACES}
-        except (OSError, KeyError, TypeError, ValueError, RecursionError):
+            return {name: spec[name] for name in _SPACES} | {"first_action": spec.get("first_action", 0)}
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
             continue  # loading the damaged checkpoint reports it; a report goes without
     return {}
 
 
 def _describe(spaces: Mapping[str, Any]) -> str:
-    kind = "discrete actions" if spaces["discrete"] else "action features"
+    first = f" from {spaces['first_action']}" if spaces["first_action"] else ""
+    kind = f"discrete actions{first}" if spaces["discrete"] else "action features"
     return f"{spaces['observation_size']} observation features and {spaces['action_size']} {kind}"

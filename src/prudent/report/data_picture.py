@@ -33,7 +33,8 @@ def data_picture(run: Run) -> "Figure | None":
     if rows:
         _strips(figure.add_subplot(grid[2]), rows[:MOST_FEATURES])
     elif shares:
-        _choices(figure.add_subplot(grid[2]), shares)
+        first = actions.get("first_action") if isinstance(actions, Mapping) else None
+        _choices(figure.add_subplot(grid[2]), shares, first if isinstance(first, int) and abs(first) < 2**31 else 0)
     return figure
 
 
@@ -85,11 +86,11 @@ def _strips(axes: "Axes", rows: list[Mapping[str, Any]]) -> None:
         axes.axhline(i - 0.5, color="white", linewidth=2)
 
 
-def _choices(axes: "Axes", shares: list[float]) -> None:
+def _choices(axes: "Axes", shares: list[float], first: int) -> None:
     from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
     style.quiet(axes, "Action coverage", below="share of the decisions, by action")
-    axes.bar(range(len(shares)), shares, color=style.PALETTE[0], alpha=0.75, width=0.8)
+    axes.bar(range(first, first + len(shares)), shares, color=style.PALETTE[0], alpha=0.75, width=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -59,6 +59,7 @@ def describe(
             "episodes": dataset.n_episodes,
             "mean_return": float(dataset.episode_returns.mean()),
             "fingerprint": dataset.fingerprint,
+            **({"first_action": dataset.spec.first_action} if dataset.spec.discrete else {}),
             "notes": list(dataset.notes),
             "problems": list(problems),
         },

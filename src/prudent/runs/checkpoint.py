@@ -23,6 +23,7 @@ from torch import Tensor
 
 from prudent import algorithms, files
 from prudent.config import from_json, to_json
+from prudent.data.columns import MOST_ACTIONS
 from prudent.engine.members import Member
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
@@ -194,7 +195,7 @@ def load(
         members = [Member(m["name"], m["seed"], from_json(config_type, m["config"])) for m in description["members"]]
         spec = from_json(Spec, description["spec"])
         _check_sizes(members, spec, sum(t.numel() for t in tensors.values()))
-        scaling = Scaling(**_part(tensors, "scaling."))
+        scaling = Scaling(**_part(tensors, "scaling."), first_action=spec.first_action)
         population = Population(algorithm, members, spec, scaling, device)
         population.restore(_part(tensors, "population."), _step(description))
     except PrudentError as error:
@@ -218,6 +219,8 @@ def _check_sizes(members: list[Member], spec: Spec, stored: int) -> None:
     outputs = spec.action_size * getattr(config, "n_quantiles", 1)
     if min(inputs, outputs) < 1:
         raise PrudentError(f"observations of {inputs} and actions of {spec.action_size} features cannot be")
+    if abs(spec.first_action) > MOST_ACTIONS or (spec.first_action and not spec.discrete):
+        raise PrudentError(f"first_action cannot be {spec.first_action}")
     critics = getattr(config, "n_critics", 1) * len(members)
     if hasattr(config, "n_critics") and not spec.discrete:
         inputs += spec.action_size

@@ -37,6 +37,18 @@ def test_soft_link(tmp_path):
     assert "log.hdf5: rewards is a soft link" in complaint(load_dataset, path)
 
 
+def test_one_array_under_two_names_counts_twice(tmp_path, monkeypatch):
+    """Harmless here: the keys that are read are few, and each is counted against the limit."""
+    path = log_file(tmp_path / "log.hdf5")
+    with h5py.File(path, "a") as file:
+        file["next_observations"] = file["observations"]
+        size = sum(column.size * 4 for column in file.values() if column.dtype.kind == "f")
+    monkeypatch.setenv("PRUDENT_MAX_BYTES", str(size - 1))
+    assert "above the limit" in complaint(load_dataset, path)
+    monkeypatch.setenv("PRUDENT_MAX_BYTES", str(2 * size))
+    assert len(load_dataset(path)) > 0
+
+
 def test_virtual_dataset(tmp_path, canary):
     path = log_file(tmp_path / "log.hdf5", without=["rewards"])
     layout = h5py.VirtualLayout(shape=(8,), dtype="f4")

@@ -1,10 +1,12 @@
 import json
+import os
 
 import gymnasium
 import h5py
 import numpy as np
 import pytest
 
+import prudent as package
 from helpers.data_logs import complaint
 from prudent.data import load_dataset
 
@@ -101,12 +103,14 @@ def test_every_row_is_the_episodes_own(folder, data_format):
 
 
 @pytest.mark.usefixtures("folder")
-def test_discrete_actions_are_counted_from_zero_and_as_declared():
+def test_discrete_actions_keep_the_numbers_of_the_declared_space():
     taken = collect(Choices)
     dataset = load_dataset("minari:test/counter-v0")
     assert dataset.spec.discrete
     assert dataset.spec.action_size == 5
-    np.testing.assert_array_equal(dataset.action, taken - 2)
+    assert dataset.spec.first_action == 2
+    np.testing.assert_array_equal(dataset.action, taken)
+    assert "first_action does not apply" in complaint(load_dataset, "minari:test/counter-v0", first_action=2)
 
 
 def test_recorded_masks_belong_to_the_observations(folder):
@@ -215,3 +219,103 @@ def test_wrong_lengths_name_the_episode(folder):
         del file["episode_2/observations"]
         file["episode_2/observations"] = short
     assert "episode 2 has 4 observations for 4 rewards, expected 5" in complaint(load_dataset, folder)
+
+
+@pytest.mark.parametrize("data_format", ["hdf5", "arrow"])
+@pytest.mark.usefixtures("folder")
+def test_choices_of_either_format_keep_their_numbers_to_the_policys_answer(data_format):
+    taken = collect(Choices, data_format=data_format)
+    dataset = load_dataset("minari:test/counter-v0")
+    np.testing.assert_array_equal(dataset.action, taken)
+    agent = package.DiscreteBC(hidden=(8,), batch_size=16).fit(dataset, steps=5)
+    assert {int(action) for action in agent.predict(dataset.observation)} <= {2, 3, 4, 5, 6}
+
+
+def replace_part(folder, key, change):
+    """Rewrite one array of the second episode, ``change`` applied to it."""
+    with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+        array = file[f"episode_1/{key}"][()]
+        del file[f"episode_1/{key}"]
+        file[f"episode_1/{key}"] = change(array)
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "words"),
+    [
+        (
+            "terminations",
+            lambda x: x + np.array([0, 0.5, 7, np.nan, 0, 0]),
+            "terminations must be true/false or 0/1, row 1 is 0.5",
+        ),
+        ("truncations", lambda x: x * np.nan, "truncations must be true/false or 0/1, row 0 is nan"),
+        ("truncations", lambda x: x.astype(int) - 1, "truncations must be true/false or 0/1, row 0 is -1"),
+        ("observations", lambda x: x[:, :1], "observations of shape (7, 1), but observation_space declares 2 features"),
+        ("observations", lambda x: x[..., None], "observations of shape (7, 2, 1)"),
+        ("actions", lambda x: np.repeat(x, 3, 1), "actions of shape (6, 3), but action_space declares 1 feature"),
+        ("actions", lambda x: x[:, 0], "actions of shape (6,), but action_space declares 1 feature"),
+        ("rewards", lambda x: np.stack([x, x], 1), "rewards of shape (6, 2), expected one number per step"),
+        ("observations", lambda x: x[:-1], "episode 1 has 6 observations for 6 rewards, expected 7: the last"),
+    ],
+)
+def test_a_wrong_array_names_the_episode(folder, key, change, words):
+    collect(Counter)
+    replace_part(folder, key, change)
+    line = complaint(load_dataset, folder)
+    assert "episode 1" in line
+    assert words in line
+
+
+def test_flags_as_numbers_and_columns_of_one(folder):
+    collect(Counter)
+    expected = load_dataset(folder)
+    replace_part(folder, "terminations", lambda x: x.astype("f4")[:, None])
+    replace_part(folder, "truncations", lambda x: x.astype("i8"))
+    replace_part(folder, "rewards", lambda x: x[:, None])
+    assert load_dataset(folder).fingerprint == expected.fingerprint
+
+
+def test_what_the_action_space_leaves_open_the_user_says(folder):
+    collect(Counter)
+    with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+        for episode in file.values():
+            action = episode["actions"][()]
+            del episode["actions"]
+            episode["actions"] = np.repeat(action, 2, axis=1)
+    half_open = {"type": "Box", "dtype": "float32", "shape": [2], "low": [0.0, -2.0], "high": [np.inf, 2.0]}
+    edit_metadata(folder, action_space=json.dumps(half_open))
+    line = complaint(load_dataset, folder)
+    assert "the upper action bound is open in feature 0" in line
+    assert "--action-low and --action-high" in line
+    # One number is for the open feature alone; one per feature is for both.
+    for high in (8, [8, 2]):
+        spec = load_dataset(folder, action_high=high).spec
+        assert (spec.action_low, spec.action_high) == ((0, -2), (8, 2))
+    assert load_dataset(folder, action_low=-3, action_high=[8, 3]).spec.action_low == (-3, -3)
+    assert "upper action bound is open" in complaint(load_dataset, folder, action_low=0)
+
+
+@pytest.mark.parametrize("link", ["link", "symlink"])
+def test_one_file_of_two_episodes_is_refused(folder, link):
+    collect(Counter, data_format="arrow")
+    one, other = (next(path for path in (folder / "data" / k).iterdir() if path.suffix == ".arrow") for k in "13")
+    other.unlink()
+    getattr(os, link)(one, other)
+    assert f"3/{other.name} and 1/{one.name} are one file" in complaint(load_dataset, folder)
+
+
+def test_one_object_under_two_names_is_refused_before_minari_reads_it(folder, monkeypatch):
+    collect(Counter)
+    with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+        del file["episode_3"]
+        file["episode_3"] = file["episode_1"]
+
+    def never(*_args, **_kwargs):
+        raise AssertionError("the file was read")
+
+    monkeypatch.setattr(minari, "MinariDataset", never)
+    assert "episode_3 and episode_1 are one object (a hard link)" in complaint(load_dataset, folder)
+    with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+        del file["episode_3"]
+        file["episode_3/infos"] = file["episode_2/observations"]
+    line = complaint(load_dataset, folder)
+    assert "episode_3/infos and episode_2/observations are one object" in line

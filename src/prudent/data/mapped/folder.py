@@ -201,7 +201,7 @@ def read(
     if cuts[0] != 0 or cuts[-1] != rows or (np.diff(cuts) <= 0).any():
         raise DataError(f"{path}: episode_bounds.npy does not divide {rows} rows into {episodes} episodes")
     if not just_written:
-        seal.check(path, columns)
+        seal.check(path, columns, index["spec"].first_action)
     spec = index["spec"]
     if action_low is not None or action_high is not None:
         spec = _with_bounds(spec, {"action_low": action_low, "action_high": action_high}, columns, index["name"])

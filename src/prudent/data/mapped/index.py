@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from prudent.data.columns import counted
+from prudent.data.columns import MOST_ACTIONS, counted
 from prudent.data.end_names import is_flag_name
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.figures import Figures
@@ -90,6 +90,9 @@ def _spec(entries: Mapping[str, Any]) -> Spec:
         raise ValueError(f"discrete is {entries['discrete']!r}")
     if (low is None) != (high is None) or (entries["discrete"] and low is not None):
         raise ValueError("one bound without the other, or bounds of discrete actions")
+    first = entries.get("first_action", 0)
+    if type(first) is not int or abs(first) > MOST_ACTIONS or (first and not entries["discrete"]):
+        raise ValueError(f"first_action is {str(first)[:40]!r}")
     if low is not None and high is not None and any(a >= b for a, b in zip(low, high, strict=True)):
         raise ValueError("action_low is not below action_high")
     return Spec(**{**entries, **sizes, "action_low": low, "action_high": high})

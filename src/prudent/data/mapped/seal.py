@@ -31,7 +31,7 @@ def of_index(index: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
-def check(folder: Path, columns: Mapping[str, np.memmap]) -> None:
+def check(folder: Path, columns: Mapping[str, np.memmap], first_action: int) -> None:
     """Read all files of a folder, once and in order, and compare them with its index.
 
     Raises:
@@ -44,7 +44,7 @@ def check(folder: Path, columns: Mapping[str, np.memmap]) -> None:
         same = (
             index.get(SEAL) == of_index(index)
             and index["figures"] == figures(folder)
-            and index["fingerprint"] == fingerprint(table)
+            and index["fingerprint"] == fingerprint(table, first_action)
         )
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from error

@@ -8,7 +8,7 @@ One file per format, each with ``read``:
 - ``d3rlpy``: HDF5 of d3rlpy 2.x, numbered arrays per episode
 - ``robomimic``: HDF5 of robomimic, a group per demonstration
 - ``replay_buffer``: Stable-Baselines3's replay buffers in an npz file
-- ``minari``: Minari datasets, HDF5 or Arrow
+- ``minari``: Minari datasets, HDF5 or Arrow; ``_minari_files`` checks their files first
 - ``table``: CSV and Parquet; ``mapping`` says which column means what, ``_roles`` checks each column
 - ``stream``: the same datasets block by block, for files larger than memory
 - ``provenance``: what an HDF5 file says about how it was made
@@ -16,6 +16,7 @@ One file per format, each with ``read``:
 What they share:
 
 - ``declared``: what the user says about the data: bounds, kind of actions, ends of episodes
+- ``_bounds``: action bounds that a file leaves open on some sides
 - ``_budget``: how many bytes a file may ask for
 - ``_hdf5``: opening HDF5 without following a link
 - ``_tree``: which arrays an HDF5 file holds

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import Dones, Rows, ask_whether_discrete, flags, floats
+from prudent.data.columns import MOST_ACTIONS, Dones, Rows, ask_whether_discrete, flags, floats
 from prudent.data.dataset import Dataset
 from prudent.data.episodes import recorders
 from prudent.data.episodes.dropped import Dropped
@@ -43,7 +43,7 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     Files of this library have ``metadata/true_successors``: flags and ``next_observations`` are then taken as they
     are. Few files declare ``metadata/action_low`` and ``action_high``; give the bounds if you know them. Discrete
     actions are declared by ``discrete`` or ``n_actions``, by the user or in the file (an attribute, or under
-    ``metadata``), and may have ``action_masks next_action_masks (N, n_actions)``.
+    ``metadata``; ``first_action`` likewise), and may have ``action_masks next_action_masks (N, n_actions)``.
 
     Raises:
         DataError: one line naming file, key and reason.
@@ -99,6 +99,7 @@ def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
             action_high=_bound(file, "action_high", name),
             discrete=None if discrete is None else bool(discrete),
             n_actions=_whole_number(file, "n_actions", name),
+            first_action=_whole_number(file, "first_action", name, least=-MOST_ACTIONS),
         )
         true_successors = bool(_whole_number(file, "true_successors", name, least=0))
         dropped = _dropped(file, name)
@@ -151,6 +152,7 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         action_high=header.declared.action_high,
         discrete=bool(header.declared.discrete),
         n_actions=header.declared.n_actions,
+        first_action=header.declared.first_action or 0,
         name=name,
         notes=header.notes,
         extra=masks.from_file(table, name) | extra_columns(table, name),

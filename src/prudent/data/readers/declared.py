@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from prudent.data.choices import declared_first
 from prudent.data.columns import Bound, Dones, declared_discrete
 from prudent.data.episodes.dropped import LAST_ROWS, LastRows
+from prudent.data.readers._bounds import with_user
 from prudent.data.readers.mapping import TableMap
 from prudent.errors import DataError, EpisodeError
 
@@ -33,6 +35,7 @@ class Declared:
     last_rows: LastRows | None = None
     recorders: int | None = None
     skip_bad_episodes: bool | None = None
+    first_action: int | None = None
 
     def check(self) -> None:
         """Refuse what makes no sense for any file.
@@ -103,16 +106,21 @@ class Declared:
         """These declarations; where they leave something open, those that the file ``name`` makes about itself.
 
         Raises:
-            DataError: they contradict each other about the number of actions.
+            DataError: they contradict each other about the actions.
         """
         discrete, n_actions = declared_discrete(self.discrete, self.n_actions, filed.discrete, filed.n_actions, name)
+        filed_first = None if self.discrete is False else filed.first_action
+        first_action = declared_first(self.first_action, filed_first, discrete, name)
+        user, file = (self.action_low, self.action_high), (filed.action_low, filed.action_high)
+        action_low, action_high = with_user(user, file, name)
         return replace(
             self,
             horizon=filed.horizon if self.horizon is None else self.horizon,
-            action_low=filed.action_low if self.action_low is None else self.action_low,
-            action_high=filed.action_high if self.action_high is None else self.action_high,
-            discrete=discrete,
+            action_low=action_low,
+            action_high=action_high,
+            discrete=discrete if first_action is None else True,
             n_actions=n_actions,
+            first_action=first_action,
         )
 
 

@@ -17,8 +17,8 @@ _LISTS = ("observation", "action", "next_observation", "mask", "next_mask", "act
 class TableMap:
     """Column names by role; a list of one may be written without brackets.
 
-    ``discrete``, ``n_actions``, ``action_low``, ``action_high``, ``time_unit`` and ``last_rows`` hold for the whole
-    table.
+    ``discrete``, ``n_actions``, ``first_action``, ``action_low``, ``action_high``, ``time_unit`` and ``last_rows`` hold
+    for the whole table.
     """
 
     observation: tuple[str, ...]  # columns of what the policy saw
@@ -37,8 +37,9 @@ class TableMap:
     group: str | None = None  # column of numbers or names, such as patient, user or machine
     behavior_prob: str | None = None  # column of the action's probability (or density) under the logging policy
     behavior_log_prob: str | None = None  # column of its logarithm
-    discrete: bool | None = None  # whether actions are choices (numbered from 0) or amounts
+    discrete: bool | None = None  # whether actions are choices or amounts
     n_actions: int | None = None  # how many choices there are
+    first_action: int | None = None  # the number of the first choice; 0 if it is not said
     action_low: tuple[float, ...] | None = None  # lower bounds of amounts: one number, or one per action column
     action_high: tuple[float, ...] | None = None  # upper bounds, likewise
 

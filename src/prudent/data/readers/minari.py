@@ -6,26 +6,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from prudent.data.columns import check_count, counted, not_finite_rows
+from prudent.data.columns import counted, flags, not_finite_rows
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.episodes.left_out import NONE, LeftOut
-from prudent.data.readers import _arrow, _hdf5
-from prudent.data.readers._budget import Budget
+from prudent.data.readers._bounds import with_user
+from prudent.data.readers._minari_files import PARTS, check_files, metadata_of, reason
 from prudent.data.readers.declared import UNDECLARED, Declared
-from prudent.errors import DataError, EpisodeError, in_one_line
-
-if TYPE_CHECKING:
-    import h5py
+from prudent.errors import DataError, EpisodeError
 
 ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
-_PARTS = ("observations", "actions", "rewards", "terminations", "truncations")
-_METADATA_LIMIT = 8 << 20
-_DEPTH = 6
+_UNIT = {"observations": "feature", "actions": "feature", "masks": "action"}
 DROPPED = "dropped"
 """The key of the description, as JSON, that holds what was lost with dropped rows."""
 
@@ -34,29 +29,30 @@ def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """Read a local Minari dataset: an id such as ``mujoco/hopper/medium-v0``, or its folder.
 
     Observations carry T + 1 rows per episode and actions T, so every step has its own successor and none is
-    dropped. Bounds come from the declared action space. The environment named in the file is never made. Only
-    ``Box`` observations of one dimension with ``Box`` or ``Discrete`` actions are read, both declared in the
-    metadata. ``infos/action_mask`` of discrete actions, T + 1 rows per episode, becomes masks.
+    dropped. Bounds come from the declared action space; what it leaves open, the user has to say. The environment
+    named in the file is never made. Only ``Box`` observations of one dimension with ``Box`` or ``Discrete`` actions are
+    read, both declared in the metadata. Discrete actions keep their numbers, from ``start`` on. Their
+    ``infos/action_mask``, T + 1 rows per episode, becomes masks.
 
     Raises:
         DataError: one line naming the dataset, the key and the reason; if there is no such dataset, where it was
             looked for and how to obtain it.
     """
     folder, name = _locate(source)
-    metadata = _metadata(folder, name)
-    _check_files(folder, metadata, name)
+    metadata = metadata_of(folder, name)
+    check_files(folder, metadata, name)
     try:
         import minari
     except ImportError as error:
         raise DataError(f'{name}: Minari is not installed, try: pip install "prudent[minari]"') from error
     try:
         dataset = minari.MinariDataset(folder)
-        spaces = _spaces(dataset.observation_space, dataset.action_space, name)
-        episodes, found = _episodes(dataset, name, skip=bool(user.skip_bad_episodes))
+        spaces = _spaces(dataset.observation_space, dataset.action_space)
+        episodes, found = _episodes(dataset, spaces, name, skip=bool(user.skip_bad_episodes))
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{name}: Minari cannot read it ({in_one_line(error)})") from error
+        raise DataError(f"{name}: Minari cannot read it ({reason(error)})") from error
     if not episodes:
         raise DataError(f"{name}: the dataset has no episodes")
     return replace(_assemble(episodes, spaces, name, user, found), dropped=_dropped(metadata, name))
@@ -88,25 +84,6 @@ def _locate(source: str | Path) -> tuple[Path, str]:
     return folder, identifier
 
 
-def _metadata(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / "metadata.json"
-    _check_links(folder, name)
-    if path.stat().st_size > _METADATA_LIMIT:
-        raise DataError(f"{name}: metadata.json has {path.stat().st_size} bytes, which no real one needs")
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, MemoryError) as error:
-        raise DataError(f"{name}: metadata.json cannot be read ({in_one_line(error)})") from error
-    if not isinstance(metadata, dict):
-        raise DataError(f"{name}: metadata.json is not an object")
-    for key in ("observation_space", "action_space"):
-        # Without them Minari would build the environment named in the file, which may run anything.
-        if not isinstance(metadata.get(key), str):
-            raise DataError(f"{name}: metadata.json declares no {key}; the environment is not made to find out")
-        _check_space(metadata[key], key, name)
-    return metadata
-
-
 def _dropped(metadata: dict[str, Any], name: str) -> Dropped | None:
     """What was lost when this library wrote the dataset; it says so in the description."""
     try:
@@ -120,82 +97,10 @@ def _dropped(metadata: dict[str, Any], name: str) -> Dropped | None:
         raise DataError(f"{name}: {DROPPED} in the description is damaged ({error})") from error
 
 
-def _check_links(folder: Path, name: str) -> None:
-    """Refuse links that lead out of the dataset's folder, and anything that is neither file nor folder."""
-    root = folder.resolve()
-    for path in folder.rglob("*"):
-        if not path.resolve().is_relative_to(root):
-            raise DataError(f"{name}: {path.relative_to(folder)} is a link that leads out of the dataset's folder")
-        if not path.is_file() and not path.is_dir():
-            raise DataError(f"{name}: {path.relative_to(folder)} is no regular file")
-
-
-def _check_space(text: str, key: str, name: str) -> None:
-    """Refuse a space before Minari allocates its bounds."""
-    try:
-        space = json.loads(text)
-        kind, shape = space["type"], space.get("shape", [])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{name}: {key} in metadata.json cannot be read ({in_one_line(error)})") from error
-    allowed = ("Box",) if key == "observation_space" else ("Box", "Discrete")
-    if kind not in allowed:
-        raise DataError(f"{name}: {key} is a {kind}, only {' and '.join(allowed)} can be read")
-    if kind == "Discrete":
-        if type(space.get("n")) is not int or type(space.get("start", 0)) is not int:
-            raise DataError(f"{name}: {key} needs whole numbers n and start")
-        check_count(space["n"], name)
-    flat = isinstance(shape, list) and len(shape) == 1 and type(shape[0]) is int and 0 < shape[0] <= 1 << 20
-    if kind == "Box" and not flat:
-        raise DataError(f"{name}: {key} has shape {shape}, only flat vectors can be read")
-
-
-def _check_files(folder: Path, metadata: dict[str, Any], name: str) -> None:
-    """Check size, type and links of everything that Minari will read."""
-    budget = Budget()
-    kind = metadata.get("data_format", "hdf5")
-    if kind not in ("hdf5", "arrow"):
-        raise DataError(f"{name}: data_format is {str(kind)[:40]!r}, hdf5 and arrow can be read")
-    if kind == "arrow":
-        _check_episodes(metadata, sum(path.is_dir() for path in folder.iterdir()), name)
-        files = [path for path in sorted(folder.glob("*/*")) if not path.name.startswith((".", "_"))]
-        _arrow.check_arrow_files([path for path in files if path.name != "metadata.json"], name, budget)
-        return
-    path = folder / "main_data.hdf5"
-    if not path.is_file():
-        raise DataError(f"{name}: no main_data.hdf5 beside metadata.json")
-    with _hdf5.opened(path) as file, _hdf5.reading(path.name):
-        _check_episodes(metadata, len(file), name)
-        for key in file.keys():  # noqa: SIM118 - typed as str, unlike iteration
-            _walk(file, key, key, name, budget)
-    budget.settle(name)
-
-
-def _check_episodes(metadata: dict[str, Any], in_files: int, name: str) -> None:
-    count = metadata.get("total_episodes")
-    # Minari makes a list of that many numbers before it looks for the first episode.
-    if type(count) is not int or not 0 <= count <= in_files:
-        raise DataError(f"{name}: metadata.json declares {str(count)[:40]} total_episodes, there are {in_files}")
-
-
-def _walk(group: "h5py.Group", key: str, where: str, name: str, budget: Budget, depth: int = 0) -> None:
-    import h5py
-
-    node = _hdf5.child(group, key, name, where)
-    if isinstance(node, h5py.Group):
-        if depth == _DEPTH:
-            raise DataError(f"{name}: {where} is nested more than {_DEPTH} deep")
-        for inner in node.keys():  # noqa: SIM118
-            _walk(node, inner, f"{where}/{inner}", name, budget, depth + 1)
-    elif isinstance(node, h5py.Dataset):
-        if key in _PARTS and node.dtype.kind not in "fiub":
-            raise DataError(f"{name}: {where} holds objects or text, not numbers")
-        _hdf5.spend(node, where, name, budget)
-
-
 # --- content ------------------------------------------------------------------------------------------------
 
 
-def _spaces(observation: Any, action: Any, name: str) -> dict[str, Any]:
+def _spaces(observation: Any, action: Any) -> dict[str, Any]:
     """Sizes and bounds of the declared spaces. They are Gymnasium's, which is not imported here."""
     if hasattr(action, "n"):
         return {
@@ -204,19 +109,18 @@ def _spaces(observation: Any, action: Any, name: str) -> dict[str, Any]:
             "start": int(action.start),
             "size": observation.shape[0],
         }
-    low, high = np.asarray(action.low, dtype=np.float64), np.asarray(action.high, dtype=np.float64)
-    bounded = bool(np.isfinite(low).all() and np.isfinite(high).all())
-    if not bounded and (np.isfinite(low).any() or np.isfinite(high).any()):
-        raise DataError(f"{name}: action_space is bounded on some sides only ({low.tolist()} to {high.tolist()})")
     return {
         "discrete": False,
-        "low": low if bounded else None,
-        "high": high if bounded else None,
+        "low": np.asarray(action.low, dtype=np.float64),
+        "high": np.asarray(action.high, dtype=np.float64),
         "size": observation.shape[0],
+        "features": action.shape[0],
     }
 
 
-def _episodes(dataset: Any, name: str, skip: bool) -> tuple[list[dict[str, np.ndarray]], list[str]]:
+def _episodes(
+    dataset: Any, spaces: dict[str, Any], name: str, skip: bool
+) -> tuple[list[dict[str, np.ndarray]], list[str]]:
     """The arrays of all episodes, and notes; with ``skip`` without those that have a bad row or a wrong length.
 
     Raises:
@@ -225,7 +129,7 @@ def _episodes(dataset: Any, name: str, skip: bool) -> tuple[list[dict[str, np.nd
     episodes, bad = [], []
     for episode in dataset.iterate_episodes():
         try:
-            parts = _episode(episode, name)
+            parts = _episode(episode, spaces, name)
             if skip:
                 _check_finite(parts)
             episodes.append(parts)
@@ -267,9 +171,13 @@ def _check_finite(parts: Mapping[str, np.ndarray]) -> None:
                 raise EpisodeError("", (int(bad[0]),), f"{word} is {what}")
 
 
-def _episode(episode: Any, name: str) -> dict[str, np.ndarray]:
-    """The arrays of one episode of T steps: T + 1 observations, and T + 1 masks if they were recorded."""
-    parts = {key: np.asarray(getattr(episode, key)) for key in _PARTS}
+def _episode(episode: Any, spaces: dict[str, Any], name: str) -> dict[str, np.ndarray]:
+    """The arrays of one episode of T steps: T + 1 observations, and T + 1 masks if they were recorded.
+
+    Raises:
+        EpisodeError: a length, width or flag is not what the declared spaces and the rewards ask for.
+    """
+    parts = {key: np.asarray(getattr(episode, key)) for key in PARTS}
     steps = len(parts["rewards"])
     infos = episode.infos if isinstance(episode.infos, dict) else {}
     if infos.get("action_mask") is not None:
@@ -277,12 +185,42 @@ def _episode(episode: Any, name: str) -> dict[str, np.ndarray]:
     for key, array in parts.items():
         expected = steps + 1 if key in ("observations", "masks") else steps
         if len(array) != expected:
+            missing = ": the last observation is missing" if (key, len(array)) == ("observations", steps) else ""
             raise EpisodeError(
-                f"{name}: episode {episode.id} has {len(array)} {key} for {steps} rewards, expected {expected}",
+                f"{name}: episode {episode.id} has {len(array)} {key} for {steps} rewards, "
+                f"expected {expected}{missing}",
                 (min(len(array), expected),),
                 f"{len(array)} {key} for {steps} rewards",
             )
-    return parts
+    where = f"{name}: episode {episode.id}"
+    _check_width(parts["observations"], "observations", spaces["size"], "observation_space", where)
+    if not spaces["discrete"]:
+        _check_width(parts["actions"], "actions", spaces["features"], "action_space", where)
+    elif parts["actions"].size != steps:
+        raise _misshapen(where, "actions", parts["actions"], "expected one number per step")
+    elif "masks" in parts:
+        _check_width(parts["masks"], "masks", spaces["n"], "action_space", where)
+    if parts["rewards"].size != steps:
+        raise _misshapen(where, "rewards", parts["rewards"], "expected one number per step")
+    ends = {key: _flags(parts[key], key, where) for key in ("terminations", "truncations")}
+    one_per_step = {key: parts[key].reshape(steps) for key in ("rewards", "actions")[: 1 + spaces["discrete"]]}
+    return parts | ends | one_per_step
+
+
+def _check_width(array: np.ndarray, key: str, width: int, space: str, where: str) -> None:
+    if array.ndim != 2 or array.shape[1] != width:
+        raise _misshapen(where, key, array, f"but {space} declares {counted(width, _UNIT[key])}")
+
+
+def _misshapen(where: str, key: str, array: np.ndarray, expected: str) -> EpisodeError:
+    return EpisodeError(f"{where} has {key} of shape {array.shape}, {expected}", (0,), f"{key} of shape {array.shape}")
+
+
+def _flags(array: np.ndarray, key: str, where: str) -> np.ndarray:
+    try:
+        return flags(array, key, where)
+    except DataError as error:
+        raise EpisodeError(str(error), (0,), f"{key} is not true/false or 0/1") from error
 
 
 def _assemble(
@@ -299,25 +237,26 @@ def _assemble(
         notes.append(f"{counted(empty, 'episode')} without a step left out")
     if not episodes:
         raise DataError(f"{name}: no episode has a step")
-    terminated = np.concatenate([e["terminations"] for e in episodes]).astype(bool)
-    truncated = np.concatenate([e["truncations"] for e in episodes]).astype(bool)
+    terminated = np.concatenate([e["terminations"] for e in episodes])
+    truncated = np.concatenate([e["truncations"] for e in episodes])
     last = np.cumsum([len(e["rewards"]) for e in episodes]) - 1
     unflagged = int((~(terminated | truncated)[last]).sum())
     if unflagged:
         notes.append(f"{counted(unflagged, 'episode')} without a flag at the end, read as truncated")
     truncated[last] |= ~terminated[last]
-    action = np.concatenate([e["actions"] for e in episodes])
+    low, high = with_user((user.action_low, user.action_high), (spaces.get("low"), spaces.get("high")), name)
     return Dataset.from_columns(
         observation=np.concatenate([e["observations"][:-1] for e in episodes]),
-        action=action - spaces["start"] if spaces["discrete"] else action,
+        action=np.concatenate([e["actions"] for e in episodes]),
         reward=np.concatenate([e["rewards"] for e in episodes]),
         next_observation=np.concatenate([e["observations"][1:] for e in episodes]),
         terminated=terminated,
         truncated=truncated,
-        action_low=spaces.get("low") if user.action_low is None else user.action_low,
-        action_high=spaces.get("high") if user.action_high is None else user.action_high,
+        action_low=low,
+        action_high=high,
         discrete=spaces["discrete"],
         n_actions=spaces.get("n"),
+        first_action=spaces.get("start", 0),
         name=name,
         notes=notes,
         extra=_masks(episodes, name) if spaces["discrete"] else None,

@@ -9,7 +9,7 @@ from typing import IO
 import numpy as np
 
 from prudent.data import masks
-from prudent.data.columns import ask_whether_discrete, flags
+from prudent.data.columns import MOST_ACTIONS, ask_whether_discrete, flags
 from prudent.data.dataset import Dataset
 from prudent.data.end_names import meaning_of
 from prudent.data.episodes import recorders
@@ -23,7 +23,7 @@ from prudent.errors import DataError, in_one_line
 _HEADER_BYTES = 10_000
 REQUIRED = ("observations", "actions", "rewards", "next_observations")
 FLAGS = _ends.CANONICAL
-WHOLE = ("action_low", "action_high", "discrete", "n_actions")
+WHOLE = ("action_low", "action_high", "discrete", "n_actions", "first_action")
 """Keys that hold for the whole file; all others have one entry per row."""
 ROWS = (*REQUIRED, *masks.KEYS.values())
 """The columns in which a row may be bad."""
@@ -36,9 +36,9 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
 
     ``terminals`` and ``timeouts`` (N,) tell termination from truncation; ``dones`` alone cannot, so ``user.dones``
     says which of the two it means. Flags under other names are read as well: see
-    :mod:`prudent.data.readers._ends`. ``action_low``/``action_high`` (A,) or one number, ``discrete`` (one flag) and
-    ``n_actions`` (one number) are optional; what the user declares replaces them. Discrete actions may have
-    ``action_masks next_action_masks (N, n_actions)``.
+    :mod:`prudent.data.readers._ends`. ``action_low``/``action_high`` (A,) or one number, ``discrete`` (one flag),
+    ``n_actions`` and ``first_action`` (one number) are optional; what the user declares replaces them. Discrete
+    actions may have ``action_masks next_action_masks (N, n_actions)``.
 
     Raises:
         DataError: one line naming file, key and reason. Refused are arrays of objects, headers that declare more
@@ -67,7 +67,7 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         ends = _ends.resolve(columns, len(table["observations"]), name, user)
         table |= ends.columns
         unread += ends.notes
-    declared = user.or_else(_filed(table, user, name), name)
+    declared = user.or_else(_filed(table, name), name)
     terminated, truncated, notes = _flags(table, name, declared)
     bad = None
     if user.skip_bad_episodes:
@@ -89,6 +89,7 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         action_high=declared.action_high,
         discrete=bool(declared.discrete),
         n_actions=declared.n_actions,
+        first_action=declared.first_action or 0,
         name=name,
         notes=[*unread, *recorders.notes(user.recorders, len(terminated), name), *notes],
         extra=masks.from_file(table, name),
@@ -155,14 +156,15 @@ def _flags(
     return done, None, [note, *note_on_equal_lengths(done)]
 
 
-def _filed(table: dict[str, np.ndarray], user: Declared, name: str) -> Declared:
-    """What the file declares about itself; bounds only where the user gives none."""
+def _filed(table: dict[str, np.ndarray], name: str) -> Declared:
+    """What the file declares about itself."""
     discrete = _one_number(table, "discrete", 0, 1, name)
     return Declared(
-        action_low=_bound(table, "action_low", name) if user.action_low is None else None,
-        action_high=_bound(table, "action_high", name) if user.action_high is None else None,
+        action_low=_bound(table, "action_low", name),
+        action_high=_bound(table, "action_high", name),
         discrete=None if discrete is None else bool(discrete),
         n_actions=_one_number(table, "n_actions", 1, None, name),
+        first_action=_one_number(table, "first_action", -MOST_ACTIONS, None, name),
     )
 
 

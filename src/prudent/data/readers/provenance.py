@@ -7,7 +7,8 @@ from typing import Any
 from prudent.data.readers import _hdf5
 
 _COLUMN_KEYS = (
-    *("true_successors", "dropped", "n_actions", "discrete", "max_episode_steps", "action_low", "action_high"),
+    *("true_successors", "dropped", "n_actions", "first_action", "discrete", "max_episode_steps"),
+    *("action_low", "action_high"),
 )
 """Keys that belong to the columns; ``d4rl`` reads them."""
 _MOST, _LONGEST = 40, 400

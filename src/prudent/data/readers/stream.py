@@ -250,6 +250,7 @@ def _blocks(
             action_high=header.declared.action_high,
             discrete=bool(header.declared.discrete),
             n_actions=header.declared.n_actions,
+            first_action=header.declared.first_action or 0,
             name=name if rows <= BLOCK else f"{name}, counted from row {block.start}",
             extra=masks.from_file(table, name) | d4rl.extra_columns(table, name),
         )

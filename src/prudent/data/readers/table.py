@@ -125,6 +125,7 @@ class _Table:
                 action_high=roles.action_high,
                 discrete=roles.discrete,
                 n_actions=roles.n_actions,
+                first_action=roles.first_action,
             ),
             self.name,
         )
@@ -150,6 +151,7 @@ class _Table:
             action_high=declared.action_high,
             discrete=bool(declared.discrete),
             n_actions=declared.n_actions,
+            first_action=declared.first_action or 0,
             name=self.name,
             extra=self.extra(order, bool(declared.discrete)),
         )

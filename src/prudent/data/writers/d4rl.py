@@ -38,7 +38,8 @@ def check_target(path: Path) -> None:
 
 
 def write(dataset: Dataset, path: Path, about: Mapping[str, Any]) -> None:
-    """Write the columns and masks to ``path``, and under ``metadata/`` the bounds, ``n_actions`` and ``about``.
+    """Write the columns and masks to ``path``, and under ``metadata/`` the bounds, ``n_actions``, ``first_action`` and
+    ``about``.
 
     ``dt``, ``group``, ``step`` and the behaviour's log-probability of ``Dataset.extra`` go under ``extra/``.
     ``metadata/true_successors`` says that ``next_observations`` are real, at the end of an episode too;
@@ -92,6 +93,7 @@ def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
 def _metadata(dataset: Dataset, about: Mapping[str, Any]) -> dict[str, Any]:
     spec = dataset.spec
     entries: dict[str, Any] = {"true_successors": 1} | ({"n_actions": spec.action_size} if spec.discrete else {})
+    entries |= {"first_action": spec.first_action} if spec.first_action else {}
     if spec.action_low is not None and spec.action_high is not None:
         entries |= {"action_low": np.array(spec.action_low), "action_high": np.array(spec.action_high)}
     if dataset.dropped is not None:
