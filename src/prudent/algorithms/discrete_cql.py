@@ -35,7 +35,9 @@ class Config(Critic):
 
     alpha: float = 1.0  # weight of the conservative gap; 0 is double DQN
     n_quantiles: int = 1  # quantiles of each action's return; 1 learns only its mean, 200 is usual
-    huber_threshold: float | None = None  # Huber loss with this threshold, which biases Q; none: squared, or quantile loss
+    huber_threshold: float | None = (
+        None  # errors above this count linearly (Huber), which biases Q; none: no Huber loss
+    )
     n_critics: int = 1  # critics in the ensemble; Q is their minimum
 
     def __post_init__(self):

@@ -184,8 +184,8 @@ def _backward(net: Params, saved: list[Saved], gradient: Tensor, into: Params) -
             torch.sum(gradient, 0, out=into[f"b{i}"])
         gradient = products.to_input(gradient, net[f"w{i}"])
         if before and f"scale_after{i - 1}" in net:
-            gradient = _normalisation_backward(net, (f"scale_after{i - 1}", f"shift_after{i - 1}"), before, gradient, into)
-            hidden = before[0]
+            names = f"scale_after{i - 1}", f"shift_after{i - 1}"
+            gradient, hidden = _normalisation_backward(net, names, before, gradient, into), before[0]
         torch.ops.aten.threshold_backward.grad_input(gradient, hidden, 0, grad_input=gradient)
         if before and f"scale{i - 1}" in net:
             gradient = _normalisation_backward(net, (f"scale{i - 1}", f"shift{i - 1}"), before, gradient, into)

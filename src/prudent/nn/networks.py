@@ -29,8 +29,9 @@ def init_mlp(
 ) -> Params:
     """Fresh parameters for layers of the given sizes.
 
-    ``layer_norm`` normalises each hidden layer before its ReLU, with ``after_relu`` after it. Weights and biases are uniform on +-1/sqrt(in), PyTorch's default for linear layers; ``orthogonal`` draws orthogonal
-    weights and zero biases instead.
+    ``layer_norm`` normalises each hidden layer before its ReLU, with ``after_relu`` after it. Weights and biases are
+    uniform on +-1/sqrt(in), PyTorch's default for linear layers; ``orthogonal`` draws orthogonal weights and zero
+    biases instead.
     """
     lead = () if ensemble is None else (ensemble,)
     params: Params = {}
