@@ -408,4 +408,4 @@ def test_an_unknown_setting_of_support_and_value_is_named(log):
 def test_a_multiplier_that_has_run_away_is_said_without_a_run_folder(data):
     settings = {**TINY["cql"], "lagrange": True, "target_gap": -50.0, "lagrange_lr": 0.5}
     with pytest.warns(UserWarning, match="seed=0: multiplier at its bound at step 40: .* target_gap -50 is too low"):
-        prudent.CQL(**settings).fit(data, steps=40, threads=1)
+        AGENTS["cql"](**settings).fit(data, steps=40, threads=1)

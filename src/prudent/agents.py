@@ -310,6 +310,8 @@ def load(path: Path | str, device: str = "auto") -> Agent:
         values = list(dict.fromkeys(getattr(c, f.name) for c in configs))
         if values != [f.default]:
             agent.settings[f.name] = values if len(values) > 1 else values[0]
+    if "return_range" in agent.settings:
+        agent.settings.pop("reward_scale", None)  # it follows from the data, other data give another one
     agent.seeds = list(dict.fromkeys(m.seed for m in population.members))
     agent.device, agent.population = device, population
     return agent
