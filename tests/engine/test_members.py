@@ -53,7 +53,7 @@ def test_the_returns_span_what_was_asked_for():
 
 
 def test_what_does_not_fit_is_one_line():
-    with pytest.raises(ConfigError, match="return_range needs episodes of different returns, .* has 3 in all of them"):
+    with pytest.raises(ConfigError, match=r"return_range needs episodes of different returns, .* has 3 in all of them"):
         scales(episodes(3.0, 3.0), return_range=1000.0)
     with pytest.raises(ConfigError, match="return_range sets reward_scale: give one of them"):
         scales(episodes(1.0, 2.0), return_range=1000.0, reward_scale=3.0)
