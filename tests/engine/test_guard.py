@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.runs import TINY, assert_same_weights, metrics_of, write_log
+from helpers.runs import TINY, assert_same_weights, flags, metrics_of, prudent, write_log
 from prudent import algorithms
 from prudent.data import load_dataset
 from prudent.engine.guard import Guard, largest_value
@@ -267,3 +267,14 @@ def test_a_temperature_that_runs_away_is_said(dataset, tmp_path, capsys, algorit
     run_of(dataset, tmp_path / "falls", algorithm, 20, temperature=1e6)
     for name in ("fixed", "falls"):
         assert "incidents" not in read_json(tmp_path / name / "status.json")
+
+
+def test_the_last_line_of_a_training_says_that_not_all_went_well(tmp_path, capsys):
+    log = write_log(tmp_path / "log.npz")
+    words = ["--lagrange", "--target-gap", "-50", "--lagrange-lr", "0.5", "--steps", "40", "--log-every", "10"]
+    assert prudent("train", log, *flags("cql"), *words, "--threads", "1", "--out", tmp_path / "run") == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == f"finished: {tmp_path / 'run' / 'report.html'}; not all went well: multiplier at its bound"
+    assert prudent("train", log, *flags("cql"), "--steps", "4", "--threads", "1", "--out", tmp_path / "sound") == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == f"finished: {tmp_path / 'sound' / 'report.html'}"
