@@ -403,3 +403,9 @@ def test_an_unknown_setting_of_support_and_value_is_named(log):
     for function, close in ((package.support, "neighbours"), (package.value, "folds")):
         with pytest.raises(ConfigError, match=f"did you mean {close}"):
             function(agent, data, **{close[:-1]: 3})
+
+
+def test_a_multiplier_that_has_run_away_is_said_without_a_run_folder(data):
+    settings = {**TINY["cql"], "lagrange": True, "target_gap": -50.0, "lagrange_lr": 0.5}
+    with pytest.warns(UserWarning, match="seed=0: multiplier at its bound at step 40: .* target_gap -50 is too low"):
+        AGENTS["cql"](**settings).fit(data, steps=40, threads=1)

@@ -4,6 +4,7 @@
 >>> action = agent.predict(observation)
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from operator import index
@@ -18,6 +19,7 @@ from prudent.config import check_names, from_json, to_json
 from prudent.data import Dataset
 from prudent.engine import loop
 from prudent.engine.batches import network_batch
+from prudent.engine.guard import largest_value, weights_at_bound
 from prudent.engine.inputs import action_numbers, feature_rows, mask_rows
 from prudent.engine.members import Member, grid, split_settings
 from prudent.engine.options import Options
@@ -129,6 +131,8 @@ class Agent:
             raise ConfigError(f"{', '.join(sorted(others))}: only with out, the folder to write to")
         population = new_population(dataset, self.algorithm, self._members(), prepare_process(chosen))
         loop.fit(population, dataset, chosen.steps, loop.Observer())
+        for incident in weights_at_bound(population, largest_value(population, dataset)):
+            warnings.warn(str(incident), stacklevel=2)
         self.population = population
         return self
 
@@ -306,6 +310,8 @@ def load(path: Path | str, device: str = "auto") -> Agent:
         values = list(dict.fromkeys(getattr(c, f.name) for c in configs))
         if values != [f.default]:
             agent.settings[f.name] = values if len(values) > 1 else values[0]
+    if "return_range" in agent.settings:
+        agent.settings.pop("reward_scale", None)  # it follows from the data, other data give another one
     agent.seeds = list(dict.fromkeys(m.seed for m in population.members))
     agent.device, agent.population = device, population
     return agent

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from prudent.config import check_names, from_json, group_fields, member_fields
+from prudent.data import Dataset
 from prudent.errors import ConfigError
 
 _ONE_VALUE = "{0} must be the same for all members: give one value, and start a run for each, as prudent train does"
@@ -110,6 +111,33 @@ def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[st
         else:
             single[name] = value
     return from_json(type(base), {f.name: getattr(base, f.name) for f in fields(base)} | single), lists
+
+
+def with_reward_scales(members: Sequence[Member], dataset: Dataset) -> list[Member]:
+    """The members with the ``reward_scale`` that their ``return_range`` asks for, where they have one.
+
+    It is ``return_range / (largest - smallest return)`` over the episodes of the data, as in the code of IQL.
+
+    Raises:
+        ConfigError: another ``reward_scale`` is set as well, or all episodes have the same return.
+    """
+    scaled = []
+    for member in members:
+        config, span = member.config, getattr(member.config, "return_range", None)
+        if span is not None:
+            returns = dataset.episode_returns
+            least, largest = float(returns.min()), float(returns.max())
+            if not largest > least:
+                raise ConfigError(
+                    f"return_range needs episodes of different returns, {dataset.name} has {least:g} in all of them: "
+                    "leave it out and set reward_scale"
+                )
+            scale = span / (largest - least)
+            if config.reward_scale not in (1.0, scale):
+                raise ConfigError("return_range sets reward_scale: give one of them")
+            config = replace(config, reward_scale=scale)
+        scaled.append(replace(member, config=config))
+    return scaled
 
 
 ALL_SEEDS = "all seeds"

@@ -18,7 +18,7 @@ from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.updates import State, initialise_values
 from prudent.data import Dataset
 from prudent.engine.batches import Source, TrainingData
-from prudent.engine.members import Member
+from prudent.engine.members import Member, with_reward_scales
 from prudent.engine.scaling import Scaling
 from prudent.errors import ConfigError, DataError
 from prudent.nn.optim import count_device
@@ -309,14 +309,15 @@ def _of_member(tensor: Tensor, index: int) -> Tensor:
 
 
 def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], device: Any) -> Population:
-    """An untrained population with the dataset's scaling.
+    """An untrained population with the dataset's scaling, and with the ``reward_scale`` that its returns give.
 
     Raises:
-        ConfigError: the algorithm is for the other kind of actions.
+        ConfigError: the algorithm is for the other kind of actions, or ``return_range`` fits neither data nor settings.
         DataError: actions lie outside -1 to 1 and no bounds are declared.
     """
     # Before the data are gone through, and before anything that is wrong with their bounds is said.
     algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
+    members = with_reward_scales(members, dataset)
     config = members[0].config
     scaling = Scaling.fit(dataset, config.normalize_observations, config.clip_observations)
     return Population(algorithm, members, dataset.spec, scaling, device, dataset.name)

@@ -191,12 +191,18 @@ def load(
     try:
         algorithm = algorithms.stored(description["algorithm"])
         config_type = algorithms.get(algorithm).Config
-        members = [Member(m["name"], m["seed"], from_json(config_type, m["config"])) for m in description["members"]]
+        configs = [algorithms.stored_settings(algorithm, m["config"]) for m in description["members"]]
+        members = [
+            Member(m["name"], m["seed"], from_json(config_type, config))
+            for m, config in zip(description["members"], configs, strict=True)
+        ]
         spec = from_json(Spec, description["spec"])
         _check_sizes(members, spec, sum(t.numel() for t in tensors.values()))
         scaling = Scaling(**_part(tensors, "scaling."))
         population = Population(algorithm, members, spec, scaling, device)
-        population.restore(_part(tensors, "population."), _step(description))
+        stored = _part(tensors, "population.")
+        algorithms.check_stored(algorithm, stored)
+        population.restore(stored, _step(description))
     except PrudentError as error:
         raise PrudentError(f"{folder}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

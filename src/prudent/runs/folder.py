@@ -120,7 +120,8 @@ def members(stored: Mapping[str, Any]) -> list[Member]:
     result = []
     for member in stored["members"]:
         settings = {key: value for key, value in member.items() if key not in ("name", "seed")}
-        config = from_json(config_type, {**stored["config"], **settings})
+        all_settings = algorithms.stored_settings(stored["algorithm"], {**stored["config"], **settings})
+        config = from_json(config_type, all_settings)
         result.append(Member(member["name"], member["seed"], config))
     return result
 

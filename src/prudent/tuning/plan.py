@@ -178,8 +178,8 @@ def difference(plan: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
     for key in ("algorithm", "alpha", "seeds"):
         if plan[key] != stored.get(key):
             return f"its {key} is {stored.get(key)}, not {plan[key]}"
-    for group in ("config", "settings"):
-        stored_group = stored.get(group) or {}
+    former = algorithms.stored_settings(plan["algorithm"], stored.get("config") or {})
+    for group, stored_group in (("config", former), ("settings", stored.get("settings") or {})):
         for key, value in plan[group].items():
             if key not in _MAY_CHANGE and stored_group.get(key) != value:
                 return f"its {key} is {stored_group.get(key)}, not {value}"
