@@ -8,6 +8,6 @@ import sys
 if not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:
     del sys.path[0]
 
-from prudent.cli import main  # noqa: E402 - only now
+from prudent.cli import main
 
 main()
