@@ -1,18 +1,17 @@
 """Waits that say how far they are: after five seconds, on standard error.
 
-A loop that may take long opens a :class:`Wait` and tells it of every step::
+A loop that may take long goes through :func:`watched`, or opens a :class:`Wait` and tells it how far it is::
 
-    with Wait("fitting", steps, "steps") as wait:
-        for step in range(steps):
-            ...
-            wait.update(step + 1)
+    for step in watched(range(steps), "fitting", "steps"):
+        ...
 
 Inside :func:`quiet` nothing is shown.
 """
 
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from typing import Protocol, Self, TextIO, TypeVar
 
@@ -30,13 +29,16 @@ T = TypeVar("T")
 class Host(Protocol):
     """What has the screen for longer, such as the bar of a training: waits inside are shown in its place."""
 
-    def aside(self, text: str) -> None:
-        """Show how far a wait is; an empty text says that it is over."""
+    def aside(self, text: str) -> bool:
+        """Show how far a wait is; an empty text says that it is over. Returns whether it may be renewed often."""
         ...
 
 
+_clock = time.monotonic
 _hosts: list[Host] = []
+_open: list["Wait"] = []  # the innermost comes last
 _quiet = False
+_drawn = 0  # characters of the line on the terminal
 
 
 @contextmanager
@@ -70,14 +72,14 @@ class Wait:
     """How far a loop is and how long it still takes, shown once it has taken :data:`PATIENCE` seconds.
 
     On a terminal one line renews itself and disappears at the end. Elsewhere (a file, a pipe, a notebook) a line comes
-    every :data:`PAUSE` seconds.
+    every :data:`PAUSE` seconds. Of several waits inside each other the innermost that takes long is shown.
 
     Args:
         what: what is done, such as ``reading log.csv``.
         total: how much there is to do; None if that is not known. Then the time so far is shown.
         unit: of what is counted, such as ``rows``; without one the share in per cent is shown.
         stream: where to write; None is standard error.
-        clock: gives seconds.
+        clock: gives seconds; None is a clock that only goes forward.
     """
 
     def __init__(
@@ -86,13 +88,14 @@ class Wait:
         total: float | None = None,
         unit: str = "",
         stream: TextIO | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ):
         self.what, self.total, self.unit = what, total, unit
-        self._stream, self._clock = stream, clock
-        self._began = clock()
+        self._stream, self._clock = stream, clock or _clock
+        self._began = self._clock()
         self._next = self._began + PATIENCE
-        self._done, self._width, self._host = 0.0, 0, None
+        self._done, self._is_shown = 0.0, False
+        self._host: Host | None = None
 
     def update(self, done: float) -> None:
         """Say how much is done. May be called at every step: mostly it only looks at the clock."""
@@ -104,35 +107,31 @@ class Wait:
         """:meth:`update` by so much more."""
         self.update(self._done + more)
 
-    def each(self, items: Sequence[T]) -> Iterator[T]:
-        """The items one after the other, each counted when the next one is asked for."""
-        for item in items:
-            yield item
-            self.advance()
-
     def text(self, now: float) -> str:
         """The line as it is shown at ``now``."""
-        seconds, parts = now - self._began, [self.what]
-        known = self.total is not None and self.total > 0
-        share = min(self._done / self.total, 1.0) if known and self.total else 0.0
-        if self.unit:
-            parts.append(
-                f"{self._done:,.0f}/{self.total:,.0f} {self.unit}" if known else f"{self._done:,.0f} {self.unit}"
-            )
-        elif known:
+        seconds, parts, total = now - self._began, [self.what], self.total or 0
+        share = min(self._done / total, 1.0) if total > 0 else 0.0
+        if self.unit and total > 0:
+            parts.append(f"{self._done:,.0f}/{total:,.0f} {self.unit}")
+        elif self.unit:
+            parts.append(f"{self._done:,.0f} {self.unit}")
+        elif total > 0:
             parts.append(f"{share:.0%}")
         parts.append(f"{clock_face(seconds * (1 - share) / share)} left" if share else f"{clock_face(seconds)} so far")
         return "  ".join(parts)
 
     def close(self) -> None:
-        """Remove the line from the terminal."""
+        """Remove the line from the terminal. A later update shows it again."""
+        if self in _open:
+            _open.remove(self)
         if self._host is not None:
             self._host.aside("")
-        if self._width:
-            self._write("\r" + " " * self._width + "\r")
-        self._width, self._host, self._next = 0, None, float("inf")
+        elif self._is_shown:
+            _draw(self._stream or sys.stderr, "")
+        self._is_shown, self._host = False, None
 
     def __enter__(self) -> Self:
+        _open.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -140,31 +139,73 @@ class Wait:
 
     def _show(self, now: float) -> None:
         stream = self._stream or sys.stderr
-        if _quiet or stream is None:
-            self._next = now + PAUSE
+        self._next = now + PAUSE
+        if _quiet or stream is None or self._is_covered():
             return
-        text = printable(self.text(now))
+        text, self._is_shown = printable(self.text(now)), True
         if self._stream is None and _hosts:
             self._host = _hosts[-1]
-            self._host.aside(text)
-            self._next = now + (_RENEWED if sys.stdout is not None and _is_terminal(sys.stdout) else PAUSE)
+            if self._host.aside(text):
+                self._next = now + _RENEWED
         elif _is_terminal(stream):
-            padded = text.ljust(self._width)
-            self._width = len(text)
-            self._write(f"\r{padded}")
+            _draw(stream, text)
             self._next = now + _RENEWED
         else:
-            self._write(f"{text}\n")
-            self._next = now + PAUSE
+            _write(stream, f"{text}\n")
 
-    def _write(self, text: str) -> None:
-        """Write. A reader that has gone, or a full disk, must not stop the work."""
-        stream = self._stream or sys.stderr
-        with suppress(OSError, ValueError):
-            # The command line's screen passes on no control characters; the terminal behind it takes them.
-            target = getattr(stream, "terminal", stream) if text.startswith("\r") else stream
-            target.write(text)
-            target.flush()
+    def _is_covered(self) -> bool:
+        """Whether a wait inside this one is shown."""
+        inner = _open[_open.index(self) + 1 :] if self in _open else []
+        return any(wait._is_shown for wait in inner)
+
+
+def watched(items: Iterable[T], what: str, unit: str, total: float | None = None) -> Iterator[T]:
+    """The items one after the other, as a :class:`Wait`; ``total`` is their number where they have no length."""
+    with Wait(what, len(items) if isinstance(items, Sized) else total, unit) as wait:
+        for item in items:
+            yield item
+            wait.advance()
+
+
+@contextmanager
+def ticking(what: str) -> Iterator[None]:
+    """A wait without a loop: inside, a thread shows the time so far, unless a wait inside shows more."""
+    done = threading.Event()
+    with Wait(what) as wait:
+
+        def tick() -> None:
+            while not done.wait(_RENEWED):
+                wait.update(0)
+
+        thread = threading.Thread(target=tick, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def clear() -> None:
+    """Remove the line of a wait from the terminal, such as one that ended with an error."""
+    if sys.stderr is not None:
+        _draw(sys.stderr, "")
+
+
+def _draw(stream: TextIO, text: str) -> None:
+    """Replace the line on a terminal; an empty text removes it."""
+    global _drawn
+    if text or _drawn:
+        # The command line's screen passes on no control characters; the terminal behind it takes them.
+        _write(getattr(stream, "terminal", None) or stream, f"\r{text.ljust(_drawn)}" + ("" if text else "\r"))
+    _drawn = len(text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write. A reader that has gone, or a full disk, must not stop the work."""
+    with suppress(OSError, ValueError):
+        stream.write(text)
+        stream.flush()
 
 
 def _is_terminal(stream: TextIO) -> bool:

@@ -19,6 +19,8 @@ class Environments:
     environments on one core, Hopper-v5 12.7 against 11.9, HalfCheetah-v5 31.7 against 29.3, Pendulum-v1 125 against
     116.
 
+    ``time_limit`` is the number of steps after which an episode is cut, None if there is no such limit.
+
     Raises:
         ConfigError: see :func:`prudent.environments.make.make` and :func:`prudent.environments.make.spec_of`.
     """
@@ -27,6 +29,8 @@ class Environments:
         self.env_id = env_id
         self.envs = [make(env_id, render_mode) for _ in range(count)]
         self.spec = spec_from(self.envs[0], env_id)
+        registered = self.envs[0].spec
+        self.time_limit = None if registered is None else registered.max_episode_steps
         self.active = np.zeros(count, dtype=bool)
         self._observation = np.zeros((count, self.spec.observation_size), dtype=np.float32)
         self._mask: np.ndarray | None = None

@@ -87,13 +87,17 @@ class Progress:
         parts = [self._pace, f"ETA {self._left}"] if moved else []
         self._line(step, parts + [f"{name} {figure}" for name, figure in shown.items()])
 
-    def aside(self, text: str) -> None:
-        """Show how far another wait is, such as an evaluation; an empty text says that it is over."""
+    def aside(self, text: str) -> bool:
+        """Show how far another wait is, such as an evaluation; an empty text says that it is over.
+
+        Returns whether it may be renewed often, as on a terminal.
+        """
         self._aside, self._shown = text, self._clock()
         if self._bar is not None:
             self._draw(self._step)
         elif text:
             self._print(text)
+        return self._bar is not None
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""

@@ -1,0 +1,179 @@
+"""What is shown while something takes long, by a clock that the tests move."""
+
+import io
+import sys
+
+import pytest
+
+from prudent import progress
+from prudent.progress import Wait, clock_face, hosted, quiet, ticking, watched
+
+
+class Clock:
+    """Seconds, moved by hand."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(progress, "_clock", clock)
+    return clock
+
+
+def run(wait, clock, seconds, steps, total):
+    """``steps`` of ``total`` steps, each of ``seconds``; with the wait's own clock."""
+    for step in range(1, steps + 1):
+        clock.now += seconds
+        wait.update(step * total / steps)
+
+
+def test_nothing_is_shown_before_five_seconds_and_a_line_every_thirty_then():
+    clock, out = Clock(), io.StringIO()
+    with Wait("fitting", 1000, "steps", stream=out, clock=clock) as wait:
+        for step in range(1, 1001):
+            clock.now += 0.1
+            wait.update(step)
+            if clock.now < 104.9:
+                assert out.getvalue() == ""
+    lines = out.getvalue().splitlines()
+    assert lines[0] in ("fitting  50/1,000 steps  1:35 left", "fitting  51/1,000 steps  1:35 left")
+    assert len(lines) == 1 + 3  # after 5, 35, 65 and 95 of 100 seconds
+    assert lines[-1].endswith("0:05 left")
+
+
+def test_a_line_on_a_terminal_renews_itself_and_disappears():
+    clock, out = Clock(), Terminal()
+    with Wait("reading log.csv", 200, stream=out, clock=clock) as wait:
+        for done in range(1, 201):
+            clock.now += 0.1
+            wait.update(done)
+    drawn = out.getvalue().split("\r")
+    assert drawn[1].startswith("reading log.csv  2")
+    assert 25 < len(drawn) < 35  # every half second for 15 seconds
+    assert "\n" not in out.getvalue()
+    assert out.getvalue().endswith("\r" + " " * len(drawn[-3]) + "\r")
+
+
+def test_without_a_total_the_time_so_far():
+    clock = Clock()
+    wait = Wait("reading", clock=clock)
+    assert wait.text(clock.now + 83) == "reading  1:23 so far"
+    wait = Wait("reading", None, "rows", clock=clock)
+    wait.update(1234)
+    assert wait.text(clock.now + 3) == "reading  1,234 rows  0:03 so far"
+    wait = Wait("reading", 0, "rows", clock=clock)
+    wait.update(3)
+    assert wait.text(clock.now + 3) == "reading  3 rows  0:03 so far"
+
+
+def test_more_than_all_is_all():
+    clock = Clock()
+    wait = Wait("evaluating", 10, clock=clock)
+    wait.update(12)
+    assert wait.text(clock.now + 9) == "evaluating  100%  0:00 left"
+
+
+def test_control_characters_of_a_file_name_are_spelled_out():
+    clock, out = Clock(), io.StringIO()
+    wait = Wait("reading a\x1b[2J\r", 10, stream=out, clock=clock)
+    run(wait, clock, 6, 1, 5)
+    assert out.getvalue() == "reading a\\x1b[2J\\x0d  50%  0:06 left\n"
+
+
+def test_quiet_is_quiet(capsys, clock):
+    def work():
+        for _ in watched(range(20), "working", "parts"):
+            clock.now += 1
+
+    with quiet():
+        assert progress.is_quiet()
+        with quiet(False):
+            work()
+    assert capsys.readouterr() == ("", "")
+    assert not progress.is_quiet()
+    work()
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert found.err == "working  5/20 parts  0:15 left\n"
+
+
+def test_the_innermost_that_takes_long_is_shown(capsys, clock):
+    with Wait("outside", 100, "parts") as outer:
+        with Wait("inside", 10, "parts") as inner:
+            clock.now += 6
+            outer.update(10)  # nothing inside has been shown yet
+            inner.update(1)
+            clock.now += 31
+            outer.update(11)  # covered
+            inner.update(5)
+        clock.now += 31
+        outer.update(50)
+    names = [line.split()[0] for line in capsys.readouterr().err.splitlines()]
+    assert names == ["outside", "inside", "inside", "outside"]
+
+
+def test_a_host_shows_it_in_its_place(capsys, clock):
+    class Bar:
+        def __init__(self):
+            self.texts = []
+
+        def aside(self, text):
+            self.texts.append(text)
+            return True
+
+    bar = Bar()
+    with hosted(bar):
+        for _ in watched(range(3), "evaluating", "episodes"):
+            clock.now += 6
+    assert bar.texts == ["evaluating  1/3 episodes  0:12 left", "evaluating  2/3 episodes  0:06 left", *bar.texts[2:]]
+    assert bar.texts[-1] == ""
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_wait_that_ends_with_an_error_leaves_no_line(monkeypatch, clock):
+    out = Terminal()
+    monkeypatch.setattr(sys, "stderr", out)
+    wait = Wait("reading", 10)
+    run(wait, clock, 6, 1, 1)
+    assert out.getvalue() == "\rreading  10%  0:54 left"
+    progress.clear()
+    assert out.getvalue().endswith("\r" + " " * 23 + "\r")
+    progress.clear()
+    assert out.getvalue().count("\r") == 3
+
+
+def test_a_closed_or_missing_stream_stops_nothing(monkeypatch, clock):
+    closed = io.StringIO()
+    closed.close()
+    for stream in (closed, None):
+        monkeypatch.setattr(sys, "stderr", stream)
+        for _ in watched(range(3), "working", "parts"):
+            clock.now += 60
+
+
+def test_ticking_shows_the_time_of_what_has_no_loop(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", 0.05)
+    monkeypatch.setattr(progress, "_RENEWED", 0.01)
+    import time
+
+    with ticking("packing"):
+        deadline = time.monotonic() + 10
+        while not (shown := capsys.readouterr().err) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert shown == "packing  0:00 so far\n"
+
+
+@pytest.mark.parametrize(("seconds", "face"), [(0, "0:00"), (59.6, "1:00"), (123, "2:03"), (3723, "1:02:03")])
+def test_clock_faces(seconds, face):
+    assert clock_face(seconds) == face
