@@ -95,6 +95,8 @@ class Progress:
         self._aside, self._shown = text, self._clock()
         if self._bar is not None:
             self._draw(self._step)
+            with suppress(OSError, ValueError):
+                self._bar.refresh()
         elif text:
             self._print(text)
         return self._bar is not None
@@ -133,11 +135,13 @@ class Progress:
 
     def _draw(self, step: int) -> None:
         assert self._bar is not None
-        parts = [f"{name} {figure}" for name, figure in self._figures.items()]
-        figures = "  ".join([*parts, self._aside] if self._aside else parts)
+        figures = "  ".join(f"{name} {figure}" for name, figure in self._figures.items())
+        pace = self._pace
+        if self._aside:
+            pace, figures = self._aside, ""  # a terminal has no room for both
         task = self._bar.task_ids[0]
         with suppress(OSError, ValueError):
-            self._bar.update(task, completed=step, pace=self._pace, left=self._left, figures=figures)
+            self._bar.update(task, completed=step, pace=pace, left=self._left, figures=figures)
 
     def _line(self, step: int, parts: Sequence[str]) -> None:
         """Print a line about a step, unless all progress is off."""
@@ -159,7 +163,7 @@ def _rich_bar(stream: TextIO, total: int, start: int):
     columns = (
         MofNCompleteColumn(),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[pace]}"),
+        TextColumn("{task.fields[pace]}", markup=False),
         TextColumn("ETA {task.fields[left]}"),
         TextColumn("{task.fields[figures]}", markup=False),
     )
