@@ -108,19 +108,46 @@ def test_quiet_is_quiet(capsys, clock):
     assert found.err == "working  5/20 parts  0:15 left\n"
 
 
-def test_the_innermost_that_takes_long_is_shown(capsys, clock):
+def test_the_innermost_is_shown(capsys, clock):
+    """It knows more: the patience of the waits around it counts for it, too."""
     with Wait("outside", 100, "parts") as outer:
+        clock.now += 4
+        outer.update(1)
         with Wait("inside", 10, "parts") as inner:
-            clock.now += 6
-            outer.update(10)  # nothing inside has been shown yet
+            clock.now += 1.1
+            outer.update(2)  # leaves it to the one inside
             inner.update(1)
-            clock.now += 31
-            outer.update(11)  # covered
-            inner.update(5)
+            clock.now += 29
+            outer.update(11)
+            inner.update(5)  # not yet
+            clock.now += 1
+            outer.update(12)
+            inner.update(6)
         clock.now += 31
         outer.update(50)
-    names = [line.split()[0] for line in capsys.readouterr().err.splitlines()]
-    assert names == ["outside", "inside", "inside", "outside"]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in lines] == ["inside", "inside", "outside"]
+    assert lines[0] == "inside  1/10 parts  0:10 left"
+
+
+def test_many_short_waits_inside_a_long_one_are_one_line_in_thirty_seconds(capsys, clock):
+    with Wait("outside", 100, "parts") as outer:
+        for part in range(100):
+            for _ in watched(range(4), "inside", "steps"):
+                clock.now += 0.15
+            outer.update(part + 1)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in lines] == ["outside", "outside"]
+
+
+def test_one_inside_that_has_not_begun_does_not_hide_the_one_around_it(capsys, clock):
+    with Wait("outside", 100, "parts") as outer, Wait("inside"):
+        clock.now += 5.5
+        outer.update(1)
+        assert capsys.readouterr().err == ""
+        clock.now += 1
+        outer.update(1)
+    assert capsys.readouterr().err == "outside  1/100 parts  10:44 left\n"
 
 
 def test_a_host_shows_it_in_its_place(capsys, clock):

@@ -22,6 +22,7 @@ PATIENCE = 5.0
 PAUSE = 30.0
 """Seconds between two lines where there is no terminal. A terminal's line is renewed every half second."""
 _RENEWED = 0.5
+_GRACE = 1.0  # seconds for a wait inside another one: it knows more, and is shown first
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ class Wait:
     """How far a loop is and how long it still takes, shown once it has taken :data:`PATIENCE` seconds.
 
     On a terminal one line renews itself and disappears at the end. Elsewhere (a file, a pipe, a notebook) a line comes
-    every :data:`PAUSE` seconds. Of several waits inside each other the innermost that takes long is shown.
+    every :data:`PAUSE` seconds. Of several waits inside each other the innermost that is under way is shown.
 
     Args:
         what: what is done, such as ``reading log.csv``.
@@ -131,6 +132,9 @@ class Wait:
         self._is_shown, self._host = False, None
 
     def __enter__(self) -> Self:
+        if _open:
+            # The waits around it have counted down already.
+            self._next = max(self._began + _GRACE, min(wait._next for wait in _open))
         _open.append(self)
         return self
 
@@ -139,8 +143,11 @@ class Wait:
 
     def _show(self, now: float) -> None:
         stream = self._stream or sys.stderr
+        inner = _open[_open.index(self) + 1 :] if self in _open else []
+        if any(wait._is_shown for wait in inner) or (inner and now < self._next + _GRACE):
+            return
         self._next = now + PAUSE
-        if _quiet or stream is None or self._is_covered():
+        if _quiet or stream is None:
             return
         text, self._is_shown = printable(self.text(now)), True
         if self._stream is None and _hosts:
@@ -152,11 +159,8 @@ class Wait:
             self._next = now + _RENEWED
         else:
             _write(stream, f"{text}\n")
-
-    def _is_covered(self) -> bool:
-        """Whether a wait inside this one is shown."""
-        inner = _open[_open.index(self) + 1 :] if self in _open else []
-        return any(wait._is_shown for wait in inner)
+            for wait in _open:  # one line for all of them
+                wait._next = max(wait._next, self._next)
 
 
 def watched(items: Iterable[T], what: str, unit: str, total: float | None = None) -> Iterator[T]:
