@@ -172,19 +172,22 @@ def watched(items: Iterable[T], what: str, unit: str, total: float | None = None
 
 
 @contextmanager
-def ticking(what: str) -> Iterator[None]:
-    """A wait without a loop: inside, a thread shows the time so far, unless a wait inside shows more."""
+def ticking(what: str, total: float | None = None, unit: str = "") -> Iterator[Wait]:
+    """A wait whose steps take long, or that has none: a thread shows it, unless a wait inside shows more.
+
+    Also a decorator, of functions that are called in the main thread.
+    """
     done = threading.Event()
-    with Wait(what) as wait:
+    with Wait(what, total, unit) as wait:
 
         def tick() -> None:
             while not done.wait(_RENEWED):
-                wait.update(0)
+                wait.advance(0)
 
         thread = threading.Thread(target=tick, name="progress", daemon=True)
         thread.start()
         try:
-            yield
+            yield wait
         finally:
             done.set()
             thread.join()

@@ -9,6 +9,7 @@ import numpy as np
 from prudent.data.columns import differing_rows
 from prudent.data.dataset import Dataset
 from prudent.data.mapped.folder import is_mapped
+from prudent.progress import ticking
 
 SHOWN = 10
 """Row numbers kept per finding; ``count`` is how many rows there are in all."""
@@ -56,11 +57,15 @@ def audit(dataset: Dataset) -> list[Finding]:
     Row numbers are those of the dataset: rows that a reader dropped (see ``dataset.notes``) do not count. Readers
     refuse NaN and infinity; :func:`not_finite` finds them in raw columns.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        findings = [check(dataset) for check in CHECKS]
+    findings = []
+    with np.errstate(over="ignore", invalid="ignore"), ticking("looking for problems", len(CHECKS), "checks") as wait:
+        for check in CHECKS:
+            findings.append(check(dataset))
+            wait.advance()
     return [finding for finding in findings if finding is not None]
 
 
+@ticking("looking for problems")
 def cautions(dataset: Dataset) -> list[Finding]:
     """The findings of :func:`audit` that take almost no time, to show before a training.
 

@@ -43,6 +43,8 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
     """
     import gymnasium
 
+    if not isinstance(env_id, str):
+        raise ConfigError(f"an environment is named by its Gymnasium id, such as 'Pendulum-v1', got {env_id!r}"[:200])
     try:
         if _entry(env_id, "box2d"):
             simulators.prepare_box2d()
@@ -125,6 +127,14 @@ def _entry(env_id: str, simulator: str) -> bool:
 def uses_bullet(env_id: str) -> bool:
     """Whether an id has the form of PyBullet's ids, such as ``HopperBulletEnv-v0``."""
     return _BULLET.fullmatch(env_id) is not None
+
+
+def time_limit(env_id: str) -> int | None:
+    """The steps after which an episode of a registered environment is cut; None if there is no such limit."""
+    import gymnasium
+
+    spec = gymnasium.registry.get(env_id.rpartition(":")[2])
+    return None if spec is None else spec.max_episode_steps
 
 
 def at_once(env_id: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from prudent.environments.make import make, spec_from
+from prudent.environments.make import make, spec_from, time_limit
 from prudent.errors import PrudentError, in_one_line
 
 
@@ -29,8 +29,7 @@ class Environments:
         self.env_id = env_id
         self.envs = [make(env_id, render_mode) for _ in range(count)]
         self.spec = spec_from(self.envs[0], env_id)
-        registered = self.envs[0].spec
-        self.time_limit = None if registered is None else registered.max_episode_steps
+        self.time_limit = time_limit(env_id)
         self.active = np.zeros(count, dtype=bool)
         self._observation = np.zeros((count, self.spec.observation_size), dtype=np.float32)
         self._mask: np.ndarray | None = None
