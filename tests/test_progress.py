@@ -24,6 +24,13 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture(autouse=True)
+def five_seconds(patience, monkeypatch):
+    """The patience that users meet."""
+    assert patience is None
+    monkeypatch.setattr(progress, "PATIENCE", 5.0)
+
+
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()

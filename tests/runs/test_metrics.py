@@ -229,7 +229,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("stream", [Terminal(), io.StringIO()], ids=["terminal", "file"])
-def test_a_wait_inside_a_training_is_shown_with_it(stream, capsys):
+def test_a_wait_inside_a_training_is_shown_with_it(stream, capsys, monkeypatch):
+    monkeypatch.setattr("prudent.progress.PATIENCE", 5.0)
     clock = Clock()
     with Progress(100, stream=stream, clock=clock) as progress:
         progress.update(50)
