@@ -1,10 +1,14 @@
 """What is shown while something takes long, by a clock that the tests move."""
 
 import io
+import json
 import sys
 
 import pytest
 
+import prudent
+from helpers.runs import prudent as run_command
+from helpers.runs import write_log
 from prudent import progress
 from prudent.progress import Wait, clock_face, hosted, quiet, ticking, watched
 
@@ -206,6 +210,86 @@ def test_ticking_shows_the_time_of_what_has_no_loop(capsys, monkeypatch):
         while not (shown := capsys.readouterr().err) and time.monotonic() < deadline:
             time.sleep(0.01)
     assert shown == "packing  0:00 so far\n"
+
+
+@pytest.fixture
+def impatient(monkeypatch, tmp_path):
+    """Every update is shown; the working folder has a log and a table."""
+    for name in ("PATIENCE", "PAUSE", "_GRACE"):
+        monkeypatch.setattr(progress, name, 0.0)
+    monkeypatch.chdir(tmp_path)
+    write_log(tmp_path / "log.npz")
+    rows = "".join(f"{i // 10},{i / 7},{i % 3 - 1},{i},{int(i % 10 == 9)}\n" for i in range(200))
+    (tmp_path / "table.csv").write_text("run,x,push,gain,done\n" + rows)
+    roles = {"episode": "run", "observation": ["x"], "action": "push", "reward": "gain", "terminated": "done"}
+    (tmp_path / "map.toml").write_text("".join(f"{role} = {json.dumps(column)}\n" for role, column in roles.items()))
+    return tmp_path
+
+
+SETTINGS = {"hidden": (8, 8), "batch_size": 16, "device": "cpu"}
+
+
+def agent():
+    return prudent.BC(**SETTINGS).fit(prudent.load_dataset("log.npz"), steps=3)
+
+
+@pytest.mark.parametrize(
+    ("work", "says"),
+    [
+        (lambda: prudent.load_dataset("log.npz"), ["reading log.npz  100%", "going through the rows  240/240 rows"]),
+        (
+            lambda: prudent.load_dataset("table.csv", mapping="map.toml", action_low=-1, action_high=1),
+            ["reading table.csv"],
+        ),
+        (lambda: command("data", "import", "log.npz", "--out", "log.hdf5"), ["looking for problems"]),
+        (
+            lambda: (command("data", "import", "log.npz", "--out", "b.hdf5"), prudent.load_dataset("b.hdf5")),
+            ["reading b.hdf5  100%"],
+        ),
+        (lambda: command("data", "convert", "log.npz", "--out", "folder"), ["writing folder  240/240 rows"]),
+        (agent, ["training  1/3 steps", "training  3/3 steps  0:00 left"]),
+        (lambda: agent().evaluate("Pendulum-v1", episodes=2), ["evaluating in Pendulum-v1, sampled actions  50%"]),
+        (
+            lambda: prudent.support(agent(), prudent.load_dataset("log.npz")),
+            ["comparing decisions with the log  240/240"],
+        ),
+        (
+            lambda: prudent.value(agent(), prudent.load_dataset("log.npz"), steps=3, behaviour_steps=3, folds=2),
+            ["fitting the behaviour model  3/3 steps", "fitting values  3/3 steps", "asking the policy  240/240 rows"],
+        ),
+        (
+            lambda: prudent.CQL(n_actions=2, value_init="regression", value_init_steps=4, **SETTINGS).fit(
+                prudent.load_dataset("log.npz"), steps=1
+            ),
+            ["fitting first values  3/4 steps"],
+        ),
+    ],
+    ids=["npz", "csv", "import", "hdf5", "convert", "fit", "evaluate", "support", "value", "first values"],
+)
+def test_what_may_take_long_is_shown(work, says, impatient, capsys):
+    assert impatient.is_dir()
+    work()
+    shown = capsys.readouterr().err
+    for words in says:
+        assert words in shown
+    with quiet():
+        agent()
+    assert capsys.readouterr().err == ""
+
+
+def command(*words):
+    assert run_command(*words) == 0
+
+
+def test_fit_can_be_silent(impatient, capsys):
+    assert impatient.is_dir()
+    data = prudent.load_dataset("log.npz")
+    capsys.readouterr()
+    one = prudent.BC(**SETTINGS).fit(data, steps=3, progress=False)
+    one.fit(data, steps=3, warm_start=True, progress=False)
+    assert capsys.readouterr() == ("", "")
+    one.fit(data, steps=3, warm_start=True)
+    assert "training  3/3 steps" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("seconds", "face"), [(0, "0:00"), (59.6, "1:00"), (123, "2:03"), (3723, "1:02:03")])
