@@ -1,4 +1,4 @@
-"""Errors that a user can cause; each message is one line."""
+"""Errors that a user can cause, and a warning; each message is one line."""
 
 
 class PrudentError(ValueError):
@@ -15,6 +15,10 @@ class DataError(PrudentError):
 
 class ConfigError(PrudentError):
     """A setting does not exist, is out of range, or does not fit the others."""
+
+
+class StartsAnewWarning(UserWarning):
+    """``fit`` drops what was trained or loaded before, and starts from new weights."""
 
 
 FAILURES = (PrudentError, OSError, MemoryError, RuntimeError)

@@ -13,7 +13,7 @@ from prudent.algorithms import iql
 from prudent.data import Dataset, load_dataset
 from prudent.engine.members import grid, with_reward_scales
 from prudent.engine.population import new_population
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, StartsAnewWarning
 from prudent.training.resume import resume
 
 pytest_plugins = ["helpers.run_fixtures"]
@@ -75,7 +75,8 @@ def test_a_run_keeps_its_scale_and_other_data_give_another(tmp_path):
     assert all((found[name] == tensor).all() for name, tensor in expected.items())
     agent = prudent.load(tmp_path / "run")
     other = load_dataset(write_log(tmp_path / "other.npz", rewards=columns()["rewards"] * 2))
-    scale = float(agent.fit(other, steps=1, threads=1).population.reward_scale[0])
+    with pytest.warns(StartsAnewWarning):
+        scale = float(agent.fit(other, steps=1, threads=1).population.reward_scale[0])
     assert scale == pytest.approx(stored["reward_scale"] / 2, rel=1e-5)
 
 

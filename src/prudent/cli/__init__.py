@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from prudent import progress
 from prudent.cli.screen import screens
 from prudent.errors import ConfigError, Interrupted, PrudentError
 
@@ -100,6 +101,7 @@ def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _end(code: int, text: str) -> NoReturn:
+    progress.clear()
     print(f"prudent: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(code)
 

@@ -116,7 +116,7 @@ def _collect_parser() -> tuple[Parser, argparse._ArgumentGroup]:
         usage="prudent data collect --env ID --out FILE [--policy random|RUN|sac ...] [--steps N] [--level medium] ...",
         description="Make a dataset by running policies in their environment. The same command gives the same data.",
     )
-    parser.add_argument("--env", required=True, metavar="ID", help="Gymnasium id")
+    parser.add_argument("--env", required=True, metavar="ID", help="Gymnasium id, or module:ID for a module of yours")
     parser.add_argument("--out", required=True, help=".hdf5 file to create, or minari:namespace/name-vN")
     parser.add_argument(
         "--policy",

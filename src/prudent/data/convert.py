@@ -16,6 +16,7 @@ from prudent.data.readers.declared import Declared
 from prudent.data.readers.stream import Block, Stream
 from prudent.data.writers import HDF5
 from prudent.errors import DataError
+from prudent.progress import Wait
 from prudent.types import Spec
 
 
@@ -51,10 +52,12 @@ def convert(
                 say(f"{part.name} was read into memory as a whole: only flat HDF5 files are read block by block")
         writer = stack.enter_context(folder.Writer(out, sum(part.rows for part in streams)))
         spec: Spec | None = None
+        wait = stack.enter_context(Wait(f"writing {out}", sum(part.rows for part in streams), "rows"))
         for part in streams:
             for block_spec, block in part.blocks():
                 spec = block_spec if spec is None else merge_specs(spec, block_spec, "what comes before it", part.name)
                 writer.append(block)
+                wait.advance(len(block["reward"]))
         assert spec is not None
         return writer.finish(spec, *_name_and_notes(streams), _dropped(streams))
 

@@ -16,6 +16,7 @@ from prudent.data.mapped.folder import is_folder_of_columns, is_mapped, read
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.data.readers.mapping import TableMap
 from prudent.errors import DataError
+from prudent.progress import ticking
 
 Source = str | Path
 _MINARI_ID = re.compile(r"(?:[-\w]+/)+[-\w]+-v\d+")
@@ -84,10 +85,14 @@ def load_dataset(
     declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, mapping, last_rows, recorders)
     declared.check()
     if isinstance(source, str | Path):
-        return _load(source, declared, seed)
+        with ticking(f"reading {source}"):
+            return _load(source, declared, seed)
     if len(source) == 0:
         raise DataError("no dataset was named")
-    datasets = [_load(item, declared, seed) for item in source]
+    datasets = []
+    for item in source:
+        with ticking(f"reading {item}"):
+            datasets.append(_load(item, declared, seed))
     if len(datasets) > 1 and any(is_mapped(dataset) for dataset in datasets):
         raise DataError("a converted folder is not joined in memory: convert all the sources into one folder")
     return Dataset.join(datasets)

@@ -4,6 +4,7 @@ A :class:`Population` holds the algorithm, the members' settings, their stacked 
 act it takes and returns the units of the log; batches to learn from are in the networks' units.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,7 @@ from prudent.engine.scaling import Scaling
 from prudent.errors import ConfigError, DataError
 from prudent.nn.optim import count_device
 from prudent.nn.rng import MemberRng
+from prudent.progress import watched
 from prudent.types import Batch, Hyper, Metrics, Spec, flatten, unflatten
 
 VALUE_SAMPLES = 10
@@ -90,7 +92,7 @@ class Population:
         return data, metrics
 
     def _supervised_steps(self, data: Source) -> Iterator[Callable[[], Metrics]]:
-        while True:
+        for _ in watched(itertools.count(), "fitting first values", "steps", self.hyper.value_init_steps):
             batch = data.sample(self.rngs["sample"], self.hyper.batch_size)
             yield lambda b=batch: self.update_part("update_supervised", b, self.draw())
 

@@ -6,7 +6,7 @@ All members and episodes run together, with one policy call per time step. All m
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from prudent.environments import vector
 from prudent.environments.make import at_once, check_fits
 from prudent.errors import ConfigError
 from prudent.evaluation.result import COLUMNS, BothEvaluations, Evaluation
+from prudent.progress import Wait
 
 if TYPE_CHECKING:
     import torch
@@ -113,12 +114,21 @@ def evaluate(
     predictions: list[np.ndarray] = []
     # The same for populations of any size: the number of episodes in a call decides their noise.
     portion = at_once(env_id)
+    wait = Wait(f"evaluating in {env_id}, {'likeliest' if deterministic else 'sampled'} actions", episodes)
     for first in range(0, episodes, portion):
         portion_seeds = seeds[first : first + portion]
         # Two generators: how often the first is used depends on the length of the other members' episodes.
         acting, predicting = (torch.Generator().manual_seed(int(portion_seeds[0]) + offset) for offset in (0, 1))
-        with vector.Environments(env_id, population.size * len(portion_seeds)) as environments, _one_thread():
-            start, mask, columns = _rollout(population, environments, portion_seeds, deterministic, acting, max_steps)
+        with vector.Environments(env_id, population.size * len(portion_seeds)) as environments, _one_thread(), wait:
+            start, mask, columns = _rollout(
+                population,
+                environments,
+                portion_seeds,
+                deterministic,
+                acting,
+                max_steps,
+                lambda share, before=first: wait.update(before + share * min(portion, episodes - before)),
+            )
         parts.append(columns)
         predicted = population.predicted_value(start, predicting, mask=mask)
         if predicted is not None:
@@ -161,8 +171,13 @@ def _rollout(
     deterministic: bool,
     generator: torch.Generator,
     max_steps: int,
+    done: Callable[[float], None],
 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray]]:
-    """One episode per member and seed: start states (P, K, S), their masks, and (P, K) columns of an Evaluation."""
+    """One episode per member and seed: start states (P, K, S), their masks, and (P, K) columns of an Evaluation.
+
+    ``done`` is called after every step with the share that is done at least: of episodes, or of the time limit.
+    """
+    limit = min(max_steps, environments.time_limit or max_steps)
     shape = (population.size, len(seeds))
     observation = environments.reset(np.tile(seeds, population.size)).reshape(*shape, -1)
     start, start_mask = observation, _mask(population, environments, shape)
@@ -184,6 +199,7 @@ def _rollout(
         observation = flat.reshape(observation.shape)
         terminated |= ended.reshape(shape)
         rewards.append(reward.reshape(shape))
+        done(max(len(rewards) / limit, 1 - float(environments.active.mean())))
     reward_TPK = np.array(rewards)
     scale_P1, shift_P1 = (np.reshape(x, (-1, 1)) for x in (population.reward_scale, population.reward_shift))
     transformed_TPK = scale_P1 * reward_TPK + shift_P1

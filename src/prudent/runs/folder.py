@@ -132,6 +132,8 @@ def safe_env_id(env_id: str) -> str:
     Raises:
         PrudentError: it names a module. Importing it would run code that a stranger chose.
     """
+    if not isinstance(env_id, str):
+        raise PrudentError("config.json is damaged: env is no text")
     if ":" in env_id:
         raise PrudentError(f"the run names the environment {env_id!r}, which would import a module: give it with --env")
     return env_id

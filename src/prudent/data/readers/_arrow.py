@@ -11,6 +11,7 @@ import numpy as np
 from prudent.data.readers import _process
 from prudent.data.readers._budget import Budget
 from prudent.errors import DataError, shown
+from prudent.progress import Wait
 
 Kind = Literal["number", "flag", "label", "time"]
 """How a column is read: as numbers, true/false, labels (names or numbers), or points in time."""
@@ -61,16 +62,19 @@ class TableFile:
         parts: dict[str, list[np.ndarray]] = {name: [] for name in kinds}
         arrived = Budget()
         message = self.child.ask(go=True)
-        while "rows" in message:
-            for name, about in zip(kinds, message["columns"], strict=True):
-                parts[name].append(self.child.array(about["values"], about["dtype"]))
-                _extend(columns[name], about, rows)
-                count = parts[name][-1].nbytes + sum(map(len, about["names"]))
-                arrived.spend(count, stored=count, key="the rows so far", name=self.path.name)
-            if declared:
-                arrived.proportion(arrived.spent, size, self.path.name)
-            rows += message["rows"]
-            message = self.child.receive()
+        expected = max((rows for _, rows, _ in declared), default=0)
+        with Wait(f"reading {self.path.name}", 1.0) as wait:
+            while "rows" in message:
+                wait.update(rows / expected if expected else message["position"] / max(size, 1))
+                for name, about in zip(kinds, message["columns"], strict=True):
+                    parts[name].append(self.child.array(about["values"], about["dtype"]))
+                    _extend(columns[name], about, rows)
+                    count = parts[name][-1].nbytes + sum(map(len, about["names"]))
+                    arrived.spend(count, stored=count, key="the rows so far", name=self.path.name)
+                if declared:
+                    arrived.proportion(arrived.spent, size, self.path.name)
+                rows += message["rows"]
+                message = self.child.receive()
         for name, column in columns.items():
             column.values = np.concatenate(parts.pop(name)) if rows else column.values
         return rows, columns

@@ -10,11 +10,13 @@ import numpy as np
 
 from prudent.data.readers._budget import Budget
 from prudent.errors import DataError, PrudentError
+from prudent.progress import Wait
 
 if TYPE_CHECKING:
     import h5py
 
 _ATTRIBUTE_BYTES = 1024
+_PART = 16 << 20
 
 
 @contextmanager
@@ -87,7 +89,22 @@ def _check_storage(dataset: "h5py.Dataset", key: str, name: str) -> None:
 
 def columns(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -> dict[str, np.ndarray]:
     """The arrays of :func:`nodes`, read."""
-    return {key: node[()] for key, node in nodes(group, keys, name, budget).items()}
+    found = nodes(group, keys, name, budget)
+    with Wait(f"reading {name}", sum(node.nbytes for node in found.values())) as wait:
+        return {key: _whole(node, wait) for key, node in found.items()}
+
+
+def _whole(node: "h5py.Dataset", wait: Wait) -> np.ndarray:
+    """An array, read in parts of some megabytes, each a whole number of the file's chunks."""
+    array = np.empty(node.shape, node.dtype)
+    rows = max(1, _PART * len(array) // max(array.nbytes, 1))
+    chunk = node.chunks[0] if node.chunks else 1
+    rows = max(chunk, rows // chunk * chunk)
+    for start in range(0, len(array), rows):
+        part = np.s_[start : start + rows]
+        node.read_direct(array, part, part)
+        wait.advance(array[part].nbytes)
+    return array
 
 
 def nodes(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -> "dict[str, h5py.Dataset]":

@@ -16,6 +16,7 @@ from prudent.data.readers import _arrow, _hdf5
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError, in_one_line
+from prudent.progress import watched
 
 if TYPE_CHECKING:
     import h5py
@@ -50,7 +51,8 @@ def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
     try:
         dataset = minari.MinariDataset(folder)
         spaces = _spaces(dataset.observation_space, dataset.action_space, name)
-        episodes = [_episode(episode, name) for episode in dataset.iterate_episodes()]
+        stored = watched(dataset.iterate_episodes(), f"reading {name}", "episodes", dataset.total_episodes)
+        episodes = [_episode(episode, name) for episode in stored]
     except DataError:
         raise
     except Exception as error:

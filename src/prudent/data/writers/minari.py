@@ -16,6 +16,7 @@ from prudent.data.dataset import Dataset
 from prudent.data.readers.minari import DROPPED, ID, datasets_folder
 from prudent.environments.make import make, spaces
 from prudent.errors import DataError
+from prudent.progress import watched
 
 
 def check_target(identifier: str) -> None:
@@ -49,7 +50,8 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
     import minari
     from minari.data_collector import EpisodeBuffer
 
-    episodes = [_episode(dataset, index) for index in range(dataset.n_episodes)]
+    numbers = watched(range(dataset.n_episodes), f"writing {identifier}", "episodes")
+    episodes = [_episode(dataset, index) for index in numbers]
     buffers = [EpisodeBuffer(id=index, **parts) for index, parts in enumerate(episodes)]
     observation_space, action_space = spaces(dataset.spec)
     env = None if env_id is None else make(env_id)

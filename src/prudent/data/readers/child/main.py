@@ -97,7 +97,8 @@ def _answer(pipe: Pipe) -> dict[str, Any]:
         # Without this, numbers of dictionary entries may point beyond the dictionary.
         batch.validate(full=True)
         columns = [plain(batch.column(name), labels[name]) for name in kinds]
-        pipe.send({"rows": batch.num_rows, "columns": [about for about, _ in columns]}, [part for _, part in columns])
+        about = {"rows": batch.num_rows, "position": table.position, "columns": [about for about, _ in columns]}
+        pipe.send(about, [part for _, part in columns])
     return {"end": True}
 
 

@@ -24,6 +24,11 @@ class ParquetTable:
         )
         self.names: list[str] = list(self.file.schema_arrow.names)
 
+    @property
+    def position(self) -> int:
+        """Not known: how far the reading is follows from the rows."""
+        return 0
+
     def declared(self, kinds: Mapping[str, str]) -> list[tuple[str, int, int]]:
         """Name, rows and unpacked bytes of every wanted column, per row group, as the footer declares them.
 
