@@ -18,7 +18,13 @@ from prudent.errors import DataError
 
 Source = str | Path
 _MINARI_ID = re.compile(r"(?:[-\w]+/)+[-\w]+-v\d+")
-_MAGIC = {"HDF5": b"\x89HDF\r\n\x1a\n", "npz": b"PK\x03\x04", "Parquet": b"PAR1", "gzip": b"\x1f\x8b"}
+_MAGIC = {
+    "HDF5": b"\x89HDF\r\n\x1a\n",
+    "npz": b"PK\x03\x04",
+    "Parquet": b"PAR1",
+    "encrypted Parquet": b"PARE",
+    "gzip": b"\x1f\x8b",
+}
 _FORMAT = {
     ".hdf5": "HDF5",
     ".h5": "HDF5",

@@ -14,6 +14,7 @@ What they share:
 - ``declared``: what the user says about the data: bounds, kind of actions, ends of episodes
 - ``_budget``: how many bytes a file may ask for
 - ``_hdf5``: opening HDF5 without following a link
+- ``_zip``: opening zip archives whose list of entries fits the file
 - ``_keys``: keys that nobody reads, and columns under a wrong name
 - ``_arrow``: the columns of CSV, Parquet and Arrow files, by way of the child process
 - ``_process``: starts, limits and ends the child process

@@ -12,7 +12,7 @@ from prudent.data import masks
 from prudent.data.columns import ask_whether_discrete, flags
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.ends import find_successors, note_on_equal_lengths
-from prudent.data.readers import _keys
+from prudent.data.readers import _keys, _zip
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError, in_one_line
@@ -171,7 +171,7 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     table: dict[str, np.ndarray] = {}
     keys: list[str] = []
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _zip.opened(path) as archive:
             keys = [_key(entry) for entry in archive.infolist()]
             entries = _entries(archive, path.name)
             for key, entry in entries.items():
