@@ -22,6 +22,16 @@ FAILURES = (PrudentError, OSError, MemoryError, RuntimeError)
 accelerator is full."""
 
 
+_NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "start new thread", "not enough memory")
+"""What PyTorch and the system say when memory is used up, in a RuntimeError."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is used up."""
+    told = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
+    return told or isinstance(error, MemoryError)
+
+
 def in_one_line(error: BaseException, with_kind: bool = False) -> str:
     """The text of an exception in one line; ``with_kind`` puts its class before it. Without a text, only the class."""
     text, kind = " ".join(str(error).split()), type(error).__name__

@@ -94,7 +94,7 @@ def _load(source: Source, declared: Declared, seed: int) -> Dataset:
         return BUILTIN[text].make(seed)
     if text.startswith("minari:"):
         return _minari(text.removeprefix("minari:"), declared)
-    path = Path(source).expanduser()
+    path = files.expand_user(source)
     if files.is_there(path):
         if not path.is_dir():
             return read_file(path, declared)
@@ -117,7 +117,7 @@ def source_note(paths: Sequence[Path]) -> str:
 
 def is_bare_name(source: Source) -> bool:
     """Whether a source is a name to look up in :func:`prudent.data.find.folders`."""
-    text, path = str(source), Path(source).expanduser()
+    text, path = str(source), files.expand_user(source)
     explicit = text in BUILTIN or text.startswith("minari:") or _extension(path) in _FORMAT
     return isinstance(source, str) and not explicit and len(path.parts) == 1 and not files.is_there(path)
 

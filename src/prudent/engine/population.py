@@ -17,6 +17,7 @@ from prudent.algorithms.shared import schedule
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.updates import State, initialise_values
 from prudent.data import Dataset
+from prudent.engine import memory
 from prudent.engine.batches import Source, TrainingData
 from prudent.engine.members import Member
 from prudent.engine.scaling import Scaling
@@ -44,7 +45,7 @@ class Population:
     """Members of one algorithm that train together; acts and predicts in the units of the log.
 
     Raises:
-        ConfigError: the algorithm is for the other kind of actions.
+        ConfigError: the algorithm is for the other kind of actions, or the networks do not fit into memory.
     """
 
     def __init__(
@@ -59,9 +60,9 @@ class Population:
         algorithms.check_actions(algorithm, spec.discrete, dataset)
         self.algorithm_name = algorithm
         self.algorithm = algorithms.get(algorithm)
-        self.members = tuple(members)
-        self.spec = spec
+        self.members, self.spec = tuple(members), spec
         self.device = torch.device(device)
+        memory.check_networks(self.algorithm, [m.config for m in members], spec, self.device)
         self.scaling = scaling.to(self.device)
         self.hyper = Hyper([m.config for m in members], self.device)
         self.rngs = {stream: MemberRng([m.seed for m in members], stream, device) for stream in ("sample", "noise")}
@@ -312,10 +313,11 @@ def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], 
     """An untrained population with the dataset's scaling.
 
     Raises:
-        ConfigError: the algorithm is for the other kind of actions.
+        ConfigError: the algorithm is for the other kind of actions, or networks or batches do not fit into memory.
         DataError: actions lie outside -1 to 1 and no bounds are declared.
     """
     # Before the data are gone through, and before anything that is wrong with their bounds is said.
     algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
+    memory.check_batch([member.config for member in members], dataset.spec, torch.device(device))
     scaling = Scaling.fit(dataset, members[0].config.normalize_observations)
     return Population(algorithm, members, dataset.spec, scaling, device, dataset.name)

@@ -11,6 +11,7 @@ import torch
 
 from prudent.data import Dataset
 from prudent.data.scores import reference
+from prudent.engine import memory
 from prudent.engine.population import Population
 from prudent.environments.make import check_fits, spec_of, versions
 from prudent.errors import ConfigError, PrudentError
@@ -140,6 +141,8 @@ class TransitionLog:
 
     def __init__(self, spec: Spec, capacity: int):
         self.spec, self.rows = spec, 0
+        size = 4 * (2 * spec.observation_size + (2 if spec.discrete else spec.action_size) + 1) + 2
+        memory.check(capacity * size, f"{capacity} transitions", "take fewer steps")
         features = (capacity, spec.observation_size)
         self.table: dict[str, np.ndarray] = {
             "observation": np.empty(features, np.float32),

@@ -214,8 +214,6 @@ def spend(dataset: "h5py.Dataset", key: str, name: str, budget: Budget) -> None:
         DataError: see :meth:`Budget.spend`. Also if the file is shorter than what its arrays claim to store in it, or
             if they are packed in a way that cannot be undone here.
     """
-    import h5py
-
     _check_filters(dataset, key, name)
     _check_chunks(dataset, key, name)
     count = int(np.prod(dataset.shape or (), dtype=object))
@@ -223,7 +221,7 @@ def spend(dataset: "h5py.Dataset", key: str, name: str, budget: Budget) -> None:
     chunk = int(np.prod(dataset.chunks, dtype=object)) * width if dataset.chunks else 0
     grown = count * max(width, 4 if dataset.dtype.kind in "iuf" else 1)
     stored = dataset.id.get_storage_size()
-    size = h5py.h5i.get_file_id(dataset.id).get_filesize()
+    size = dataset.file.id.get_filesize()
     if budget.stored + stored > size:
         raise DataError(
             f"{name}: {key} brings what its arrays store to {human_bytes(budget.stored + stored)}, the file has "
