@@ -68,6 +68,16 @@ def expand_user(path: "str | os.PathLike[str]") -> Path:
         return Path(path)
 
 
+def stray_link(path: Path) -> str:
+    """Why a path cannot be a new file or folder although nothing is there: it is a link to nothing, or begins with a
+    ``~`` that the shell left as it is. Empty if it can be."""
+    if path.is_symlink() and not path.exists():
+        return f"it is a link to {os.readlink(path)}, where nothing is"
+    if path.parts and path.parts[0].startswith("~") and not Path(path.parts[0]).exists():
+        return f"{path.parts[0]} is no home folder: write its full path"
+    return ""
+
+
 def is_there(path: Path) -> bool:
     """Whether a path exists; False, and no error, for names that no file can have (such as one that is too long)."""
     try:

@@ -39,6 +39,8 @@ MEANS = ("return_mean", "normalized_score", "predicted_value", "realized_value",
 _MOST_FIGURES, _FIGURES_OF_A_SERIES = 20_000_000, 8
 """Figures of metrics.jsonl that are read, about 2 GB; the first one of a metric and member takes as much as eight."""
 
+_LARGEST = 1e100
+
 # Used if evaluation.json is missing: the last evaluation during training logged the same figures under these names.
 _SUMMARY_METRICS = {
     "return_mean": "eval/return",
@@ -242,7 +244,8 @@ def _read_series(path: Path) -> dict[str, dict[str, Series]]:
             if member not in members:
                 members[member] = {}
                 room -= _FIGURES_OF_A_SERIES
-            members[member][row["step"]] = float(figure)
+            # A figure that no plot can show is none: the member has diverged.
+            members[member][row["step"]] = float(figure) if abs(figure) < _LARGEST else math.nan
             room -= 1
             if room < 0:
                 raise DataError(
@@ -257,8 +260,8 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def as_number(value: Any) -> float | None:
-    """A finite number, or None for anything else (null, NaN, text)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    """A finite number that a plot can show, or None for anything else (null, NaN, text, 1e300)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _LARGEST:
         return None
     return float(value)
 

@@ -30,6 +30,7 @@ def check_target(identifier: str) -> None:
     if os.path.lexists(folder):
         raise DataError(f"minari:{identifier} exists in {datasets_folder()}: choose another name or version")
     try:
+        import minari  # noqa: F401 - only whether it is there
         from minari.dataset.minari_dataset import parse_dataset_id
     except ImportError as error:
         raise DataError(f'{identifier}: Minari is not installed, try: pip install "prudent[minari]"') from error
