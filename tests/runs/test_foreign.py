@@ -234,6 +234,7 @@ def test_what_a_hard_link_leads_to_stays_as_it_is(run, tmp_path, name):
     assert outside.read_bytes() == before
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(
     ("file", "place", "value"),
     [
@@ -251,12 +252,13 @@ def test_what_a_hard_link_leads_to_stays_as_it_is(run, tmp_path, name):
         ("metrics.jsonl", (0, "step"), 10**30),
     ],
 )
-def test_an_edited_file_is_refused_in_one_line_or_read(run, without_pictures, file, place, value):
+def test_an_edited_file_is_refused_in_one_line_or_read(run, file, place, value):
     edits.write(run / file, edits.edited(edits.read(run / file), place, value))
     edits.refusals(run)
 
 
-def test_a_handful_of_edits_at_random(run, without_pictures):
+@pytest.mark.usefixtures("without_pictures")
+def test_a_handful_of_edits_at_random(run):
     rng = random.Random(0)
     for file in ("config.json", "status.json", "support.json", "dataset.json"):
         sound = (run / file).read_bytes()
