@@ -67,10 +67,7 @@ METRIC_NAMES: tuple[str, ...] = tuple(re.findall(r"^``(\S+/\S+)``", __doc__ or "
 
 MOST_BYTES, MOST_LINE_BYTES = 4 << 30, 1 << 20
 """A longer ``metrics.jsonl``, or one with a longer line, is not read. It is read line by line."""
-
-MOST_STEP = 1 << 53
-"""No run makes so many steps; larger whole numbers are not exact as floats."""
-
+_MOST_STEP = 1 << 53  # larger whole numbers are not exact as floats
 _RESERVED = ("step", "member", "name")
 
 
@@ -224,22 +221,20 @@ def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
 
 def _event(line: bytes) -> dict[str, Any] | None:
     """The event in a line; None if it holds none."""
-    if len(line) > MOST_LINE_BYTES:
-        return None
     # A kill may tear a multi-byte character. A line that cannot be decoded cannot be parsed either.
     try:
-        record = parse_json(line)
+        record = parse_json(line) if len(line) <= MOST_LINE_BYTES else None
     except ValueError:
         return None
     step = record.get("step") if isinstance(record, dict) else None
-    return record if type(step) is int and 0 <= step < MOST_STEP else None
+    return record if type(step) is int and 0 <= step < _MOST_STEP else None
 
 
 def _cut_after(path: Path, step: int) -> None:
     """Rewrite the file without the lines after ``step``. Readers see the old file or the new one."""
-    if not path.exists():
-        return
-    files.replace(path, (line.rstrip(b"\n") + b"\n" for line, record in _whole_lines(path) if record["step"] <= step))
+    if path.exists():
+        kept = (line for line, record in _whole_lines(path) if record["step"] <= step)
+        files.replace(path, (line.rstrip(b"\n") + b"\n" for line in kept))
 
 
 class TensorBoardLogger(Logger):
