@@ -206,5 +206,5 @@ def test_a_suite_of_a_stranger_imports_nothing(tmp_path, monkeypatch, capsys):
 def test_an_env_in_a_file_that_is_no_text_is_one_line(env):
     from prudent.runs.folder import safe_env_id
 
-    with pytest.raises(PrudentError, match="env is no text"):
+    with pytest.raises(PrudentError, match="the environment is"):
         safe_env_id(env)

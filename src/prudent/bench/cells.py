@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from prudent import files
 from prudent.algorithms import check_actions
 from prudent.bench.suite import Cell, Data
 from prudent.data import Dataset, load_dataset
@@ -93,7 +94,7 @@ def _source_difference(sources: Mapping[str, Any], stored: Mapping[str, Any]) ->
         expected, value = sources.get(key), stored.get(key)
         if key == "source" and value is not None:
             # A run stores files by their full path.
-            spellings = [(text, str(Path(text).expanduser().resolve())) for text in sources["source"]]
+            spellings = [(text, str(files.expand_user(text).resolve())) for text in sources["source"]]
             if len(spellings) == len(value) and all(v in both for v, both in zip(value, spellings, strict=True)):
                 continue
         if expected != value:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prudent.cli.data_flags import add_data, add_data_flags, data_options
 from prudent.cli.flags import Parser, add_flags, values_of
+from prudent.errors import printable
 
 DEFAULT_STEPS = 100_000
 """Transitions that ``collect`` makes, unless the level sets their number."""
@@ -44,7 +45,8 @@ def import_(words: list[str]) -> None:
 
     writers.check_target(arguments.out)
     dataset = load_dataset(arguments.data, **data_options(vars(arguments)))
-    about = {"source": " ".join(Path(name).name for name in arguments.data), "notes": list(dataset.notes)}
+    source = printable(" ".join(Path(name).name for name in arguments.data))
+    about = {"source": source, "notes": [printable(note) for note in dataset.notes]}
     writers.write(dataset, arguments.out, about)
     for note in dataset.notes:
         print(note)

@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from prudent import files
 from prudent.errors import DataError
 
 EXTENSIONS = (".hdf5", ".h5", ".npz")
@@ -48,8 +49,8 @@ _FILES = {
 
 def folders() -> list[Path]:
     """The folders to search, in this order: ``$PRUDENT_DATA``, ``data``, ``datasets``, ``~/.d4rl/datasets``."""
-    configured = [Path(p).expanduser() for p in os.environ.get("PRUDENT_DATA", "").split(os.pathsep) if p]
-    return [*configured, Path("data"), Path("datasets"), Path("~/.d4rl/datasets").expanduser()]
+    configured = [files.expand_user(p) for p in os.environ.get("PRUDENT_DATA", "").split(os.pathsep) if p]
+    return [*configured, Path("data"), Path("datasets"), files.expand_user("~/.d4rl/datasets")]
 
 
 def find(name: str) -> list[Path]:

@@ -20,7 +20,13 @@ from prudent.progress import ticking
 
 Source = str | Path
 _MINARI_ID = re.compile(r"(?:[-\w]+/)+[-\w]+-v\d+")
-_MAGIC = {"HDF5": b"\x89HDF\r\n\x1a\n", "npz": b"PK\x03\x04", "Parquet": b"PAR1", "gzip": b"\x1f\x8b"}
+_MAGIC = {
+    "HDF5": b"\x89HDF\r\n\x1a\n",
+    "npz": b"PK\x03\x04",
+    "Parquet": b"PAR1",
+    "encrypted Parquet": b"PARE",
+    "gzip": b"\x1f\x8b",
+}
 _FORMAT = {
     ".hdf5": "HDF5",
     ".h5": "HDF5",
@@ -105,7 +111,7 @@ def _load(source: Source, declared: Declared, seed: int) -> Dataset:
         return BUILTIN[text].make(seed)
     if text.startswith("minari:"):
         return _minari(text.removeprefix("minari:"), declared)
-    path = Path(source).expanduser()
+    path = files.expand_user(source)
     if files.is_there(path):
         if not path.is_dir():
             return read_file(path, declared)
@@ -128,7 +134,7 @@ def source_note(paths: Sequence[Path]) -> str:
 
 def is_bare_name(source: Source) -> bool:
     """Whether a source is a name to look up in :func:`prudent.data.find.folders`."""
-    text, path = str(source), Path(source).expanduser()
+    text, path = str(source), files.expand_user(source)
     explicit = text in BUILTIN or text.startswith("minari:") or _extension(path) in _FORMAT
     return isinstance(source, str) and not explicit and len(path.parts) == 1 and not files.is_there(path)
 

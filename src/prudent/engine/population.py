@@ -18,6 +18,7 @@ from prudent.algorithms.shared import schedule
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.updates import State, initialise_values
 from prudent.data import Dataset
+from prudent.engine import memory
 from prudent.engine.batches import Source, TrainingData
 from prudent.engine.members import Member, with_reward_scales
 from prudent.engine.scaling import Scaling
@@ -46,7 +47,7 @@ class Population:
     """Members of one algorithm that train together; acts and predicts in the units of the log.
 
     Raises:
-        ConfigError: the algorithm is for the other kind of actions.
+        ConfigError: the algorithm is for the other kind of actions, or the networks do not fit into memory.
     """
 
     def __init__(
@@ -61,9 +62,9 @@ class Population:
         algorithms.check_actions(algorithm, spec.discrete, dataset)
         self.algorithm_name = algorithm
         self.algorithm = algorithms.get(algorithm)
-        self.members = tuple(members)
-        self.spec = spec
+        self.members, self.spec = tuple(members), spec
         self.device = torch.device(device)
+        memory.check_networks(self.algorithm, [m.config for m in members], spec, self.device)
         self.scaling = scaling.to(self.device)
         self.hyper = Hyper([m.config for m in members], self.device)
         self.rngs = {stream: MemberRng([m.seed for m in members], stream, device) for stream in ("sample", "noise")}
@@ -314,11 +315,13 @@ def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], 
     """An untrained population with the dataset's scaling, and with the ``reward_scale`` that its returns give.
 
     Raises:
-        ConfigError: the algorithm is for the other kind of actions, or ``return_range`` fits neither data nor settings.
+        ConfigError: the algorithm is for the other kind of actions, ``return_range`` fits neither data nor settings, or
+            networks or batches do not fit into memory.
         DataError: actions lie outside -1 to 1 and no bounds are declared.
     """
     # Before the data are gone through, and before anything that is wrong with their bounds is said.
     algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
+    memory.check_batch([member.config for member in members], dataset.spec, torch.device(device))
     members = with_reward_scales(members, dataset)
     config = members[0].config
     scaling = Scaling.fit(dataset, config.normalize_observations, config.clip_observations)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from prudent import statistics
+from prudent.engine import memory
 from prudent.environments import vector
 from prudent.environments.make import at_once, check_fits
 from prudent.errors import ConfigError
@@ -106,6 +107,7 @@ def evaluate(
 
     if episodes < 1 or seed < 0:
         raise ConfigError(f"episodes must be 1 or more and the seed 0 or more, got {episodes} and {seed}")
+    check_memory(population.size, episodes)
     check_fits(env_id, population.spec, "the policy")
     # generate_state(K) begins with generate_state(K - 1): with more episodes, the first ones stay the same.
     # Its seeds spread over 32 bits, so that evaluations with seeds 0 and 1 share no start states.
@@ -140,6 +142,16 @@ def evaluate(
         predicted=np.concatenate(predictions, axis=1).astype(np.float64) if predictions else None,
         **{key: np.concatenate([part[key] for part in parts], axis=1) for key in COLUMNS},
     )
+
+
+def check_memory(members: int, episodes: int) -> None:
+    """Refuse an evaluation whose figures do not fit into memory.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    numbers = (len(COLUMNS) + 1) * members * episodes
+    memory.check(8 * numbers, f"the figures of {episodes} episodes", "take fewer episodes")
 
 
 def evaluate_both(population: Acting, env_id: str, **options: Any) -> BothEvaluations:

@@ -21,10 +21,11 @@ from prudent.engine.population import Population
 from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits
 from prudent.errors import ConfigError
+from prudent.evaluation import rollouts
 from prudent.nn.rng import MemberRng
 from prudent.online.explorers import Explorer
 from prudent.online.interaction import Interaction
-from prudent.online.replay_buffer import ReplayBuffer
+from prudent.online.replay_buffer import ReplayBuffer, check_memory
 from prudent.progress import Wait
 from prudent.runs import checkpoint
 from prudent.runs.begin import begin_run
@@ -146,6 +147,8 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
     if "dt" in data.extra:
         raise ConfigError(f"finetune: {data.name} has steps of different length (dt), those online have one")
     options = settings.options(population.state.step, env)
+    check_memory(population, settings.steps)
+    rollouts.check_memory(population.size, options.eval_episodes)
     with locked(create(folder)):
         check_free(folder, taken)
         sources = {"sources": stored["train"].get("sources")}

@@ -12,6 +12,7 @@ from prudent.engine.options import Options
 from prudent.errors import ConfigError
 from prudent.ope.behaviour import logged_log_prob
 from prudent.ope.episodes import check_rewards, lay_out
+from prudent.ope.settings import check_memory
 
 ALPHAS: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 SEEDS: tuple[int, ...] = (0, 1, 2)
@@ -168,6 +169,7 @@ def check_data(dataset: Dataset, plan: Plan) -> None:
             probabilities are not probabilities.
     """
     check_rewards(dataset)
+    check_memory(plan.settings.final, dataset)
     lay_out(dataset, plan.config.discount, least=1)  # divide() checks the number of episodes
     logged_log_prob(dataset)
 

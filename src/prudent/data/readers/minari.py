@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prudent import files
 from prudent.data.columns import check_count, counted
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.dropped import Dropped
@@ -64,12 +65,12 @@ def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
 
 def datasets_folder() -> Path:
     """Where Minari keeps its datasets on this machine."""
-    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path("~/.minari/datasets").expanduser())
+    return Path(os.environ.get("MINARI_DATASETS_PATH") or files.expand_user("~/.minari/datasets"))
 
 
 def _locate(source: str | Path) -> tuple[Path, str]:
     """The folder that holds the data, and a name for messages."""
-    path = Path(source).expanduser()
+    path = files.expand_user(source)
     if path.is_dir():
         for folder in (path, path / "data"):
             if (folder / "metadata.json").is_file():

@@ -14,7 +14,7 @@ from prudent.data.dataset import Dataset
 from prudent.data.end_names import meaning_of
 from prudent.data.episodes import recorders
 from prudent.data.episodes.ends import KEEP_THEM, find_successors, note_on_equal_lengths
-from prudent.data.readers import _ends, _keys, replay_buffer
+from prudent.data.readers import _ends, _keys, _zip, replay_buffer
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError, in_one_line
@@ -185,7 +185,7 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     table: dict[str, np.ndarray] = {}
     keys: list[str] = []
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _zip.opened(path) as archive:
             keys = [_key(entry) for entry in archive.infolist()]
             entries = _wanted(archive, _entries(archive, path.name), path.name)
             for key, entry in entries.items():
