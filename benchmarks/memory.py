@@ -84,7 +84,7 @@ def measure(settings: Settings) -> Result:
 
 def train(source: str, steps: int, out: Path) -> list[str]:
     """The command line of a run."""
-    return ["prudent.cli", "train", source, "--algo", "cql", "--steps", str(steps), "--out", str(out)]
+    return ["prudent", "train", source, "--algo", "cql", "--steps", str(steps), "--out", str(out)]
 
 
 def bytes_of(dataset: Any) -> int:

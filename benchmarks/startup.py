@@ -15,8 +15,8 @@ COMMANDS = {
     "python": ["-c", "pass"],
     "torch": ["-c", "import torch"],
     "import": ["-c", "import prudent"],
-    "help": ["-m", "prudent.cli", "--help"],
-    "train_help": ["-m", "prudent.cli", "train", "--help"],
+    "help": ["-m", "prudent", "--help"],
+    "train_help": ["-m", "prudent", "train", "--help"],
 }
 LABELS = {
     "python": "python -c pass",

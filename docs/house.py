@@ -26,7 +26,8 @@ def layers() -> list[list[str]]:
     contracts = settings["tool"]["importlinter"]["contracts"]
     contract = next(contract for contract in contracts if contract["type"] == "layers")
     rooms = [[name.strip() for name in layer.split("|")] for layer in contract["layers"]]
-    return [[name for name in layer if not name.startswith("(")] for layer in rooms]
+    there = [[name for name in layer if not name.startswith("(")] for layer in rooms]
+    return [layer for layer in there if layer]
 
 
 def face(room: str) -> Path:

@@ -6,6 +6,9 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     options                          how to train: the same for loop.Options
     fields MODULE.CLASS              the same for any dataclass of settings
     presets                          each preset and where it differs from the defaults
+    preset_sources                   where each preset comes from, out of docs/preset_sources.toml
+    preset_settings                  each setting of each preset beside its source's
+    rebrac_penalties                 ReBRAC's penalties by dataset, out of docs/preset_sources.toml
     algorithms                       every algorithm, with the first line of its file
     metrics                          names and meanings
     usage                            what ``prudent --help`` says
@@ -27,6 +30,7 @@ import inspect
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -117,6 +121,52 @@ def presets(_: str) -> str:
         changed += [f"{preset.eval_episodes} evaluation episodes"] if preset.eval_episodes != 10 else []
         rows.append([f"`{name}`", preset.algorithm, ", ".join(changed) or "the defaults"])
     return table(["preset", "algorithm", "differs from the defaults in"], rows)
+
+
+def published() -> dict[str, Any]:
+    """What the sources of the presets have."""
+    return tomllib.loads((ROOT / "docs" / "preset_sources.toml").read_text(encoding="utf-8"))
+
+
+def preset_sources(_: str) -> str:
+    """The source of each preset, and what differs from it that is no setting."""
+    from prudent.presets import PRESETS
+
+    sources = published()
+    rows = [[f"`{name}`", sources[name]["source"], sources[name]["also"]] for name in PRESETS]
+    return table(["preset", "source", "what is no setting"], rows)
+
+
+def preset_settings(_: str) -> str:
+    """Each setting of each preset: here, in its source, and why they differ if they do."""
+    from prudent.presets import PRESETS
+
+    sources, rows = published(), []
+    for name, make in PRESETS.items():
+        preset, own = make(), sources[name]
+        theirs_by_name = sources["shared"][preset.algorithm] | own["settings"]
+        for f in fields(preset.config):
+            if f.name in theirs_by_name:
+                ours, theirs = shown(getattr(preset.config, f.name)), of_source(theirs_by_name[f.name])
+                verdict = "equal" if ours == theirs else own["why"][f.name]
+                rows.append([f"`{name}`", f"`{f.name}`", ours, theirs, verdict])
+    return table(["preset", "setting", "here", "in the source", "equal, or why not"], rows)
+
+
+def of_source(value: Any) -> str:
+    """A value in preset_sources.toml as it would be shown if it were a setting; a choice of words is a value too."""
+    if isinstance(value, str):
+        return f"`{value}`" if value.isalpha() and value != "none" else value
+    return shown(tuple(value) if isinstance(value, list) else value)
+
+
+def rebrac_penalties(_: str) -> str:
+    """Both penalties of ReBRAC for each dataset."""
+    rows = [
+        [f"`{name}`", shown(actor), shown(critics)]
+        for name, (actor, critics) in published()["rebrac_penalties"].items()
+    ]
+    return table(["dataset", "`actor_penalty`", "`critic_penalty`"], rows)
 
 
 def algorithms(_: str) -> str:
@@ -291,6 +341,9 @@ KINDS: dict[str, Callable[[str], str]] = {
     "options": options,
     "fields": settings_of,
     "presets": presets,
+    "preset_sources": preset_sources,
+    "preset_settings": preset_settings,
+    "rebrac_penalties": rebrac_penalties,
     "algorithms": algorithms,
     "metrics": metrics,
     "usage": usage,

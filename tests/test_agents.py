@@ -9,7 +9,7 @@ from helpers.runs import TINY, assert_same_weights, columns, prudent, write_log
 from prudent import BC, CQL, SAC, presets
 from prudent.data import Dataset, load_dataset
 from prudent.engine.loop import Observer
-from prudent.errors import ConfigError, PrudentError
+from prudent.errors import ConfigError, PrudentError, StartsAnewWarning
 from prudent.runs import checkpoint
 
 pytest_plugins = ["helpers.run_fixtures"]
@@ -85,10 +85,12 @@ def test_saved_and_loaded_it_is_the_same(data, tmp_path, algorithm):
 def test_saving_replaces_what_was_saved_and_spares_runs(data, tmp_path, quick_report):  # noqa: ARG001
     one = agent().fit(data, steps=5)
     one.save(tmp_path / "saved")
-    one.fit(data, steps=2).save(tmp_path / "saved")
+    with pytest.warns(StartsAnewWarning):
+        one.fit(data, steps=2).save(tmp_path / "saved")
     assert package.load(tmp_path / "saved").population.state.step == 2
     assert [step for step, _ in checkpoint.steps(tmp_path / "saved")] == [2]
-    one.fit(data, steps=3, out=tmp_path / "run")
+    with pytest.warns(StartsAnewWarning):
+        one.fit(data, steps=3, out=tmp_path / "run")
     with pytest.raises(ConfigError, match="folder of a run"):
         one.save(tmp_path / "run")
     assert package.load(tmp_path / "run").population.state.step == 3
@@ -103,6 +105,43 @@ def test_fit_with_a_folder_is_the_run_of_the_command_line(data, tmp_path, quick_
     assert_same_weights(tmp_path / "python", tmp_path / "shell")
     bare = BC(**settings).fit(data, steps=6)
     assert_equal(weights(bare), weights(package.load(tmp_path / "shell")))
+
+
+# --- fitting again ----------------------------------------------------------------------------------------------------
+
+
+def test_fitting_again_starts_anew_and_says_so(data, tmp_path):
+    once = agent().fit(data, steps=4)
+    loaded = package.load(once.save(tmp_path / "saved"))
+    for one in (once, loaded):
+        with pytest.warns(
+            StartsAnewWarning, match=r"this CQL was trained or loaded before: fit .* warm_start=True"
+        ) as w:
+            one.fit(data, steps=4)
+        assert w[0].filename == __file__
+        assert one.population.state.step == 4
+    assert_equal(weights(once), weights(agent().fit(data, steps=4)))
+
+
+def test_going_on_is_as_if_it_had_never_stopped(data, tmp_path):
+    expected = weights(agent().fit(data, steps=7))
+    fitted = agent().fit(data, steps=4)
+    loaded = package.load(fitted.save(tmp_path / "saved"))
+    for one in (fitted, loaded):
+        assert one.fit(data, steps=3, warm_start=True) is one
+        assert one.population.state.step == 7
+        assert_equal(weights(one), expected)
+
+
+def test_there_must_be_something_to_go_on_from_and_no_folder(data, tmp_path):
+    with pytest.raises(PrudentError, match="this CQL has not been trained"):
+        agent().fit(data, steps=1, warm_start=True)
+    one = agent().fit(data, steps=1)
+    before = weights(one)
+    with pytest.raises(ConfigError, match="warm_start leaves no run folder"):
+        one.fit(data, steps=1, out=tmp_path / "run", warm_start=True)
+    assert not (tmp_path / "run").exists()
+    assert_equal(weights(one), before)
 
 
 # --- a loop of one's own ----------------------------------------------------------------------------------------------
@@ -403,3 +442,9 @@ def test_an_unknown_setting_of_support_and_value_is_named(log):
     for function, close in ((package.support, "neighbours"), (package.value, "folds")):
         with pytest.raises(ConfigError, match=f"did you mean {close}"):
             function(agent, data, **{close[:-1]: 3})
+
+
+def test_a_multiplier_that_has_run_away_is_said_without_a_run_folder(data):
+    settings = {**TINY["cql"], "lagrange": True, "target_gap": -50.0, "lagrange_lr": 0.5}
+    with pytest.warns(UserWarning, match="seed=0: multiplier at its bound at step 40: .* target_gap -50 is too low"):
+        AGENTS["cql"](**settings).fit(data, steps=40, threads=1)

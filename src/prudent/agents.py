@@ -4,6 +4,7 @@
 >>> action = agent.predict(observation)
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from operator import index
@@ -16,17 +17,17 @@ import torch
 from prudent import algorithms, presets
 from prudent.config import check_names, from_json, to_json
 from prudent.data import Dataset
-from prudent.engine import loop
 from prudent.engine.batches import network_batch
-from prudent.engine.inputs import action_numbers, feature_rows, mask_rows
+from prudent.engine.inputs import action_numbers, feature_rows, mask_rows, member_index
 from prudent.engine.members import Member, grid, split_settings
 from prudent.engine.options import Options
 from prudent.engine.population import Population, new_population
 from prudent.engine.process import choose_device, prepare_process
-from prudent.errors import ConfigError, PrudentError
+from prudent.errors import ConfigError, PrudentError, StartsAnewWarning
 from prudent.evaluation.rollouts import evaluate_both
-from prudent.runs import checkpoint
-from prudent.training import start
+from prudent.progress import quiet
+from prudent.runs import checkpoint, copies
+from prudent.training import in_memory, start
 from prudent.types import Batch
 
 
@@ -106,30 +107,43 @@ class Agent:
 
     # --- training -------------------------------------------------------------------------------------------------
 
-    def fit(self, dataset: Dataset, steps: int = 100_000, out: Path | str | None = None, **options: Any) -> Self:
-        """Train from the start for ``steps`` steps.
+    def fit(
+        self,
+        dataset: Dataset,
+        steps: int = 100_000,
+        out: Path | str | None = None,
+        *,
+        warm_start: bool = False,
+        progress: bool = True,
+        **options: Any,
+    ) -> Self:
+        """Train for ``steps`` steps, from new weights.
+
+        With ``warm_start`` training goes on instead: ``steps`` more from the present weights and optimiser states, on
+        ``dataset``, which may hold new data for the same spaces. Settings, scaling and action bounds stay as they are.
 
         With ``out`` a complete run folder is left there. ``options`` are fields of
         :class:`prudent.engine.options.Options` (``env``, ``eval_every``, ...); without ``out`` only ``threads`` and
-        ``tf32``.
+        ``tf32``. With ``progress``, whatever takes more than five seconds says how long it still takes.
 
         Raises:
-            PrudentError: data, settings and environment do not fit each other, or ``out`` is taken.
+            PrudentError: data, settings and environment do not fit each other, ``out`` is taken, or there is nothing
+                for ``warm_start`` to go on from. StartsAnewWarning: there is something, and ``warm_start`` is off.
         """
-        if not isinstance(dataset, Dataset):
-            raise ConfigError(f"fit takes a dataset, got {dataset!r}: hand it prudent.load_dataset(...)")
-        check_names(Options, {**options, "device": self.device})
-        if "device" in options:
-            raise ConfigError("device is a setting of the agent: give it to the constructor")
-        chosen = Options(steps=steps, device=self.device, **options)
-        if out is not None:
-            self.population = start.train(start.Request(dataset, self.algorithm, self._members(), chosen, Path(out)))
-            return self
-        if others := options.keys() - {"threads", "tf32"}:
-            raise ConfigError(f"{', '.join(sorted(others))}: only with out, the folder to write to")
-        population = new_population(dataset, self.algorithm, self._members(), prepare_process(chosen))
-        loop.fit(population, dataset, chosen.steps, loop.Observer())
-        self.population = population
+        if warm_start and out is not None:
+            raise ConfigError("warm_start leaves no run folder: leave out out, and save the agent afterwards")
+        chosen = _options(dataset, self.device, out, {"steps": steps, **options})
+        with quiet(not progress):
+            if warm_start:
+                in_memory.go_on(self._fitted(), dataset, chosen)
+                return self
+            if self.population is not None:
+                warnings.warn(_ANEW.format(type(self).__name__), StartsAnewWarning, stacklevel=2)
+            if out is None:
+                self.population = in_memory.train(dataset, self.algorithm, self._members(), chosen)
+            else:
+                request = start.Request(dataset, self.algorithm, self._members(), chosen, Path(out))
+                self.population = start.train(request)
         return self
 
     def update(self, batch: Batch) -> dict[str, np.ndarray]:
@@ -217,10 +231,12 @@ class Agent:
             PrudentError: nothing was trained or loaded, or shapes do not fit.
         """
         population = self._fitted()
+        if not isinstance(generator, torch.Generator | None):
+            raise ConfigError(f"generator must be a torch.Generator, got {generator!r}")
         rows, single = feature_rows(observation, population.spec.observation_size, "observation")
         allowed = None if mask is None else mask_rows(mask, len(rows), population.spec)[None]
         action_1B, log_prob_1B = population.act_with_log_prob(
-            rows[None], deterministic, generator, self._index(member), allowed
+            rows[None], deterministic, generator, member_index(member, population.size), allowed
         )
         action, log_prob = action_1B[0], log_prob_1B[0]
         return (action[0], log_prob[0]) if single else (action, log_prob)
@@ -241,7 +257,7 @@ class Agent:
             actions, _ = feature_rows(action, spec.action_size, "action")
         if len(actions) != len(observations):
             raise PrudentError(f"{len(observations)} observations and {len(actions)} actions: give as many of each")
-        q = self._fitted().q_value(observations[None], actions[None], self._index(member))[0]
+        q = self._fitted().q_value(observations[None], actions[None], member_index(member, self._fitted().size))[0]
         return q[0] if single else q
 
     def evaluate(self, env: str, episodes: int = 10, seed: int = 0) -> dict[str, Any]:
@@ -264,17 +280,33 @@ class Agent:
             raise PrudentError(f"this {type(self).__name__} has not been trained: call fit, update or prudent.load")
         return self.population
 
-    def _index(self, member: int) -> int:
-        size = self._fitted().size
-        if not isinstance(member, int | np.integer) or isinstance(member, bool) or not 0 <= member < size:
-            raise PrudentError(f"member {member!r} does not exist: give a whole number below {size}, counted from 0")
-        return int(member)
+
+_ANEW = (
+    "this {} was trained or loaded before: fit drops that and starts from new weights; to go on from the present ones, "
+    "fit(..., warm_start=True)"
+)
+
+
+def _options(dataset: Dataset, device: str, out: Path | str | None, given: dict[str, Any]) -> Options:
+    """The options of a call of ``fit``, checked."""
+    if not isinstance(dataset, Dataset):
+        raise ConfigError(f"fit takes a dataset, got {dataset!r}: hand it prudent.load_dataset(...)")
+    if "device" in given:
+        raise ConfigError("device is a setting of the agent: give it to the constructor")
+    check_names(Options, given)
+    others = given.keys() - {"steps", "threads", "tf32"}
+    if others and out is None:
+        raise ConfigError(f"{', '.join(sorted(others))}: only with out, the folder to write to")
+    return Options(device=device, **given)
 
 
 def _agent_type(name: str) -> type[Agent]:
     title = algorithms.get(name).TITLE
     doc = f"{title}; settings are the fields of :class:`prudent.algorithms.{name}.Config`."
     return type(class_name(title), (Agent,), {"algorithm": name, "__doc__": doc, "__module__": __name__})
+
+
+copies.register()
 
 
 def class_name(title: str) -> str:
@@ -306,6 +338,8 @@ def load(path: Path | str, device: str = "auto") -> Agent:
         values = list(dict.fromkeys(getattr(c, f.name) for c in configs))
         if values != [f.default]:
             agent.settings[f.name] = values if len(values) > 1 else values[0]
+    if "return_range" in agent.settings:
+        agent.settings.pop("reward_scale", None)  # it follows from the data, other data give another one
     agent.seeds = list(dict.fromkeys(m.seed for m in population.members))
     agent.device, agent.population = device, population
     return agent

@@ -42,7 +42,7 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
         ConfigError: it is no regular file, too long, or not TOML.
     """
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
+        raise ConfigError(f"{path}: a folder, expected a TOML file" if path.is_dir() else f"{path}: no such file")
     try:
         with path.open("rb") as file:
             content = file.read(MOST_TOML_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Errors that a user can cause; each message is one line."""
+"""Errors that a user can cause, and a warning; each message is one line."""
 
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,26 @@ class ConfigError(PrudentError):
     """A setting does not exist, is out of range, or does not fit the others."""
 
 
+class StartsAnewWarning(UserWarning):
+    """``fit`` drops what was trained or loaded before, and starts from new weights."""
+
+
 FAILURES = (PrudentError, OSError, MemoryError, RuntimeError)
 """Errors that end one training of several while the others go on. PyTorch raises RuntimeError when the memory of the
 accelerator is full."""
+
+
+MISFITS = (TypeError, KeyError, ValueError, AttributeError, IndexError, OverflowError)
+"""What Python raises where JSON that somebody edited holds another kind of value than was written."""
+
+_NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "start new thread", "not enough memory")
+"""What PyTorch and the system say when memory is used up, in a RuntimeError."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is used up."""
+    told = isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
+    return told or isinstance(error, MemoryError)
 
 
 def in_one_line(error: BaseException, with_kind: bool = False) -> str:
@@ -55,11 +72,13 @@ class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
 
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"} | {
-    code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    code: f"\\u{code:04x}"
+    for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000))
 }
-"""Control characters by what is shown for them: escapes that change the terminal, and marks that reverse a line."""
+"""Characters by what is shown for them: escapes that change the terminal, marks that reverse a line, and bytes of a
+file's name that are no UTF-8, which Python keeps as halves of a character."""
 
 
 def printable(text: str) -> str:
-    """The text with control characters spelled out."""
+    """The text with control characters spelled out; UTF-8 can encode it."""
     return text.translate(_CONTROL)

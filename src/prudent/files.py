@@ -1,12 +1,14 @@
 """Files that are complete or do not exist: written under a temporary name, flushed to disk, then renamed."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def replace(path: Path, content: bytes, durable: bool = True) -> Path:
+def replace(path: Path, content: bytes | Iterable[bytes], durable: bool = True) -> Path:
     """Write a file so that a reader sees the old content or the new, never a part; returns its path.
 
+    ``content`` may come in pieces, so that a long file is never in memory as a whole.
     ``durable`` waits until the content is on the disk. Switch it off for files that can be made again, or that are
     replaced all the time.
 
@@ -19,25 +21,33 @@ def replace(path: Path, content: bytes, durable: bool = True) -> Path:
         if durable:
             write(aside, content)
         else:
-            aside.write_bytes(content)
+            with aside.open("wb") as file:
+                file.writelines(_pieces(content))
         os.replace(aside, path)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise _named(error, path) from None
+    except Exception:
+        aside.unlink(missing_ok=True)
+        raise
     if durable:
         sync_folder(path.parent)
     return path
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file and wait until it is on the disk; if the process is killed meanwhile, a part of it remains."""
     try:
         with path.open("wb") as file:
-            file.write(content)
+            file.writelines(_pieces(content))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise _named(error, path) from None
+
+
+def _pieces(content: bytes | Iterable[bytes]) -> Iterable[bytes]:
+    return [content] if isinstance(content, bytes) else content
 
 
 def _named(error: OSError, path: Path) -> OSError:
@@ -48,6 +58,24 @@ def _named(error: OSError, path: Path) -> OSError:
 def error_text(error: OSError) -> str:
     """An error in one line: ``runs/first/status.json: No space left on device``."""
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+
+
+def expand_user(path: "str | os.PathLike[str]") -> Path:
+    """A path with ``~`` and ``~name`` replaced; as it stands if there is no such user, and so no such file."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def stray_link(path: Path) -> str:
+    """Why a path cannot be a new file or folder although nothing is there: it is a link to nothing, or begins with a
+    ``~`` that the shell left as it is. Empty if it can be."""
+    if path.is_symlink() and not path.exists():
+        return f"it is a link to {os.readlink(path)}, where nothing is"
+    if path.parts and path.parts[0].startswith("~") and not Path(path.parts[0]).exists():
+        return f"{path.parts[0]} is no home folder: write its full path"
+    return ""
 
 
 def is_there(path: Path) -> bool:

@@ -17,6 +17,8 @@ OPTIONS = {
     "units of time": {"with_dt": True, "discount": 0.9, "masked": True},
     "ensemble": {"n_critics": 3, "rows": 5, "masked": True},
     "quantiles": {"n_quantiles": 7, "masked": True, "rows": 5},
+    "huber": {"huber_threshold": [1.0, 0.3], "masked": True, "rows": 6},
+    "huber, quantiles": {"huber_threshold": [1.0, 0.3], "n_quantiles": 5, "masked": True, "rows": 5},
     "ensemble of quantiles": {"n_quantiles": 3, "n_critics": 2, "alpha": [0.5, 2.0], "with_dt": True, "masked": True},
     "layer normalisation, one member": {"layer_norm": True, "hidden": (4, 5, 6), "members": 1},
 }
@@ -72,7 +74,7 @@ def test_target_action_and_metrics_equal_the_oracle(name):
         data = [oracle.q(critic, row.observation, ACTIONS)[row.action] for critic in net.critic for row in rows]
         assert_values(metrics["q_data"][p], oracle.mean(data), f"q_data, {name}")
         td = [
-            oracle.td(oracle.quantiles(critic, row.observation, ACTIONS)[row.action], y)
+            oracle.td(oracle.quantiles(critic, row.observation, ACTIONS)[row.action], y, config.huber_threshold)
             for critic in net.critic
             for row, y in zip(rows, wanted, strict=True)
         ]

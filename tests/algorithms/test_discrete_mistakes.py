@@ -162,19 +162,35 @@ def test_target_gets_no_gradient(notices):
 # --- the temporal-difference loss -------------------------------------------------------------------------------------
 
 
-def test_huber_is_linear_beyond_one(notices):
-    notices(cql_agrees(), discrete_cql, "huber", lambda d: d.square() / 2)
-    notices(cql_agrees(), discrete_cql, "huber", lambda d: d.abs())
+def test_the_error_is_squared_and_halved(notices):
+    def loss(error):
+        return lambda z, y, threshold: error(y.unsqueeze(1) - z).mean(-1)  # noqa: ARG005
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(discrete_cql, "td_loss", loss(lambda d: d.square() / 2))
+        cql_agrees()()  # the form that the mistakes vary is right itself
+    notices(cql_agrees(), discrete_cql, "td_loss", loss(lambda d: d.square()))
+    notices(cql_agrees(), discrete_cql, "td_loss", loss(lambda d: d.abs()))
+    notices(cql_agrees(), discrete_cql, "td_loss", loss(lambda d: discrete_cql.huber(d, torch.ones(len(d)))))
+
+
+@pytest.mark.parametrize("n_quantiles", [1, 5])
+def test_huber_is_linear_beyond_its_threshold(notices, n_quantiles):
+    check = cql_agrees(n_quantiles=n_quantiles, huber_threshold=0.5)
+    notices(check, discrete_cql, "huber", lambda d, t: d.square() / 2)  # noqa: ARG005
+    notices(check, discrete_cql, "huber", lambda d, t: d.abs() * t[0])
+    right = discrete_cql.huber
+    notices(check, discrete_cql, "huber", lambda d, t: right(d, torch.ones_like(t)))
 
 
 def quantile_loss(weigh, reduce=lambda x: x.mean(-1).sum(-1), offset=0.5):
-    """A quantile Huber loss with parts to get wrong."""
+    """A quantile loss with parts to get wrong."""
 
-    def loss(z, y):
+    def loss(z, y, threshold):  # noqa: ARG001
         count = z.shape[-1]
         tau = ((torch.arange(count, dtype=z.dtype) + offset) / count).unsqueeze(-1)
         difference = y[:, None, :, None, :] - z.unsqueeze(-1)
-        return reduce(weigh(difference, tau) * discrete_cql.huber(difference))
+        return reduce(weigh(difference, tau) * difference.abs())
 
     return loss
 
@@ -200,10 +216,10 @@ def test_the_parts_of_the_quantile_loss(notices):
 
 
 def test_targets_of_one_action_are_not_matched_quantile_by_quantile(notices):
-    def paired(z, y):
+    def paired(z, y, threshold):  # noqa: ARG001
         tau = (torch.arange(z.shape[-1], dtype=z.dtype) + 0.5) / z.shape[-1]
         difference = y.unsqueeze(1) - z
-        return (torch.where(difference < 0, 1 - tau, tau) * discrete_cql.huber(difference)).sum(-1)
+        return (torch.where(difference < 0, 1 - tau, tau) * difference.abs()).sum(-1)
 
     notices(cql_agrees(n_quantiles=5), discrete_cql, "td_loss", paired)
 

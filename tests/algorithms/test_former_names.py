@@ -1,4 +1,4 @@
-"""Runs and checkpoints that name an algorithm as an older version did: ``sql``, which is ``cql`` with backup soft."""
+"""Runs and checkpoints of older versions: ``sql``, which is ``cql`` with backup soft, settings and weights of then."""
 
 import hashlib
 import json
@@ -6,11 +6,12 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save
 
 import prudent
 from helpers import runs
 from prudent import algorithms
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, PrudentError
 from prudent.runs import checkpoint
 from prudent.runs.read import read_run
 from prudent.training.resume import resume
@@ -36,15 +37,26 @@ def old(soft, tmp_path):
     config = run / "config.json"
     config.write_text(config.read_text().replace('"algorithm": "cql"', '"algorithm": "sql"'))
     assert json.loads(config.read_text())["algorithm"] == "sql"
-    (folder,) = (run / "checkpoints").iterdir()
-    description = folder / checkpoint.DESCRIPTION
-    content = description.read_text().replace('"algorithm": "cql"', '"algorithm": "sql"').encode()
-    assert json.loads(content)["algorithm"] == "sql"
-    description.write_bytes(content)
-    manifest = json.loads((folder / checkpoint.MANIFEST).read_text())
-    manifest["sha256"][checkpoint.DESCRIPTION] = hashlib.sha256(content).hexdigest()
-    (folder / checkpoint.MANIFEST).write_text(json.dumps(manifest))
+    text = (
+        (the_checkpoint(run) / checkpoint.DESCRIPTION).read_text().replace('"algorithm": "cql"', '"algorithm": "sql"')
+    )
+    assert json.loads(text)["algorithm"] == "sql"
+    rewrite(run, checkpoint.DESCRIPTION, text.encode())
     return run
+
+
+def the_checkpoint(run):
+    (folder,) = (run / "checkpoints").iterdir()
+    return folder
+
+
+def rewrite(run, name, content):
+    """Another content of a file of the only checkpoint, with its checksum."""
+    folder = the_checkpoint(run)
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / checkpoint.MANIFEST).read_text())
+    manifest["sha256"][name] = hashlib.sha256(content).hexdigest()
+    (folder / checkpoint.MANIFEST).write_text(json.dumps(manifest))
 
 
 def test_a_stored_name_is_todays_name():
@@ -100,3 +112,56 @@ def test_the_command_line_answers_in_one_line(soft, capsys):
         .endswith("sql is cql with backup soft (--algo cql --backup soft; in a suite, settings of cql)")
     )
     assert not (soft.parent / "none").exists()
+
+
+# --- settings and weights of older versions ---------------------------------------------------------------------------
+
+
+def without_threshold(config):
+    assert config.pop("huber_threshold") == 1.0
+    return config
+
+
+def test_a_run_of_discrete_cql_from_before_the_threshold_goes_on_with_huber_1(tmp_path):
+    log = runs.write_log(tmp_path / "log.npz", **runs.discrete_columns())
+    words = ["--huber-threshold", "1", "--log-every", "2", "--checkpoint-every", "4", "--keep", "1", "--threads", "1"]
+    for steps, name in ((4, "old"), (8, "whole")):
+        own = [*runs.flags("discrete_cql"), *words, "--steps", steps, "--out", tmp_path / name]
+        assert runs.prudent("train", log, *own) == 0
+    run = tmp_path / "old"
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "config": without_threshold(config["config"])}))
+    description = json.loads((the_checkpoint(run) / checkpoint.DESCRIPTION).read_text())
+    for member in description["members"]:
+        without_threshold(member["config"])
+    rewrite(run, checkpoint.DESCRIPTION, json.dumps(description).encode())
+    agent = prudent.load(run)
+    assert agent.settings["huber_threshold"] == 1.0
+    expected = prudent.load(tmp_path / "whole").population.tensors()
+    found = resume(run, 8).tensors()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert prudent.DiscreteCQL().get_params()["huber_threshold"] is None
+
+
+def test_only_settings_that_are_not_stored_are_former_ones():
+    assert algorithms.stored_settings("discrete_cql", {"alpha": 2.0}) == {"alpha": 2.0, "huber_threshold": 1.0}
+    assert algorithms.stored_settings("discrete_cql", {"huber_threshold": None}) == {"huber_threshold": None}
+    assert algorithms.stored_settings("cql", {"alpha": 2.0}) == {"alpha": 2.0}
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_critics_of_rebrac_that_normalise_before_the_relu_are_refused(tmp_path, layer_norm):
+    log = runs.write_log(tmp_path / "log.npz")
+    words = ["--steps", "4", "--log-every", "2", "--checkpoint-every", "4", "--threads", "1"]
+    words += [] if layer_norm else ["--no-layer-norm"]
+    assert runs.prudent("train", log, *runs.flags("rebrac"), *words, "--out", tmp_path / "run") == 0
+    state = the_checkpoint(tmp_path / "run") / checkpoint.STATE
+    tensors = {name.replace("_after", ""): tensor for name, tensor in load_file(state).items()}
+    rewrite(tmp_path / "run", checkpoint.STATE, save(tensors))
+    if not layer_norm:
+        prudent.load(tmp_path / "run")
+        return
+    for refused in (prudent.load, resume):
+        with pytest.raises(PrudentError, match=r"critics normalise before each ReLU.*train it anew$") as error:
+            refused(tmp_path / "run")
+        assert "\n" not in str(error.value)

@@ -3,11 +3,13 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from helpers.cases import Case, assert_gradients, assert_values
 from oracles import deterministic as oracle
+from prudent import nn
 from prudent.algorithms import rebrac, td3_bc
 from prudent.errors import ConfigError
 from prudent.nn import optim
@@ -30,6 +32,42 @@ OPTIONS = {
 
 def oracle_critic_loss(net, rows, noise, c) -> float:
     return oracle.critic_loss(net, rows, noise, c, penalty=c.critic_penalty)
+
+
+def published_critic(net, state, action) -> float:
+    """The authors' ``src/networks.py``: linear, ReLU, LayerNorm for each hidden layer, then linear; Flax's epsilon."""
+    x = np.concatenate([state, action])
+    depth = sum(name[0] == "w" for name in net) - 1
+    for i in range(depth):
+        x = np.maximum(x @ net[f"w{i}"] + net[f"b{i}"], 0.0)
+        x = (x - x.mean()) / np.sqrt(x.var() + 1e-6) * net[f"scale_after{i}"] + net[f"shift_after{i}"]
+    return float((x @ net[f"w{depth}"] + net[f"b{depth}"])[0])
+
+
+def test_the_critics_are_the_published_ones():
+    case = Case("rebrac", 4, hidden=(6, 5, 4))
+    q_PB = rebrac.q_value(case.networks, case.batch.observation, case.batch.action)
+    for p in range(case.members):
+        net, rows, _, _ = case.problem(p)
+        expected = [min(published_critic(critic, row.observation, row.action) for critic in net.critic) for row in rows]
+        assert_values(q_PB[p], expected, "q_value")
+
+
+def test_the_order_of_a_layer_counts(notices):
+    """Normalised before the ReLU, with the other epsilon, or not at all: each is another critic."""
+
+    def with_names(rename):
+        def critic(params, *inputs):
+            return right({rename(name): value for name, value in params.items()}, *inputs)
+
+        return critic
+
+    def check():
+        test_the_critics_are_the_published_ones()
+
+    right = nn.critic
+    notices(check, nn, "critic", with_names(lambda name: name.replace("_after", "")))
+    notices(check, nn, "critic", with_names(lambda name: f"no_{name}" if "_after" in name else name))
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -364,7 +364,7 @@ def test_mistakes_with_other_verbs(tmp_path, monkeypatch, capsys, words, said):
 
 def test_a_mistake_in_a_process_of_its_own(tmp_path):
     """As a user sees it: no traceback, exit code 2, nothing written."""
-    command = [sys.executable, "-m", "prudent.cli", "train", "nowhere.npz", "--out", "out"]
+    command = [sys.executable, "-m", "prudent", "train", "nowhere.npz", "--out", "out"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -444,7 +444,7 @@ def test_a_bug_is_not_dressed_up_as_a_mistake(monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of a shell")
 def test_a_reader_that_leaves_is_no_error():
-    command = f"{sys.executable} -m prudent.cli --help | true"
+    command = f"{sys.executable} -m prudent --help | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
 

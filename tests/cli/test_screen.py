@@ -37,7 +37,7 @@ def shell(command, **more):
 
 
 def train(log, run):
-    words = [sys.executable, "-m", "prudent.cli", "train", str(log), *flags("bc"), *SHORT, "--out", str(run)]
+    words = [sys.executable, "-m", "prudent", "train", str(log), *flags("bc"), *SHORT, "--out", str(run)]
     return " ".join(words)
 
 
@@ -96,7 +96,7 @@ def test_training_goes_on_when_the_screen_fails(tmp_path, redirection, code):
 
 def test_a_lost_result_is_an_error(tmp_path):
     log = write_log(tmp_path / "log.npz")
-    done = shell(f"{sys.executable} -m prudent.cli data describe {log} > /dev/full")
+    done = shell(f"{sys.executable} -m prudent data describe {log} > /dev/full")
     assert done.returncode == 1
     assert "standard output could not be written" in done.stderr
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.runs import TINY, assert_same_weights, metrics_of, write_log
+from helpers.runs import TINY, assert_same_weights, flags, metrics_of, prudent, write_log
 from prudent import algorithms
 from prudent.data import load_dataset
 from prudent.engine.guard import Guard, largest_value
@@ -16,9 +16,11 @@ from prudent.engine.members import grid
 from prudent.engine.options import Options
 from prudent.engine.population import new_population
 from prudent.errors import ConfigError
+from prudent.report.verdict import judge
 from prudent.runs import checkpoint
 from prudent.runs.folder import read_json
 from prudent.runs.metrics import read_metrics
+from prudent.runs.read import read_run
 from prudent.training import start
 from prudent.training.resume import resume
 
@@ -205,3 +207,74 @@ def test_a_member_that_was_no_number_to_begin_with_is_named(dataset):
     population.state.networks["critic"]["w0"][1] = math.nan
     guard = Guard(population, Options(rollbacks=3), largest_value(population, dataset))
     assert [(i.kind, i.member) for i in guard.begin()] == [("stopped", "alpha=5,seed=0")]
+
+
+# --- weights that run away --------------------------------------------------------------------------------------------
+
+IMPOSSIBLE = {"lagrange": True, "target_gap": -50.0, "lagrange_lr": 0.5}
+
+
+def run_of(dataset, out, algorithm, steps, seeds=(0,), **settings):
+    config = algorithms.get(algorithm).Config(**{**TINY[algorithm], "value_init": "zero", **settings})
+    options = Options(steps=steps, log_every=10, checkpoint_every=10, threads=1, divergence_factor=None)
+    return start.train(start.Request(dataset, algorithm, grid(config, {}, seeds), options, out))
+
+
+@pytest.mark.parametrize("algorithm", ["cql", "cal_ql", "cql_redq"])
+def test_a_multiplier_at_its_bound_is_said_recorded_and_reported(dataset, tmp_path, capsys, algorithm):
+    population = run_of(dataset, tmp_path / "run", algorithm, 50, seeds=(0, 1), **IMPOSSIBLE)
+    assert population.state.networks["lagrange"]["log"].tolist() == pytest.approx([math.log(1e6)] * 2)
+    status = read_json(tmp_path / "run" / "status.json")
+    found = [(row["kind"], row["member"], row["step"]) for row in status["incidents"]]
+    assert found == [("multiplier at its bound", name, 30) for name in ("seed=0", "seed=1")], "once for each member"
+    assert status["state"] == "finished"
+    assert status["message"].endswith("step 50 of 50; not all went well: multiplier at its bound (2 members)")
+    out = capsys.readouterr().out
+    assert out.count("multiplier at its bound at step 30: the multiplier of alpha has grown to its bound of 1e+06") == 2
+    assert "target_gap -50 is too low for these data, or lagrange_lr 0.5 too high" in out
+    sentences = judge(read_run(tmp_path / "run"), {}).reasons
+    assert any("Member seed=0: multiplier at its bound at step 30" in sentence for sentence in sentences)
+
+
+def test_a_multiplier_at_zero_or_on_its_way_is_no_incident(dataset, tmp_path):
+    population = run_of(dataset, tmp_path / "low", "cql", 50, lagrange=True, target_gap=1e4, lagrange_lr=0.5)
+    assert float(population.state.networks["lagrange"]["log"]) < -5
+    run_of(dataset, tmp_path / "way", "cql", 20, **IMPOSSIBLE)
+    run_of(dataset, tmp_path / "off", "cql", 50, **{**IMPOSSIBLE, "lagrange": False})
+    for name in ("low", "way", "off"):
+        assert "incidents" not in read_json(tmp_path / name / "status.json")
+
+
+def test_a_resumed_run_says_it_once(dataset, tmp_path, capsys):
+    run_of(dataset, tmp_path / "run", "cql", 40, **IMPOSSIBLE)
+    capsys.readouterr()
+    resume(tmp_path / "run", 60, dataset)
+    assert "multiplier at its bound at" not in capsys.readouterr().out
+    status = read_json(tmp_path / "run" / "status.json")
+    assert [row["step"] for row in status["incidents"]] == [30]
+    assert status["message"].endswith("step 60 of 60; not all went well: multiplier at its bound")
+
+
+@pytest.mark.parametrize("algorithm", ["cql", "sac"])
+def test_a_temperature_that_runs_away_is_said(dataset, tmp_path, capsys, algorithm):
+    """No policy within bounds has an entropy of 100, so tau grows in every step."""
+    settings = {"target_entropy": 100.0, "temperature_lr": 1.0}
+    run_of(dataset, tmp_path / "run", algorithm, 20, **settings)
+    (row,) = read_json(tmp_path / "run" / "status.json")["incidents"]
+    assert (row["kind"], row["member"], row["step"]) == ("temperature above all values", "seed=0", 10)
+    assert "lower target_entropy or temperature_lr" in capsys.readouterr().out
+    run_of(dataset, tmp_path / "fixed", algorithm, 20, **settings, learn_temperature=False, temperature=1e6)
+    run_of(dataset, tmp_path / "falls", algorithm, 20, temperature=1e6)
+    for name in ("fixed", "falls"):
+        assert "incidents" not in read_json(tmp_path / name / "status.json")
+
+
+def test_the_last_line_of_a_training_says_that_not_all_went_well(tmp_path, capsys):
+    log = write_log(tmp_path / "log.npz")
+    words = ["--lagrange", "--target-gap", "-50", "--lagrange-lr", "0.5", "--steps", "40", "--log-every", "10"]
+    assert prudent("train", log, *flags("cql"), *words, "--threads", "1", "--out", tmp_path / "run") == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == f"finished: {tmp_path / 'run' / 'report.html'}; not all went well: multiplier at its bound"
+    assert prudent("train", log, *flags("cql"), "--steps", "4", "--threads", "1", "--out", tmp_path / "sound") == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == f"finished: {tmp_path / 'sound' / 'report.html'}"

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Discrete
 
 from helpers.toys import TOY_SPEC
 from prudent.environments import simulators, vector
-from prudent.environments.make import check_fits, make, spec_of, versions
+from prudent.environments.make import check_fits, make, spec_of, time_limit, versions
 from prudent.errors import ConfigError
 from prudent.types import Spec
 
@@ -62,6 +62,18 @@ def test_an_environment_that_cannot_be_made_is_one_line(env_id, says):
     assert says in str(caught.value)
     assert repr(env_id) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_environment_itself_is_no_name():
+    env = gymnasium.make("CartPole-v1")
+    with pytest.raises(ConfigError, match="named by its Gymnasium id, such as 'Pendulum-v1', got <"):
+        spec_of(env)  # type: ignore[arg-type]
+
+
+def test_time_limits():
+    assert time_limit("Pendulum-v1") == time_limit("any_module:Pendulum-v1") == 200
+    assert time_limit("prudent/Oddimage-v0") is None
+    assert time_limit("nowhere") is None
 
 
 def test_a_missing_simulator_names_its_extra(monkeypatch):

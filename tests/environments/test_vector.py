@@ -1,5 +1,6 @@
 """Several environments stepped together: ends, seeds, masks and failures."""
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -120,3 +121,99 @@ def test_masks_that_make_no_sense(env_id, says):
         walk(gates)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# --- what an environment may return, and what is said about the rest --------------------------------------------------
+
+
+class Returning(gymnasium.Env):
+    """Returns what its kind says from step 2 on."""
+
+    observation_space = gymnasium.spaces.Box(-10.0, 10.0, (2,), np.float64)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float64)
+
+    def __init__(self, observation=None, reward=1.0, terminated=False, truncated=False, info=None, five=True):
+        self.given = (np.zeros(2) if observation is None else observation, reward, terminated, truncated)
+        self.info, self.five = {} if info is None else info, five
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed, options=options)
+        return [0, 1], {}
+
+    def step(self, action):
+        assert action.dtype == np.float32
+        return (*self.given, self.info) if self.five else self.given
+
+
+gymnasium.register("prudent/Returning-v0", entry_point=Returning, order_enforce=False)
+
+
+def one_step(monkeypatch, **given):
+    monkeypatch.setitem(gymnasium.registry["prudent/Returning-v0"].kwargs, "info", None)
+    for name, value in given.items():
+        monkeypatch.setitem(gymnasium.registry["prudent/Returning-v0"].kwargs, name, value)
+    with vector.Environments("prudent/Returning-v0", 1) as one:
+        np.testing.assert_array_equal(one.reset([0]), [[0, 1]])
+        return one.step(np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize(
+    "reward", [2, 2.0, True + True, np.float64(2), np.array(2.0), np.array([2]), np.float32(2)], ids=repr
+)
+def test_a_reward_of_any_type_of_number(reward, monkeypatch):
+    _, found, _, _ = one_step(monkeypatch, reward=reward)
+    assert found.tolist() == [2.0]
+    assert found.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "observation", [[1, 2], (1.0, 2.0), np.array([1, 2], np.uint8), np.array([1, 2], np.float64)], ids=repr
+)
+def test_an_observation_of_any_type_of_numbers(observation, monkeypatch):
+    found = one_step(monkeypatch, observation=observation)[0]
+    assert found.tolist() == [[1.0, 2.0]]
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("flag", [True, np.True_, 1, np.array(True), np.array([1])], ids=repr)
+def test_a_flag_of_any_type(flag, monkeypatch):
+    _, _, terminated, truncated = one_step(monkeypatch, terminated=flag)
+    assert (terminated.tolist(), truncated.tolist()) == ([True], [False])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"reward": None}, "gave reward None, expected a number"),
+        ({"reward": [1.0, 2.0]}, r"gave reward \[1.0, 2.0\], expected a number"),
+        ({"reward": "1"}, "gave reward '1'"),
+        ({"reward": float("nan")}, "NaN or infinity in its reward"),
+        ({"terminated": None}, "gave terminated None, expected true or false"),
+        ({"truncated": "no"}, "gave truncated 'no', expected true or false"),
+        ({"truncated": 0.5}, "gave truncated 0.5"),
+        ({"observation": 0.5}, r"gave an observation of shape \(\), expected \(2,\)"),
+        ({"observation": [[1, 2]]}, r"gave an observation of shape \(1, 2\), expected \(2,\)"),
+        ({"observation": [1, [2]]}, "no array of numbers"),
+        ({"observation": {"a": 1}}, r"gave an observation \(dict\) that is no array of numbers \(2,\)"),
+        ({"observation": [1e300, 0.0]}, "NaN or infinity in its observation"),
+        ({"info": [1]}, "gave no dictionary as its info, but list"),
+        ({"five": False}, "Gymnasium expects observation, info from reset; observation, reward, terminated, truncated"),
+    ],
+    ids=repr,
+)
+def test_anything_else_is_one_line(given, says, monkeypatch):
+    with pytest.raises(PrudentError, match=f"'prudent/Returning-v0' at step 1.*{says}") as caught:
+        one_step(monkeypatch, **given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 2)])
+def test_spaces_that_are_no_vector_are_one_short_line(shape, monkeypatch):
+    box = gymnasium.spaces.Box(np.full(shape, -1.5), np.full(shape, 1.5), dtype=np.float64)
+    for name in ("observation_space", "action_space"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Returning, name, box)
+            with pytest.raises(PrudentError, match="a flat Box") as caught:
+                vector.Environments("prudent/Returning-v0", 1)
+            assert "\n" not in str(caught.value)
+            assert len(str(caught.value)) < 320

@@ -17,9 +17,11 @@ from pathlib import Path
 import minari  # noqa: F401 - imported before anything is measured
 
 import prudent.data.readers.table  # noqa: F401
-from prudent import cli
+from prudent import cli, progress
 from prudent.data import load_dataset
 
+# On a busy machine a refusal may take long by the clock, and would then be preceded by a line that says so.
+progress.PATIENCE = 1e6
 peaks: dict[int, int] = {}
 
 

@@ -12,6 +12,7 @@ import os
 import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,11 +142,44 @@ def npz(place: Path, canary: Path) -> Iterator[Hostile]:
     content[250] ^= 0xFF
     path.write_bytes(content)
     yield described(path, "damaged npz")
+    yield from _lying_lists(saved)
     path = place / "hdf5-inside.npz"
     path.write_bytes((canary / "secret").read_bytes())
     yield described(path, "its content is HDF5")
     os.mkfifo(place / "pipe.npz")
     yield described(place / "pipe.npz", "not a regular file")
+
+
+def _lying_lists(saved: Callable[..., Path]) -> Iterator[Hostile]:
+    """Archives whose list of entries says other things than the file holds."""
+
+    def listed(name: str, field: int, form: str, value: int, local: int | None = None) -> Path:
+        """A sound archive with one field of the list's entry of the rewards overwritten, and of its own header."""
+        path = saved(name)
+        content = bytearray(path.read_bytes())
+        entry = content.rindex(b"rewards.npy") - 46
+        struct.pack_into(form, content, entry + field, value)
+        if local is not None:
+            struct.pack_into(form, content, content.index(b"rewards.npy") - 30 + local, value)
+        path.write_bytes(content)
+        return path
+
+    yield described(listed("more-than-the-file", 20, "<I", 40 << 20), "rewards is listed with 40.0 MiB")
+    yield described(listed("unpacks-to-more", 24, "<I", 1 << 30), "its own header says")
+    yield described(listed("over-another", 42, "<I", 0), "overlap in the file")
+    yield described(listed("other-method", 10, "<H", 8), "otherwise than its own header says")
+    yield described(listed("encrypted", 8, "<H", 1, local=6), "rewards is encrypted")
+    yield described(listed("other-disk", 34, "<H", 3), "another disk")
+    path = saved("two-disks")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<H", content, content.rindex(b"PK\5\6") + 4, 1)
+    path.write_bytes(content)
+    yield described(path, "several disks")
+    path = saved("long-list")
+    with zipfile.ZipFile(path, "a") as archive:
+        for number in range(40):
+            archive.writestr(f"{number}" + "x" * 60_000, b"")
+    yield described(path, "an npz has at most")
 
 
 # --- HDF5 ---------------------------------------------------------------------------------------------------
@@ -182,6 +216,38 @@ def hdf5(place: Path, canary: Path) -> Iterator[Hostile]:
         made = opened.create_dataset("rewards", (ROWS,), "u1", **options)
         made[:] = 1
 
+    def swelling(opened: h5py.File) -> None:
+        made = opened.create_dataset("rewards", (ROWS,), "f4", chunks=(ROWS,), compression="gzip")
+        made.id.write_direct_chunk((0,), zlib.compress(bytes(256 << 20), 9))
+
+    def twice_packed(opened: h5py.File) -> None:
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_chunk((ROWS,))
+        properties.set_deflate(9)
+        properties.set_filter(h5py.h5z.FILTER_DEFLATE, 0, (9,))
+        h5py.h5d.create(opened.id, b"rewards", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((ROWS,)), properties)
+
+    def packed_by(code: int) -> Callable[[h5py.File], None]:
+        def make(opened: h5py.File) -> None:
+            properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            properties.set_chunk((ROWS,))
+            properties.set_filter(code, h5py.h5z.FLAG_OPTIONAL, ())
+            h5py.h5d.create(opened.id, b"rewards", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((ROWS,)), properties)
+
+        return make
+
+    def many_keys(opened: h5py.File) -> None:
+        opened["rewards"] = columns()["rewards"]
+        for number in range(10_001):
+            opened.id.links.create_hard(b"k%d" % number, opened.id, b"rewards")
+
+    yield described(file("chunk-that-swells", swelling), "unpacks to more than", bomb=True)
+    yield described(file("packed-twice", twice_packed), "packed twice")
+    yield described(file("unknown-filter", packed_by(32015)), "HDF5 filter 32015 (zstd)")
+    yield described(file("many-keys", many_keys), "10,007 keys")
+    path = file("shared-chunks", lambda opened: _chunks(opened, 500))
+    _share_chunks(path)
+    yield described(path, "they share their bytes")
     outside = [(str(secret), 0, h5py.h5f.UNLIMITED)]
     yield described(file("external-link", put("rewards", h5py.ExternalLink(str(secret), "/rewards"))), "external link")
     yield described(file("soft-link", put("rewards", h5py.SoftLink("/observations"))), "rewards is a soft link")
@@ -345,6 +411,26 @@ def layouts(place: Path, canary: Path) -> Iterator[Hostile]:
     path = place / "buffer.pkl"
     path.write_bytes(f"cbuiltins\nopen\n(S'{canary / 'ran'}'\nS'w'\ntR.".encode())
     yield described(path, "a pickle, which is never opened")
+
+
+def _chunks(opened: h5py.File, count: int) -> None:
+    made = opened.create_dataset("rewards", (count * 1024,), "f4", chunks=(1024,), compression="gzip")
+    made[:1024] = np.random.default_rng(0).random(1024)
+    for number in range(1, count):
+        made.id.write_direct_chunk((number * 1024,), bytes(8))
+
+
+def _share_chunks(path: Path) -> None:
+    """Have the index of the rewards lead from every chunk to the first one."""
+    with h5py.File(path) as opened:
+        made = opened["rewards"].id
+        first, *others = (made.get_chunk_info(number) for number in range(made.get_num_chunks()))
+    content = bytearray(path.read_bytes())
+    for chunk in others:
+        # An entry is size, mask, two offsets of 8 bytes and the address.
+        at = content.index(struct.pack("<IIQQQ", chunk.size, 0, chunk.chunk_offset[0], 0, chunk.byte_offset))
+        struct.pack_into("<IIQQQ", content, at, first.size, 0, chunk.chunk_offset[0], 0, first.byte_offset)
+    path.write_bytes(content)
 
 
 # --- converted folders --------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ SHAPES = {
     "one row": {"rows": 1},
     "normalised": {"layer_norm": True},
     "three normalised layers": {"layer_norm": True, "hidden": (7, 13, 5), "members": 3},
+    "normalised after ReLU": {"layer_norm": True, "after_relu": True},
+    "three layers normalised after ReLU": {"layer_norm": True, "after_relu": True, "hidden": (7, 13, 5), "members": 3},
 }
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 2e-5}
 
@@ -31,9 +33,9 @@ TOLERANCES = {torch.float64: 1e-10, torch.float32: 2e-5}
 class Problem:
     """Random stacked critics, states and actions, all leaves that ask for gradients."""
 
-    def __init__(self, dtype, members=2, critics=2, hidden=(16, 12), rows=6, n=4, layer_norm=False, own=False):
+    def __init__(self, dtype, members=2, critics=2, hidden=(16, 12), rows=6, n=4, own=False, **norm):
         rng = MemberRng(list(range(members)), "kernel")
-        made = nn.init_mlp(rng, (STATE + ACTION, *hidden, 1), critics, layer_norm=layer_norm)
+        made = nn.init_mlp(rng, (STATE + ACTION, *hidden, 1), critics, **norm)
         self.params = {name: self.leaf(p + 0.1 * rng.normal(*p.shape[1:]), dtype) for name, p in made.items()}
         self.observation = self.leaf(rng.normal(rows, STATE), dtype)
         self.action = self.leaf(rng.uniform(-1, 1, *((critics,) if own else ()), n, rows, ACTION), dtype)

@@ -13,6 +13,12 @@ from prudent.nn.rng import MemberRng
 
 SIZES = {"no hidden layer": (3, 2), "one": (3, 7, 2), "two": (4, 6, 5, 2), "three": (1, 3, 4, 5, 1)}
 
+NORMS = {
+    "plain": {},
+    "normalised before ReLU": {"layer_norm": True},
+    "normalised after ReLU": {"layer_norm": True, "after_relu": True},
+}
+
 
 def params64(sizes, members=2, ensemble=None, **options):
     params = nn.init_mlp(MemberRng(list(range(members)), "init"), sizes, ensemble, **options)
@@ -24,11 +30,11 @@ def random(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("members", [1, 3])
-def test_mlp_equals_the_loop(sizes, layer_norm, members):
-    params, x = params64(sizes, members, layer_norm=layer_norm), random(members, 4, sizes[0])
+def test_mlp_equals_the_loop(sizes, norm, members):
+    params, x = params64(sizes, members, **norm), random(members, 4, sizes[0])
     found = nn.mlp(params, x)
     for p in range(members):
         own = {k: v[p].numpy() for k, v in params.items()}
@@ -43,11 +49,11 @@ def test_the_oracles_product_is_the_sum_it_stands_for():
     np.testing.assert_allclose(oracle.mlp(params, x), out, rtol=1e-13)
 
 
-@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
 @pytest.mark.parametrize(("members", "critics"), [(1, 1), (1, 2), (2, 1), (3, 4)])
 @pytest.mark.parametrize("hidden", [(), (5,), (6, 4)])
-def test_critic_equals_the_loop_for_one_and_for_many_actions(members, critics, hidden, layer_norm):
-    params = params64((3 + 2, *hidden, 1), members, critics, layer_norm=layer_norm)
+def test_critic_equals_the_loop_for_one_and_for_many_actions(members, critics, hidden, norm):
+    params = params64((3 + 2, *hidden, 1), members, critics, **norm)
     s, many = random(members, 4, 3), random(members, 6, 4, 2, seed=1)
     q_PENB, q_PEB = nn.critic(params, s, many), nn.critic(params, s, many[:, 2])
     assert q_PENB.shape == (members, critics, 6, 4)
@@ -60,8 +66,8 @@ def test_critic_equals_the_loop_for_one_and_for_many_actions(members, critics, h
 
 
 def test_networks_overwrite_neither_inputs_nor_parameters():
-    for layer_norm in (False, True):
-        params, s, a = params64((5, 6, 4, 1), 2, 2, layer_norm=layer_norm), random(2, 3, 3), random(2, 3, 2)
+    for norm in NORMS.values():
+        params, s, a = params64((5, 6, 4, 1), 2, 2, **norm), random(2, 3, 3), random(2, 3, 2)
         kept = {k: v.clone() for k, v in params.items()}, s.clone(), a.clone()
         nn.critic(params, s, a)
         assert all(torch.equal(v, kept[0][k]) for k, v in params.items()), "a forward pass overwrites its parameters"
@@ -69,10 +75,10 @@ def test_networks_overwrite_neither_inputs_nor_parameters():
         assert torch.equal(a, kept[2])
 
 
-@pytest.mark.parametrize("layer_norm", [False, True])
-def test_gradients_through_the_critic_pass_gradcheck(layer_norm):
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
+def test_gradients_through_the_critic_pass_gradcheck(norm):
     """In-place activations must not spoil the backward pass, towards parameters and towards actions."""
-    params = {k: v.requires_grad_() for k, v in params64((4, 3, 3, 1), 1, 2, layer_norm=layer_norm).items()}
+    params = {k: v.requires_grad_() for k, v in params64((4, 3, 3, 1), 1, 2, **norm).items()}
     s, a = random(1, 2, 2), random(1, 3, 2, 2, seed=2).requires_grad_()
 
     def value(action, *leaves):
@@ -117,11 +123,29 @@ def test_orthogonal_initialisation_is_orthogonal(sizes):
     assert w.is_contiguous()
 
 
+@pytest.mark.parametrize(("norm", "epsilon"), [({}, 1e-5), ({"after_relu": True}, 1e-6)], ids=["before", "after"])
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_epsilon_of_layer_normalisation_counts_where_activations_are_small(monkeypatch, norm, epsilon, fast):
+    """With weights this small the variance is about the epsilon, so another one gives other values."""
+    monkeypatch.setattr(nn.cpu, "WORTH_IT", 0 if fast else 10**18)
+    params = {k: v * 1e-3 if k[0] in "wb" else v for k, v in params64((3, 8, 1), layer_norm=True, **norm).items()}
+    x = random(1, 5, 3)
+    own = {k: v[0].numpy() for k, v in params.items()}
+    expected = [oracle.mlp(own, row.numpy()) for row in x[0]]
+    np.testing.assert_allclose(nn.mlp(params, x)[0].numpy(), expected, rtol=1e-10)
+    other = {1e-5: "EPSILON", 1e-6: "EPSILON_AFTER"}[epsilon]
+    monkeypatch.setattr(nn.cpu, other, 1.1e-5 - epsilon)
+    assert np.abs(nn.mlp(params, x)[0].numpy() - expected).max() > 1e-5, "another epsilon is not noticed"
+
+
 def test_layer_normalisation_starts_as_the_identity_and_spares_the_output():
     params = nn.init_mlp(MemberRng([0], "init"), (3, 4, 5, 1), layer_norm=True)
     assert {k for k in params if k.startswith("s")} == {"scale0", "shift0", "scale1", "shift1"}
     assert (params["scale1"] == 1).all()
     assert (params["shift1"] == 0).all()
+    after = nn.init_mlp(MemberRng([0], "init"), (3, 4, 5, 1), layer_norm=True, after_relu=True)
+    assert {k for k in after if k.startswith("s")} == {"scale_after0", "shift_after0", "scale_after1", "shift_after1"}
+    assert all(torch.equal(after[k], params[k]) for k in params if k[0] in "wb"), "the order changes the first weights"
 
 
 # --- tanh-Gaussian ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ Arguments as in :mod:`oracles.losses`; a row has ``mask`` and ``next_mask`` (Non
 
 import math
 
+import numpy as np
+
 from oracles.losses import log_sum_exp, mean
 from oracles.networks import mlp
 
@@ -50,19 +52,42 @@ def bellman_target(net, row, c, n_actions) -> list[float]:
     return [row.reward + c.discount**row.dt * z for z in lowest]
 
 
-def huber(x) -> float:
-    return x * x / 2 if abs(x) <= 1 else abs(x) - 0.5
+def huber(x, threshold) -> float:
+    """Huber's loss: quadratic up to the threshold, a line with the same slope beyond."""
+    return x * x / 2 if abs(x) <= threshold else threshold * (abs(x) - threshold / 2)
 
 
-def td(found, wanted) -> float:
-    """Huber loss; of several quantiles QR-DQN (1710.10044), eq. 10: the mean over targets, the sum over quantiles."""
+def td(found, wanted, threshold=None) -> float:
+    """Half the squared error, or with a threshold Huber's loss.
+
+    Of several quantiles QR-DQN (1710.10044), the mean over targets, the sum over quantiles: eq. 8 without a threshold,
+    with one eq. 10, divided by it.
+    """
     if len(found) == 1:
-        return mean(huber(y - found[0]) for y in wanted)
+        return mean((y - found[0]) ** 2 / 2 if threshold is None else huber(y - found[0], threshold) for y in wanted)
     total = 0.0
     for i, z in enumerate(found):
         tau = (i + 0.5) / len(found)
-        total += mean((tau if y >= z else 1 - tau) * huber(y - z) for y in wanted)
+        sizes = [abs(y - z) if threshold is None else huber(y - z, threshold) / threshold for y in wanted]
+        total += mean((tau if y >= z else 1 - tau) * size for y, size in zip(wanted, sizes, strict=True))
     return total
+
+
+def bandit(reward, share, alpha) -> list[float]:
+    """The exact minimum of discrete CQL's loss at one state: Q(a) of actions with these mean rewards and shares.
+
+    The gradient is zero where ``share (Q - reward) + alpha (softmax(Q) - share) = 0``: Newton's method in float64.
+    """
+    reward, share = np.asarray(reward, dtype=np.float64), np.asarray(share, dtype=np.float64)
+    values = reward.copy()
+    for _ in range(100):
+        policy = np.exp(values - values.max())
+        policy /= policy.sum()
+        slope = share * (values - reward) + alpha * (policy - share)
+        curvature = np.diag(share + alpha * policy) - alpha * np.outer(policy, policy)
+        values = values - np.linalg.solve(curvature, slope)
+    assert np.abs(slope).max() < 1e-12, "Newton's method has not come to rest"
+    return values.tolist()
 
 
 def gap(critic, row, n_actions) -> float:
@@ -77,7 +102,7 @@ def cql_loss(net, rows, c, n_actions, supervised=False) -> float:
         wanted = [row.return_to_go] if supervised else bellman_target(net, row, c, n_actions)
         for critic in net.critic:
             found = quantiles(critic, row.observation, n_actions)[row.action]
-            total += td(found, wanted) + c.alpha * gap(critic, row, n_actions)
+            total += td(found, wanted, c.huber_threshold) + c.alpha * gap(critic, row, n_actions)
     return total / len(rows)
 
 

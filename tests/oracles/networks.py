@@ -6,18 +6,25 @@ import numpy as np
 
 
 def mlp(params: dict, x: np.ndarray) -> np.ndarray:
-    """ReLU network; with layer normalisation, Ba et al. 2016, eq. 4, before each ReLU (epsilon 1e-5)."""
+    """ReLU network; layer normalisation, Ba et al. 2016, eq. 4, before each ReLU (epsilon 1e-5) or after it (1e-6)."""
     layers = sum(name.startswith("w") for name in params)
     for i in range(layers):
         x = x @ params[f"w{i}"] + params[f"b{i}"]
         if i == layers - 1:
             return x
         if f"scale{i}" in params:
-            mean = sum(x) / len(x)
-            variance = sum((value - mean) ** 2 for value in x) / len(x)
-            x = (x - mean) / math.sqrt(variance + 1e-5) * params[f"scale{i}"] + params[f"shift{i}"]
+            x = normalised(x, 1e-5) * params[f"scale{i}"] + params[f"shift{i}"]
         x = np.where(x > 0, x, 0.0)
+        if f"scale_after{i}" in params:
+            x = normalised(x, 1e-6) * params[f"scale_after{i}"] + params[f"shift_after{i}"]
     raise AssertionError("a network without layers")
+
+
+def normalised(x: np.ndarray, epsilon: float) -> np.ndarray:
+    """One layer's outputs with mean 0 and variance 1, ``epsilon`` being added to the variance."""
+    mean = sum(x) / len(x)
+    variance = sum((value - mean) ** 2 for value in x) / len(x)
+    return (x - mean) / math.sqrt(variance + epsilon)
 
 
 def q(params: dict, state: np.ndarray, action: np.ndarray) -> float:

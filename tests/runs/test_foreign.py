@@ -1,16 +1,20 @@
 """Run folders that somebody tampered with: nothing elsewhere is written or removed, and nothing is read without end."""
 
 import json
+import math
 import os
+import random
 import shutil
 
+import edits
 import numpy as np
 import pytest
 
 from helpers.runs import columns, flags, prudent, tree, write_log
 from prudent import report
 from prudent.errors import PrudentError
-from prudent.runs import checkpoint
+from prudent.report import html
+from prudent.runs import checkpoint, metrics, read
 from prudent.runs.foreign import parse_json, read_bytes
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links and FIFOs")
@@ -33,6 +37,12 @@ def trained(tmp_path_factory):
 def run(trained, tmp_path):
     shutil.copytree(trained / "run", tmp_path / "run")
     return tmp_path / "run"
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Reports whose pictures are not drawn, which takes longer than everything else."""
+    monkeypatch.setattr(html, "draw_figures", lambda *_: {})
 
 
 def refused(*words) -> bool:
@@ -180,3 +190,79 @@ def test_a_tuned_folder_with_a_link_is_refused(tmp_path, capsys):
     assert refused("tune", tmp_path / "log.npz", "--out", tmp_path / "tuned")
     assert "ranking is a link" in line(capsys)
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_metrics_that_no_plot_can_show_are_none(run):
+    figures = {"train/q_data": -1e308, "eval/return": 1e308, "train/actor_loss": 1e308}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 20, "member": 0, "name": "seed=0", **figures}) + "\n")
+    assert report.write_report(run).is_file()
+    assert math.isnan(report.read_run(run).series["eval/return"]["seed=0"][20])
+
+
+def test_endless_metrics_are_not_read_as_a_whole(run, monkeypatch):
+    monkeypatch.setattr(read, "_MOST_FIGURES", 40)
+    with (run / "metrics.jsonl").open("a") as file:
+        for step in range(100):
+            file.write(json.dumps({"step": step, "member": 0, "name": "seed=0", f"a/{step}": 1.0}) + "\n")
+    with pytest.raises(PrudentError, match="holds more than 40 figures, too many for a report"):
+        report.read_run(run)
+
+
+def test_a_line_without_end_is_no_line_of_metrics(run, monkeypatch):
+    monkeypatch.setattr(metrics, "MOST_LINE_BYTES", 2000)
+    kept = len(metrics.read_metrics(run / "metrics.jsonl"))
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write(b" " * 1999 + b"{")
+    assert len(metrics.read_metrics(run / "metrics.jsonl")) == kept
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write(b" " * 10**4 + b"{")
+    with pytest.raises(PrudentError, match=f"line {kept + 1}: not a metrics line"):
+        metrics.read_metrics(run / "metrics.jsonl")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "status.json"])
+def test_what_a_hard_link_leads_to_stays_as_it_is(run, tmp_path, name):
+    """Files of a run are replaced, never written in place, so backups made of hard links are safe."""
+    outside = tmp_path / "outside"
+    outside.write_bytes((run / name).read_bytes() if (run / name).exists() else b"x")
+    (run / name).unlink(missing_ok=True)
+    os.link(outside, run / name)
+    before = outside.read_bytes()
+    assert prudent("train", "--resume", run, "--steps", 8) == 0
+    assert report.write_report(run).is_file()
+    assert outside.read_bytes() == before
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize(
+    ("file", "place", "value"),
+    [
+        ("config.json", ("members",), []),
+        ("config.json", ("members",), [None]),
+        ("config.json", ("members", 0, "name"), 3),
+        ("config.json", ("train", "sources", "action_low"), {}),
+        ("config.json", ("env",), 5),
+        ("config.json", ("config", "hidden"), ["a"]),
+        ("config.json", ("dataset",), {}),
+        ("status.json", ("incidents",), [{"step": 1, "kind": "k", "why": "w", "v": None}]),
+        ("status.json", ("step",), 10**30),
+        ("support.json", ("histogram",), 5),
+        ("dataset.json", (), {"returns": 5}),
+        ("metrics.jsonl", (0, "step"), 10**30),
+    ],
+)
+def test_an_edited_file_is_refused_in_one_line_or_read(run, file, place, value):
+    edits.write(run / file, edits.edited(edits.read(run / file), place, value))
+    edits.refusals(run)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_handful_of_edits_at_random(run):
+    rng = random.Random(0)
+    for file in ("config.json", "status.json", "support.json", "dataset.json"):
+        sound = (run / file).read_bytes()
+        for place, value in rng.sample(list(edits.edits(edits.read(run / file))), 4):
+            edits.write(run / file, edits.edited(edits.read(run / file), place, value))
+            edits.refusals(run, edits.verbs(run)[:2])
+            (run / file).write_bytes(sound)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from prudent.errors import ConfigError, DataError
+from prudent.progress import Wait, quiet
 from prudent.runs import metrics as run_metrics
 from prudent.runs.metrics import (
     METRIC_NAMES,
@@ -198,11 +199,49 @@ def test_progress_of_a_resumed_run_reckons_from_where_it_resumed():
     assert "ETA 4:00:00" in stream.getvalue()
 
 
-def test_progress_on_a_terminal_is_a_bar():
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+def test_progress_breaks_a_long_silence():
+    """Slow steps: the first event that is logged may be minutes away."""
+    clock, stream = Clock(), io.StringIO()
+    with Progress(1000, stream=stream, clock=clock) as progress:
+        for step in range(1, 101):
+            clock.now += 1.0
+            progress.update(step)
+            if step == 70:
+                progress.log(step, {})
+    steps = [int(line.split()[1].split("/")[0]) for line in stream.getvalue().splitlines()]
+    assert steps == [5, 35, 65, 70, 100]  # after 5 seconds, then after 30 of silence; the event counts as a word
+    assert stream.getvalue().startswith("step    5/1000  1 steps/s  1e+03 ms/step  ETA 16:35\n")
 
+
+def test_progress_can_be_off():
+    clock, stream = Clock(), io.StringIO()
+    with quiet(), Progress(10, stream=stream, clock=clock) as progress:
+        clock.now += 60
+        progress.update(5)
+        progress.log(10, {"train/critic_loss": 1.0})
+        progress.say("this is no progress")
+    assert stream.getvalue() == "this is no progress\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()], ids=["terminal", "file"])
+def test_a_wait_inside_a_training_is_shown_with_it(stream, capsys, monkeypatch):
+    monkeypatch.setattr("prudent.progress.PATIENCE", 5.0)
+    clock = Clock()
+    with Progress(100, stream=stream, clock=clock) as progress:
+        progress.update(50)
+        with Wait("evaluating", 10, clock=clock) as wait:
+            clock.now += 20
+            wait.update(4)
+    assert "evaluating  40%  0:30 left" in stream.getvalue()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_on_a_terminal_is_a_bar():
     clock, stream = Clock(), Terminal()
     with Progress(100, stream=stream, clock=clock) as progress:
         clock.now += 1.0

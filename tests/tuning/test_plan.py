@@ -86,6 +86,14 @@ def test_a_stored_plan_is_compared_in_what_matters(log):
     assert plan.difference(request(), other) == "it used other data (fingerprint differs)"
 
 
+def test_a_tuning_from_before_a_setting_is_compared_by_what_it_did():
+    one = {"algorithm": "discrete_cql", "alpha": [1.0], "seeds": [0], "settings": {}, "dataset": {"fingerprint": "a"}}
+    old = {**one, "config": {"n_quantiles": 1}}
+    assert plan.difference({**one, "config": {"n_quantiles": 1, "huber_threshold": 1.0}}, old) == ""
+    new = {**one, "config": {"n_quantiles": 1, "huber_threshold": None}}
+    assert plan.difference(new, old) == "its huber_threshold is 1.0, not None"
+
+
 def test_a_tuning_of_an_algorithm_that_was_renamed_goes_on():
     one = {"algorithm": "cql", "alpha": [1.0], "seeds": [0], "config": {"backup": "soft"}, "settings": {}}
     one["dataset"] = {"fingerprint": "a"}

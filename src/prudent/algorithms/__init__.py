@@ -18,13 +18,17 @@ exports
 - ``act(networks, observation, noise=None) -> (action, log_prob)``, the most likely action without noise; policies over
   discrete actions also take ``mask``, the allowed ones; a policy that takes one action gives it log-probability 0;
 - ``q_value(networks, observation, action) -> (P, B)``, or None where there is no critic;
-- ``update_supervised``, where ``Config`` has ``value_init``: a step of all networks towards Monte-Carlo returns.
+- ``update_supervised``, where ``Config`` has ``value_init``: a step of all networks towards Monte-Carlo returns;
+- ``FORMER_SETTINGS``, if a new setting's default is not what older versions did: what a stored run without it means;
+- ``check_stored(names)``, if parameters of older versions meant something else: refuses them by their names.
 """
 
 import importlib
 import pkgutil
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from types import ModuleType
+from typing import Any
 
 from prudent.errors import ConfigError
 
@@ -58,6 +62,21 @@ def stored(name: str) -> str:
     What was ``sql`` is ``cql``: the stored settings say that ``backup`` is soft.
     """
     return _FORMER[name][0] if name in _FORMER else name
+
+
+def stored_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in a run or a checkpoint, with those that an older version did not have and so did not write."""
+    return {**getattr(get(name), "FORMER_SETTINGS", {}), **settings}
+
+
+def check_stored(name: str, tensors: Collection[str]) -> None:
+    """Refuse a stored state, of which these are the tensors' names, whose parameters mean something else today.
+
+    Raises:
+        ConfigError: they do; the line says what.
+    """
+    if hasattr(get(name), "check_stored"):
+        get(name).check_stored(tensors)
 
 
 def is_discrete(name: str) -> bool:

@@ -3,8 +3,10 @@
     loss = sum_e [ mean TD_e + alpha * mean gap_e ],  gap_e = LSE_a Q_e(s, a) - Q_e(s, a_data)
 
 The log-sum-exp runs over all allowed actions of a state, exactly: no proposals, no importance weights. Forbidden
-actions enter neither it nor the target's maximum nor the policy. TD_e is the Huber loss or, with ``n_quantiles``
-above 1, the quantile Huber loss of a distributional critic (Dabney et al. 2017, arXiv 1710.10044), whose mean is Q.
+actions enter neither it nor the target's maximum nor the policy. TD_e is half the squared error or, with
+``n_quantiles`` above 1, the quantile loss of a distributional critic (QR-DQN, Dabney et al. 2017, arXiv 1710.10044),
+whose mean is Q. Both have the mean return at their minimum. With ``huber_threshold`` they are Huber losses, which do
+not: where errors exceed the threshold, the squared error's minimum moves from the mean towards the median.
 """
 
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Params, Spec
 
 TITLE, POLICY, NEEDS = "Discrete CQL", "greedy", ()
+FORMER_SETTINGS = {"huber_threshold": 1.0}
 
 
 @own_first()
@@ -32,10 +35,13 @@ class Config(Critic):
 
     alpha: float = 1.0  # weight of the conservative gap; 0 is double DQN
     n_quantiles: int = 1  # quantiles of each action's return; 1 learns only its mean, 200 is usual
+    huber_threshold: float | None = (
+        None  # errors above this count linearly (Huber), which biases Q; none: no Huber loss
+    )
     n_critics: int = 1  # critics in the ensemble; Q is their minimum
 
     def __post_init__(self):
-        check_positive(self, "n_quantiles")
+        check_positive(self, "n_quantiles", "huber_threshold")
         if self.alpha < 0:
             raise ConfigError(f"alpha must be at least 0, got {self.alpha}")
         super().__post_init__()
@@ -125,26 +131,34 @@ def conservative_gap(q_PEBA: Tensor, action_PB: Tensor, mask_PBA: Tensor | None)
     return nn.allowed(q_PEBA, mask).logsumexp(-1) - q_data_PEB
 
 
-def huber(difference: Tensor) -> Tensor:
-    """``d^2 / 2`` up to ``|d| = 1``, ``|d| - 1/2`` beyond: the slope is the difference, clipped at 1."""
+def huber(difference: Tensor, threshold_P: Tensor) -> Tensor:
+    """``d^2 / 2`` up to ``|d| = t``, ``t (|d| - t / 2)`` beyond: the slope is the difference (P, ...), clipped at t."""
+    threshold = threshold_P.reshape(-1, *[1] * (difference.dim() - 1))
     size = difference.abs()
-    clipped = size.clamp(max=1.0)
+    clipped = size.minimum(threshold)
     return clipped * (size - 0.5 * clipped)
 
 
-def td_loss(z_PEBK: Tensor, y_PBK: Tensor) -> Tensor:
-    """The Huber loss of Q or, for several quantiles, their quantile Huber loss, (P, E, B).
+def td_loss(z_PEBK: Tensor, y_PBK: Tensor, threshold_P: Tensor | None) -> Tensor:
+    """The loss of one critic's Q or, for several quantiles, of its quantiles, (P, E, B).
 
-    The latter is ``sum_i mean_j |tau_i - 1[y_j < z_i]| huber(y_j - z_i)`` with ``tau_i = (i - 1/2) / K`` (1710.10044,
-    eq. 10 and algorithm 1 with kappa 1).
+    Without a threshold: ``(y - z)^2 / 2``, or the quantile loss ``sum_i mean_j |tau_i - 1[y_j < z_i]| |y_j - z_i|``
+    with ``tau_i = (i - 1/2) / K`` (1710.10044, eq. 8, kappa 0). With the threshold t: ``huber(y - z)``, or
+    ``huber(y_j - z_i) / t`` in place of ``|y_j - z_i|`` (eq. 10 and algorithm 1 with kappa t). The squared error is
+    the limit of a large t, the quantile loss that of a small t.
     """
     count = z_PEBK.shape[-1]
     if count == 1:
-        return huber(y_PBK.unsqueeze(1) - z_PEBK).mean(-1)
+        difference = y_PBK.unsqueeze(1) - z_PEBK
+        return (0.5 * difference.square() if threshold_P is None else huber(difference, threshold_P)).mean(-1)
     tau_K1 = ((torch.arange(count, dtype=z_PEBK.dtype, device=z_PEBK.device) + 0.5) / count).unsqueeze(-1)
     difference = y_PBK[:, None, :, None, :] - z_PEBK.unsqueeze(-1)
     weight = torch.where(difference < 0, 1 - tau_K1, tau_K1)
-    return (weight * huber(difference)).mean(-1).sum(-1)
+    if threshold_P is None:
+        size = difference.abs()
+    else:
+        size = huber(difference, threshold_P) / threshold_P.reshape(-1, 1, 1, 1, 1)
+    return (weight * size).mean(-1).sum(-1)
 
 
 def critic_loss(networks: Networks, batch: Batch, hyper: Hyper, y_PBK: Tensor | None = None) -> tuple[Tensor, Metrics]:
@@ -156,7 +170,7 @@ def critic_loss(networks: Networks, batch: Batch, hyper: Hyper, y_PBK: Tensor | 
         y_PBK = target(networks, batch, hyper)
     z_PEBAK = quantiles(networks["critic"], batch.observation)
     z_data_PEBK = _of_action(z_PEBAK, batch.action)
-    td_PE = td_loss(z_data_PEBK, y_PBK).mean(-1)
+    td_PE = td_loss(z_data_PEBK, y_PBK, hyper.huber_threshold).mean(-1)
     gap_PE = conservative_gap(z_PEBAK.mean(-1), batch.action, batch.mask).mean(-1)
     loss_P = (td_PE + hyper.alpha.unsqueeze(-1) * gap_PE).sum(-1)
     return loss_P, {

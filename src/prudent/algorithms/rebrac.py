@@ -2,13 +2,15 @@
 
 The critics' target subtracts a penalty for the distance of the target policy's next action from the logged one.
 
-Defaults: architecture (three layers, LayerNorm in the critics), noise and periods are the paper's. The paper's batch is
-1024 with learning rates of 1e-3 (antmaze: 256); here they are 256 and 3e-4, as in the other algorithms: a quarter of
-the cost per step. Observations are standardised; in the paper they are not. The paper tunes both penalties for each
-dataset: see :class:`Config`.
+Defaults: architecture (three layers; in the critics linear, ReLU, LayerNorm with epsilon 1e-6, as in the authors'
+``src/networks.py``), noise and periods are the paper's. The paper's batch is 1024 with learning rates of 1e-3 (antmaze:
+256); here they are 256 and 3e-4, as in the other algorithms: a quarter of the cost per step. Observations are
+standardised; in the paper they are not. The paper tunes both penalties for each dataset: see :class:`Config`. The
+presets ``rebrac-...`` have the paper's numbers.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -19,9 +21,11 @@ from prudent.algorithms import td3_bc
 from prudent.algorithms.shared.losses import bellman_loss, bootstrap
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.settings import Deterministic, own_first
-from prudent.algorithms.shared.updates import actor_step, critic_step
+from prudent.algorithms.shared.updates import State, actor_step, critic_step
 from prudent.config import check_within
-from prudent.types import Batch, Hyper, Metrics
+from prudent.errors import ConfigError
+from prudent.nn.rng import MemberRng
+from prudent.types import Batch, Hyper, Metrics, Spec
 
 TITLE, POLICY, NEEDS = "ReBRAC", "deterministic", ("next_action",)
 
@@ -36,11 +40,29 @@ class Config(Deterministic):
     actor_penalty: float = 0.01  # weight of the squared distance of the policy's action from the data's: tune it first
     critic_penalty: float = 0.01  # weight of the same distance of the next action, in the critics' target
     hidden: tuple[int, ...] = (256, 256, 256)  # widths of the hidden layers of actor and critics
-    layer_norm: bool = True  # layer normalisation in the critics
+    layer_norm: bool = True  # layer normalisation in the critics, after each ReLU
 
     def __post_init__(self):
         check_within(self, 0, math.inf, "actor_penalty", "critic_penalty")
         super().__post_init__()
+
+
+def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
+    """Actor, critics and the targets of both, with their optimisers. The critics normalise after each ReLU."""
+    return td3_bc.init(spec, hyper, rng, after_relu=True)
+
+
+def check_stored(names: Collection[str]) -> None:
+    """Refuse the parameters of an older version, whose critics normalised before each ReLU.
+
+    Raises:
+        ConfigError: among the names of the stored tensors are those of such critics.
+    """
+    if "networks.critic.scale0" in names:
+        raise ConfigError(
+            "its critics normalise before each ReLU, as rebrac did in older versions; today they normalise after it, "
+            "as published, so these weights would mean something else: train it anew"
+        )
 
 
 # --- the mathematics --------------------------------------------------------------------------------------------------
@@ -100,4 +122,4 @@ update_critic = critic_step(critic_loss)
 update_actor = actor_step(actor_loss)
 # With y = return-to-go there is no next action and no penalty, so the supervised step is that of TD3+BC.
 update_supervised, update_target = td3_bc.update_supervised, td3_bc.update_target
-init, draw, act, q_value = td3_bc.init, td3_bc.draw, td3_bc.act, td3_bc.q_value
+draw, act, q_value = td3_bc.draw, td3_bc.act, td3_bc.q_value

@@ -50,11 +50,11 @@ class Noise:
     next_action: Tensor
 
 
-def init(spec: Spec, hyper: Hyper, rng: MemberRng) -> State:
-    """Actor, critics and the targets of both, with their optimisers."""
+def init(spec: Spec, hyper: Hyper, rng: MemberRng, after_relu: bool = False) -> State:
+    """Actor, critics and the targets of both, with their optimisers; ``after_relu`` as in ``init_critic``."""
     sizes = (spec.observation_size, *hyper.hidden, spec.action_size)
     actor = nn.init_mlp(rng, sizes, orthogonal=hyper.orthogonal_init)
-    critic = init_critic(spec, hyper, rng)
+    critic = init_critic(spec, hyper, rng, after_relu)
     networks: Networks = {
         "actor": actor,
         "target_actor": copy(actor),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from prudent import files
 from prudent.algorithms import check_actions
 from prudent.bench.suite import Cell, Data
 from prudent.data import Dataset, load_dataset
@@ -72,7 +73,9 @@ def _difference(cell: Cell, stored: Mapping[str, Any]) -> str:
     if seeds != stored_seeds:
         return f"its seeds are {stored_seeds}, the suite has {seeds}"
     config = cell.members[0].config
-    for f in fields(config):
+    # What return_range asks for is known when the data are, and then stored as reward_scale.
+    derived = {"reward_scale"} if getattr(config, "return_range", None) is not None else set()
+    for f in (f for f in fields(config) if f.name not in derived):
         expected = getattr(config, f.name)
         for value in (getattr(member.config, f.name) for member in stored_members):
             if value != expected:
@@ -91,7 +94,7 @@ def _source_difference(sources: Mapping[str, Any], stored: Mapping[str, Any]) ->
         expected, value = sources.get(key), stored.get(key)
         if key == "source" and value is not None:
             # A run stores files by their full path.
-            spellings = [(text, str(Path(text).expanduser().resolve())) for text in sources["source"]]
+            spellings = [(text, str(files.expand_user(text).resolve())) for text in sources["source"]]
             if len(spellings) == len(value) and all(v in both for v, both in zip(value, spellings, strict=True)):
                 continue
         if expected != value:

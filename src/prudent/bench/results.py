@@ -14,7 +14,7 @@ from prudent.errors import PrudentError
 from prudent.report import terminal
 from prudent.report.terminal import COLUMNS, text_table
 from prudent.runs.folder import read_json, read_run
-from prudent.runs.metrics import read_metrics
+from prudent.runs.metrics import events
 
 FIGURES = ("return_mean", "normalized_score", "iqm", "ci95", "predicted_value", "realized_value", "lower_bound_share")
 _HEADS = {key: COLUMNS[key] for key in FIGURES} | {"steps": "steps", "minutes": "minutes", "seeds": "seeds"}
@@ -97,7 +97,7 @@ def minutes(folder: Path) -> float | None:
     Each line has the mean time of a step since the line before, without evaluations and checkpoints.
     """
     key = "time/ms_per_step"
-    times = {row["step"]: row[key] for row in read_metrics(folder / "metrics.jsonl") if key in row}
+    times = {row["step"]: row[key] for row in events(folder / "metrics.jsonl") if key in row}
     milliseconds, before = 0.0, 0
     for step in sorted(times):
         milliseconds += (step - before) * times[step]

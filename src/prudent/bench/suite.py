@@ -201,6 +201,9 @@ def _data(entry: Mapping[str, Any], where: str, folder: Path | None) -> Data:
     env = entry.get("env") or (BUILTIN[sources[0]].env_id if sources[0] in BUILTIN else None)
     if env is None:
         raise ConfigError(f"{where}: give env, the Gymnasium id to evaluate in")
+    if ":" in env:
+        # Suites come from strangers too: importing the module would run code that they chose.
+        raise ConfigError(f"{where}: env {env!r} would import a module; a suite takes ids that Gymnasium knows itself")
     options = {key: entry[key] for key in _LOAD_OPTIONS if key in entry}
     if isinstance(options.get("mapping"), str):
         options["mapping"] = _in_folder(options["mapping"], folder)

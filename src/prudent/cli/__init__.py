@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from prudent import progress
 from prudent.cli.screen import screens
-from prudent.errors import ConfigError, Interrupted, PrudentError
+from prudent.errors import ConfigError, Interrupted, PrudentError, is_out_of_memory
 
 INTERRUPTED = 130
 """Exit code of a run that a signal or its time limit stopped, after saving."""
@@ -80,8 +81,10 @@ def _run(words: list[str], is_program: bool) -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _end(2, f"{place}{error.strerror or error}")
-    except MemoryError:
-        _end(2, "not enough memory")
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        _end(2, "not enough memory for this, on this machine or under its ulimit -v; take smaller networks or batches")
     except KeyboardInterrupt as error:
         _end(INTERRUPTED, str(error) or "interrupted")
 
@@ -100,6 +103,7 @@ def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _end(code: int, text: str) -> NoReturn:
+    progress.clear()
     print(f"prudent: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(code)
 

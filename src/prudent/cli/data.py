@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prudent.cli.data_flags import add_data, add_data_flags, data_options
 from prudent.cli.flags import Parser, add_flags, values_of
+from prudent.errors import printable
 
 DEFAULT_STEPS = 100_000
 """Transitions that ``collect`` makes, unless the level sets their number."""
@@ -44,7 +45,8 @@ def import_(words: list[str]) -> None:
 
     writers.check_target(arguments.out)
     dataset = load_dataset(arguments.data, **data_options(vars(arguments)))
-    about = {"source": " ".join(Path(name).name for name in arguments.data), "notes": list(dataset.notes)}
+    source = printable(" ".join(Path(name).name for name in arguments.data))
+    about = {"source": source, "notes": [printable(note) for note in dataset.notes]}
     writers.write(dataset, arguments.out, about)
     for note in dataset.notes:
         print(note)
@@ -116,7 +118,7 @@ def _collect_parser() -> tuple[Parser, argparse._ArgumentGroup]:
         usage="prudent data collect --env ID --out FILE [--policy random|RUN|sac ...] [--steps N] [--level medium] ...",
         description="Make a dataset by running policies in their environment. The same command gives the same data.",
     )
-    parser.add_argument("--env", required=True, metavar="ID", help="Gymnasium id")
+    parser.add_argument("--env", required=True, metavar="ID", help="Gymnasium id, or module:ID for a module of yours")
     parser.add_argument("--out", required=True, help=".hdf5 file to create, or minari:namespace/name-vN")
     parser.add_argument(
         "--policy",

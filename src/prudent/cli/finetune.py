@@ -10,6 +10,7 @@ from prudent.cli.run_folders import check_folder, free_folder
 def finetune(words: list[str]) -> None:
     from prudent.online.finetune import Settings
     from prudent.runs.folder import check_free
+    from prudent.runs.status import trouble
 
     parser = Parser(
         prog="prudent finetune",
@@ -34,4 +35,4 @@ def finetune(words: list[str]) -> None:
     dataset = load_named(arguments, arguments["moved"])
     out = arguments["out"] or free_folder(f"{arguments['run']}-online")
     online.finetune(arguments["run"], settings, out, dataset)
-    print(f"finished: {out / 'report.html'}")
+    print(f"finished: {out / 'report.html'}{trouble(out)}")

@@ -133,9 +133,10 @@ def _other_algorithms(flag: str, algorithm: str) -> str:
 
 def _print_reports(folders: Iterable[Path]) -> None:
     from prudent.runs.folder import read_json
+    from prudent.runs.status import trouble
 
     for folder in folders:
         path = folder / "evaluation.json"
         best = read_json(path).get("best") if path.is_file() else None
         note = f" (best return {best['return']:.4g}, at step {best['step']})" if best else ""
-        print(f"finished: {folder / 'report.html'}{note}")
+        print(f"finished: {folder / 'report.html'}{note}{trouble(folder)}")

@@ -4,6 +4,7 @@ Distances are Euclidean, after dividing each feature by its standard deviation i
 decision are the logged states in which the same action was taken.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,10 @@ from prudent import statistics
 
 PAIRS = 1 << 20
 """Distances computed at once: 4 MB, which fit into a processor's cache."""
+
+
+def _nothing(_rows: int) -> None:
+    """Nobody wants to know how far it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +60,18 @@ class Neighbourhood:
         return len(self._states)
 
     @torch.no_grad()
-    def scores(self, observation: np.ndarray, action: np.ndarray) -> Scores:
-        """Scores of the actions (P, R, A), discrete (P, R), taken at the observations (R, S)."""
+    def scores(self, observation: np.ndarray, action: np.ndarray, done: Callable[[int], None] = _nothing) -> Scores:
+        """Scores of the actions (P, R, A), discrete (P, R), taken at the observations (R, S).
+
+        ``done`` is called with the number of rows after each part of them.
+        """
         states, actions = self._standardised(observation, action)
         step = max(1, PAIRS // len(self._states))
         score = self._score_discrete if self.discrete else self._score_continuous
-        parts = [score(states[rows], actions[:, rows]) for rows in _slices(len(states), step)]
+        parts = []
+        for rows in _slices(len(states), step):
+            parts.append(score(states[rows], actions[:, rows]))
+            done(len(states[rows]))
         state, decision, unusual = (torch.cat(blocks, dim=-1).double().numpy() for blocks in zip(*parts, strict=True))
         return Scores(state, decision, unusual)
 

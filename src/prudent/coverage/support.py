@@ -24,6 +24,7 @@ from prudent.engine.population import Population
 from prudent.errors import ConfigError, DataError, PrudentError
 from prudent.ope import policy as policies
 from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
+from prudent.progress import Wait
 from prudent.runs.folder import write_json
 
 FOLDS = 5
@@ -186,11 +187,12 @@ def _scores(neighbourhoods: list[Neighbourhood], states: _States, action: np.nda
     """Every score (P, R) of the actions (P, R, A) at the states, each compared with the other folds."""
     observation, fold = states.log.observation[states.rows], states.fold
     table = {kind: np.empty(action.shape[:2]) for kind in KINDS}
-    for index, neighbourhood in enumerate(neighbourhoods):
-        rows = fold == index
-        scores = neighbourhood.scores(observation[rows], action[:, rows])
-        for kind in KINDS:
-            table[kind][:, rows] = getattr(scores, kind)
+    with Wait("comparing decisions with the log", len(observation), "states") as wait:
+        for index, neighbourhood in enumerate(neighbourhoods):
+            rows = fold == index
+            scores = neighbourhood.scores(observation[rows], action[:, rows], wait.advance)
+            for kind in KINDS:
+                table[kind][:, rows] = getattr(scores, kind)
     return table
 
 

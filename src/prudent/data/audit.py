@@ -10,6 +10,7 @@ from prudent.data.dataset import Dataset
 from prudent.data.episodes.recorders import hint
 from prudent.data.finding import Finding, rows_finding
 from prudent.data.mapped.folder import is_mapped
+from prudent.progress import ticking
 
 FEW_PER_ACTION = 1000
 """Fewer transitions than this, per action feature or discrete action, are a problem."""
@@ -27,11 +28,15 @@ def audit(dataset: Dataset) -> list[Finding]:
     Row numbers are those of the dataset: rows that a reader dropped (see ``dataset.notes``) do not count. Readers
     refuse NaN and infinity; :func:`not_finite` finds them in raw columns.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        findings = [check(dataset) for check in CHECKS]
+    findings = []
+    with np.errstate(over="ignore", invalid="ignore"), ticking("looking for problems", len(CHECKS), "checks") as wait:
+        for check in CHECKS:
+            findings.append(check(dataset))
+            wait.advance()
     return [finding for finding in findings if finding is not None]
 
 
+@ticking("looking for problems")
 def cautions(dataset: Dataset) -> list[Finding]:
     """The findings of :func:`audit` that take almost no time, to show before a training.
 

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from prudent.errors import DataError, EpisodeError
+from prudent.progress import Wait
 from prudent.types import Spec
 
 COLUMNS = ("observation", "action", "reward", "next_observation", "terminated", "truncated")
@@ -31,8 +32,12 @@ class Rows(Protocol):
 
 
 def blocks(rows: int, size: int = BLOCK) -> Iterator[slice]:
-    """Slices that cover the rows 0 to ``rows - 1``, in order."""
-    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+    """Slices that cover the rows 0 to ``rows - 1``, in order; a long loop over them says how far it is."""
+    with Wait("going through the rows", rows, "rows") as wait:
+        for start in range(0, rows, size):
+            end = min(start + size, rows)
+            yield slice(start, end)
+            wait.update(end)
 
 
 def fingerprint(table: Mapping[str, np.ndarray], first_action: int = 0) -> str:

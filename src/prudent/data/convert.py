@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from prudent import files
 from prudent.data import find
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.dropped import Dropped, merge
@@ -16,6 +17,7 @@ from prudent.data.readers.declared import Declared
 from prudent.data.readers.stream import Block, Stream
 from prudent.data.writers import HDF5
 from prudent.errors import DataError
+from prudent.progress import Wait
 from prudent.types import Spec
 
 
@@ -52,10 +54,12 @@ def convert(
                 say(f"{part.name} was read into memory as a whole: only flat HDF5 files are read block by block")
         writer = stack.enter_context(folder.Writer(out, sum(part.rows for part in streams)))
         spec: Spec | None = None
+        wait = stack.enter_context(Wait(f"writing {out}", sum(part.rows for part in streams), "rows"))
         for part in streams:
             for block_spec, block in part.blocks():
                 spec = block_spec if spec is None else merge_specs(spec, block_spec, "what comes before it", part.name)
                 writer.append(block)
+                wait.advance(len(block["reward"]))
         assert spec is not None
         return writer.finish(spec, *_name_and_notes(streams), _dropped(streams))
 
@@ -77,28 +81,28 @@ def _dropped(streams: Sequence[Stream]) -> Dropped | None:
 def _streams(source: Source, declared: Declared, seed: int) -> Iterator[list[Stream]]:
     """The files that a source names, as streams: read block by block where that is possible."""
     is_name = is_bare_name(source)
-    files = find.find(str(source)) if is_name else [Path(source).expanduser()]
-    if not all(file.is_file() and file.suffix.lower() in HDF5 for file in files):
+    paths = find.find(str(source)) if is_name else [files.expand_user(source)]
+    if not all(path.is_file() and path.suffix.lower() in HDF5 for path in paths):
         flat = False
     else:
-        for file in files:
-            check_magic(file, "HDF5")
-        flat = all(hdf5.is_flat(file) for file in files)
+        for path in paths:
+            check_magic(path, "HDF5")
+        flat = all(hdf5.is_flat(path) for path in paths)
     if not flat:
         yield [stream.of_dataset(load_dataset(source, seed=seed, **vars(declared)))]
         return
     declared.refuse(str(source), ("mapping",))
     with ExitStack() as stack:
-        streams = [stack.enter_context(stream.of_hdf5(file, declared)) for file in files]
-        yield [_chain(str(source), files, streams)] if is_name else streams
+        streams = [stack.enter_context(stream.of_hdf5(path, declared)) for path in paths]
+        yield [_chain(str(source), paths, streams)] if is_name else streams
 
 
-def _chain(name: str, files: Sequence[Path], streams: Sequence[Stream]) -> Stream:
+def _chain(name: str, paths: Sequence[Path], streams: Sequence[Stream]) -> Stream:
     """The files that :func:`prudent.data.find.find` gives for a name, as one stream."""
 
     def blocks() -> Iterator[tuple[Spec, Block]]:
         for part in streams:
             yield from part.blocks()
 
-    notes = (source_note(files), *_name_and_notes(streams)[1])
+    notes = (source_note(paths), *_name_and_notes(streams)[1])
     return Stream(name, sum(part.rows for part in streams), notes, blocks, dropped=_dropped(streams))

@@ -17,10 +17,17 @@ from prudent.data.mapped.folder import is_folder_of_columns, is_mapped, read
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.data.readers.mapping import TableMap
 from prudent.errors import DataError
+from prudent.progress import ticking
 
 Source = str | Path
 _MINARI_ID = re.compile(r"(?:[-\w]+/)+[-\w]+-v\d+")
-_MAGIC = {"HDF5": b"\x89HDF\r\n\x1a\n", "npz": b"PK\x03\x04", "Parquet": b"PAR1", "gzip": b"\x1f\x8b"}
+_MAGIC = {
+    "HDF5": b"\x89HDF\r\n\x1a\n",
+    "npz": b"PK\x03\x04",
+    "Parquet": b"PAR1",
+    "encrypted Parquet": b"PARE",
+    "gzip": b"\x1f\x8b",
+}
 _FORMAT = {
     ".hdf5": "HDF5",
     ".h5": "HDF5",
@@ -93,10 +100,14 @@ def load_dataset(
     declared = Declared(dones, horizon, action_low, action_high, discrete, n_actions, **options, skip_bad_episodes=skip)
     declared.check()
     if isinstance(source, str | Path):
-        return _load(source, declared, seed)
+        with ticking(f"reading {source}"):
+            return _load(source, declared, seed)
     if len(source) == 0:
         raise DataError("no dataset was named")
-    datasets = [_load(item, declared, seed) for item in source]
+    datasets = []
+    for item in source:
+        with ticking(f"reading {item}"):
+            datasets.append(_load(item, declared, seed))
     if len(datasets) > 1 and any(is_mapped(dataset) for dataset in datasets):
         raise DataError("a converted folder is not joined in memory: convert all the sources into one folder")
     return Dataset.join(datasets)
@@ -114,7 +125,7 @@ def _find(source: Source, declared: Declared, seed: int) -> Dataset:
         return BUILTIN[text].make(seed)
     if text.startswith("minari:"):
         return _minari(text.removeprefix("minari:"), declared)
-    path = Path(source).expanduser()
+    path = files.expand_user(source)
     if files.is_there(path):
         if not path.is_dir():
             return read_file(path, declared)
@@ -137,7 +148,7 @@ def source_note(paths: Sequence[Path]) -> str:
 
 def is_bare_name(source: Source) -> bool:
     """Whether a source is a name to look up in :func:`prudent.data.find.folders`."""
-    text, path = str(source), Path(source).expanduser()
+    text, path = str(source), files.expand_user(source)
     explicit = text in BUILTIN or text.startswith("minari:") or _extension(path) in _FORMAT
     return isinstance(source, str) and not explicit and len(path.parts) == 1 and not files.is_there(path)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from prudent.data import scores
 from prudent.data.dataset import Dataset
+from prudent.progress import ticking
 
 ENOUGH_EPISODES, ENOUGH_ROWS = 20, 1000
 """With fewer, returns alone say nothing about the quality of a log."""
@@ -39,6 +40,7 @@ def five_numbers(values: np.ndarray) -> dict[str, float]:
     }
 
 
+@ticking("describing the dataset")
 def summary(dataset: Dataset) -> dict[str, Any]:
     """Sizes, episodes, lengths, returns, rewards, action ranges and optional columns, ready for JSON."""
     returns = dataset.episode_returns
@@ -145,6 +147,7 @@ TRIED = 1e-3
 """A bin of an action's range counts as covered if it holds at least this share of the rows."""
 
 
+@ticking("describing the dataset")
 def histograms(dataset: Dataset) -> dict[str, Any]:
     """Episode returns and lengths, and actions per feature or discrete action, ready for JSON and for a picture.
 

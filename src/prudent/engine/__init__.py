@@ -10,5 +10,6 @@
 - ``cuda_graphs``: training steps, on a GPU several at once
 - ``prefetch``: gathers the next batch while a step is computed
 - ``guard``: rolls members back that diverge, or stops them
+- ``memory``: what networks and batches take, and what is free
 - ``process``: device, threads and memory of this process
 """

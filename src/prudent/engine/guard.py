@@ -4,6 +4,8 @@ The checks run where metrics are logged, never inside a step. A member has diver
 finite, or when its values exceed ``divergence_factor`` times the largest that its rewards allow. It is then rolled back
 to its last healthy state with half the learning rates. It keeps its random state, so it sees new batches. After
 ``rollbacks`` of these it is stopped: its networks become NaN, so that nothing can mistake it for a policy.
+
+A learned weight that has run into its bound (:func:`weights_at_bound`) is reported, and the member trains on.
 """
 
 import math
@@ -15,6 +17,8 @@ import torch
 from torch import Tensor
 
 from prudent import statistics
+from prudent.algorithms.shared.lagrange import MULTIPLIER_MAX
+from prudent.algorithms.shared.losses import temperature
 from prudent.data import Dataset
 from prudent.engine.options import Options
 from prudent.engine.population import Population
@@ -64,6 +68,40 @@ def largest_value(population: Population, dataset: Dataset) -> Tensor:
     return torch.tensor([statistics.largest_value(largest, discount, shortest) for largest, discount in pairs])
 
 
+def weights_at_bound(population: Population, largest_P: Tensor) -> list[Incident]:
+    """Members with a learned weight that has run away: a multiplier at its bound, a temperature above every value.
+
+    The multiplier of alpha is held at ``MULTIPLIER_MAX``; it gets there if no critics can meet ``target_gap``. At 0 it
+    is all right: the gap is below its target. The temperature has no bound of its own. Above ``largest_P`` (P,), the
+    largest value that the rewards allow (and above where it started), the policy follows nothing but its entropy.
+    """
+    hyper, networks, step = population.hyper, population.state.networks, population.state.step
+    incidents = []
+    if getattr(hyper, "lagrange", False):
+        log_P = networks["lagrange"]["log"].tolist()
+        for member, log in zip(population.members, log_P, strict=True):
+            if log >= math.log(0.99 * MULTIPLIER_MAX):
+                config = member.config
+                why = (
+                    f"the multiplier of alpha has grown to its bound of {MULTIPLIER_MAX:g}, so values mean nothing: "
+                    f"target_gap {config.target_gap:g} is too low for these data, or lagrange_lr "
+                    f"{config.lagrange_lr:g} too high"
+                )
+                incidents.append(Incident(step, "multiplier at its bound", why, member.name))
+    if getattr(hyper, "learn_temperature", False):
+        for member, tau, largest in zip(
+            population.members, temperature(networks).tolist(), largest_P.tolist(), strict=True
+        ):
+            if tau > max(largest, member.config.temperature):
+                why = (
+                    f"the learned temperature is {tau:.3g}, no value that these rewards allow is above {largest:.3g}, "
+                    "so the policy follows nothing but its entropy: lower target_entropy or temperature_lr, or turn "
+                    "learn_temperature off"
+                )
+                incidents.append(Incident(step, "temperature above all values", why, member.name))
+    return incidents
+
+
 class Guard:
     """Watches the members of a population. Its :meth:`tensors` are saved with each checkpoint.
 
@@ -71,7 +109,7 @@ class Guard:
     """
 
     def __init__(self, population: Population, options: Options, largest_P: Tensor):
-        self.population, self.options = population, options
+        self.population, self.options, self.largest_P = population, options, largest_P
         factor = math.inf if options.divergence_factor is None else options.divergence_factor
         self.limits = [factor * largest for largest in largest_P.tolist()]
         self.rollbacks = [0] * population.size

@@ -1,15 +1,20 @@
 """Seeds x hyperparameters: the members, their names, and which of them train together."""
 
 import itertools
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from prudent.config import check_names, from_json, group_fields, member_fields
+from prudent.data import Dataset
 from prudent.errors import ConfigError
+
+MOST_MEMBERS = 10_000
+"""Members in all that one training may have."""
 
 _ONE_VALUE = "{0} must be the same for all members: give one value, and start a run for each, as prudent train does"
 
@@ -45,6 +50,8 @@ def groups(base: Any, settings: Mapping[str, Any], seeds: Sequence[int]) -> list
         for name, values in settings.items()
         if name in group_fields(type(base)) and isinstance(values, list | tuple)
     }
+    varied = [settings[name] for name in settings.keys() & member_fields(type(base))]
+    _check_count([*dividing.values(), *(values for values in varied if isinstance(values, list | tuple)), seeds])
     for name, values in dividing.items():
         if len(values) == 0 or len(set(values)) != len(values):
             raise ConfigError(f"{name} must be one or more different values, got {values}")
@@ -67,6 +74,7 @@ def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int
     fixed = [name for name in varied if name not in member_fields(type(config))]
     if fixed:
         raise ConfigError(_ONE_VALUE.format(fixed[0]))
+    _check_count([*varied.values(), seeds])
     for name, values in {**varied, "seeds": seeds}.items():
         if any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
             raise ConfigError(f"{name} takes one value or a list of numbers, got {list(values)}")
@@ -81,6 +89,13 @@ def grid(config: Any, varied: Mapping[str, Sequence[float]], seeds: Sequence[int
         member_config = replace(config, **chosen)
         members.extend(Member(",".join([*label, f"seed={seed}"]), seed, member_config) for seed in seeds)
     return members
+
+
+def _check_count(choices: Iterable[Sequence[Any]]) -> None:
+    """Refuse more members than any machine trains, before they are made."""
+    count = math.prod(len(values) for values in choices)
+    if count > MOST_MEMBERS:
+        raise ConfigError(f"the values and seeds make {count:,} members, more than {MOST_MEMBERS:,}: give fewer")
 
 
 def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[str, list[float]]]:
@@ -110,6 +125,33 @@ def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[st
         else:
             single[name] = value
     return from_json(type(base), {f.name: getattr(base, f.name) for f in fields(base)} | single), lists
+
+
+def with_reward_scales(members: Sequence[Member], dataset: Dataset) -> list[Member]:
+    """The members with the ``reward_scale`` that their ``return_range`` asks for, where they have one.
+
+    It is ``return_range / (largest - smallest return)`` over the episodes of the data, as in the code of IQL.
+
+    Raises:
+        ConfigError: another ``reward_scale`` is set as well, or all episodes have the same return.
+    """
+    scaled = []
+    for member in members:
+        config, span = member.config, getattr(member.config, "return_range", None)
+        if span is not None:
+            returns = dataset.episode_returns
+            least, largest = float(returns.min()), float(returns.max())
+            if not largest > least:
+                raise ConfigError(
+                    f"return_range needs episodes of different returns, {dataset.name} has {least:g} in all of them: "
+                    "leave it out and set reward_scale"
+                )
+            scale = span / (largest - least)
+            if config.reward_scale not in (1.0, scale):
+                raise ConfigError("return_range sets reward_scale: give one of them")
+            config = replace(config, reward_scale=scale)
+        scaled.append(replace(member, config=config))
+    return scaled
 
 
 ALL_SEEDS = "all seeds"

@@ -4,6 +4,7 @@ A :class:`Population` holds the algorithm, the members' settings, their stacked 
 act it takes and returns the units of the log; batches to learn from are in the networks' units.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -17,12 +18,14 @@ from prudent.algorithms.shared import schedule
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.updates import State, initialise_values
 from prudent.data import Dataset
+from prudent.engine import memory
 from prudent.engine.batches import Source, TrainingData
-from prudent.engine.members import Member
+from prudent.engine.members import Member, with_reward_scales
 from prudent.engine.scaling import Scaling
 from prudent.errors import ConfigError, DataError
 from prudent.nn.optim import count_device
 from prudent.nn.rng import MemberRng
+from prudent.progress import watched
 from prudent.types import Batch, Hyper, Metrics, Spec, flatten, unflatten
 
 VALUE_SAMPLES = 10
@@ -44,7 +47,7 @@ class Population:
     """Members of one algorithm that train together; acts and predicts in the units of the log.
 
     Raises:
-        ConfigError: the algorithm is for the other kind of actions.
+        ConfigError: the algorithm is for the other kind of actions, or the networks do not fit into memory.
     """
 
     def __init__(
@@ -59,9 +62,9 @@ class Population:
         algorithms.check_actions(algorithm, spec.discrete, dataset)
         self.algorithm_name = algorithm
         self.algorithm = algorithms.get(algorithm)
-        self.members = tuple(members)
-        self.spec = spec
+        self.members, self.spec = tuple(members), spec
         self.device = torch.device(device)
+        memory.check_networks(self.algorithm, [m.config for m in members], spec, self.device)
         self.scaling = scaling.to(self.device)
         self.hyper = Hyper([m.config for m in members], self.device)
         self.rngs = {stream: MemberRng([m.seed for m in members], stream, device) for stream in ("sample", "noise")}
@@ -90,7 +93,7 @@ class Population:
         return data, metrics
 
     def _supervised_steps(self, data: Source) -> Iterator[Callable[[], Metrics]]:
-        while True:
+        for _ in watched(itertools.count(), "fitting first values", "steps", self.hyper.value_init_steps):
             batch = data.sample(self.rngs["sample"], self.hyper.batch_size)
             yield lambda b=batch: self.update_part("update_supervised", b, self.draw())
 
@@ -309,14 +312,17 @@ def _of_member(tensor: Tensor, index: int) -> Tensor:
 
 
 def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], device: Any) -> Population:
-    """An untrained population with the dataset's scaling.
+    """An untrained population with the dataset's scaling, and with the ``reward_scale`` that its returns give.
 
     Raises:
-        ConfigError: the algorithm is for the other kind of actions.
+        ConfigError: the algorithm is for the other kind of actions, ``return_range`` fits neither data nor settings, or
+            networks or batches do not fit into memory.
         DataError: actions lie outside -1 to 1 and no bounds are declared.
     """
     # Before the data are gone through, and before anything that is wrong with their bounds is said.
     algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
+    memory.check_batch([member.config for member in members], dataset.spec, torch.device(device))
+    members = with_reward_scales(members, dataset)
     config = members[0].config
     scaling = Scaling.fit(dataset, config.normalize_observations, config.clip_observations)
     return Population(algorithm, members, dataset.spec, scaling, device, dataset.name)

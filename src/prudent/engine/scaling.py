@@ -70,8 +70,20 @@ class Scaling:
         )
         if not clip_observations:
             return scaling
-        ends = torch.from_numpy(np.stack([figures.low, figures.high]))
-        return replace(scaling, observation_range=scaling.observation(ends if offset is not None else ends.float()))
+        return replace(scaling, observation_range=scaling._ends(dataset))
+
+    def widened(self, dataset: Dataset) -> "Scaling":
+        """The same with a range that holds the observations of ``dataset`` too, for a policy that learns from them."""
+        if self.observation_range is None:
+            return self
+        low, high = self._ends(dataset)
+        wider = torch.stack([self.observation_range[0].minimum(low), self.observation_range[1].maximum(high)])
+        return replace(self, observation_range=wider)
+
+    def _ends(self, dataset: Dataset) -> Tensor:
+        """The lowest and the highest of the dataset's observations in the networks' units, (2, S)."""
+        figures = dataset.observation_figures
+        return self.observation(torch.from_numpy(np.stack([figures.low, figures.high])))
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, as a checkpoint holds them."""

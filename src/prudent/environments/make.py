@@ -6,11 +6,13 @@ Gymnasium is imported inside functions only, so that importing prudent stays fas
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+import warnings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prudent.environments import simulators
+from prudent.environments import simulators, working_folder
 from prudent.errors import ConfigError, in_one_line
 
 if TYPE_CHECKING:
@@ -32,13 +34,17 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
     """One Gymnasium environment.
 
     ``env_id`` is a registered id such as ``Hopper-v5``, one of PyBullet's such as ``HopperBulletEnv-v0``, or
-    ``module:Name-v0`` where importing ``module`` registers it.
+    ``module:Name-v0`` where importing ``module`` registers it. The module is also looked for in the working folder. So
+    an id with a module must be the user's own, never one out of a file. ``render_mode`` is asked for only if it is
+    given: a constructor need not take it.
 
     Raises:
-        ConfigError: the id is not registered, a package is missing, or the environment cannot be built.
+        ConfigError: the id is not registered, a package is missing, or the environment cannot be built or drawn.
     """
     import gymnasium
 
+    if not isinstance(env_id, str):
+        raise ConfigError(f"an environment is named by its Gymnasium id, such as 'Pendulum-v1', got {env_id!r}"[:200])
     try:
         if _entry(env_id, "box2d"):
             simulators.prepare_box2d()
@@ -46,16 +52,38 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
             simulators.quieten_mujoco()
         if uses_bullet(env_id):
             return _make_bullet(env_id, render_mode)
-        # Gymnasium's checker only warns; NaN and exceptions stop an evaluation anyway.
-        return gymnasium.make(env_id, render_mode=render_mode, disable_env_checker=True)
+        with working_folder.importable(env_id):
+            return _make_registered(env_id, render_mode)
     except gymnasium.error.UnregisteredEnv as error:
         raise ConfigError(
             f"environment {env_id!r} is not known to Gymnasium: {in_one_line(error, with_kind=True)}"
         ) from error
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise ConfigError(f"environment {env_id!r} cannot be made: {_missing(error)}") from error
-    except Exception as error:
+    # A module that is a script may end the process when it is imported.
+    except (Exception, SystemExit) as error:
+        if render_mode is not None and "unexpected keyword argument 'render_mode'" in str(error):
+            raise ConfigError(
+                f"environment {env_id!r} draws no pictures: its constructor takes no render_mode"
+            ) from error
         raise ConfigError(f"environment {env_id!r} cannot be made: {in_one_line(error, with_kind=True)}") from error
+
+
+def _make_registered(env_id: str, render_mode: str | None) -> gymnasium.Env:
+    import gymnasium
+
+    module, _, name = env_id.rpartition(":")
+    if module:
+        import_module(module)
+    registered = gymnasium.registry.get(name)
+    options: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+    if registered is not None and "render_mode" in registered.kwargs:
+        options = {"render_mode": render_mode}  # never the registered one, which may open a window
+    with warnings.catch_warnings():
+        # An environment may draw although its metadata do not say so. If it does not, the picture shows that.
+        warnings.filterwarnings("ignore", message=".*not in the possible render_modes")
+        # Gymnasium's checker only warns; what steps return is checked in any case.
+        return gymnasium.make(env_id, disable_env_checker=True, **options)
 
 
 def _make_bullet(env_id: str, render_mode: str | None) -> gymnasium.Env:
@@ -101,6 +129,14 @@ def uses_bullet(env_id: str) -> bool:
     return _BULLET.fullmatch(env_id) is not None
 
 
+def time_limit(env_id: str) -> int | None:
+    """The steps after which an episode of a registered environment is cut; None if there is no such limit."""
+    import gymnasium
+
+    spec = gymnasium.registry.get(env_id.rpartition(":")[2])
+    return None if spec is None else spec.max_episode_steps
+
+
 def at_once(env_id: str) -> int:
     """How many environments per policy run at once, so that they fit into memory.
 
@@ -133,16 +169,22 @@ def spec_from(env: gymnasium.Env, env_id: str) -> Spec:
 
     observation, action = env.observation_space, env.action_space
     if not isinstance(observation, Box) or len(observation.shape) != 1:
-        raise ConfigError(f"environment {env_id!r} has observations {observation}; a flat Box is needed")
+        raise ConfigError(f"environment {env_id!r} has observations {_text(observation)}; a flat Box is needed")
     size = observation.shape[0]
     if isinstance(action, Discrete):
         return Spec(size, int(action.n), discrete=True, first_action=int(action.start))
     if not isinstance(action, Box) or len(action.shape) != 1:
-        raise ConfigError(f"environment {env_id!r} has actions {action}; a flat Box or Discrete is needed")
+        raise ConfigError(f"environment {env_id!r} has actions {_text(action)}; a flat Box or Discrete is needed")
     if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
         return Spec(size, action.shape[0])
     low, high = tuple(map(float, action.low)), tuple(map(float, action.high))
     return Spec(size, action.shape[0], action_low=low, action_high=high)
+
+
+def _text(space: object) -> str:
+    """A space in one short line: bounds that differ are printed as arrays, over several lines."""
+    text = " ".join(str(space).split())
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def spaces(spec: Spec) -> tuple[gymnasium.spaces.Box, gymnasium.Space]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from prudent.environments.make import make, spec_from
+from prudent.environments.make import make, spec_from, time_limit
 from prudent.errors import PrudentError, in_one_line
 
 
@@ -19,6 +19,8 @@ class Environments:
     environments on one core, Hopper-v5 12.7 against 11.9, HalfCheetah-v5 31.7 against 29.3, Pendulum-v1 125 against
     116.
 
+    ``time_limit`` is the number of steps after which an episode is cut, None if there is no such limit.
+
     Raises:
         ConfigError: see :func:`prudent.environments.make.make` and :func:`prudent.environments.make.spec_of`.
     """
@@ -27,6 +29,7 @@ class Environments:
         self.env_id = env_id
         self.envs = [make(env_id, render_mode) for _ in range(count)]
         self.spec = spec_from(self.envs[0], env_id)
+        self.time_limit = time_limit(env_id)
         self.active = np.zeros(count, dtype=bool)
         # float64 stays: the scaling of a policy may need its digits.
         wide = np.dtype(self.envs[0].observation_space.dtype or np.float32).itemsize > 4
@@ -92,14 +95,14 @@ class Environments:
         Raises:
             PrudentError: see :meth:`reset`.
         """
+        where = f"environment {self.env_id!r} at reset"
         try:
-            self._observation[index], info = self.envs[index].reset(seed=int(seed))
+            observation, info = self.envs[index].reset(seed=int(seed))
         except Exception as error:
-            raise PrudentError(
-                f"environment {self.env_id!r} at reset failed: {in_one_line(error, with_kind=True)}"
-            ) from error
+            raise PrudentError(f"{where} failed: {_reason(error)}") from error
+        self._observation[index] = self._features(observation, where)
         if not np.isfinite(self._observation[index]).all():
-            raise PrudentError(f"environment {self.env_id!r} at reset gave an observation with NaN or infinity")
+            raise PrudentError(f"{where} gave an observation with NaN or infinity")
         self.active[index] = True
         self._take_mask(index, info, over=False)
         return self._observation[index].copy()
@@ -123,9 +126,13 @@ class Environments:
         for index in np.flatnonzero(self.active):
             try:
                 result: Any = self.envs[index].step(action[index])
-                self._observation[index], reward[index], terminated[index], truncated[index], info = result
+                observation, gained, is_terminated, is_truncated, info = result
             except Exception as error:
-                raise PrudentError(f"{self._now()} failed: {in_one_line(error, with_kind=True)}") from error
+                raise PrudentError(f"{self._now()} failed: {_reason(error)}") from error
+            self._observation[index] = self._features(observation, self._now())
+            reward[index] = self._one_number(gained, "reward")
+            terminated[index] = self._one_number(is_terminated, "terminated", flag=True)
+            truncated[index] = self._one_number(is_truncated, "truncated", flag=True)
             self._take_mask(int(index), info, over=bool(terminated[index] or truncated[index]))
         self._check(self._observation, "observation")
         self._check(reward, "reward")
@@ -137,7 +144,35 @@ class Environments:
         for env in self.envs:
             env.close()
 
-    def _take_mask(self, index: int, info: dict[str, Any], over: bool) -> None:
+    def _features(self, observation: Any, where: str) -> np.ndarray:
+        """An observation as an environment gives it, (S,) of any type of numbers."""
+        expected = (self.spec.observation_size,)
+        try:
+            array = np.asarray(observation)
+        except ValueError:  # rows of different lengths
+            array = np.asarray(None)
+        if array.dtype.kind not in "fiub":
+            kind = type(observation).__name__
+            raise PrudentError(f"{where} gave an observation ({kind}) that is no array of numbers {expected}")
+        if array.shape != expected:
+            raise PrudentError(f"{where} gave an observation of shape {array.shape}, expected {expected}")
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, which is refused
+            return array.astype(np.float32)
+
+    def _one_number(self, value: Any, what: str, flag: bool = False) -> Any:
+        """A reward or a flag as an environment gives it: a number of Python, NumPy or PyTorch, or an array of one."""
+        try:
+            array = np.asarray(value)
+        except (ValueError, TypeError, RuntimeError):
+            array = np.asarray(None)
+        if array.size != 1 or array.dtype.kind not in "fiub" or (flag and array.reshape(()) not in (0, 1)):
+            given = " ".join(repr(value).split())[:60]
+            raise PrudentError(f"{self._now()} gave {what} {given}, expected {'true or false' if flag else 'a number'}")
+        return array.reshape(())[()]
+
+    def _take_mask(self, index: int, info: Any, over: bool) -> None:
+        if not isinstance(info, Mapping):
+            raise PrudentError(f"{self._now()} gave no dictionary as its info, but {type(info).__name__}")
         value = info.get("action_mask") if self.spec.discrete else None
         if value is None:
             if self._mask is not None:
@@ -158,3 +193,15 @@ class Environments:
     def _check(self, values: np.ndarray, what: str) -> None:
         if not np.isfinite(values).all():
             raise PrudentError(f"{self._now()} gave NaN or infinity in its {what}")
+
+
+def _reason(error: Exception) -> str:
+    """Why an environment failed, in one line; with what Gymnasium expects, if it returned too few or too many things.
+
+    Environments written for the older Gym return four things from step, and one from reset.
+    """
+    text = in_one_line(error, with_kind=True)
+    if isinstance(error, ValueError) and "values to unpack" in text:
+        text += " (Gymnasium expects observation, info from reset; observation, reward, terminated, truncated, info"
+        text += " from step)"
+    return text

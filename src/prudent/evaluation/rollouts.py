@@ -6,16 +6,18 @@ All members and episodes run together, with one policy call per time step. All m
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from prudent import statistics
+from prudent.engine import memory
 from prudent.environments import vector
 from prudent.environments.make import at_once, check_fits
 from prudent.errors import ConfigError
 from prudent.evaluation.result import COLUMNS, BothEvaluations, Evaluation
+from prudent.progress import Wait
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +107,7 @@ def evaluate(
 
     if episodes < 1 or seed < 0:
         raise ConfigError(f"episodes must be 1 or more and the seed 0 or more, got {episodes} and {seed}")
+    check_memory(population.size, episodes)
     check_fits(env_id, population.spec, "the policy")
     # generate_state(K) begins with generate_state(K - 1): with more episodes, the first ones stay the same.
     # Its seeds spread over 32 bits, so that evaluations with seeds 0 and 1 share no start states.
@@ -113,12 +116,21 @@ def evaluate(
     predictions: list[np.ndarray] = []
     # The same for populations of any size: the number of episodes in a call decides their noise.
     portion = at_once(env_id)
+    wait = Wait(f"evaluating in {env_id}, {'likeliest' if deterministic else 'sampled'} actions", episodes)
     for first in range(0, episodes, portion):
         portion_seeds = seeds[first : first + portion]
         # Two generators: how often the first is used depends on the length of the other members' episodes.
         acting, predicting = (torch.Generator().manual_seed(int(portion_seeds[0]) + offset) for offset in (0, 1))
-        with vector.Environments(env_id, population.size * len(portion_seeds)) as environments, _one_thread():
-            start, mask, columns = _rollout(population, environments, portion_seeds, deterministic, acting, max_steps)
+        with vector.Environments(env_id, population.size * len(portion_seeds)) as environments, _one_thread(), wait:
+            start, mask, columns = _rollout(
+                population,
+                environments,
+                portion_seeds,
+                deterministic,
+                acting,
+                max_steps,
+                lambda share, before=first: wait.update(before + share * min(portion, episodes - before)),
+            )
         parts.append(columns)
         predicted = population.predicted_value(start, predicting, mask=mask)
         if predicted is not None:
@@ -130,6 +142,16 @@ def evaluate(
         predicted=np.concatenate(predictions, axis=1).astype(np.float64) if predictions else None,
         **{key: np.concatenate([part[key] for part in parts], axis=1) for key in COLUMNS},
     )
+
+
+def check_memory(members: int, episodes: int) -> None:
+    """Refuse an evaluation whose figures do not fit into memory.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    numbers = (len(COLUMNS) + 1) * members * episodes
+    memory.check(8 * numbers, f"the figures of {episodes} episodes", "take fewer episodes")
 
 
 def evaluate_both(population: Acting, env_id: str, **options: Any) -> BothEvaluations:
@@ -161,8 +183,13 @@ def _rollout(
     deterministic: bool,
     generator: torch.Generator,
     max_steps: int,
+    done: Callable[[float], None],
 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, np.ndarray]]:
-    """One episode per member and seed: start states (P, K, S), their masks, and (P, K) columns of an Evaluation."""
+    """One episode per member and seed: start states (P, K, S), their masks, and (P, K) columns of an Evaluation.
+
+    ``done`` is called after every step with the share that is done at least: of episodes, or of the time limit.
+    """
+    limit = min(max_steps, environments.time_limit or max_steps)
     shape, spec = (population.size, len(seeds)), population.spec
     observation = environments.reset(np.tile(seeds, population.size)).reshape(*shape, -1)
     start, start_mask = observation, _mask(population, environments, shape)
@@ -184,6 +211,7 @@ def _rollout(
         observation = flat.reshape(observation.shape)
         terminated |= ended.reshape(shape)
         rewards.append(reward.reshape(shape))
+        done(max(len(rewards) / limit, 1 - float(environments.active.mean())))
     reward_TPK = np.array(rewards)
     scale_P1, shift_P1 = (np.reshape(x, (-1, 1)) for x in (population.reward_scale, population.reward_shift))
     transformed_TPK = scale_P1 * reward_TPK + shift_P1

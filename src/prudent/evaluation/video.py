@@ -20,6 +20,7 @@ from prudent import files
 from prudent.environments import vector
 from prudent.environments.make import uses_mujoco
 from prudent.errors import PrudentError, in_one_line
+from prudent.progress import watched
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -130,7 +131,8 @@ def _frames(
         steps_per_second = float(env.metadata.get("render_fps") or fps)
         stride = max(1, round(steps_per_second / fps))
         observation = environments.reset([seed])
-        for step in range(max_steps + 1):
+        limit = min(max_steps, environments.time_limit or max_steps)
+        for step in watched(range(limit + 1), f"filming {env_id}", "steps"):
             if step % stride == 0:
                 frames.append(_picture(env.render(), size))
             if not environments.active.any() or len(frames) == _MOST_FRAMES:

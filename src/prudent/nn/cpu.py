@@ -22,9 +22,11 @@ from prudent.types import Params
 WORTH_IT = 1_000_000
 """Multiplications per network from which these passes are faster; with fewer, all networks are computed in one call."""
 EPSILON = 1e-5
-"""Epsilon of layer normalisation, as in :func:`torch.nn.functional.layer_norm`."""
+"""Epsilon of layer normalisation before the ReLU, PyTorch's default."""
+EPSILON_AFTER = 1e-6
+"""Epsilon of layer normalisation after the ReLU, as in ReBRAC's code: the default of Flax, with which it is written."""
 
-LAYER = re.compile(r"(w|b|scale|shift)\d+")
+LAYER = re.compile(r"(w|b|(scale|shift)(_after)?)\d+")
 """Names of a network's layer parameters. Its dictionary may hold others, such as quantile offsets."""
 
 Saved = tuple[Tensor, ...]
@@ -161,6 +163,11 @@ def _rest(net: Params, hidden: Tensor, saved: list[Saved] | None) -> Tensor:
                 hidden, hidden.shape[-1:], net[f"scale{i}"], net[f"shift{i}"], EPSILON
             )
             layer = (normalised.relu_(), hidden, mean, rate)
+        elif f"scale_after{i}" in net:
+            normalised, mean, rate = torch.native_layer_norm(
+                hidden, hidden.shape[-1:], net[f"scale_after{i}"], net[f"shift_after{i}"], EPSILON_AFTER
+            )
+            layer = (normalised, hidden, mean, rate)
         if saved is not None:
             saved.append(layer)
         i += 1
@@ -176,21 +183,27 @@ def _backward(net: Params, saved: list[Saved], gradient: Tensor, into: Params) -
             into[f"w{i}"].copy_(products.to_weight(hidden, gradient))
             torch.sum(gradient, 0, out=into[f"b{i}"])
         gradient = products.to_input(gradient, net[f"w{i}"])
+        if before and f"scale_after{i - 1}" in net:
+            names = f"scale_after{i - 1}", f"shift_after{i - 1}"
+            gradient, hidden = _normalisation_backward(net, names, before, gradient, into), before[0]
         torch.ops.aten.threshold_backward.grad_input(gradient, hidden, 0, grad_input=gradient)
-        if before:
-            shift, scale = f"shift{i - 1}", f"scale{i - 1}"
-            gradient, to_scale, to_shift = torch.ops.aten.native_layer_norm_backward(
-                gradient,
-                before[0],
-                hidden.shape[-1:],
-                *before[1:],
-                net[scale],
-                net[shift],
-                [True, bool(into), bool(into)],
-            )
-            if into:
-                into[scale].copy_(to_scale)
-                into[shift].copy_(to_shift)
+        if before and f"scale{i - 1}" in net:
+            gradient = _normalisation_backward(net, (f"scale{i - 1}", f"shift{i - 1}"), before, gradient, into)
+    return gradient
+
+
+def _normalisation_backward(
+    net: Params, names: tuple[str, str], saved: list[Tensor], gradient: Tensor, into: Params
+) -> Tensor:
+    """The gradient of a normalised layer's input, of which ``saved`` has input, mean and 1/std; may fill ``into``."""
+    scale, shift = names
+    inputs, mean, rate = saved
+    gradient, to_scale, to_shift = torch.ops.aten.native_layer_norm_backward(
+        gradient, inputs, inputs.shape[-1:], mean, rate, net[scale], net[shift], [True, bool(into), bool(into)]
+    )
+    if into:
+        into[scale].copy_(to_scale)
+        into[shift].copy_(to_shift)
     return gradient
 
 

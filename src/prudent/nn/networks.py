@@ -1,8 +1,8 @@
 """Networks as pure functions over stacked parameters.
 
 A network is a dictionary ``w0, b0, w1, b1, ...``: weights (..., in, out), biases (..., out), where ``...`` is (P,) for
-an actor and (P, E) for an ensemble of critics. With layer normalisation each hidden layer also has ``scale`` and
-``shift`` (..., out). Hidden activations are ReLU.
+an actor and (P, E) for an ensemble of critics. Hidden activations are ReLU. With layer normalisation each hidden layer
+also has ``scale`` and ``shift`` (..., out) if it stands before the ReLU, ``scale_after`` and ``shift_after`` if after.
 """
 
 import itertools
@@ -24,12 +24,14 @@ def init_mlp(
     ensemble: int | None = None,
     *,
     layer_norm: bool = False,
+    after_relu: bool = False,
     orthogonal: bool = False,
 ) -> Params:
     """Fresh parameters for layers of the given sizes.
 
-    Weights and biases are uniform on +-1/sqrt(in), PyTorch's default for linear layers; ``orthogonal`` draws orthogonal
-    weights and zero biases instead.
+    ``layer_norm`` normalises each hidden layer before its ReLU, with ``after_relu`` after it. Weights and biases are
+    uniform on +-1/sqrt(in), PyTorch's default for linear layers; ``orthogonal`` draws orthogonal weights and zero
+    biases instead.
     """
     lead = () if ensemble is None else (ensemble,)
     params: Params = {}
@@ -45,8 +47,9 @@ def init_mlp(
             params[f"w{i}"] = rng.uniform(-bound, bound, *lead, n_in, n_out)
             params[f"b{i}"] = rng.uniform(-bound, bound, *lead, n_out)
         if layer_norm and i < len(sizes) - 2:
-            params[f"scale{i}"] = torch.ones_like(params[f"b{i}"])
-            params[f"shift{i}"] = torch.zeros_like(params[f"b{i}"])
+            where = "_after" if after_relu else ""
+            params[f"scale{where}{i}"] = torch.ones_like(params[f"b{i}"])
+            params[f"shift{where}{i}"] = torch.zeros_like(params[f"b{i}"])
     return params
 
 
@@ -93,14 +96,21 @@ def _from_first_layer(params: Params, product: Tensor) -> Tensor:
     i = 0
     while f"w{i + 1}" in params:
         if f"scale{i}" in params:
-            product = functional.layer_norm(product, product.shape[-1:])
-            scale, shift = (_beside(params[f"{name}{i}"], product) for name in ("scale", "shift"))
-            product = torch.addcmul(shift, product, scale)
+            product = functional.layer_norm(product, product.shape[-1:], eps=cpu.EPSILON)
+            product = _affine(params, ("scale", "shift"), i, product)
         # In place: nothing needs the value before the activation, and a new buffer costs more time than the ReLU.
-        hidden = product.relu_().flatten(1, -2)
+        hidden = product.relu_()
+        if f"scale_after{i}" in params:
+            hidden = functional.layer_norm(hidden, hidden.shape[-1:], eps=cpu.EPSILON_AFTER)
+            hidden = _affine(params, ("scale_after", "shift_after"), i, hidden)
         i += 1
-        product = linear(hidden, params[f"w{i}"], params[f"b{i}"])
+        product = linear(hidden.flatten(1, -2), params[f"w{i}"], params[f"b{i}"])
     return product.flatten(1, -2)
+
+
+def _affine(params: Params, names: tuple[str, str], layer: int, product: Tensor) -> Tensor:
+    scale, shift = (_beside(params[f"{name}{layer}"], product) for name in names)
+    return torch.addcmul(shift, product, scale)
 
 
 def _beside(value: Tensor, product: Tensor) -> Tensor:

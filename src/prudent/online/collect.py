@@ -11,6 +11,7 @@ import torch
 
 from prudent.data import Dataset
 from prudent.data.scores import reference
+from prudent.engine import memory
 from prudent.engine.population import Population
 from prudent.environments.make import check_fits, spec_of, versions
 from prudent.errors import ConfigError, PrudentError
@@ -140,6 +141,8 @@ class TransitionLog:
 
     def __init__(self, spec: Spec, capacity: int):
         self.spec, self.rows = spec, 0
+        size = 16 * spec.observation_size + (8 if spec.discrete else 4 * spec.action_size) + 6
+        memory.check(capacity * size, f"{capacity} transitions", "take fewer steps")
         # Untouched memory costs nothing, and float64 loses no digit of an environment that has it.
         features = (capacity, spec.observation_size)
         self.table: dict[str, np.ndarray] = {

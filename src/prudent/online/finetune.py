@@ -21,10 +21,12 @@ from prudent.engine.population import Population
 from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits
 from prudent.errors import ConfigError
+from prudent.evaluation import rollouts
 from prudent.nn.rng import MemberRng
 from prudent.online.explorers import Explorer
 from prudent.online.interaction import Interaction
-from prudent.online.replay_buffer import ReplayBuffer
+from prudent.online.replay_buffer import ReplayBuffer, check_memory
+from prudent.progress import Wait
 from prudent.runs import checkpoint
 from prudent.runs.begin import begin_run
 from prudent.runs.folder import check_free, create, dataset_of, environment_of, locked, read_run
@@ -145,6 +147,8 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
     if "dt" in data.extra:
         raise ConfigError(f"finetune: {data.name} has steps of different length (dt), those online have one")
     options = settings.options(population.state.step, env)
+    check_memory(population, settings.steps)
+    rollouts.check_memory(population.size, options.eval_episodes)
     with locked(create(folder)):
         check_free(folder, taken)
         sources = {"sources": stored["train"].get("sources")}
@@ -181,11 +185,15 @@ def _learn(population: Population, dataset: Dataset, settings: Settings, env: st
     # From here on the policies learn what lies beyond the range of the log.
     population.scaling = replace(population.scaling, observation_range=None)
     recorder.began({})
+    exploring = Wait("exploring before the first gradient step", settings.waits, "steps")
     with Interaction(env, seeds) as interaction:
         for step in range(1, settings.steps + 1):
             buffer.add(interaction.step(explorer))
             recorder.heed_requests(population.state.step)
-            if step > settings.waits:
+            if step <= settings.waits:
+                exploring.update(step)
+            else:
+                exploring.close()
                 for _ in range(settings.updates_per_step):
                     metrics = population.step(mixture)
                     recorder.stepped(population.state.step, Totals.of(metrics))

@@ -7,10 +7,23 @@ import torch
 from torch import Tensor
 
 from prudent.data import Dataset
+from prudent.engine import memory
 from prudent.engine.population import Population
 from prudent.nn.rng import MemberRng
 from prudent.online.interaction import Transition
 from prudent.types import Batch
+
+
+def check_memory(population: Population, capacity: int) -> None:
+    """Refuse a buffer that does not fit into memory.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    spec, count = population.spec, population.size
+    numbers = 2 * spec.observation_size + (2 if spec.discrete else spec.action_size) + 1
+    what = f"the {capacity} transitions of {count} member{'s' * (count > 1)}"
+    memory.check(4 * count * capacity * numbers, what, "take fewer steps", population.device)
 
 
 class ReplayBuffer:
@@ -23,6 +36,7 @@ class ReplayBuffer:
     def __init__(self, population: Population, capacity: int):
         spec, device = population.spec, population.device
         shape = (population.size, capacity)
+        check_memory(population, capacity)
 
         def empty(*more: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros((*shape, *more), dtype=dtype, device=device)

@@ -27,6 +27,7 @@ from prudent.nn.rng import MemberRng
 from prudent.ope.calibration import Calibration, expected_calibration_error, transform_error
 from prudent.ope.policy import slices
 from prudent.ope.settings import Settings
+from prudent.progress import watched
 from prudent.types import Params
 
 COLUMNS = ("behavior_log_prob", "behaviour_log_prob")
@@ -231,7 +232,7 @@ def _train(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) 
     held_out_KB = _draw_rows(MemberRng(seeds, "behaviour held out"), held_out, 2048)
     rng, state = MemberRng(seeds, "behaviour rows"), optim.adam_init(params)
     best, lowest_K = {name: p.clone() for name, p in params.items()}, torch.full((folds,), math.inf)
-    for step in range(settings.behaviour_steps):
+    for step in watched(range(settings.behaviour_steps), "fitting the behaviour model", "steps"):
         rows_KB = _draw_rows(rng, pools, settings.batch_size)
         gradients, _ = optim.gradients(lambda leaves, rows=rows_KB: (loss(leaves, rows), {}), params)
         lr = settings.lr * (1.0 if 2 * step < settings.behaviour_steps else 0.1)

@@ -21,7 +21,7 @@ from prudent.ope.estimates import OffPolicyValue, Support
 from prudent.ope.importance import Weights
 from prudent.ope.interval import Estimate
 from prudent.ope.policy import Policy
-from prudent.ope.settings import Settings
+from prudent.ope.settings import Settings, check_memory
 
 TAIL = 1e-3
 """Tail weight below which the value after a truncation is left out: it would not change the figures."""
@@ -47,14 +47,15 @@ class Evaluator:
     Policies evaluated by one evaluator share its resamples, so their :func:`prudent.ope.difference` is paired.
 
     Raises:
-        ConfigError, DataError: see :func:`prudent.ope.episodes.lay_out` and
-            :func:`prudent.ope.behaviour.logged_log_prob`.
+        ConfigError, DataError: see :func:`prudent.ope.episodes.lay_out`,
+            :func:`prudent.ope.behaviour.logged_log_prob` and :func:`prudent.ope.settings.check_memory`.
     """
 
     def __init__(self, dataset: Dataset, discount: float, settings: Settings | None = None, seed: int = 0):
         self.settings = Settings() if settings is None else settings
         self.seed = seed
         self.episodes = episodes.lay_out(dataset, discount, least=2 * self.settings.folds)
+        check_memory(self.settings, dataset)
         rng = np.random.default_rng([seed, 11])
         self.fold_E = (rng.permutation(self.episodes.n_units) % self.settings.folds)[self.episodes.unit]
         self.counts = [self._resample(rng) for _ in range(self.settings.n_bootstrap)]

@@ -26,6 +26,7 @@ from prudent.ope import policy as policies
 from prudent.ope.episodes import Episodes, goes_on
 from prudent.ope.policy import DiscretePolicy, Policy
 from prudent.ope.settings import Settings
+from prudent.progress import watched
 from prudent.types import Params
 
 
@@ -237,7 +238,7 @@ def fit(problem: Decisions, pools: Sequence[Tensor], settings: Settings, seed: i
     flat, offset_P1 = _joined(pools)
     polyak_P, lengths = torch.full((count,), settings.polyak), [len(p) for p in pools]
     halfway_params = target_params
-    for step in range(settings.steps):
+    for step in watched(range(settings.steps), "fitting values", "steps"):
         if step == settings.steps // 2:
             halfway_params = {name: p.clone() for name, p in target_params.items()}
         index = rng.integers(lengths, settings.batch_size)

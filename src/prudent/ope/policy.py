@@ -5,7 +5,7 @@ including its scaling. Any other policy can be written down directly as a :class
 :class:`ContinuousPolicy`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,6 +16,7 @@ from prudent import nn
 from prudent.data import Dataset
 from prudent.engine.population import Population
 from prudent.errors import ConfigError
+from prudent.progress import Wait
 from prudent.types import Spec
 
 ROWS = 8192
@@ -176,6 +177,9 @@ def log_probs(policy: Policy, dataset: Dataset) -> np.ndarray | None:
     return np.concatenate(parts).astype(np.float64)
 
 
-def slices(rows: int) -> list[slice]:
-    """``rows`` rows as slices of at most :data:`ROWS`."""
-    return [slice(start, start + ROWS) for start in range(0, rows, ROWS)]
+def slices(rows: int) -> Iterator[slice]:
+    """``rows`` rows as slices of at most :data:`ROWS`; a long loop over them says how far it is."""
+    with Wait("asking the policy", rows, "rows") as wait:
+        for start in range(0, rows, ROWS):
+            yield slice(start, start + ROWS)
+            wait.update(min(start + ROWS, rows))

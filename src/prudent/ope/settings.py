@@ -1,8 +1,11 @@
 """The settings of off-policy evaluation, and their checks."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from prudent.config import check_finite, check_positive, check_whole, check_within
+from prudent.data import Dataset
+from prudent.engine import memory
 from prudent.errors import ConfigError
 
 
@@ -37,6 +40,34 @@ class Settings:
             raise ConfigError(f"n_bootstrap must be 0 or 2 or more, got {self.n_bootstrap}")
         if self.hidden and min(self.hidden) < 1:
             raise ConfigError(f"hidden must be layer widths of 1 or more, got {self.hidden}")
+
+
+def check_memory(settings: Settings, dataset: Dataset) -> None:
+    """Refuse settings with which an estimate on ``dataset`` does not fit into memory.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    s, spec, rows = settings, dataset.spec, len(dataset)
+    inputs = spec.observation_size if spec.discrete else spec.observation_size + spec.action_size
+    fits = s.members + s.folds + s.n_bootstrap
+    # Of each fit: values, their target, the same halfway, gradients and two moments.
+    numbers = 6 * fits * _weights((inputs, *s.hidden, spec.action_size if spec.discrete else 1))
+    numbers += fits * s.batch_size * (inputs + sum(s.hidden))
+    # Resamples and their rows are numbers of 8 bytes.
+    numbers += 2 * s.n_bootstrap * (rows + dataset.n_episodes)
+    numbers += 0 if spec.discrete else 4 * rows * s.draws * spec.action_size
+    outputs = spec.action_size if spec.discrete else s.components * (1 + 2 * spec.action_size)
+    numbers += 4 * s.folds * _weights((spec.observation_size, *s.hidden, outputs))
+    memory.check(
+        4 * numbers,
+        f"{s.members} members, {s.folds} folds and {s.n_bootstrap} resamples on {rows} rows",
+        "take less of members, folds, n_bootstrap, draws, components, batch_size or hidden",
+    )
+
+
+def _weights(sizes: tuple[int, ...]) -> int:
+    return sum((before + 1) * after for before, after in pairwise(sizes))
 
 
 QUICK = Settings(members=3, n_bootstrap=0, steps=4_000, behaviour_steps=1_500)

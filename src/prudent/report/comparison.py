@@ -1,6 +1,5 @@
 """Other runs next to a run: whether they can be compared, and their last metrics."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from prudent.errors import ConfigError
 from prudent.report.format import Table, number
 from prudent.runs import checkpoint
+from prudent.runs.foreign import parse_json, read_bytes
 from prudent.runs.read import Run, as_number, mean_of, read_run
 
 _METRICS = {
@@ -106,7 +106,7 @@ def _spaces(run: Run) -> dict[str, Any]:
     """Sizes, kind and first number of the actions, from the newest readable checkpoint; else empty."""
     for _, folder in reversed(checkpoint.steps(run.folder)):
         try:
-            spec = json.loads((folder / checkpoint.DESCRIPTION).read_bytes())["spec"]
+            spec = parse_json(read_bytes(folder / checkpoint.DESCRIPTION))["spec"]
             return {name: spec[name] for name in _SPACES} | {"first_action": spec.get("first_action", 0)}
         except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
             continue  # loading the damaged checkpoint reports it; a report goes without

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prudent.progress import watched
 from prudent.report import style
 from prudent.report.comparison import read_others
 from prudent.report.data_picture import data_picture
@@ -60,17 +61,18 @@ def write_figures(run_folder: Path | str, compare: Mapping[str, Path | str] | No
 def draw_figures(run: Run, others: Mapping[str, Run]) -> dict[str, Path]:
     """:func:`write_figures` for runs that were already read."""
     figures = {
-        "curves": (curves(run), 115),
-        "eval_returns": (eval_returns(run, others), 150),
-        "promises": (predictions_picture(run, others), 120),
-        "support": (run_support_picture(run), 150),
-        "data": (data_picture(run), 115),
+        "curves": (lambda: curves(run), 115),
+        "eval_returns": (lambda: eval_returns(run, others), 150),
+        "promises": (lambda: predictions_picture(run, others), 120),
+        "support": (lambda: run_support_picture(run), 150),
+        "data": (lambda: data_picture(run), 115),
     }
-    return {
-        name: style.save_png(figure, run.folder / f"{name}.png", dpi)
-        for name, (figure, dpi) in figures.items()
-        if figure is not None
-    }
+    paths: dict[str, Path] = {}
+    for name, (draw, dpi) in watched(figures.items(), "drawing the report", "pictures"):
+        figure = draw()
+        if figure is not None:
+            paths[name] = style.save_png(figure, run.folder / f"{name}.png", dpi)
+    return paths
 
 
 def curves(run: Run) -> "Figure | None":

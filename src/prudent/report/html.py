@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prudent.errors import MISFITS, DataError, PrudentError, in_one_line
 from prudent.files import replace
 from prudent.report import pages
 from prudent.report.comparison import comparison_section, read_others
@@ -63,13 +64,22 @@ def write_report(run_folder: Path | str, compare: Mapping[str, Path | str] | Non
     ``config.json`` is needed.
 
     Raises:
-        DataError: a file of a run cannot be read.
+        DataError: a file of a run cannot be read, or holds other things than a run writes.
         ConfigError: a run of ``compare`` has other spaces.
     """
     run = read_run(run_folder)
     others = read_others(run, compare)
-    pictures = draw_figures(run, others)
-    return replace(run.folder / "report.html", _render(run, others, pictures).encode("utf-8"), durable=False)
+    try:
+        pictures = draw_figures(run, others)
+        page = pages.encoded(_render(run, others, pictures))
+    except PrudentError:
+        raise
+    except MISFITS as error:
+        runs = " or ".join(str(one.folder) for one in (run, *others.values()))
+        raise DataError(
+            f"{runs} is damaged: its JSON files hold what no run writes ({in_one_line(error, with_kind=True)})"
+        ) from error
+    return replace(run.folder / "report.html", page, durable=False)
 
 
 def _render(run: Run, others: Mapping[str, Run], pictures: Mapping[str, Path]) -> str:

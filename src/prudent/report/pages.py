@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from prudent.errors import printable
 from prudent.runs.read import NOTHING
 from prudent.version import __version__
 
@@ -21,6 +22,11 @@ def render(template: str, **values: Any) -> str:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template(template).render(version=__version__, **values)
+
+
+def encoded(page: str) -> bytes:
+    """A page as the bytes of its file: names that are no UTF-8, and control characters, are spelled out."""
+    return printable(page).encode("utf-8")
 
 
 def links(folder: Path, names: Iterable[str]) -> list[dict[str, str]]:

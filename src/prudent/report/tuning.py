@@ -42,7 +42,7 @@ def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | N
         settings=pages.setting_pairs({"algorithm": plan["algorithm"]} | plan["config"]),
         files=pages.links(folder, _FILES),
     )
-    return replace(folder / "report.html", page.encode("utf-8"), durable=False)
+    return replace(folder / "report.html", pages.encoded(page), durable=False)
 
 
 def _facts(result: Mapping[str, Any], split: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@
 - ``status``: ``status.json``: how it stands
 - ``machine``: ``environment.json``: on what it was made
 - ``checkpoint``: saving and loading a population
+- ``copies``: a population that is pickled or copied
 - ``metrics``: writing and reading ``metrics.jsonl`` and TensorBoard files
 - ``read``: everything a finished folder holds, for reports
 """

@@ -45,30 +45,35 @@ def save(
     in ``keep_also``.
     """
     step = population.state.step
+    files_by_name = contents(population, extra)
+    manifest = {
+        "step": step,
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files_by_name.items()},
+    }
+    files_by_name[MANIFEST] = json.dumps(manifest, indent=1).encode()
+    folder = run / "checkpoints" / f"step_{step}"
+    _commit(folder, files_by_name)
+    _prune(run, keep, {step, *keep_also})
+    return folder
+
+
+def contents(population: Population, extra: dict[str, Tensor]) -> dict[str, bytes]:
+    """The files of a checkpoint by name, without the manifest."""
     tensors = {f"population.{name}": t for name, t in population.tensors().items()}
     tensors |= {f"scaling.{name}": t for name, t in population.scaling.tensors().items()}
     tensors |= {f"extra.{name}": t for name, t in extra.items()}
     description = {
         "prudent": __version__,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        "step": step,
+        "step": population.state.step,
         "algorithm": population.algorithm_name,
         "members": [{"name": m.name, "seed": m.seed, "config": to_json(m.config)} for m in population.members],
         "spec": vars(population.spec),
     }
-    contents = {
+    return {
         STATE: save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()}),
         DESCRIPTION: json.dumps(description, indent=1).encode(),
     }
-    manifest = {
-        "step": step,
-        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-    }
-    contents[MANIFEST] = json.dumps(manifest, indent=1).encode()
-    folder = run / "checkpoints" / f"step_{step}"
-    _commit(folder, contents)
-    _prune(run, keep, {step, *keep_also})
-    return folder
 
 
 def save_only(path: Path, population: Population) -> Path:
@@ -81,13 +86,13 @@ def save_only(path: Path, population: Population) -> Path:
     return saved
 
 
-def _commit(folder: Path, contents: dict[str, bytes]) -> None:
+def _commit(folder: Path, files_by_name: dict[str, bytes]) -> None:
     aside = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     try:
         files.make_folder(folder.parent)
         aside.mkdir()
-        for name, content in contents.items():
+        for name, content in files_by_name.items():
             files.write(aside / name, content)
         files.sync_folder(aside)
     except OSError:
@@ -190,22 +195,41 @@ def load(
     """
     folder, tensors, description, skipped = newest(Path(path))
     try:
-        algorithm = algorithms.stored(description["algorithm"])
-        config_type = algorithms.get(algorithm).Config
-        members = [Member(m["name"], m["seed"], from_json(config_type, m["config"])) for m in description["members"]]
-        spec = from_json(Spec, description["spec"])
-        _check_sizes(members, spec, sum(t.numel() for t in tensors.values()))
-        scaling = Scaling(**_part(tensors, "scaling."), first_action=spec.first_action)
-        population = Population(algorithm, members, spec, scaling, device)
-        population.restore(_part(tensors, "population."), _step(description))
+        population = described(tensors, description, device)
     except PrudentError as error:
         raise PrudentError(f"{folder}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise PrudentError(f"{folder}: the description does not fit this version of prudent ({error})") from error
     if say is not None:
         for reason in skipped:
             say(f"skipped a checkpoint: {reason}")
     return population, _part(tensors, "extra.")
+
+
+def described(tensors: dict[str, Tensor], description: dict[str, Any], device: str) -> Population:
+    """The population that the contents of a checkpoint describe.
+
+    Raises:
+        PrudentError: they do not describe one.
+    """
+    try:
+        algorithm = algorithms.stored(description["algorithm"])
+        config_type = algorithms.get(algorithm).Config
+        configs = [algorithms.stored_settings(algorithm, m["config"]) for m in description["members"]]
+        members = [
+            Member(m["name"], m["seed"], from_json(config_type, config))
+            for m, config in zip(description["members"], configs, strict=True)
+        ]
+        spec = from_json(Spec, description["spec"])
+        _check_sizes(members, spec, sum(t.numel() for t in tensors.values()))
+        scaling = Scaling(**_part(tensors, "scaling."), first_action=spec.first_action)
+        population = Population(algorithm, members, spec, scaling, device)
+        stored = _part(tensors, "population.")
+        algorithms.check_stored(algorithm, stored)
+        population.restore(stored, _step(description))
+    except PrudentError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise PrudentError(f"the description does not fit this version of prudent ({error})") from error
+    return population
 
 
 def _check_sizes(members: list[Member], spec: Spec, stored: int) -> None:

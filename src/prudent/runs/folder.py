@@ -12,7 +12,7 @@ from prudent import algorithms, files
 from prudent.config import from_json
 from prudent.data import Dataset, load_dataset
 from prudent.engine.members import Member
-from prudent.errors import ConfigError, DataError, PrudentError
+from prudent.errors import MISFITS, ConfigError, DataError, PrudentError, in_one_line, shown
 from prudent.runs.foreign import check_plain, parse_json, read_bytes
 
 
@@ -20,11 +20,14 @@ def check_free(path: Path, hint: str = "") -> None:
     """Refuse a folder that is not empty or that cannot be created.
 
     Raises:
-        ConfigError: it is not empty (the line ends with ``hint``), it is a file, or its parent is read-only.
+        ConfigError: it is not empty (the line ends with ``hint``), it is a file or a link to nothing, or its parent is
+            read-only.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         hint = hint or f"choose another folder, or continue a run with --resume {path}"
         raise ConfigError(f"{path} exists and is not empty: {hint}")
+    if stray := files.stray_link(path):
+        raise ConfigError(f"{path} cannot be created: {stray}")
     parent = next(p for p in (path, *path.absolute().parents) if p.exists())
     if not parent.is_dir():
         raise ConfigError(f"{path} cannot be created: {parent} is a file")
@@ -38,6 +41,8 @@ def create(path: Path) -> Path:
     Raises:
         ConfigError: it cannot be created.
     """
+    if stray := files.stray_link(path):
+        raise ConfigError(f"{path} cannot be created: {stray}")
     try:
         return files.make_folder(path)
     except OSError as error:
@@ -119,9 +124,19 @@ def members(stored: Mapping[str, Any]) -> list[Member]:
     config_type = algorithms.get(stored["algorithm"]).Config
     result = []
     for member in stored["members"]:
+        if not isinstance(member, dict) or type(member.get("name")) is not str or type(member.get("seed")) is not int:
+            raise PrudentError(f"config.json is damaged: a member without name and seed ({shown(member)})")
         settings = {key: value for key, value in member.items() if key not in ("name", "seed")}
-        config = from_json(config_type, {**stored["config"], **settings})
+        all_settings = algorithms.stored_settings(stored["algorithm"], {**stored["config"], **settings})
+        try:
+            config = from_json(config_type, all_settings)
+        except PrudentError:
+            raise
+        except MISFITS as error:
+            raise PrudentError(f"config.json is damaged: {in_one_line(error)}") from error
         result.append(Member(member["name"], member["seed"], config))
+    if not result:
+        raise PrudentError("config.json is damaged: the run has no members")
     return result
 
 
@@ -131,6 +146,8 @@ def safe_env_id(env_id: str) -> str:
     Raises:
         PrudentError: it names a module. Importing it would run code that a stranger chose.
     """
+    if not isinstance(env_id, str):
+        raise PrudentError(f"the run's config.json is damaged: the environment is {shown(env_id)}")
     if ":" in env_id:
         raise PrudentError(f"the run names the environment {env_id!r}, which would import a module: give it with --env")
     return env_id
@@ -183,6 +200,10 @@ def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None)
             dataset = load_dataset(**sources)
         except (DataError, ConfigError) as error:
             raise type(error)(f"{error} (the data of {folder}; if they are elsewhere now, name them)") from error
+        except MISFITS as error:
+            raise PrudentError(
+                f"{folder / 'config.json'} is damaged: it does not say how to read the dataset ({in_one_line(error)})"
+            ) from error
     if dataset.fingerprint != stored["dataset"]["fingerprint"]:
         raise ConfigError(f"{folder} was trained on other data than {dataset.name} holds now (fingerprint differs)")
     return dataset

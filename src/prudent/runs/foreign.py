@@ -5,13 +5,15 @@ import json
 import math
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from prudent.errors import ConfigError
 
-MOST_JSON_BYTES = 256 << 20
-"""A longer JSON file is none of a run."""
+MOST_JSON_BYTES = 32 << 20
+"""A longer JSON file is none of a run. Once read, JSON may take twenty times its size."""
 
 _MOST_DIGITS = 40
 """Digits of a whole number. Python takes seconds for very long ones, and float() refuses those above 300 digits."""
@@ -35,8 +37,9 @@ def check_plain(run: Path) -> None:
                 raise ConfigError(f"{path} is no regular file: remove it")
 
 
-def read_bytes(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
-    """The content of a regular file.
+@contextmanager
+def opened(path: Path, most: int = MOST_JSON_BYTES) -> Iterator[BinaryIO]:
+    """A regular file, open for reading.
 
     Raises:
         OSError: it is no regular file, is longer than ``most`` bytes, or cannot be read.
@@ -51,10 +54,20 @@ def read_bytes(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
         if status.st_size > most:
             raise OSError(errno.EFBIG, f"longer than {most >> 20} MiB", str(path))
         with open(descriptor, "rb", closefd=False) as file:
-            # Not ``most``: Python sets aside as many bytes as are asked for.
-            return file.read(status.st_size)
+            yield file
     finally:
         os.close(descriptor)
+
+
+def read_bytes(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: as :func:`opened`.
+    """
+    with opened(path, most) as file:
+        # Not ``most``: Python sets aside as many bytes as are asked for.
+        return file.read(os.fstat(file.fileno()).st_size)
 
 
 def parse_json(text: str | bytes, strict: bool = True) -> Any:

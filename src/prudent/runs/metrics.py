@@ -53,21 +53,21 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from prudent import files
 from prudent.errors import ConfigError, DataError
-from prudent.runs.foreign import parse_json, read_bytes
+from prudent.runs.foreign import opened, parse_json
 
 METRIC_NAMES: tuple[str, ...] = tuple(re.findall(r"^``(\S+/\S+)``", __doc__ or "", flags=re.MULTILINE))
 """The documented names, in the order of the table above."""
 
-MOST_BYTES = 4 << 30
-"""A longer ``metrics.jsonl`` is not read."""
-
+MOST_BYTES, MOST_LINE_BYTES = 4 << 30, 1 << 20
+"""A longer ``metrics.jsonl``, or one with a longer line, is not read. It is read line by line."""
+_MOST_STEP = 1 << 53  # larger whole numbers are not exact as floats
 _RESERVED = ("step", "member", "name")
 
 
@@ -180,54 +180,61 @@ def read_metrics(path: Path | str) -> list[dict[str, Any]]:
 
     A torn last line, left by a kill, is skipped. Damage anywhere else raises :class:`DataError` with the line number.
     """
+    return list(events(path))
+
+
+def events(path: Path | str) -> Iterator[dict[str, Any]]:
+    """The lines of :func:`read_metrics` one by one: a file of gigabytes is never in memory as a whole."""
     path = Path(path)
-    if not path.exists():
-        return []
-    return [_null_to_nan(record) for _, record in _whole_lines(path)]
+    if path.exists():
+        for _, record in _whole_lines(path):
+            yield _null_to_nan(record)
 
 
 def _null_to_nan(record: dict[str, Any]) -> dict[str, Any]:
     return {name: math.nan if value is None else value for name, value in record.items()}
 
 
-def _whole_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The complete lines without their newlines, and the events that they hold.
+def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The complete lines, and the events that they hold.
 
     Raises:
         DataError: a line is damaged, or the file is too long to read.
     """
-    # A kill may tear a multi-byte character. A line that cannot be decoded cannot be parsed either.
+    damaged = number = 0
     try:
-        content = read_bytes(path, MOST_BYTES)
+        with opened(path, MOST_BYTES) as file:
+            while line := file.readline(MOST_LINE_BYTES + 1):
+                number += 1
+                if not line.strip():
+                    continue
+                if damaged:
+                    raise DataError(f"{path}, line {damaged}: not a metrics line; remove that line to go on")
+                record = _event(line)
+                if record is None:
+                    damaged = number  # the last line may be torn
+                else:
+                    yield line, record
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from error
-    lines = content.decode("utf-8", errors="replace").split("\n")
-    lines = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    whole = []
-    for number, line in lines:
-        record = _event(line)
-        if record is not None:
-            whole.append((line, record))
-        elif number != lines[-1][0]:
-            raise DataError(f"{path}, line {number}: not a metrics line; remove that line to go on")
-    return whole
 
 
-def _event(line: str) -> dict[str, Any] | None:
+def _event(line: bytes) -> dict[str, Any] | None:
     """The event in a line; None if it holds none."""
+    # A kill may tear a multi-byte character. A line that cannot be decoded cannot be parsed either.
     try:
-        record = parse_json(line)
+        record = parse_json(line) if len(line) <= MOST_LINE_BYTES else None
     except ValueError:
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
+    step = record.get("step") if isinstance(record, dict) else None
+    return record if type(step) is int and 0 <= step < _MOST_STEP else None
 
 
 def _cut_after(path: Path, step: int) -> None:
     """Rewrite the file without the lines after ``step``. Readers see the old file or the new one."""
-    if not path.exists():
-        return
-    kept = [line + "\n" for line, record in _whole_lines(path) if record["step"] <= step]
-    files.replace(path, "".join(kept).encode())
+    if path.exists():
+        kept = (line for line, record in _whole_lines(path) if record["step"] <= step)
+        files.replace(path, (line.rstrip(b"\n") + b"\n" for line in kept))
 
 
 class TensorBoardLogger(Logger):

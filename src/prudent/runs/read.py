@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,8 @@ from prudent import algorithms
 from prudent.engine.members import ALL_SEEDS, settings_of
 from prudent.errors import DataError
 from prudent.runs.folder import read_json
-from prudent.runs.foreign import check_plain
-from prudent.runs.metrics import read_metrics
+from prudent.runs.foreign import check_plain, opened
+from prudent.runs.metrics import events
 
 Series = dict[int, float]
 """One metric of one member: step -> figure."""
@@ -34,6 +35,11 @@ SUMMARY_KEYS = (
 
 MEANS = ("return_mean", "normalized_score", "predicted_value", "realized_value", "lower_bound_share")
 """The figures that may be averaged over members. A spread over episodes may not: it is no spread over seeds."""
+
+_MOST_FIGURES, _FIGURES_OF_A_SERIES = 20_000_000, 8
+"""Figures of metrics.jsonl that are read, about 2 GB; the first one of a metric and member takes as much as eight."""
+
+_LARGEST = 1e100
 
 # Used if evaluation.json is missing: the last evaluation during training logged the same figures under these names.
 _SUMMARY_METRICS = {
@@ -208,12 +214,6 @@ def read_run(folder: Path | str) -> Run:
     check_plain(folder)
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is not a run folder: it has no config.json")
-    series: dict[str, dict[str, Series]] = {}
-    for row in read_metrics(folder / "metrics.jsonl"):
-        member = str(row.get("name", row.get("member", 0)))
-        for metric, figure in row.items():
-            if "/" in metric and isinstance(figure, (int, float)):
-                series.setdefault(metric, {}).setdefault(member, {})[int(row["step"])] = float(figure)
     return Run(
         folder=folder,
         config=_read_object(folder / "config.json"),
@@ -223,8 +223,36 @@ def read_run(folder: Path | str) -> Run:
         support=_read_object(folder / "support.json"),
         value=_read_object(folder / "value.json"),
         histograms=_read_object(folder / "dataset.json"),
-        series=series,
+        series=_read_series(folder / "metrics.jsonl"),
     )
+
+
+def _read_series(path: Path) -> dict[str, dict[str, Series]]:
+    """``series[metric][member name][step]``.
+
+    Raises:
+        DataError: a line is damaged, or there are more figures than fit into memory.
+    """
+    series: dict[str, dict[str, Series]] = {}
+    room = _MOST_FIGURES
+    for row in events(path):
+        member = str(row.get("name", row.get("member", 0)))
+        for metric, figure in row.items():
+            if "/" not in metric or isinstance(figure, bool) or not isinstance(figure, (int, float)):
+                continue
+            members = series.setdefault(metric, {})
+            if member not in members:
+                members[member] = {}
+                room -= _FIGURES_OF_A_SERIES
+            # A figure that no plot can show is none: the member has diverged.
+            members[member][row["step"]] = float(figure) if abs(figure) < _LARGEST else math.nan
+            room -= 1
+            if room < 0:
+                raise DataError(
+                    f"{path}: holds more than {_MOST_FIGURES:,} figures, too many for a report; keep every tenth of "
+                    "its steps, and log less often (--log-every)"
+                )
+    return series
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -232,8 +260,8 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def as_number(value: Any) -> float | None:
-    """A finite number, or None for anything else (null, NaN, text)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    """A finite number that a plot can show, or None for anything else (null, NaN, text, 1e300)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _LARGEST:
         return None
     return float(value)
 
@@ -257,7 +285,7 @@ def latest_videos(folder: Path) -> list[tuple[str, Path]]:
     newest: dict[str, tuple[tuple[int, str], Path]] = {}
     for path in (folder / "videos").glob("*.gif"):
         # Only files that begin like a GIF are embedded. A broken file must not prevent the report.
-        if not path.is_file() or path.read_bytes()[:4] != b"GIF8":
+        if not path.is_file() or not _is_gif(path):
             continue
         steps = re.findall(r"step[_-]?(\d+)", path.stem)
         kind = re.sub(r"step[_-]?\d+", "", path.stem).strip("_- ")
@@ -265,6 +293,11 @@ def latest_videos(folder: Path) -> list[tuple[str, Path]]:
         if kind not in newest or rank > newest[kind][0]:
             newest[kind] = (rank, path)
     return [(_video_label(kind, rank[0]), path) for kind, (rank, path) in sorted(newest.items())]
+
+
+def _is_gif(path: Path) -> bool:
+    with opened(path, sys.maxsize) as file:
+        return file.read(4) == b"GIF8"
 
 
 def _video_label(kind: str, step: int) -> str:

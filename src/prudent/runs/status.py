@@ -1,5 +1,6 @@
 """``status.json``: the state of a run, and whether it may be built upon."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ def write_status(
     ``incidents`` are failures after which training went on, with ``step``, ``kind``, ``why`` and ``member``.
     """
     text = message or f"{state}, step {step} of {steps}"
+    if state == "finished" and incidents:
+        text += _kinds(incidents)
     content: dict[str, Any] = {"state": state, "step": step, "steps": steps, "message": text}
     if incidents:
         content["incidents"] = list(incidents)
@@ -40,6 +43,22 @@ def incidents(run: Path, until: int) -> list[dict[str, Any]]:
         return []
     rows = [row for row in stored if isinstance(row, dict)] if isinstance(stored, list) else []
     return [row for row in rows if isinstance(row.get("step"), int) and row["step"] <= until]
+
+
+def trouble(run: Path) -> str:
+    """What went wrong in a run that went on, to stand behind a line about it; empty if nothing did."""
+    return _kinds(incidents(run, sys.maxsize))
+
+
+def _kinds(incidents: Sequence[Mapping[str, Any]]) -> str:
+    """Each kind of incident once, with the number of members where there are several."""
+    members: dict[str, set[Any]] = {}
+    for incident in incidents:
+        members.setdefault(str(incident.get("kind")), set()).add(incident.get("member"))
+    if not members:
+        return ""
+    counted = [kind if len(who) < 2 else f"{kind} ({len(who)} members)" for kind, who in members.items()]
+    return f"; not all went well: {', '.join(counted)}"
 
 
 def check_ended(run: Path) -> None:

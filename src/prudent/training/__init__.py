@@ -1,6 +1,7 @@
 """One training from start to end, in a run folder.
 
 - ``start``: a new run
+- ``in_memory``: a training without a run folder
 - ``resume``: going on with one
 - ``session``: logs, status and report around a training
 - ``recorder``: what is written while it trains

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prudent import files
-from prudent.engine.guard import Guard, Incident
+from prudent.engine.guard import Guard, Incident, weights_at_bound
 from prudent.engine.loop import Observer
 from prudent.engine.options import Options
 from prudent.engine.population import Population
@@ -122,6 +122,10 @@ class Recorder(Observer):
         self.progress.log(step, self._without_stopped(line))
         self.clock = _Clock()
         self._handle(self.guard.check({name.partition("/")[2]: figures for name, figures in means.items()}))
+        for incident in weights_at_bound(self.population, self.guard.largest_P):
+            # Once for each member, also in a resumed run: the weight may stay there for the rest of the run.
+            if not any((row["kind"], row["member"]) == (incident.kind, incident.member) for row in self.incidents):
+                self.happened(incident)
         # After a last step between two intervals the sums stay: if the run is taken further, the next line holds the
         # same steps as in a run that was never stopped.
         if step % self.options.log_every == 0:

@@ -27,7 +27,7 @@ from prudent.errors import ConfigError
 from prudent.runs import checkpoint
 from prudent.runs.folder import check_writable, dataset_of, locked, members, read_run, safe_env_id, write_json
 from prudent.runs.machine import differences
-from prudent.runs.metrics import read_metrics
+from prudent.runs.metrics import events
 from prudent.runs.status import is_finished, write_status
 from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.session import session
@@ -129,7 +129,7 @@ def _newest_checkpoint(folder: Path, stored: Mapping[str, Any], device: torch.de
 
 def _say_gap(folder: Path, step: int, log_every: int) -> None:
     """Say that metrics before a checkpoint are missing, if they are."""
-    logged = max((row["step"] for row in read_metrics(folder / "metrics.jsonl")), default=0)
+    logged = max((row["step"] for row in events(folder / "metrics.jsonl")), default=0)
     if logged < step - step % log_every:
         print(
             f"{folder / 'metrics.jsonl'} ends at step {logged}, before the checkpoint of step {step}: curves have a gap"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from prudent import files
 from prudent.config import to_json
 from prudent.data import BUILTIN, Dataset
 from prudent.data.audit import cautions
@@ -19,6 +20,7 @@ from prudent.engine.options import Options
 from prudent.engine.population import Population, new_population
 from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits, spec_of
+from prudent.evaluation.rollouts import check_memory
 from prudent.runs.begin import begin_run
 from prudent.runs.folder import check_free, create, locked
 from prudent.runs.metrics import to_plain
@@ -93,6 +95,7 @@ def begin(request: Request) -> Iterator[BegunRun]:
     device = prepare_process(options)
     if options.env is not None:
         check_fits(options.env, dataset.spec)
+        check_memory(len(request.members), options.eval_episodes)
         dataset = with_environment_bounds(dataset, options.env)
     population = new_population(dataset, request.algorithm, request.members, device)
     with locked(create(folder)):
@@ -145,7 +148,7 @@ def _absolute(sources: Mapping[str, Any]) -> dict[str, Any]:
     """``sources`` as JSON with full paths and the mapping's content, so that a resume works from any folder."""
 
     def absolute(source: str | Path) -> str:
-        path, text = Path(source).expanduser(), str(source)
+        path, text = files.expand_user(source), str(source)
         return str(path.resolve()) if text not in BUILTIN and path.exists() else text
 
     source = sources["source"]

@@ -10,6 +10,7 @@ from prudent.data import Dataset
 from prudent.engine.population import Population
 from prudent.errors import PrudentError
 from prudent.evaluation import q_curve
+from prudent.progress import watched
 from prudent.runs import checkpoint
 
 ROWS = 4096
@@ -72,7 +73,7 @@ def checkpoints(run: Path) -> Iterator[tuple[int, Population]]:
         PrudentError: there is none.
     """
     count = 0
-    for step, folder in checkpoint.steps(run):
+    for step, folder in watched(checkpoint.steps(run), f"asking the policies of {run}", "checkpoints"):
         try:
             population, _ = checkpoint.load(folder)
         except PrudentError:

@@ -12,6 +12,7 @@ from prudent.engine.options import Options
 from prudent.errors import ConfigError
 from prudent.ope.behaviour import logged_log_prob
 from prudent.ope.episodes import check_rewards, lay_out
+from prudent.ope.settings import check_memory
 
 ALPHAS: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 SEEDS: tuple[int, ...] = (0, 1, 2)
@@ -168,6 +169,7 @@ def check_data(dataset: Dataset, plan: Plan) -> None:
             probabilities are not probabilities.
     """
     check_rewards(dataset)
+    check_memory(plan.settings.final, dataset)
     lay_out(dataset, plan.config.discount, least=1)  # divide() checks the number of episodes
     logged_log_prob(dataset)
 
@@ -178,8 +180,8 @@ def difference(plan: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
     for key in ("algorithm", "alpha", "seeds"):
         if plan[key] != stored.get(key):
             return f"its {key} is {stored.get(key)}, not {plan[key]}"
-    for group in ("config", "settings"):
-        stored_group = stored.get(group) or {}
+    former = algorithms.stored_settings(plan["algorithm"], stored.get("config") or {})
+    for group, stored_group in (("config", former), ("settings", stored.get("settings") or {})):
         for key, value in plan[group].items():
             if key not in _MAY_CHANGE and stored_group.get(key) != value:
                 return f"its {key} is {stored_group.get(key)}, not {value}"

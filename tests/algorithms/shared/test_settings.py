@@ -26,7 +26,7 @@ ORDER = {
     "ciql": (
         "alpha n_negatives negatives expectile beta value_init value_init_steps discount polyak value_lr "
         "critic_lr actor_lr actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init "
-        "batch_size normalize_observations clip_observations reward_scale reward_shift"
+        "return_range batch_size normalize_observations clip_observations reward_scale reward_shift"
     ),
     "cql": (
         "alpha alpha_final alpha_anneal_steps lagrange target_gap lagrange_lr n_actions proposals "
@@ -48,19 +48,19 @@ ORDER = {
         "clip_observations discount reward_scale reward_shift"
     ),
     "discrete_cql": (
-        "alpha n_quantiles value_init value_init_steps discount polyak critic_lr target_period max_grad_norm "
-        "n_critics hidden layer_norm orthogonal_init batch_size normalize_observations clip_observations "
-        "reward_scale reward_shift"
+        "alpha n_quantiles huber_threshold value_init value_init_steps discount polyak critic_lr target_period "
+        "max_grad_norm n_critics hidden layer_norm orthogonal_init batch_size normalize_observations "
+        "clip_observations reward_scale reward_shift"
     ),
     "discrete_iql": (
         "expectile beta max_weight value_init value_init_steps discount polyak value_lr critic_lr actor_lr "
-        "actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init batch_size "
-        "normalize_observations clip_observations reward_scale reward_shift"
+        "actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init return_range "
+        "batch_size normalize_observations clip_observations reward_scale reward_shift"
     ),
     "iql": (
         "expectile beta max_weight value_init value_init_steps discount polyak value_lr critic_lr actor_lr "
-        "actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init batch_size "
-        "normalize_observations clip_observations reward_scale reward_shift"
+        "actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init return_range "
+        "batch_size normalize_observations clip_observations reward_scale reward_shift"
     ),
     "rebrac": (
         "actor_penalty critic_penalty policy_noise noise_clip value_init value_init_steps discount polyak "
@@ -74,7 +74,7 @@ ORDER = {
     ),
     "sparse_ql": (
         "alpha max_weight value_init value_init_steps discount polyak value_lr critic_lr actor_lr actor_period "
-        "target_period max_grad_norm n_critics hidden layer_norm orthogonal_init batch_size "
+        "target_period max_grad_norm n_critics hidden layer_norm orthogonal_init return_range batch_size "
         "normalize_observations clip_observations reward_scale reward_shift"
     ),
     "td3_bc": (

@@ -1,11 +1,15 @@
 """Files that attack their reader. Each is built here; a canary tells whether foreign bytes were read."""
 
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
 
 from helpers.data_logs import complaint, flat, walk, write_hdf5
 from prudent.data import load_dataset
+from prudent.data.readers import _hdf5
 from prudent.errors import DataError
 
 CANARY = 777.0
@@ -136,3 +140,21 @@ def test_damaged_bytes_never_crash(tmp_path):
             lines.append(str(error))
     assert len(lines) > 10
     assert not any("\n" in line for line in lines)
+
+
+def test_a_file_that_is_open_for_writing_is_called_that(tmp_path):
+    path = log_file(tmp_path / "log.hdf5")
+    with h5py.File(path, "a", locking=True) as file:
+        file.flush()
+        script = f"from prudent.data import load_dataset; load_dataset({str(path)!r})"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "log.hdf5: is open for writing elsewhere" in done.stderr
+
+
+def test_packed_chunks_of_any_size_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(_hdf5, "_SMALL_CHUNK", 10)
+    path = log_file(tmp_path / "log.hdf5", without=["observations"])
+    sound = np.random.default_rng(0).random((8, 2)).astype("f4")
+    with h5py.File(path, "a") as file:
+        file.create_dataset("observations", data=sound, chunks=(4, 2), compression="gzip", shuffle=True)
+    assert np.isin(load_dataset(path).observation, sound).all()

@@ -18,10 +18,20 @@ def init_actor(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
     )
 
 
-def init_critic(spec: Spec, hyper: Hyper, rng: MemberRng) -> Params:
-    """An ensemble of critics: S + A -> hidden -> 1, with output bias zero, so that values start at zero."""
+def init_critic(spec: Spec, hyper: Hyper, rng: MemberRng, after_relu: bool = False) -> Params:
+    """An ensemble of critics: S + A -> hidden -> 1, with output bias zero, so that values start at zero.
+
+    Layer normalisation, if there is any, stands before the ReLU, with ``after_relu`` after it.
+    """
     sizes = (spec.observation_size + spec.action_size, *hyper.hidden, 1)
-    params = nn.init_mlp(rng, sizes, hyper.n_critics, layer_norm=hyper.layer_norm, orthogonal=hyper.orthogonal_init)
+    params = nn.init_mlp(
+        rng,
+        sizes,
+        hyper.n_critics,
+        layer_norm=hyper.layer_norm,
+        after_relu=after_relu,
+        orthogonal=hyper.orthogonal_init,
+    )
     params[f"b{len(hyper.hidden)}"].zero_()
     return params
 

@@ -37,6 +37,7 @@ ORDER = (
     "hidden",
     "layer_norm",
     "orthogonal_init",
+    "return_range",
 )
 
 C = TypeVar("C")
@@ -163,7 +164,9 @@ class Implicit(ActorCritic):
     """Settings of algorithms that learn a state value V on logged actions alone."""
 
     value_lr: float = 3e-4  # Adam learning rate of V
+    # Sets reward_scale when the data are known: advantages are then as large as published settings assume.
+    return_range: float | None = None  # scale rewards so that the data's returns span this; IQL's code has 1000
 
     def __post_init__(self):
-        check_positive(self, "value_lr")
+        check_positive(self, "value_lr", "return_range")
         super().__post_init__()

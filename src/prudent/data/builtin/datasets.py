@@ -10,6 +10,7 @@ from prudent.data.builtin import controllers
 from prudent.data.builtin.controllers import TORQUE, Actor
 from prudent.data.columns import COLUMNS
 from prudent.data.dataset import Dataset
+from prudent.progress import watched
 
 EPISODES = 150  # of pendulum-mixed
 
@@ -94,7 +95,7 @@ def _collect(
     log: dict[str, list] = {key: [] for key in COLUMNS}
     env = make(env_id)
     try:
-        for share in rng.permutation(shares):
+        for share in watched(rng.permutation(shares), f"playing {env_id}", "episodes"):
             observation, _ = env.reset(seed=int(rng.integers(2**31)))
             actor = actor_of(float(share), rng)
             next(actor)

@@ -11,6 +11,7 @@ import numpy as np
 from prudent.data.readers import _process
 from prudent.data.readers._budget import Budget
 from prudent.errors import DataError, shown
+from prudent.progress import Wait
 
 Kind = Literal["number", "flag", "label", "time", "whole"]
 """How a column is read: as numbers, true/false, labels (names or numbers), points in time, or exact whole numbers."""
@@ -73,17 +74,20 @@ class TableFile:
         lacking: dict[tuple[str, Kind], list[np.ndarray]] = {key: [] for key in wanted}
         arrived = Budget()
         message = self.child.ask(go=True)
-        while "rows" in message:
-            for key, about in zip(wanted, message["columns"], strict=True):
-                parts[key].append(self.child.array(about["values"], about["dtype"]))
-                lacking[key].append(self.child.array(about["missing"], "<i8") + rows)
-                _extend(columns[key], about)
-                count = parts[key][-1].nbytes + lacking[key][-1].nbytes + sum(map(len, about["names"]))
-                arrived.spend(count, stored=count, key="the rows so far", name=self.path.name)
-            if declared:
-                arrived.proportion(arrived.spent, size, self.path.name)
-            rows += message["rows"]
-            message = self.child.receive()
+        expected = max((rows for _, rows, _ in declared), default=0)
+        with Wait(f"reading {self.path.name}", 1.0) as wait:
+            while "rows" in message:
+                wait.update(rows / expected if expected else message["position"] / max(size, 1))
+                for key, about in zip(wanted, message["columns"], strict=True):
+                    parts[key].append(self.child.array(about["values"], about["dtype"]))
+                    lacking[key].append(self.child.array(about["missing"], "<i8") + rows)
+                    _extend(columns[key], about)
+                    count = parts[key][-1].nbytes + lacking[key][-1].nbytes + sum(map(len, about["names"]))
+                    arrived.spend(count, stored=count, key="the rows so far", name=self.path.name)
+                if declared:
+                    arrived.proportion(arrived.spent, size, self.path.name)
+                rows += message["rows"]
+                message = self.child.receive()
         for key, column in columns.items():
             column.values = np.concatenate(parts.pop(key)) if rows else column.values
             column.missing = np.concatenate(lacking.pop(key)) if rows else column.missing

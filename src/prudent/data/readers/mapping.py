@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from prudent import files
 from prudent.config import check_names, from_json, read_toml
 from prudent.data.episodes.dropped import LastRows
 from prudent.errors import ConfigError
@@ -65,7 +66,7 @@ def read_map(source: "TableMap | Mapping[str, Any] | str | Path") -> TableMap:
     if isinstance(source, Mapping):
         name, values = "mapping", dict(source)
     else:
-        name, values = Path(source).name, read_toml(Path(source).expanduser())
+        name, values = Path(source).name, read_toml(files.expand_user(source))
     for key in _LISTS:
         if key in values and not isinstance(values[key], list | tuple):
             values[key] = [values[key]]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from prudent import files
 from prudent.data.columns import counted, flags, not_finite_rows
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.dropped import Dropped
@@ -18,6 +19,7 @@ from prudent.data.readers._bounds import with_user
 from prudent.data.readers._minari_files import PARTS, check_files, metadata_of, reason
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError, EpisodeError
+from prudent.progress import watched
 
 ID = re.compile(r"(?:[-\w]+/)*[-\w]+-v\d+")
 _UNIT = {"observations": "feature", "actions": "feature", "masks": "action"}
@@ -60,12 +62,12 @@ def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
 
 def datasets_folder() -> Path:
     """Where Minari keeps its datasets on this machine."""
-    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path("~/.minari/datasets").expanduser())
+    return Path(os.environ.get("MINARI_DATASETS_PATH") or files.expand_user("~/.minari/datasets"))
 
 
 def _locate(source: str | Path) -> tuple[Path, str]:
     """The folder that holds the data, and a name for messages."""
-    path = Path(source).expanduser()
+    path = files.expand_user(source)
     if path.is_dir():
         for folder in (path, path / "data"):
             if (folder / "metadata.json").is_file():
@@ -127,7 +129,7 @@ def _episodes(
         DataError: nothing is left.
     """
     episodes, bad = [], []
-    for episode in dataset.iterate_episodes():
+    for episode in watched(dataset.iterate_episodes(), f"reading {name}", "episodes", dataset.total_episodes):
         try:
             parts = _episode(episode, spaces, name)
             if skip:

@@ -4,7 +4,7 @@ import io
 import tokenize
 import zipfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from prudent.data.end_names import meaning_of
 from prudent.data.episodes import recorders
 from prudent.data.episodes.ends import KEEP_THEM, find_successors, note_on_equal_lengths
 from prudent.data.episodes.left_out import BadRows
-from prudent.data.readers import _ends, _keys, replay_buffer
+from prudent.data.readers import _ends, _keys, _zip, replay_buffer
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError, in_one_line
+from prudent.progress import Wait
 
 _HEADER_BYTES = 10_000
 REQUIRED = ("observations", "actions", "rewards", "next_observations")
@@ -196,16 +197,18 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     table: dict[str, np.ndarray] = {}
     keys: list[str] = []
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _zip.opened(path) as archive:
             keys = [_key(entry) for entry in archive.infolist()]
             entries = _wanted(archive, _entries(archive, path.name), path.name)
             for key, entry in entries.items():
                 with archive.open(entry) as stream:
                     _check(stream, entry, key, path.name, budget)
             budget.settle(path.name)
-            for key, entry in entries.items():
-                with archive.open(entry) as stream:
-                    table[key] = np.lib.format.read_array(stream, allow_pickle=False)
+            with Wait(f"reading {path.name}", sum(entry.file_size for entry in entries.values())) as wait:
+                for key, entry in entries.items():
+                    with archive.open(entry) as stream:
+                        counted: Any = _Counted(stream, wait)
+                        table[key] = np.lib.format.read_array(counted, allow_pickle=False)
     except DataError:
         raise
     # Everything that zipfile, zlib and NumPy raise for damaged or unusual content.
@@ -229,6 +232,19 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
             raise DataError(f"{path.name}: a damaged npz file ({in_one_line(error)})") from error
         raise
     return table, keys
+
+
+class _Counted:
+    """A stream that tells ``wait`` how many bytes were read from it."""
+
+    def __init__(self, stream: IO[bytes], wait: Wait):
+        self._stream, self._wait = stream, wait
+
+    def read(self, count: int = -1) -> bytes:
+        """The next bytes."""
+        content = self._stream.read(count)
+        self._wait.advance(len(content))
+        return content
 
 
 def _key(entry: zipfile.ZipInfo) -> str:

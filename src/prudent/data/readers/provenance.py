@@ -1,6 +1,7 @@
 """How an HDF5 file was made: the text and numbers below ``metadata``, as the writers of this library leave them."""
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def read(path: Path) -> dict[str, Any]:
         group = _hdf5.child(file, "metadata", path.name)
         if not isinstance(group, h5py.Group):
             return {}
-        for key in [key for key in group.keys() if key not in _COLUMN_KEYS][:_MOST]:  # noqa: SIM118 - typed as str
+        keys = (key for key in group.keys() if key not in _COLUMN_KEYS)  # noqa: SIM118 - typed as str
+        for key in islice(keys, _MOST):
             node = _hdf5.child(group, key, path.name, f"metadata/{key}")
             if not isinstance(node, h5py.Dataset) or node.shape != () or node.dtype.itemsize > 1 << 16:
                 continue

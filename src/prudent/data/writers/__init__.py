@@ -11,6 +11,7 @@ from typing import Any
 from prudent.data.dataset import Dataset
 from prudent.data.readers.d4rl import EXTRA_COLUMNS
 from prudent.errors import DataError
+from prudent.progress import ticking
 
 HDF5 = (".hdf5", ".h5")
 MINARI = "minari:"
@@ -36,6 +37,7 @@ def check_target(target: str) -> None:
         raise DataError(f"{target}: a dataset is written to a .hdf5 or .h5 file, or to minari:namespace/name-vN")
 
 
+@ticking("writing the dataset")
 def write(dataset: Dataset, target: str, about: Mapping[str, Any], env_id: str | None = None) -> None:
     """Write a dataset to a file (``.hdf5``, ``.h5``) or as a Minari dataset (``minari:namespace/name-vN``).
 

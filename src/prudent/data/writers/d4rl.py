@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from prudent import files
 from prudent.data.dataset import Dataset
 from prudent.data.readers.d4rl import EXTRA, EXTRA_COLUMNS
 from prudent.errors import DataError
@@ -32,6 +33,8 @@ def check_target(path: Path) -> None:
     """
     if path.exists():
         raise DataError(f"{path} exists: choose another name, nothing is overwritten")
+    if stray := files.stray_link(path):
+        raise DataError(f"{path} cannot be written: {stray}")
     place = next(p for p in path.absolute().parents if p.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         raise DataError(f"{path} cannot be written: {place} is no folder that may be written to")

@@ -15,7 +15,8 @@ import numpy as np
 from prudent.data.dataset import Dataset
 from prudent.data.readers.minari import DROPPED, ID, datasets_folder
 from prudent.environments.make import make, spaces
-from prudent.errors import DataError
+from prudent.errors import DataError, in_one_line
+from prudent.progress import watched
 
 
 def check_target(identifier: str) -> None:
@@ -27,12 +28,18 @@ def check_target(identifier: str) -> None:
     if not ID.fullmatch(identifier):
         raise DataError(f"minari:{identifier}: not a Minari id, such as minari:mine/hopper/medium-v0")
     folder = datasets_folder() / identifier
-    if folder.exists():
+    if os.path.lexists(folder):
         raise DataError(f"minari:{identifier} exists in {datasets_folder()}: choose another name or version")
     try:
         import minari  # noqa: F401 - only whether it is there
+        from minari.dataset.minari_dataset import parse_dataset_id
     except ImportError as error:
         raise DataError(f'{identifier}: Minari is not installed, try: pip install "prudent[minari]"') from error
+    try:
+        parse_dataset_id(identifier)
+    except ValueError as error:
+        # Such as one of a single letter: Minari's rules are narrower than what it can read.
+        raise DataError(f"minari:{identifier}: no id for Minari ({in_one_line(error)})") from error
 
 
 def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: str | None = None) -> None:
@@ -49,7 +56,8 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
     import minari
     from minari.data_collector import EpisodeBuffer
 
-    episodes = [_episode(dataset, index) for index in range(dataset.n_episodes)]
+    numbers = watched(range(dataset.n_episodes), f"writing {identifier}", "episodes")
+    episodes = [_episode(dataset, index) for index in numbers]
     buffers = [EpisodeBuffer(id=index, **parts) for index, parts in enumerate(episodes)]
     observation_space, action_space = spaces(dataset.spec)
     env = None if env_id is None else make(env_id)

@@ -27,6 +27,7 @@ class CsvTable:
 
     def __init__(self, path: Path):
         self.path = path
+        self._file: Any = None
         self.gzipped = path.suffix.lower() == ".gz"
         with self._text() as file:
             line = file.readline(_HEADER_BYTES + 1)
@@ -40,6 +41,11 @@ class CsvTable:
             raise DataError(f"its first line holds no column names ({error})") from error
         if not self.names:
             raise DataError("its first line is empty, expected column names")
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file that were read so far."""
+        return 0 if self._file is None else self._file.tell()
 
     def declared(self, kinds: Mapping[str, Sequence[str]]) -> list[tuple[str, int, int]]:  # noqa: ARG002 - as ParquetTable
         """A CSV file declares nothing."""
@@ -104,8 +110,8 @@ class CsvTable:
         return cells.guess(first) if lenient else cells.exact_type(first)
 
     def _reader(self, **options: Any) -> Any:
-        file = pa.OSFile(str(self.path))
-        source = pa.CompressedInputStream(file, "gzip") if self.gzipped else file
+        self._file = pa.OSFile(str(self.path))
+        source = pa.CompressedInputStream(self._file, "gzip") if self.gzipped else self._file
         reading = arrow_csv.ReadOptions(block_size=_BLOCK, use_threads=False)
         return arrow_csv.open_csv(source, read_options=reading, **options)
 

@@ -98,7 +98,8 @@ def _answer(pipe: Pipe) -> dict[str, Any]:
     for batch in batches:
         columns = [plain(batch[name, kind], kind, known) for (name, kind), known in zip(wanted, labels, strict=True)]
         arrays = [array for _, values, lacking in columns for array in (values, lacking)]
-        pipe.send({"rows": len(batch[wanted[0]]), "columns": [about for about, _, _ in columns]}, arrays)
+        about = {"rows": len(batch[wanted[0]]), "position": table.position}
+        pipe.send(about | {"columns": [column for column, _, _ in columns]}, arrays)
     return {"end": True}
 
 

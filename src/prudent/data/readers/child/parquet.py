@@ -1,5 +1,6 @@
 """Parquet, read batch by batch."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,18 @@ from prudent.errors import DataError, shown
 
 BATCH_ROWS = 1 << 16
 _FOOTER_BYTES = 32 << 20
+_SIGNATURE_BYTES = 28
+
+
+def _is_encrypted(path: Path, metadata: Any) -> bool:
+    """Whether columns are encrypted: the footer, though readable, then ends with a signature.
+
+    pyarrow does not say so, and ends the process where such a column is touched.
+    """
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        length = int.from_bytes(file.read(4), "little")
+    return length - metadata.serialized_size == _SIGNATURE_BYTES
 
 
 class ParquetTable:
@@ -22,7 +35,14 @@ class ParquetTable:
         self.file = pq.ParquetFile(
             path, thrift_string_size_limit=_FOOTER_BYTES, thrift_container_size_limit=1_000_000, pre_buffer=False
         )
+        if _is_encrypted(path, self.file.metadata):
+            raise DataError("the table is encrypted (Parquet encryption): write it without, keys are not asked for")
         self.names: list[str] = list(self.file.schema_arrow.names)
+
+    @property
+    def position(self) -> int:
+        """Not known: how far the reading is follows from the rows."""
+        return 0
 
     def declared(self, kinds: Mapping[str, Sequence[str]]) -> list[tuple[str, int, int]]:
         """Name, rows and unpacked bytes of every wanted column, per row group, as the footer declares them.

@@ -1,5 +1,0 @@
-"""``python -m prudent.cli``."""
-
-from prudent.cli import main
-
-main()
