@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -212,6 +213,9 @@ def test_ticking_shows_the_time_of_what_has_no_loop(capsys, monkeypatch):
     assert shown == "packing  0:00 so far\n"
 
 
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
 @pytest.fixture
 def impatient(monkeypatch, tmp_path):
     """Every update is shown; the working folder has a log and a table."""
@@ -246,6 +250,12 @@ def agent():
             lambda: (command("data", "import", "log.npz", "--out", "b.hdf5"), prudent.load_dataset("b.hdf5")),
             ["reading b.hdf5  100%"],
         ),
+        (
+            lambda: prudent.load_dataset(FIXTURES / "d3rlpy2_continuous.h5", action_low=-9.0, action_high=9.0),
+            ["reading d3rlpy2_continuous.h5  1/"],
+        ),
+        (lambda: prudent.load_dataset(FIXTURES / "robomimic_success.hdf5"), ["reading robomimic_success.hdf5  1/"]),
+        (lambda: prudent.load_dataset(FIXTURES / "sb3_ring.npz"), ["reading sb3_ring.npz  100%"]),
         (lambda: command("data", "convert", "log.npz", "--out", "folder"), ["writing folder  240/240 rows"]),
         (agent, ["training  1/3 steps", "training  3/3 steps  0:00 left"]),
         (lambda: agent().evaluate("Pendulum-v1", episodes=2), ["evaluating in Pendulum-v1, sampled actions  50%"]),
@@ -264,7 +274,21 @@ def agent():
             ["fitting first values  3/4 steps"],
         ),
     ],
-    ids=["npz", "csv", "import", "hdf5", "convert", "fit", "evaluate", "support", "value", "first values"],
+    ids=[
+        "npz",
+        "csv",
+        "import",
+        "hdf5",
+        "d3rlpy",
+        "robomimic",
+        "buffer",
+        "convert",
+        "fit",
+        "evaluate",
+        "support",
+        "value",
+        "first values",
+    ],
 )
 def test_what_may_take_long_is_shown(work, says, impatient, capsys):
     assert impatient.is_dir()

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _ATTRIBUTE_BYTES = 1024
 _PART = 16 << 20
-_MOST_KEYS = 10_000
 _SMALL_CHUNK = 192 << 10
 """Bytes of a packed chunk that may unpack to anything: deflate makes at most 1032 times as many of them."""
 _LOCKED = ("unable to lock file", "file is already open for")
@@ -139,14 +138,10 @@ def nodes(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -
 
     Raises:
         DataError: one is a group, holds objects or text, is larger than the budget or its stored bytes allow, or has
-            another number of rows than the first; or there are thousands of keys.
+            another number of rows than the first.
     """
     import h5py
 
-    if len(group) > _MOST_KEYS:
-        raise DataError(
-            f"{name}: has {len(group):,} keys; a log has a dozen, and more than {_MOST_KEYS:,} are not read"
-        )
     arrays: dict[str, h5py.Dataset] = {}
     for key in keys:
         node = child(group, key, name)

@@ -35,10 +35,11 @@ def _collect(
 ) -> None:
     import h5py
 
+    seen[0] += len(group)
+    # Before the names are listed: millions of them would take seconds and memory.
+    if seen[0] > _MOST:
+        raise DataError(f"{name}: holds more than {_MOST:,} objects; a log has a dozen")
     for key in names(group, name):
-        seen[0] += 1
-        if seen[0] > _MOST:
-            raise DataError(f"{name}: holds more than {_MOST:,} objects; a log has a dozen")
         where = prefix + key
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
             if meaning_of(key) is not None and not where.startswith("metadata/"):

@@ -18,6 +18,7 @@ from prudent.data.readers._budget import Budget
 from prudent.data.readers._keys import plain
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError
+from prudent.progress import watched
 
 if TYPE_CHECKING:
     import h5py
@@ -72,7 +73,8 @@ def _episodes(file: "h5py.File", name: str) -> tuple[list[dict[str, np.ndarray]]
         if key not in read and key not in _KNOWN and meaning_of(key.rstrip("_0123456789")) is not None:
             raise DataError(f"{name}: {plain(key)} looks like the end of an episode, but d3rlpy writes no such array")
     last = np.array([_terminated(file, number, name) for number in range(count)])
-    episodes = [{key: node[()] for key, node in episode.items()} for episode in nodes]
+    parts = watched(nodes, f"reading {name}", "episodes")
+    episodes = [{key: node[()] for key, node in episode.items()} for episode in parts]
     return [e | {"rewards": e["rewards"].reshape(len(e["rewards"]))} for e in episodes], last
 
 

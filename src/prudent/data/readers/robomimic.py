@@ -19,6 +19,7 @@ from prudent.data.readers._budget import Budget
 from prudent.data.readers._keys import plain
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError
+from prudent.progress import watched
 
 if TYPE_CHECKING:
     import h5py
@@ -52,7 +53,7 @@ def read(path: Path, user: Declared = UNDECLARED) -> Dataset:
     user.refuse(name, ("recorders",))
     with _hdf5.opened(path) as file, _hdf5.reading(name):
         demos, notes = _demos(file, name)
-        parts = [demo.read() for demo in demos]
+        parts = [demo.read() for demo in watched(demos, f"reading {name}", "demonstrations")]
     _check_widths(parts, name)
     parts, user, end_notes = _ends_of(parts, user, name)
     table = {key: np.concatenate([part.pop(key) for part in parts]) for key in list(parts[0])}
