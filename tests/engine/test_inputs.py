@@ -90,7 +90,6 @@ def test_data_frames_as_they_are():
         (np.zeros((3, 1)), r"shape \(3, 1\), expected \(3,\) or \(rows, 3\)"),
         (0.5, r"shape \(\), expected"),
     ],
-    ids=str,
 )
 def test_anything_else_is_one_line(given, says):
     with pytest.raises(PrudentError, match=says) as caught:
