@@ -6,6 +6,7 @@ import pytest
 from helpers.data_logs import complaint, flat, walk, write_hdf5, write_npz
 from prudent.data import Dataset, convert, describe_dict, load_dataset, writers
 from prudent.data.episodes.dropped import Dropped, is_telling
+from prudent.errors import ConfigError
 
 LENGTHS = (6, 9, 5, 8)
 DIED = (False, True, False, False)
@@ -100,6 +101,10 @@ def test_a_mapping_may_say_it(tmp_path):
     said = csv(tmp_path, mapping={"last_rows": "terminated"})
     assert said.fingerprint == csv(tmp_path, last_rows="terminated").fingerprint
     assert len(csv(tmp_path, mapping={"last_rows": "terminated"}, last_rows="drop")) == 25, "the user goes first"
+    with pytest.raises(ConfigError, match="last_rows must be one of drop, terminated, truncated"):
+        csv(tmp_path, mapping={"last_rows": "end"})
+    with pytest.raises(ConfigError, match="last_rows is for rows without a successor"):
+        csv(tmp_path, mapping={"last_rows": "drop", "next_observation": ["x0", "x1", "x2"]})
 
 
 def test_a_gap_is_no_end(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 from prudent import files
 from prudent.config import check_names, from_json, read_toml
-from prudent.data.episodes.dropped import LastRows
+from prudent.data.episodes.dropped import LAST_ROWS
 from prudent.errors import ConfigError
 
 _LISTS = ("observation", "action", "next_observation", "mask", "next_mask", "action_low", "action_high")
@@ -32,7 +32,7 @@ class TableMap:
     next_observation: tuple[str, ...] = ()  # columns of what it saw next; empty: the next row's
     terminated: str | None = None  # column of true/false: no value after this row
     truncated: str | None = None  # column of true/false: only the recording ends
-    last_rows: LastRows = "drop"  # an episode's last row without a successor: drop it, or keep it as that end
+    last_rows: str | None = None  # a last row without a successor: drop, or keep it as terminated or truncated
     mask: tuple[str, ...] = ()  # columns of true/false, one per action: allowed or not
     next_mask: tuple[str, ...] = ()  # the same for the next observation; empty: the next row's
     group: str | None = None  # column of numbers or names, such as patient, user or machine
@@ -106,7 +106,9 @@ def _checked(roles: TableMap, name: str) -> TableMap:
         raise ConfigError(f"{name}: nothing says where episodes end: name episode, terminated or truncated")
     if not roles.episode and (roles.step or roles.time):
         raise ConfigError(f"{name}: {'step' if roles.step else 'time'} orders the rows of an episode: name episode too")
-    if roles.last_rows != "drop" and roles.next_observation and (roles.next_mask or not roles.mask):
+    if roles.last_rows not in (None, *LAST_ROWS):
+        raise ConfigError(f"{name}: last_rows must be one of {', '.join(LAST_ROWS)}, got {roles.last_rows!r}")
+    if roles.last_rows is not None and roles.next_observation and (roles.next_mask or not roles.mask):
         raise ConfigError(f"{name}: last_rows is for rows without a successor, and next_observation gives each row one")
     if roles.time_unit is not None:
         if not roles.time:

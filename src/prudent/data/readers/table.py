@@ -4,12 +4,14 @@ from dataclasses import replace
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from prudent.data.columns import ask_whether_discrete, floats, strays_of, whole
 from prudent.data.dataset import Dataset
 from prudent.data.episodes import recorders
+from prudent.data.episodes.dropped import LastRows
 from prudent.data.episodes.ends import KEEP_THEM
 from prudent.data.episodes.order import Order, arrange
 from prudent.data.readers import _arrow, _ends
@@ -206,7 +208,7 @@ class _Table:
             truncated=truncated,
             needs_row=needs_row,
             time_unit=roles.time_unit,
-            last_rows=user.last_rows or roles.last_rows,
+            last_rows=user.last_rows or cast(LastRows, roles.last_rows or "drop"),
             recorders=user.recorders,
         )
 
