@@ -372,13 +372,19 @@ def test_a_mistake_in_a_process_of_its_own(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+NO_MEMORY = (
+    "prudent: not enough memory for this, on this machine or under its ulimit -v; take smaller networks or batches\n"
+)
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
         (PermissionError(13, "Permission denied", "/root/x"), 2, "prudent: /root/x: Permission denied\n"),
         (OSError(28, "No space left on device"), 2, "prudent: No space left on device\n"),
         (OSError("odd\nlines"), 2, "prudent: odd lines\n"),
-        (MemoryError(), 2, "prudent: not enough memory\n"),
+        (MemoryError(), 2, NO_MEMORY),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried\nlines"), 2, NO_MEMORY),
         (KeyboardInterrupt(), 130, "prudent: interrupted\n"),
     ],
 )

@@ -172,7 +172,14 @@ def test_a_reward_of_any_type_of_number(reward, monkeypatch):
 def test_an_observation_of_any_type_of_numbers(observation, monkeypatch):
     found = one_step(monkeypatch, observation=observation)[0]
     assert found.tolist() == [[1.0, 2.0]]
-    assert found.dtype == np.float32
+    assert found.dtype == np.float64, "of an environment with numbers of 8 bytes"
+
+
+def test_no_digit_of_a_float64_environment_is_lost(monkeypatch):
+    given = np.array([1.7e9 + 0.125, 2.0])
+    assert one_step(monkeypatch, observation=given)[0].tolist() == [given.tolist()]
+    with pytest.raises(PrudentError, match="observation"):
+        one_step(monkeypatch, observation=np.array([1e39, 2.0]))
 
 
 @pytest.mark.parametrize("flag", [True, np.True_, 1, np.array(True), np.array([1])], ids=repr)

@@ -156,8 +156,10 @@ class Environments:
             raise PrudentError(f"{where} gave an observation ({kind}) that is no array of numbers {expected}")
         if array.shape != expected:
             raise PrudentError(f"{where} gave an observation of shape {array.shape}, expected {expected}")
-        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, which is refused
-            return array.astype(np.float32)
+        with np.errstate(over="ignore"):
+            narrow = array.astype(np.float32)
+        # What float32 cannot hold is infinite, which is refused; the digits of the rest stay.
+        return np.where(np.isfinite(narrow), array, narrow)
 
     def _one_number(self, value: Any, what: str, flag: bool = False) -> Any:
         """A reward or a flag as an environment gives it: a number of Python, NumPy or PyTorch, or an array of one."""
