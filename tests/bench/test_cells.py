@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import helpers.toys  # noqa: F401 - registers the environments
 from helpers.runs import columns, tree, write_log
 from helpers.suites import OTHER, TOY, change, run
 from prudent import bench

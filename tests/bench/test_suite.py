@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import helpers.toys  # noqa: F401 - registers the environments
 from helpers.suites import TOY, change, run
 from prudent import algorithms, bench
 from prudent.data import BUILTIN, load_dataset

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import helpers.toys  # noqa: F401 - registers the environments
 from helpers.runs import prudent, tree
 from helpers.suites import OTHER, TOY
 from prudent import bench

@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+import helpers.toys  # noqa: F401 - registers the environments
 from prudent.environments import vector
 from prudent.errors import PrudentError
 

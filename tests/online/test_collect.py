@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+import helpers.toys  # noqa: F401 - registers the environments
 from helpers.learners import FAST, QUICK
 from helpers.runs import flags, prudent, tree, write_log
 from prudent import algorithms
