@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from prudent.data.dataset import Dataset
-from prudent.data.episodes.dropped import is_telling
+from prudent.data.episodes.dropped import is_telling, percent
 from prudent.data.finding import Finding, rows_finding
 
 FEW_STEPS = 2
@@ -18,7 +18,7 @@ def dropped_reward(dataset: Dataset) -> Finding | None:
     if dropped is None or not dropped.telling:
         return None
     advice = (
-        f"dropped rows hold {_percent(dropped.share)} of all reward: is an episode's last row its end? "
+        f"dropped rows hold {dropped.percent} of all reward: is an episode's last row its end? "
         "then flag it as terminated where the log is read (--last-rows terminated)"
     )
     return Finding("reward on dropped rows", (), dropped.rows, advice)
@@ -32,7 +32,7 @@ def truncated_reward(dataset: Dataset) -> Finding | None:
     if not is_telling(rows, magnitude, len(cut) - rows, total - magnitude):
         return None
     advice = (
-        f"{_percent(magnitude / total)} of all reward is on last rows that are truncated, so values go on after it: "
+        f"{percent(magnitude / total)} of all reward is on last rows that are truncated, so values go on after it: "
         "is an episode's last row its end? then flag it as terminated"
     )
     return rows_finding("reward on truncated last rows", cut, advice)
@@ -61,8 +61,3 @@ def warnings(dataset: Dataset) -> list[str]:
     """What these checks find, one line each; every verb that reads a log shows it."""
     findings = [check(dataset) for check in CHECKS]
     return [f"{dataset.name}: {finding}" for finding in findings if finding is not None]
-
-
-def _percent(share: float) -> str:
-    """A share in whole percent; 100 % only if it is all."""
-    return f"{min(round(100 * share), 99) if share < 1 else 100} %"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prudent.data.columns import COLUMNS, blocks
-from prudent.data.episodes.dropped import Dropped, Ends
+from prudent.data.episodes.dropped import Dropped, Ends, notes_on
 from prudent.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def with_successors(
     extra = dict(dataset.extra) if next_mask is None else {**dataset.extra, "next_mask": next_mask}
     extra = {key: column[keep] for key, column in extra.items()}
     dropped = Dropped.count((dataset.reward[block] for block in blocks(len(dataset))), keep)
-    notes = (*dataset.notes, *notes, *ends.notes)
+    notes = (*dataset.notes, *notes, *ends.notes, *notes_on(dropped))
     return replace(changed, **table, extra=extra, notes=notes, dropped=dropped)
 
 

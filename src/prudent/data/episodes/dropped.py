@@ -43,6 +43,11 @@ def is_telling(rows: int, magnitude: float, other_rows: int, other_magnitude: fl
     return magnitude * other_rows >= _RATIO * other_magnitude * rows or excess > _EXCESS
 
 
+def percent(share: float) -> str:
+    """A share in whole percent; 100 % only if it is all."""
+    return f"{min(round(100 * share), 99) if share < 1 else 100} %"
+
+
 @dataclass(frozen=True)
 class Dropped:
     """Rows of the sources that are not in a dataset, and their reward beside that of the rows kept.
@@ -91,6 +96,11 @@ class Dropped:
         return self.magnitude / total if total else 0.0
 
     @property
+    def percent(self) -> str:
+        """:attr:`share` in words."""
+        return percent(self.share)
+
+    @property
     def telling(self) -> bool:
         """Whether more reward was dropped than a trifle: see :func:`is_telling`."""
         return is_telling(self.rows, self.magnitude, self.kept_rows, self.kept_magnitude)
@@ -114,6 +124,13 @@ class Dropped:
         if abs(reward) > magnitude * (1 + 1e-9):
             raise ValueError("dropped holds a sum of rewards above that of their absolute values")
         return cls(int(rows), float(reward), float(magnitude), int(kept_rows), float(kept_magnitude))
+
+
+def notes_on(dropped: Dropped | None) -> list[str]:
+    """A note for a reader that has just dropped rows, if their reward is telling."""
+    if dropped is None or not dropped.telling:
+        return []
+    return [f"{dropped.percent} of all reward was dropped with these rows: last_rows says what they are"]
 
 
 def merge(parts: Sequence[tuple[Dropped | None, Iterable[np.ndarray]]]) -> Dropped | None:

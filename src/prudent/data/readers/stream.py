@@ -12,7 +12,7 @@ from prudent.data import masks, precision, terminal
 from prudent.data.columns import BLOCK, blocks, check_shape, strays_of
 from prudent.data.dataset import COLUMNS, Dataset
 from prudent.data.episodes import recorders
-from prudent.data.episodes.dropped import Dropped
+from prudent.data.episodes.dropped import Dropped, notes_on
 from prudent.data.episodes.ends import COMMON_HORIZON, EpisodeEnds, find_ends
 from prudent.data.episodes.left_out import BadRows
 from prudent.data.readers import _hdf5, d4rl
@@ -98,7 +98,7 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
         rewards = columns["rewards"]
         dropped = header.dropped if trusted else Dropped.count((rewards[b] for b in blocks(len(rewards))), ends.keep)
         missing = _notes_on_terminal_rows(columns, terminated)
-        notes = [*header.notes, *remarks, *missing, *notes, *ends.notes]
+        notes = [*header.notes, *remarks, *missing, *notes, *ends.notes, *([] if trusted else notes_on(dropped))]
         if bad is not None:
             keep, note = bad.left_out(ends, inferred=truncated is None)
             ends, notes = replace(ends, keep=keep), [*notes, note]
