@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO, Self
 
 import numpy as np
@@ -29,7 +30,7 @@ from prudent.data.mapped import seal
 from prudent.data.mapped.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, VERSION
 from prudent.data.readers.stream import Block
 from prudent.data.writers.d4rl import check_target
-from prudent.errors import DataError
+from prudent.errors import DataError, in_one_line
 from prudent.files import human_bytes
 from prudent.types import Spec
 
@@ -240,10 +241,9 @@ def _map(path: Path, dtype: np.dtype, shape: Sequence[int]) -> np.memmap:
     """The array in an ``.npy`` file, mapped for reading.
 
     Raises:
-        DataError: the file is missing or a link, or its type, shape or size is not the one expected.
+        DataError: the file is missing, a link or no regular file, or its type, shape or size is not the one expected.
     """
-    if path.is_symlink():
-        raise DataError(f"{path} is a link, which is never followed")
+    index_file.check_regular(path)
     try:
         with path.open("rb") as file:
             if np.lib.format.read_magic(file) != (1, 0):
@@ -253,8 +253,9 @@ def _map(path: Path, dtype: np.dtype, shape: Sequence[int]) -> np.memmap:
         size = path.stat().st_size
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not an .npy file that can be read ({error})") from error
+    # NumPy parses a header as Python, so a damaged one may fail as that does.
+    except (ValueError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
+        raise DataError(f"{path} is not an .npy file that can be read ({in_one_line(error)})") from error
     if fortran or file_shape != tuple(shape) or file_dtype != dtype:
         raise DataError(f"{path} holds {file_dtype} of shape {file_shape}, the index says {dtype} of {tuple(shape)}")
     if size != start + math.prod(shape) * dtype.itemsize:
