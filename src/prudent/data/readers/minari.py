@@ -215,7 +215,8 @@ def _check_choices(actions: np.ndarray, spaces: dict[str, Any], where: str) -> N
     outside = np.flatnonzero((actions < first) | (actions > last))
     if len(outside):
         raise DataError(
-            f"{where} has action {actions[outside[0]]} in step {outside[0]}, but action_space declares {first} to {last}"
+            f"{where} has action {actions[outside[0]]} in step {outside[0]}, "
+            f"but action_space declares {first} to {last}"
         )
 
 
@@ -263,8 +264,8 @@ def _assemble(
         first = int(np.searchsorted(last, row))
         notes.append(
             f"{counted(int(inside.sum()), 'row')} with a flag after which the recording goes on, the first is "
-            f"row {row - int(last[first - 1] + 1 if first else 0)} of episode {ids[first]}: the episode ends there, and "
-            "another begins"
+            f"row {row - int(last[first - 1] + 1 if first else 0)} of episode {ids[first]}: the episode ends there, "
+            "and another begins"
         )
     truncated[last] |= ~terminated[last]
     low, high = with_user((user.action_low, user.action_high), (spaces.get("low"), spaces.get("high")), name)
