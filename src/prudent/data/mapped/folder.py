@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from tokenize import TokenError
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -117,7 +117,7 @@ class Writer:
             file.close()
         mapped = {key: _map(self.aside / f"{key}.npy", *array) for key, array in self._arrays().items()}
         extra = {key: column for key, column in mapped.items() if key not in COLUMNS}
-        columns = {key: mapped[key] for key in COLUMNS}
+        columns: dict[str, Any] = {key: mapped[key] for key in COLUMNS}
         dataset = Dataset(**columns, spec=spec, name=name, notes=tuple(notes), extra=extra, dropped=dropped)
         for key in FIGURES:
             _write_array(self.aside / f"{key}.npy", getattr(dataset, key))
@@ -206,8 +206,9 @@ def read(
     spec = index["spec"]
     if action_low is not None or action_high is not None:
         spec = _with_bounds(spec, {"action_low": action_low, "action_high": action_high}, columns, index["name"])
+    named: dict[str, Any] = {key: columns[key] for key in COLUMNS}
     return Dataset(
-        **{key: columns[key] for key in COLUMNS},
+        **named,
         spec=spec,
         name=index["name"],
         notes=tuple(index["notes"]),
