@@ -8,6 +8,7 @@ from benchmarks import known
 from helpers.data_logs import complaint, walk
 from prudent.data import Dataset, columns
 from prudent.data.dataset import COLUMNS
+from prudent.errors import DataError
 
 
 def dataset(lengths=(4, 3, 5), terminated=(), **options):
