@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from prudent.data.choices import declared_first
 from prudent.data.columns import check_count, counted
-from prudent.data.readers import _arrow, _hdf5
+from prudent.data.readers import _arrow, _hdf5, _tree
 from prudent.data.readers._budget import Budget
+from prudent.data.readers._tree import path_text
 from prudent.errors import DataError, in_one_line, shown
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _check_distinct(files: list[Path], folder: Path, name: str) -> None:
         found = path.stat()
         first = places.setdefault((found.st_dev, found.st_ino), path)
         if first != path:
-            here, there = (_path(str(place.relative_to(folder))) for place in (path, first))
+            here, there = (path_text(str(place.relative_to(folder))) for place in (path, first))
             raise DataError(f"{name}: {here} and {there} are one file (a link), not two: copy it")
 
 
@@ -136,29 +137,19 @@ def _walk(
 ) -> None:
     """Check everything below ``group[key]``; ``paths`` holds where each object was met, and each may be met once."""
     import h5py
-    from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue] - its types do not list it
 
     node = _hdf5.child(group, key, name, where)
     if node is not None:
-        info = h5o.get_info(node.id)
-        # An object under several names would be visited, and read, once for each: a few bytes would become gigabytes.
-        first = paths.setdefault((info.fileno, info.addr), where)
-        if first != where:
-            raise DataError(f"{name}: {_path(where)} and {_path(first)} are one object (a hard link), not two")
+        _tree.check_once(node, where, name, paths)
     if isinstance(node, h5py.Group):
         if depth == _DEPTH:
-            raise DataError(f"{name}: {_path(where)} is nested more than {_DEPTH} deep")
+            raise DataError(f"{name}: {path_text(where)} is nested more than {_DEPTH} deep")
         for inner in node.keys():  # noqa: SIM118
             _walk(node, inner, f"{where}/{inner}", name, budget, paths, depth + 1)
     elif isinstance(node, h5py.Dataset):
         if key in PARTS and node.dtype.kind not in "fiub":
-            raise DataError(f"{name}: {_path(where)} holds objects or text, not numbers")
+            raise DataError(f"{name}: {path_text(where)} holds objects or text, not numbers")
         _hdf5.spend(node, where, name, budget)
-
-
-def _path(where: str) -> str:
-    """A path inside the file for a message: as it is, or quoted if it is long or has control characters."""
-    return where if where.isprintable() and len(where) <= 80 else shown(where)
 
 
 def reason(error: BaseException) -> str:
