@@ -8,6 +8,7 @@ from benchmarks import known
 from helpers.data_logs import complaint, walk
 from prudent.data import Dataset, columns
 from prudent.data.dataset import COLUMNS
+from prudent.errors import DataError
 
 
 def dataset(lengths=(4, 3, 5), terminated=(), **options):
@@ -240,3 +241,22 @@ def test_flags_are_the_datasets_own():
     data = Dataset.from_columns(**table | {"terminated": ended})
     ended[:] = True
     assert not data.terminated.any()
+
+
+@pytest.mark.parametrize("key", ["observation", "reward", "terminated", "group"])
+def test_masked_values_are_refused(key):
+    columns = {
+        "observation": np.zeros((3, 1)),
+        "action": np.zeros((3, 1)),
+        "reward": np.zeros(3),
+        "next_observation": np.ones((3, 1)),
+        "terminated": np.zeros(3, dtype=bool),
+        "truncated": np.zeros(3, dtype=bool),
+    }
+    extra = {"group": np.zeros(3, dtype=int)}
+    place = extra if key == "group" else columns
+    place[key] = np.ma.masked_array(place[key])
+    Dataset.from_columns(**columns, extra=extra)
+    place[key][1] = np.ma.masked
+    with pytest.raises(DataError, match=f"{key} has masked values"):
+        Dataset.from_columns(**columns, extra=extra)

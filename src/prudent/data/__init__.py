@@ -5,7 +5,7 @@
 - ``figures``, ``precision``: figures of the observations; which columns float32 would blur
 - ``exact``: whole numbers that stay exact; ``terminal``: what may be missing after a terminal row
 - ``returns``, ``join``, ``pieces``, ``sampling``: returns of its episodes, several datasets as one, parts of one,
-  random batches
+  random batches; ``meanings``: what the numbers of groups and ``dt`` stand for, also in several tables
 - ``load``: :func:`load_dataset`, from a name, file or folder to the dataset; ``find`` looks names up
 - ``readers``, ``episodes``: one reader per format; where episodes end when a file does not say
 - ``end_names``: the names that columns which mark ends of episodes have in the field

@@ -34,6 +34,11 @@ def check_columns(
     Raises:
         DataError: see :meth:`prudent.data.Dataset.from_columns`.
     """
+    given = {"observation": observation, "action": action, "reward": reward, "next_observation": next_observation}
+    given |= {"terminated": terminated, "truncated": truncated, **extra}
+    for key, column in given.items():
+        if np.ma.is_masked(column):  # what lies behind a mask is no value
+            raise DataError(f"{name}: {key} has masked values: fill them, or leave out the rows")
     same = next_observation is observation
     strays = None if same else columns.finite_strays_of(observation, next_observation)
     finite = strays is not None

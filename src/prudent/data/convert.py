@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from prudent import files
-from prudent.data import find
+from prudent.data import find, meanings
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.dropped import Dropped, merge
-from prudent.data.join import merge_specs
+from prudent.data.join import merge_specs, notes_of
 from prudent.data.load import Source, check_magic, is_bare_name, load_dataset, source_note
 from prudent.data.mapped import folder
 from prudent.data.readers import hdf5, stream
@@ -52,24 +52,32 @@ def convert(
         for part in streams:
             if part.whole:
                 say(f"{part.name} was read into memory as a whole: only flat HDF5 files are read block by block")
+        joined = _meanings(streams)
         writer = stack.enter_context(folder.Writer(out, sum(part.rows for part in streams)))
         spec: Spec | None = None
         wait = stack.enter_context(Wait(f"writing {out}", sum(part.rows for part in streams), "rows"))
-        for part in streams:
+        for number, part in enumerate(streams):
             for block_spec, block in part.blocks():
                 spec = block_spec if spec is None else merge_specs(spec, block_spec, "what comes before it", part.name)
+                if "group" in block:
+                    block = {**block, "group": joined.renumbered(number, block["group"])}
                 writer.append(block)
                 wait.advance(len(block["reward"]))
         assert spec is not None
-        return writer.finish(spec, *_name_and_notes(streams), _dropped(streams))
+        return writer.finish(spec, *_name_and_notes(streams, joined), _dropped(streams))
 
 
-def _name_and_notes(streams: Sequence[Stream]) -> tuple[str, list[str]]:
+def _name_and_notes(streams: Sequence[Stream], joined: meanings.Joined) -> tuple[str, list[str]]:
     """Name and notes, as loading the same sources gives them."""
     if len(streams) == 1:
         return streams[0].name, list(streams[0].notes)
     name = "+".join(part.name for part in streams)
-    return name, [f"{part.name}: {note}" for part in streams for note in part.notes]
+    notes = [f"{part.name}: {note}" for part in streams for note in notes_of(part.notes, part.meanings, joined)]
+    return name, notes + joined.notes
+
+
+def _meanings(streams: Sequence[Stream]) -> meanings.Joined:
+    return meanings.join([(part.name, part.meanings, part.has_groups) for part in streams])
 
 
 def _dropped(streams: Sequence[Stream]) -> Dropped | None:
@@ -104,5 +112,5 @@ def _chain(name: str, paths: Sequence[Path], streams: Sequence[Stream]) -> Strea
         for part in streams:
             yield from part.blocks()
 
-    notes = (source_note(paths), *_name_and_notes(streams)[1])
+    notes = (source_note(paths), *_name_and_notes(streams, _meanings(streams))[1])
     return Stream(name, sum(part.rows for part in streams), notes, blocks, dropped=_dropped(streams))

@@ -13,6 +13,7 @@ from prudent.data.episodes import recorders
 from prudent.data.episodes.dropped import Dropped, Ends
 from prudent.data.figures import Figures
 from prudent.data.join import join
+from prudent.data.meanings import UNKNOWN, Meanings
 from prudent.errors import DataError
 from prudent.types import Batch, Spec
 
@@ -33,7 +34,7 @@ class Dataset:
     (rows,) float32; ``terminated`` and ``truncated`` (rows,) bool. ``extra`` holds optional columns, such as ``dt``,
     ``group``, ``step``, ``behavior_log_prob``, ``mask`` and ``next_mask``. The masks (rows, n_actions) bool, both or
     neither, say which discrete actions were allowed here and next. ``notes`` say what the reader inferred or dropped;
-    ``dropped`` counts the rows that it could not keep, with their reward (None: it kept all).
+    ``dropped`` counts the rows that it could not keep, with their reward (None: it kept all); ``meanings`` name groups.
     """
 
     observation: np.ndarray
@@ -47,6 +48,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)
     dropped: Dropped | None = None
+    meanings: Meanings = UNKNOWN
 
     @classmethod
     def from_columns(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prudent.data import masks
+from prudent.data import masks, meanings
 from prudent.data.columns import COLUMNS, blocks
 from prudent.data.episodes import dropped as drops
 from prudent.errors import DataError
@@ -29,18 +29,30 @@ def join(datasets: Sequence["Dataset"], name: str | None) -> "Dataset":
     extras, mask_notes = masks.join([(d.name, len(d), d.extra) for d in datasets], spec.action_size)
     shared = set.intersection(*(set(extra) for extra in extras))
     dropped = sorted(set().union(*extras) - shared)
-    notes = [f"{d.name}: {note}" for d in datasets for note in d.notes] + mask_notes
+    joined = meanings.join([(d.name, d.meanings, "group" in d.extra) for d in datasets])
+    notes = [f"{d.name}: {note}" for d in datasets for note in notes_of(d.notes, d.meanings, joined)]
+    notes += mask_notes + joined.notes
     if dropped:
         notes.append(f"columns not in every file were left out: {', '.join(dropped)}")
+    extra = {key: np.concatenate([extra[key] for extra in extras]) for key in sorted(shared)}
+    if "group" in shared:
+        extra["group"] = np.concatenate([joined.renumbered(k, d.extra["group"]) for k, d in enumerate(datasets)])
     return replace(
         first,
         **{key: np.concatenate([getattr(d, key) for d in datasets]) for key in COLUMNS},
         spec=spec,
         name=name or "+".join(d.name for d in datasets),
         notes=tuple(notes),
-        extra={key: np.concatenate([extra[key] for extra in extras]) for key in sorted(shared)},
+        extra=extra,
+        meanings=joined.meanings,
         dropped=drops.merge([(d.dropped, _rewards(d)) for d in datasets]),
     )
+
+
+def notes_of(notes: Sequence[str], own: meanings.Meanings, joined: meanings.Joined) -> list[str]:
+    """The notes of a part that still hold when it is joined with others: the numbers of its groups may be new."""
+    stale = own.notes() if joined.meanings.groups is not None else []
+    return [note for note in notes if note not in stale]
 
 
 def _rewards(dataset: "Dataset") -> Iterator[np.ndarray]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from prudent.data.columns import counted
-from prudent.errors import DataError
+from prudent.errors import DataError, EpisodeError
 
 KEYS = {"mask": "action_masks", "next_mask": "next_action_masks"}
 """Name of each column in ``Dataset.extra``, and its name in files."""
@@ -65,7 +65,10 @@ def _as_bool(column: np.ndarray, key: str, rows: int, name: str) -> np.ndarray:
         raise DataError(f"{name}: {key} holds {column.dtype}, expected true/false or 0/1")
     wrong = np.flatnonzero(~np.isin(column, (0, 1)).all(axis=1))
     if len(wrong):
-        raise DataError(f"{name}: {key} must be true/false or 0/1, row {wrong[0]} is not")
+        line = f"{name}: {key} must be true/false or 0/1, row {wrong[0]} is not"
+        if not np.isfinite(column[wrong]).all(axis=1).any():  # missing in all of these rows
+            raise EpisodeError(line, wrong, f"{key.removesuffix('s').replace('_', ' ')} is missing")
+        raise DataError(line)
     return column.astype(bool)
 
 

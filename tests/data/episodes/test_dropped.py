@@ -242,3 +242,10 @@ def test_more_than_a_trifle(rows, magnitude, other_rows, other_magnitude, tellin
         dropped = Dropped(rows, magnitude, magnitude, other_rows, other_magnitude)
         assert dropped.telling == telling
         assert Dropped.from_numbers(dropped.numbers()) == dropped
+
+
+def test_losing_half_of_the_rows_is_telling_whatever_their_reward():
+    assert Dropped(599, 300.0, 300.0, 1, 1.0).telling
+    assert Dropped(20, 10.0, 10.0, 20, 10.0).telling
+    assert not Dropped(19, 9.5, 9.5, 20, 10.0).telling
+    assert not Dropped(20, 0.0, 0.0, 20, 10.0).telling

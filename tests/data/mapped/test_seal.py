@@ -1,6 +1,7 @@
 """A converted folder that is not what was written is refused, by every verb, before anything is written."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -24,10 +25,10 @@ def folder(tmp_path):
     return tmp_path / "log"
 
 
-def flip(name, at=-5):
+def flip(name, at=-5, bits=0x40):
     def damage(folder):
         content = bytearray((folder / name).read_bytes())
-        content[at] ^= 0x40
+        content[at] ^= bits
         (folder / name).write_bytes(content)
 
     return damage
@@ -141,3 +142,24 @@ def test_resuming_refuses_and_leaves_the_run_as_it_was(folder, capsys):
     assert caught.value.code == 2
     assert LINE in capsys.readouterr().err
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["reward.npy", "episode_bounds.npy"])
+@pytest.mark.parametrize("place", [10, 60, 66])
+def test_a_header_that_is_no_python_is_one_line(folder, name, place):
+    flip(name, place, 1)(folder)
+    assert f"{folder / name} is not an .npy file that can be read" in complaint(load_dataset, folder)
+
+
+@pytest.mark.parametrize("name", ["reward.npy", "followed.npy", "index.json"])
+def test_links_and_pipes_in_place_of_files_are_refused_and_not_waited_for(folder, name):
+    path = folder / name
+    away = path.rename(folder.parent / name)
+    path.symlink_to(away)
+    assert complaint(load_dataset, folder) == f"{path} is a link, which is never followed"
+    path.unlink()
+    os.mkfifo(path)
+    # A pipe under the name of the index is not even looked into.
+    assert ("is no regular file" if name != "index.json" else "not of a Minari dataset") in complaint(
+        load_dataset, folder
+    )

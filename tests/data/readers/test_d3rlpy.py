@@ -121,3 +121,29 @@ def test_create_mask_of_older_files_is_known(tmp_path):
 
     path = changed(tmp_path, add, "d3rlpy1_continuous.h5")
     assert not any("not read" in note for note in load_dataset(path).notes)
+
+
+def test_one_array_under_two_names_is_refused(tmp_path):
+    def link(file):
+        del file["rewards_1"]
+        file["rewards_1"] = file["rewards_0"]
+
+    line = complaint(load_dataset, changed(tmp_path, link))
+    assert line.endswith("rewards_1 and rewards_0 are one object (a hard link), not two")
+
+
+@pytest.mark.parametrize("key", ["observations", "actions", "rewards", "terminated"])
+def test_arrays_of_episodes_that_are_not_counted_are_refused(tmp_path, key):
+    count = len(LENGTHS)
+    path = changed(tmp_path, lambda file: file.create_dataset(f"{key}_{count}", data=[0.0]))
+    assert f"num_episodes is {count}, but there is {key}_{count} in the file" in complaint(load_dataset, path)
+
+
+def test_a_kind_of_actions_that_is_neither_yes_nor_no_is_refused(tmp_path):
+    def two(file):
+        del file["discrete_action"]
+        file["discrete_action"] = 2
+
+    assert "must be true/false or 0/1, the file says 2" in complaint(
+        load_dataset, changed(tmp_path, two, "d3rlpy1_discrete.h5")
+    )

@@ -319,3 +319,39 @@ def test_one_object_under_two_names_is_refused_before_minari_reads_it(folder, mo
         file["episode_3/infos"] = file["episode_2/observations"]
     line = complaint(load_dataset, folder)
     assert "episode_3/infos and episode_2/observations are one object" in line
+
+
+def test_a_flag_inside_an_episode_divides_it_and_is_said(folder):
+    collect(Counter)
+    replace_part(folder, "terminations", lambda x: np.arange(len(x)) == 2)
+    dataset = load_dataset(folder)
+    assert list(dataset.episode_lengths) == [4, 3, 3, 4, 6]
+    assert dataset.terminated[6]
+    (note,) = [note for note in dataset.notes if "flag after which" in note]
+    assert note.startswith("1 row with a flag after which the recording goes on, the first is row 2 of episode 1:")
+
+
+def test_episodes_that_the_metadata_do_not_count_are_said(folder):
+    collect(Counter)
+    edit_metadata(folder, total_episodes=3)
+    dataset = load_dataset(folder)
+    assert dataset.n_episodes == 3
+    assert "metadata.json declares 3 episodes, the files hold 4: the others are not read" in dataset.notes
+
+
+def test_a_choice_that_the_space_does_not_have_names_the_episode(folder):
+    collect(Choices)
+    replace_part(folder, "actions", lambda x: np.where(np.arange(len(x)) == 3, 7, x))
+    assert "episode 1 has action 7 in step 3, but action_space declares 2 to 6" in complaint(load_dataset, folder)
+
+
+def test_a_mask_that_is_missing_says_what_leaves_it_out(folder):
+    collect(Choices)
+    with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+        for key, episode in file.items():
+            mask = np.ones((len(episode["rewards"]) + 1, 5), dtype="f4")
+            mask[2] = np.nan if key == "episode_2" else 1
+            episode.require_group("infos")["action_mask"] = mask
+    line = complaint(load_dataset, folder)
+    assert "action_masks must be true/false or 0/1, row 12 is not; skip_bad_episodes=True" in line
+    assert load_dataset(folder, skip_bad_episodes=True).n_episodes == 3

@@ -187,3 +187,22 @@ def test_the_lines_in_the_docs_write_what_is_read(tmp_path, monkeypatch):
     assert load_dataset("buffer.npz").fingerprint == load_dataset(FIXTURES / "sb3_two_environments.npz").fingerprint
     write.save(model, tmp_path / "again.npz")
     assert load_dataset("again.npz").fingerprint == load_dataset("buffer.npz").fingerprint
+
+
+def test_a_missing_action_changes_neither_bounds_nor_units_of_the_others(tmp_path):
+    columns = stored(space_low=np.array([-3.0]), space_high=np.array([5.0]))
+    columns["actions"] = columns["actions"].astype("f4").clip(-1, 1)
+    sound = read(tmp_path, columns)
+    columns["actions"][0, 0] = np.nan
+    assert "skip_bad_episodes=True" in complaint(read, tmp_path, columns)
+    rest = read(tmp_path, columns, skip_bad_episodes=True)
+    assert rest.n_episodes < sound.n_episodes
+    assert rest.spec == sound.spec
+    assert set(rest.action.ravel()) <= set(sound.action.ravel())
+
+
+@pytest.mark.parametrize("key", ["episode_starts", "terminals", "truncated"])
+def test_other_flags_are_refused(tmp_path, key):
+    columns = stored()
+    line = complaint(read, tmp_path, columns | {key: np.zeros(columns["rewards"].shape)})
+    assert f"{key} is no part of a replay buffer" in line

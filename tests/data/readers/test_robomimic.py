@@ -133,3 +133,29 @@ def test_nothing_is_made_of_the_environment_in_the_file(tmp_path, monkeypatch):
 )
 def test_damaged_files_get_one_clear_line(tmp_path, change, words):
     assert words in complaint(load_dataset, changed(tmp_path, change))
+
+
+@pytest.mark.parametrize("part", ["", "/rewards", "/obs/object"])
+def test_one_array_under_two_names_is_refused(tmp_path, part):
+    path = tmp_path / "linked.hdf5"
+    shutil.copy(BOTH, path)
+    with h5py.File(path, "a") as file:
+        del file[f"data/demo_1{part}"]
+        file[f"data/demo_1{part}"] = file[f"data/demo_0{part}"]
+    assert "are one object (a hard link), not two" in complaint(load_dataset, path)
+
+
+def test_observations_that_the_first_demonstration_lacks_are_said(tmp_path):
+    path = tmp_path / "more.hdf5"
+    shutil.copy(BOTH, path)
+    with h5py.File(path, "a") as file:
+        file["data/demo_1/obs/weight"] = np.ones((len(file["data/demo_1/actions"]), 1))
+    assert "observations left out, as demo_0 has none of them: weight" in load_dataset(path).notes
+
+
+def test_a_number_of_samples_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "samples.hdf5"
+    shutil.copy(BOTH, path)
+    with h5py.File(path, "a") as file:
+        file["data/demo_1"].attrs["num_samples"] = np.nan
+    assert "its num_samples is nan" in complaint(load_dataset, path)

@@ -11,6 +11,7 @@ import pytest
 
 from helpers.data_logs import complaint
 from prudent.data import load_dataset
+from prudent.errors import ConfigError
 
 ROLES = {"episode": "id", "observation": "x", "action": "u", "reward": "r"}
 BIG = 2**53
@@ -166,3 +167,58 @@ def test_a_column_may_be_time_and_observation(tmp_path):
     dataset = load_dataset(path, mapping=ROLES | {"time": "t", "observation": ["x", "t"]})
     assert dataset.extra["dt"].tolist() == [1.0] * 9
     assert dataset.spec.observation_size == 2
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
+def test_labels_of_blanks_alone_are_missing(tmp_path, name):
+    path = write(tmp_path, name, id=thrice(["a", "  ", "b"]))
+    assert "column 'id' for episode is empty in row 4" in complaint(load_dataset, path, mapping=ROLES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "refused"),
+    [("float64", 1e-6, True), ("float64", 1e-3, False), ("float64", 1.0, False), ("float32", 1e-4, True)],
+)
+def test_times_that_their_type_blurs_are_refused(tmp_path, kind, step, refused):
+    start = 1.7e9 if kind == "float64" else 100.5
+    path = write(tmp_path, id=np.zeros(ROWS), at=(start + step * np.arange(ROWS)).astype(kind))
+    if refused:
+        assert "store whole numbers, decimals or timestamps" in complaint(
+            load_dataset, path, mapping=ROLES | {"time": "at"}
+        )
+    else:
+        dt = load_dataset(path, mapping=ROLES | {"time": "at"}).extra["dt"]
+        np.testing.assert_allclose(dt, 1, rtol=1e-3)
+
+
+def test_times_with_and_without_a_zone_are_not_mixed(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("id,at,x,u,r\n1,2024-03-31T01:30:00+01:00,1,0.1,1\n1,2024-03-31T03:30:00,2,0.2,1\n")
+    line = complaint(load_dataset, path, mapping=ROLES | {"time": "at"})
+    assert "expected numbers, or points in time as 2024-05-31T13:45:00, all with a time zone or none" in line
+
+
+def test_an_hour_is_an_hour_when_clocks_change(tmp_path):
+    path = tmp_path / "log.csv"
+    times = ["2024-10-27T02:30:00+02:00", "2024-10-27T02:30:00+01:00", "2024-10-27T03:30:00+01:00"]
+    path.write_text("id,at,x,u,r\n" + "".join(f"1,{time},{k}.5,0.1,1\n" for k, time in enumerate(times)))
+    dataset = load_dataset(path, mapping=ROLES | {"time": "at", "time_unit": 3600})
+    assert dataset.extra["dt"].tolist() == [1, 1]
+
+
+def test_labels_that_come_back_are_said_where_no_step_tells_more(tmp_path):
+    path = write(tmp_path, id=["a"] * 4 + ["b"] * 4 + ["a"] * 4, t=np.arange(ROWS))
+    dataset = load_dataset(path, mapping=ROLES)
+    assert list(dataset.episode_lengths) == [7, 3]
+    (note,) = [note for note in dataset.notes if "pieces" in note]
+    assert note.startswith("1 episode in several pieces, the first is 'a', which goes on at row 8: the pieces are put")
+    assert not [note for note in load_dataset(path, mapping=ROLES | {"step": "t"}).notes if "pieces" in note]
+
+
+@pytest.mark.parametrize(("divider", "shown"), [(";", "';'"), ("\t", "'\\t'"), ("|", "'|'")])
+def test_another_divider_is_named(tmp_path, divider, shown):
+    path = tmp_path / "log.csv"
+    path.write_text("id,x,u,r\n1,1,0.1,1\n".replace(",", divider))
+    with pytest.raises(ConfigError) as caught:
+        load_dataset(path, mapping=ROLES)
+    assert f"its columns are divided by {shown}: write it with commas" in str(caught.value)

@@ -102,8 +102,9 @@ class Dropped:
 
     @property
     def telling(self) -> bool:
-        """Whether more reward was dropped than a trifle: see :func:`is_telling`."""
-        return is_telling(self.rows, self.magnitude, self.kept_rows, self.kept_magnitude)
+        """Whether more reward was dropped than a trifle, see :func:`is_telling`; or half of the rows, with reward."""
+        most = self.magnitude > 0 and self.rows >= self.kept_rows > 0
+        return most or is_telling(self.rows, self.magnitude, self.kept_rows, self.kept_magnitude)
 
     def numbers(self) -> list[float]:
         """The five numbers of the record, to store in a file."""

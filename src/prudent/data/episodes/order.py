@@ -9,20 +9,26 @@ from prudent.data.episodes import recorders as turns
 from prudent.data.episodes.dropped import LastRows
 from prudent.data.episodes.ends import note_on_kept
 from prudent.data.exact import exact_power
-from prudent.errors import DataError, EpisodeError
+from prudent.errors import DataError, EpisodeError, shown
 
 Labels = tuple[np.ndarray, list]
 """Numbers from 0, (rows,) int64, and the list of what each number stands for."""
 
 _REGULAR = 0.75
+_BLURRED = 0.01
+"""Times that are rounded by more than this share of the usual step are refused."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """Points in time of rows: ``values`` (rows,) float64 or int64, of which ``per_unit`` make a unit of time."""
+    """Points in time of rows: ``values`` (rows,) float64 or int64, of which ``per_unit`` make a unit of time.
+
+    ``spacing`` is how far apart the largest of them have to be to differ; 0 if they are exact.
+    """
 
     values: np.ndarray
     per_unit: float = 1.0
+    spacing: float = 0.0
 
     def text(self, row: int) -> str:
         """The time of a row, for messages."""
@@ -36,7 +42,7 @@ class Order:
     ``rows`` are the row numbers of the file, one episode after another. ``truncated``, ``keep`` and ``final`` are in
     that order; ``terminated``, ``step`` and ``dt`` are in the order of the file. The rows ``final`` (rows,) bool are
     truncated, but kept with their own observation as successor. ``lacking`` counts the last rows without a successor,
-    about which ``last_rows`` decides.
+    about which ``last_rows`` decides. ``dt_unit`` is how much time a ``dt`` of 1 is; None without ``dt``.
     """
 
     rows: np.ndarray
@@ -48,6 +54,7 @@ class Order:
     step: np.ndarray | None
     dt: np.ndarray | None
     notes: tuple[str, ...]
+    dt_unit: float | None = None
 
 
 def arrange(
@@ -73,7 +80,7 @@ def arrange(
     Raises:
         DataError: a step or time occurs twice in an episode, or a flag is set inside one.
     """
-    notes: list[str] = []
+    notes: list[str] = [] if episode is None or step is not None else _note_returning(episode)
     ended = terminated.copy() if terminated is not None else np.zeros(count, dtype=bool)
     cut = (truncated if truncated is not None else np.zeros(count, dtype=bool)) & ~ended
     key = Times(step) if step is not None else time
@@ -89,7 +96,7 @@ def arrange(
     _note_flags(terminated, truncated, int((last & ~(ended | cut)[rows]).sum()), notes)
     gaps = np.zeros(count, dtype=bool) if step is None else _gaps(step[rows], last, rows, notes)
     stops = last | gaps
-    dt = None if time is None else _dt(time, rows, stops, step is not None, time_unit, name, notes)
+    dt, dt_unit = (None, None) if time is None else _dt(time, rows, stops, step is not None, time_unit, name, notes)
     keep = np.ones(count, dtype=bool)
     final = np.zeros(count, dtype=bool)
     lacking = stops & ~ended[rows] & needs_row
@@ -114,7 +121,7 @@ def arrange(
             "has no successor in the file"
         )
     count_decided = int(decided.sum())
-    return Order(rows, ended, stops & ~ended[rows], keep, final, count_decided, step, dt, tuple(notes))
+    return Order(rows, ended, stops & ~ended[rows], keep, final, count_decided, step, dt, tuple(notes), dt_unit)
 
 
 def _sorted(
@@ -149,6 +156,22 @@ def _sorted(
             where = by_appearance[1:][fell]
             notes.append(f"{counted(len(where), 'row')} out of order of {what}, the first is row {where.min()}: sorted")
     return rows, last
+
+
+def _note_returning(episode: Labels) -> list[str]:
+    """A note on episodes whose rows do not stand together: without steps nobody sees whether a label is used again."""
+    codes = episode[0]
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    again = np.ones(len(starts), dtype=bool)
+    again[np.unique(codes[starts], return_index=True)[1]] = False
+    if not again.any():
+        return []
+    row = starts[again][0]
+    return [
+        f"{counted(len(np.unique(codes[starts[again]])), 'episode')} in several pieces, the first is "
+        f"{shown(episode[1][codes[row]])}, which goes on at row {row}: the pieces are put together; if the label is "
+        "used again for another episode, number episodes anew"
+    ]
 
 
 def _check_flags(
@@ -206,8 +229,11 @@ def _dt(
     unit: float | None,
     name: str,
     notes: list[str],
-) -> np.ndarray:
-    """Time to the next row in units of ``unit``, or else of the median; (rows,) float32 in the order of the file."""
+) -> tuple[np.ndarray, float]:
+    """Time to the next row in units of ``unit``, or else of the median; (rows,) float32 in the order of the file.
+
+    Also returned: the unit.
+    """
     values = time.values
     dt = np.zeros(len(values))
     with np.errstate(over="ignore"):
@@ -239,6 +265,11 @@ def _dt(
             f"{name}: times of up to {np.abs(values).max():g} are too large for float64 to tell moments apart: "
             "store whole numbers or timestamps"
         )
+    if time.spacing > _BLURRED * median:
+        raise DataError(
+            f"{name}: times of up to {np.abs(values).max():.12g} are stored to {time.spacing:.2g} only, and rows are "
+            f"{median:.2g} apart: store whole numbers, decimals or timestamps, or count from a later start"
+        )
     in_file_order = np.empty(len(values), dtype=np.float32)
     in_file_order[rows] = scaled
-    return in_file_order
+    return in_file_order, scale

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import BinaryIO, Self
+from tokenize import TokenError
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from prudent.data.mapped import seal
 from prudent.data.mapped.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, VERSION
 from prudent.data.readers.stream import Block
 from prudent.data.writers.d4rl import check_target
-from prudent.errors import DataError
+from prudent.errors import DataError, in_one_line
 from prudent.files import human_bytes
 from prudent.types import Spec
 
@@ -116,7 +117,7 @@ class Writer:
             file.close()
         mapped = {key: _map(self.aside / f"{key}.npy", *array) for key, array in self._arrays().items()}
         extra = {key: column for key, column in mapped.items() if key not in COLUMNS}
-        columns = {key: mapped[key] for key in COLUMNS}
+        columns: dict[str, Any] = {key: mapped[key] for key in COLUMNS}
         dataset = Dataset(**columns, spec=spec, name=name, notes=tuple(notes), extra=extra, dropped=dropped)
         for key in FIGURES:
             _write_array(self.aside / f"{key}.npy", getattr(dataset, key))
@@ -205,8 +206,9 @@ def read(
     spec = index["spec"]
     if action_low is not None or action_high is not None:
         spec = _with_bounds(spec, {"action_low": action_low, "action_high": action_high}, columns, index["name"])
+    named: dict[str, Any] = {key: columns[key] for key in COLUMNS}
     return Dataset(
-        **{key: columns[key] for key in COLUMNS},
+        **named,
         spec=spec,
         name=index["name"],
         notes=tuple(index["notes"]),
@@ -240,10 +242,9 @@ def _map(path: Path, dtype: np.dtype, shape: Sequence[int]) -> np.memmap:
     """The array in an ``.npy`` file, mapped for reading.
 
     Raises:
-        DataError: the file is missing or a link, or its type, shape or size is not the one expected.
+        DataError: the file is missing, a link or no regular file, or its type, shape or size is not the one expected.
     """
-    if path.is_symlink():
-        raise DataError(f"{path} is a link, which is never followed")
+    index_file.check_regular(path)
     try:
         with path.open("rb") as file:
             if np.lib.format.read_magic(file) != (1, 0):
@@ -253,8 +254,9 @@ def _map(path: Path, dtype: np.dtype, shape: Sequence[int]) -> np.memmap:
         size = path.stat().st_size
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not an .npy file that can be read ({error})") from error
+    # NumPy parses a header as Python, so a damaged one may fail as that does.
+    except (ValueError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
+        raise DataError(f"{path} is not an .npy file that can be read ({in_one_line(error)})") from error
     if fortran or file_shape != tuple(shape) or file_dtype != dtype:
         raise DataError(f"{path} holds {file_dtype} of shape {file_shape}, the index says {dtype} of {tuple(shape)}")
     if size != start + math.prod(shape) * dtype.itemsize:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -32,6 +33,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         DataError: the index cannot be read, has another format or version, or is damaged.
     """
+    check_regular(path / INDEX)
     try:
         index = json.loads((path / INDEX).read_bytes())
     except (ValueError, OSError, RecursionError) as error:
@@ -47,6 +49,22 @@ def read(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise DataError(f"{path / INDEX} is damaged ({reason}): convert the source again") from error
+
+
+def check_regular(path: Path) -> None:
+    """Refuse a file of a folder that is a link, or something that never ends, such as a pipe.
+
+    Raises:
+        DataError: it is so, or there is no such file.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if stat.S_ISLNK(mode):
+        raise DataError(f"{path} is a link, which is never followed")
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path} is no regular file")
 
 
 def _checked(index: Mapping[str, Any]) -> dict[str, Any]:

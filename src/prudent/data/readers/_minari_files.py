@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prudent.data.choices import declared_first
-from prudent.data.columns import check_count
-from prudent.data.readers import _arrow, _hdf5
+from prudent.data.columns import check_count, counted
+from prudent.data.readers import _arrow, _hdf5, _tree
 from prudent.data.readers._budget import Budget
+from prudent.data.readers._tree import path_text
 from prudent.errors import DataError, in_one_line, shown
 
 if TYPE_CHECKING:
@@ -70,37 +71,38 @@ def _check_space(text: str, key: str, name: str) -> None:
         known = f"a {kind}" if kind in _OTHER_SPACES else f"of type {shown(kind)}"
         raise DataError(f"{name}: {key} is {known}, only {' and '.join(allowed)} can be read; {_ADVICE}")
     if kind == "Discrete":
-        if type(space.get("n")) is not int or type(space.get("start", 0)) is not int:
+        if type(space.get("n")) is not int or type(space.get("start")) is not int:
             raise DataError(f"{name}: {key} needs whole numbers n and start")
         check_count(space["n"], name)
-        declared_first(space.get("start", 0), None, True, f"{name}: start of {key}")
+        declared_first(space["start"], None, True, f"{name}: start of {key}")
     flat = isinstance(shape, list) and len(shape) == 1 and type(shape[0]) is int and 0 < shape[0] <= 1 << 20
     if kind == "Box" and not flat:
         raise DataError(f"{name}: {key} has shape {shown(shape)}, only flat vectors can be read; {_ADVICE}")
 
 
-def check_files(folder: Path, metadata: dict[str, Any], name: str) -> None:
-    """Check size, type and links of everything that Minari will read."""
+def check_files(folder: Path, metadata: dict[str, Any], name: str) -> list[str]:
+    """Check size, type and links of everything that Minari will read; returns notes on what it will not read."""
     budget = Budget()
     kind = metadata.get("data_format", "hdf5")
     if kind not in ("hdf5", "arrow"):
         raise DataError(f"{name}: data_format is {str(kind)[:40]!r}, hdf5 and arrow can be read")
     if kind == "arrow":
-        _check_episodes(metadata, sum(path.is_dir() for path in folder.iterdir()), name)
+        notes = _check_episodes(metadata, sum(path.is_dir() for path in folder.iterdir()), name)
         files = [path for path in sorted(folder.glob("*/*")) if not path.name.startswith((".", "_"))]
         files = [path for path in files if path.name != "metadata.json"]
         _check_distinct(files, folder, name)
         _arrow.check_arrow_files(files, name, budget)
-        return
+        return notes
     path = folder / "main_data.hdf5"
     if not path.is_file():
         raise DataError(f"{name}: no main_data.hdf5 beside metadata.json")
     with _hdf5.opened(path) as file, _hdf5.reading(path.name):
-        _check_episodes(metadata, len(file), name)
+        notes = _check_episodes(metadata, sum(key.startswith("episode_") for key in file.keys()), name)  # noqa: SIM118
         paths: dict[tuple[int, int], str] = {}
         for key in file.keys():  # noqa: SIM118 - typed as str, unlike iteration
             _walk(file, key, key, name, budget, paths)
     budget.settle(name)
+    return notes
 
 
 def _check_distinct(files: list[Path], folder: Path, name: str) -> None:
@@ -110,15 +112,18 @@ def _check_distinct(files: list[Path], folder: Path, name: str) -> None:
         found = path.stat()
         first = places.setdefault((found.st_dev, found.st_ino), path)
         if first != path:
-            here, there = (_path(str(place.relative_to(folder))) for place in (path, first))
+            here, there = (path_text(str(place.relative_to(folder))) for place in (path, first))
             raise DataError(f"{name}: {here} and {there} are one file (a link), not two: copy it")
 
 
-def _check_episodes(metadata: dict[str, Any], in_files: int, name: str) -> None:
+def _check_episodes(metadata: dict[str, Any], in_files: int, name: str) -> list[str]:
     count = metadata.get("total_episodes")
     # Minari makes a list of that many numbers before it looks for the first episode.
     if type(count) is not int or not 0 <= count <= in_files:
         raise DataError(f"{name}: metadata.json declares {str(count)[:40]} total_episodes, there are {in_files}")
+    if count == in_files:
+        return []
+    return [f"metadata.json declares {counted(count, 'episode')}, the files hold {in_files:,}: the others are not read"]
 
 
 def _walk(
@@ -132,29 +137,19 @@ def _walk(
 ) -> None:
     """Check everything below ``group[key]``; ``paths`` holds where each object was met, and each may be met once."""
     import h5py
-    from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue] - its types do not list it
 
     node = _hdf5.child(group, key, name, where)
     if node is not None:
-        info = h5o.get_info(node.id)
-        # An object under several names would be visited, and read, once for each: a few bytes would become gigabytes.
-        first = paths.setdefault((info.fileno, info.addr), where)
-        if first != where:
-            raise DataError(f"{name}: {_path(where)} and {_path(first)} are one object (a hard link), not two")
+        _tree.check_once(node, where, name, paths)
     if isinstance(node, h5py.Group):
         if depth == _DEPTH:
-            raise DataError(f"{name}: {_path(where)} is nested more than {_DEPTH} deep")
+            raise DataError(f"{name}: {path_text(where)} is nested more than {_DEPTH} deep")
         for inner in node.keys():  # noqa: SIM118
             _walk(node, inner, f"{where}/{inner}", name, budget, paths, depth + 1)
     elif isinstance(node, h5py.Dataset):
         if key in PARTS and node.dtype.kind not in "fiub":
-            raise DataError(f"{name}: {_path(where)} holds objects or text, not numbers")
+            raise DataError(f"{name}: {path_text(where)} holds objects or text, not numbers")
         _hdf5.spend(node, where, name, budget)
-
-
-def _path(where: str) -> str:
-    """A path inside the file for a message: as it is, or quoted if it is long or has control characters."""
-    return where if where.isprintable() and len(where) <= 80 else shown(where)
 
 
 def reason(error: BaseException) -> str:

@@ -149,8 +149,8 @@ class RoleColumns:
         """A column of texts as numbers from 0, (rows,) int64, and the texts in order; decimals by their size."""
         where = f"{self.name}: column {shown(name)} for {role}"
         empty = column.missing
-        if "" in column.names:
-            empty = np.union1d(empty, np.flatnonzero(column.values == column.names.index("")))
+        blank = [code for code, text in enumerate(column.names) if not text.strip()]
+        empty = np.union1d(empty, np.flatnonzero(np.isin(column.values, blank)))
         if len(empty):
             raise EpisodeError(f"{where} is empty in row {empty[0]}", empty, f"{role} is empty")
         used, codes = np.unique(column.values, return_inverse=True)
@@ -192,7 +192,9 @@ class RoleColumns:
                     raise DataError(
                         f"{where} holds {column.type}, too coarse for numbers like {np.abs(values).max():g}"
                     )
-                return Times(values.astype(np.float64))
+                whole_numbers = bool((values == np.floor(values)).all())
+                spacing = 0.0 if whole_numbers else float(np.spacing(np.abs(values).max()))
+                return Times(values.astype(np.float64), spacing=spacing)
             return Times(_differences(values, where), 10.0**column.scale)
         if len(column.missing):
             count = counted(len(column.missing), "row")

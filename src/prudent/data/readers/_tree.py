@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from prudent.data.end_names import meaning_of
 from prudent.data.readers import _hdf5
-from prudent.errors import DataError
+from prudent.errors import DataError, shown
 
 if TYPE_CHECKING:
     import h5py
@@ -50,6 +50,27 @@ def _collect(
             found[where] = node.shape or (), node.dtype.kind
         elif isinstance(node, h5py.Group) and depth > 1:
             _collect(node, f"{where}/", name, found, seen, depth - 1)
+
+
+def check_once(node: "h5py.Group | h5py.Dataset", where: str, name: str, met: dict[tuple[int, int], str]) -> None:
+    """Refuse an object that was met under another name; ``met`` holds where each was.
+
+    It would be read once for each name: a few bytes would become gigabytes, and one episode many.
+
+    Raises:
+        DataError: it was.
+    """
+    from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue] - its types do not list it
+
+    info = h5o.get_info(node.id)
+    first = met.setdefault((info.fileno, info.addr), where)
+    if first != where:
+        raise DataError(f"{name}: {path_text(where)} and {path_text(first)} are one object (a hard link), not two")
+
+
+def path_text(where: str) -> str:
+    """A path inside the file for a message: as it is, or quoted if it is long or has control characters."""
+    return where if where.isprintable() and len(where) <= 80 else shown(where)
 
 
 def names(group: "h5py.Group", name: str) -> list[str]:

@@ -3,6 +3,7 @@
 Files of d3rlpy 1.x are flat; ``d4rl`` reads them.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import h5py
 
 _COLUMNS = ("observations", "actions", "rewards")
+_NUMBERED = re.compile(r"(?:observations|actions|rewards|terminated)_(\d{1,18})")
 _KNOWN = ("columns", "num_episodes", "version")
 
 
@@ -66,10 +68,14 @@ def _episodes(file: "h5py.File", name: str) -> tuple[list[dict[str, np.ndarray]]
     """The columns of every episode, and whether each terminated (episodes,)."""
     budget = Budget()
     count = _count(file, name)
-    nodes = [_nodes(file, number, name, budget) for number in range(count)]
+    met: dict[tuple[int, int], str] = {}
+    nodes = [_nodes(file, number, name, budget, met) for number in range(count)]
     budget.settle(name)
     read = {f"{key}_{k}" for k in range(count) for key in (*_COLUMNS, "terminated")}
     for key in _tree.names(file, name):
+        numbered = _NUMBERED.fullmatch(key)
+        if numbered and key not in read and int(numbered[1]) >= count:
+            raise DataError(f"{name}: num_episodes is {count:,}, but there is {key} in the file")
         if key not in read and key not in _KNOWN and meaning_of(key.rstrip("_0123456789")) is not None:
             raise DataError(f"{name}: {plain(key)} looks like the end of an episode, but d3rlpy writes no such array")
     last = np.array([_terminated(file, number, name) for number in range(count)])
@@ -108,7 +114,9 @@ def _terminated(file: "h5py.File", number: int, name: str) -> bool:
     return bool(value)
 
 
-def _nodes(file: "h5py.File", number: int, name: str, budget: Budget) -> "Mapping[str, h5py.Dataset]":
+def _nodes(
+    file: "h5py.File", number: int, name: str, budget: Budget, met: dict[tuple[int, int], str]
+) -> "Mapping[str, h5py.Dataset]":
     """The arrays of an episode, not yet read."""
     import h5py
 
@@ -120,6 +128,7 @@ def _nodes(file: "h5py.File", number: int, name: str, budget: Budget) -> "Mappin
             raise DataError(f"{name}: {column} of several parts ({key}_0 ...); only one array of numbers can be read")
         if not isinstance(node, h5py.Dataset):
             raise DataError(f"{name}: no array {key} in the file, though num_episodes counts it")
+        _tree.check_once(node, key, name, met)
         _hdf5.check_array(node, key, name, budget)
         nodes[column] = node
     rows = nodes["rewards"].shape[0]

@@ -93,6 +93,8 @@ def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
         discrete = _whole_number(file, "discrete", name, least=0)
         if discrete is None and (stored := _small(file, "discrete_action", "iub", 1, name)) is not None:
             discrete = int(stored.ravel()[0])
+        if discrete not in (None, 0, 1):
+            raise DataError(f"{name}: whether actions are choices must be true/false or 0/1, the file says {discrete}")
         filed = Declared(
             horizon=_whole_number(file, "max_episode_steps", name),
             action_low=_bound(file, "action_low", name),

@@ -42,7 +42,7 @@ def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
     """
     folder, name = _locate(source)
     metadata = metadata_of(folder, name)
-    check_files(folder, metadata, name)
+    notes = check_files(folder, metadata, name)
     try:
         import minari
     except ImportError as error:
@@ -57,7 +57,7 @@ def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
         raise DataError(f"{name}: Minari cannot read it ({reason(error)})") from error
     if not episodes:
         raise DataError(f"{name}: the dataset has no episodes")
-    return replace(_assemble(episodes, spaces, name, user, found), dropped=_dropped(metadata, name))
+    return replace(_assemble(episodes, spaces, name, user, [*notes, *found]), dropped=_dropped(metadata, name))
 
 
 def datasets_folder() -> Path:
@@ -202,11 +202,24 @@ def _episode(episode: Any, spaces: dict[str, Any], name: str) -> dict[str, np.nd
         raise _misshapen(where, "actions", parts["actions"], "expected one number per step")
     elif "masks" in parts:
         _check_width(parts["masks"], "masks", spaces["n"], "action_space", where)
+    if spaces["discrete"]:
+        _check_choices(parts["actions"].reshape(steps), spaces, where)
     if parts["rewards"].size != steps:
         raise _misshapen(where, "rewards", parts["rewards"], "expected one number per step")
     ends = {key: _flags(parts[key], key, where) for key in ("terminations", "truncations")}
     one_per_step = {key: parts[key].reshape(steps) for key in ("rewards", "actions")[: 1 + spaces["discrete"]]}
-    return parts | ends | one_per_step
+    return parts | ends | one_per_step | {"id": np.asarray(int(episode.id))}
+
+
+def _check_choices(actions: np.ndarray, spaces: dict[str, Any], where: str) -> None:
+    """Refuse numbers that the declared space does not have; NaN is found later, as in every column."""
+    first, last = spaces["start"], spaces["start"] + spaces["n"] - 1
+    outside = np.flatnonzero((actions < first) | (actions > last))
+    if len(outside):
+        raise DataError(
+            f"{where} has action {actions[outside[0]]} in step {outside[0]}, "
+            f"but action_space declares {first} to {last}"
+        )
 
 
 def _check_width(array: np.ndarray, key: str, width: int, space: str, where: str) -> None:
@@ -235,6 +248,7 @@ def _assemble(
     notes = [*found]
     empty = sum(len(e["rewards"]) == 0 for e in episodes)
     episodes = [e for e in episodes if len(e["rewards"])]
+    ids = [int(e["id"]) for e in episodes]
     if empty:
         notes.append(f"{counted(empty, 'episode')} without a step left out")
     if not episodes:
@@ -245,6 +259,16 @@ def _assemble(
     unflagged = int((~(terminated | truncated)[last]).sum())
     if unflagged:
         notes.append(f"{counted(unflagged, 'episode')} without a flag at the end, read as truncated")
+    inside = terminated | truncated
+    inside[last] = False
+    if inside.any():
+        row = int(np.flatnonzero(inside)[0])
+        first = int(np.searchsorted(last, row))
+        notes.append(
+            f"{counted(int(inside.sum()), 'row')} with a flag after which the recording goes on, the first is "
+            f"row {row - int(last[first - 1] + 1 if first else 0)} of episode {ids[first]}: the episode ends there, "
+            "and another begins"
+        )
     truncated[last] |= ~terminated[last]
     low, high = with_user((user.action_low, user.action_high), (spaces.get("low"), spaces.get("high")), name)
     return Dataset.from_columns(

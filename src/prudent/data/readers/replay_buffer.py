@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from prudent.data.columns import counted, flags
+from prudent.data.end_names import meaning_of
 from prudent.data.readers.declared import Declared
 from prudent.errors import DataError
 
@@ -92,7 +93,9 @@ def _check(table: Mapping[str, np.ndarray], name: str) -> None:
     missing = [key for key in _PARTS if key not in table and key not in ("next_observations", "timeouts")]
     if missing:
         raise DataError(f"{name}: no {', '.join(missing)} in the replay buffer; {_HOW}")
-    odd = [key for key in table if key in ("terminals", "action_masks", "next_action_masks")]
+    known = (*_PARTS, *KEYS)
+    odd = [key for key in table if key in ("action_masks", "next_action_masks")]
+    odd += [key for key in table if key not in known and meaning_of(key) is not None]
     if odd:
         raise DataError(f"{name}: {odd[0]} is no part of a replay buffer; remove it, or pos and full")
     shape = table["rewards"].shape
@@ -143,7 +146,8 @@ def _scaled(
     given = [key for key in ("space_low", "space_high") if key in table]
     if len(given) == 1:
         raise DataError(f"{name}: {given[0]} is in the file alone, space_low and space_high belong together")
-    inside = action.dtype.kind == "f" and bool((np.abs(action) <= 1 + 1e-5).all())
+    # A bad row has no part in this: it is refused, or left out, later.
+    inside = action.dtype.kind == "f" and bool((np.abs(action[np.isfinite(action)]) <= 1 + 1e-5).all())
     if not given:
         if inside and not user.discrete and user.action_low is None and "n_actions" not in table:
             notes.append(

@@ -82,13 +82,16 @@ def _demos(file: "h5py.File", name: str) -> "tuple[list[_Demo], list[str]]":
     demos: list[_Demo] = []
     keys: list[str] = []
     left_out: list[str] = []
+    others: set[str] = set()
+    met: dict[tuple[int, int], str] = {}
     for demo in numbered:
         node = _hdf5.child(group, demo, name, f"data/{demo}")
         if not isinstance(node, h5py.Group):
             raise DataError(f"{name}: data/{demo} is no group")
         if not demos:
             keys, left_out = _observation_keys(node, demo, name)
-        demos.append(_Demo.of(node, demo, keys, name, budget))
+        demos.append(_Demo.of(node, demo, keys, name, budget, met))
+        others |= set(_observation_keys(node, demo, name)[0]) - {*keys, *left_out}
     budget.settle(name)
     notes = [
         f"read as a robomimic file of {counted(len(demos), 'demonstration')}; "
@@ -96,6 +99,8 @@ def _demos(file: "h5py.File", name: str) -> "tuple[list[_Demo], list[str]]":
     ]
     if left_out:
         notes.append(f"observations left out, as they are images or no vectors: {_listed(left_out)}")
+    if others:
+        notes.append(f"observations left out, as {numbered[0]} has none of them: {_listed(sorted(others))}")
     if filters := _filters(file, name):
         notes.append(f"the file's filter keys are not used, all demonstrations are read: {_listed(filters)}")
     stated = [demo.stated for demo in demos]
@@ -155,7 +160,9 @@ class _Demo:
         return bool(self.following)
 
     @staticmethod
-    def of(demo: "h5py.Group", key: str, obs: Sequence[str], name: str, budget: Budget) -> "_Demo":
+    def of(
+        demo: "h5py.Group", key: str, obs: Sequence[str], name: str, budget: Budget, met: dict[tuple[int, int], str]
+    ) -> "_Demo":
         """The demonstration in a group."""
         where = f"data/{key}"
         for other in _tree.names(demo, name):
@@ -172,6 +179,7 @@ class _Demo:
             if node is not None and not isinstance(node, h5py.Dataset):
                 raise DataError(f"{name}: {where}/{part} is a group, expected an array")
             if node is not None:
+                _tree.check_once(node, f"{where}/{part}", name, met)
                 _hdf5.check_array(node, f"{where}/{part}", name, budget)
             return node
 
@@ -195,7 +203,7 @@ class _Demo:
             if before.shape != after.shape:
                 raise DataError(f"{name}: {where}/next_obs has shape {after.shape}, obs {before.shape}")
         samples = _hdf5.attribute(demo, "num_samples", name)
-        if rows == 0 or (samples is not None and (samples.size != 1 or int(samples.ravel()[0]) != rows)):
+        if rows == 0 or (samples is not None and (samples.size != 1 or float(samples.ravel()[0]) != rows)):
             raise DataError(f"{name}: {where} has {rows} rows, its num_samples is {samples}")
         return _Demo(where, nodes, observation, following, name)
 

@@ -15,6 +15,7 @@ from prudent.data.episodes import recorders
 from prudent.data.episodes.dropped import Dropped, notes_on
 from prudent.data.episodes.ends import COMMON_HORIZON, EpisodeEnds, find_ends
 from prudent.data.episodes.left_out import BadRows
+from prudent.data.meanings import UNKNOWN, Meanings
 from prudent.data.readers import _hdf5, d4rl
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import Declared
@@ -44,6 +45,8 @@ class Stream:
     blocks: Callable[[], Iterator[tuple[Spec, Block]]]
     whole: bool = False
     dropped: Dropped | None = None
+    meanings: Meanings = UNKNOWN
+    has_groups: bool = False
 
 
 def of_dataset(dataset: Dataset) -> Stream:
@@ -54,7 +57,16 @@ def of_dataset(dataset: Dataset) -> Stream:
             yield dataset.spec, rows_of(dataset, block)
 
     mapped = isinstance(dataset.observation, np.memmap)
-    return Stream(dataset.name, len(dataset), dataset.notes, rows, not mapped, dataset.dropped)
+    return Stream(
+        dataset.name,
+        len(dataset),
+        dataset.notes,
+        rows,
+        not mapped,
+        dataset.dropped,
+        dataset.meanings,
+        "group" in dataset.extra,
+    )
 
 
 def rows_of(dataset: Dataset, block: slice | np.ndarray) -> dict[str, np.ndarray]:
@@ -103,7 +115,14 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
             keep, note = bad.left_out(ends, inferred=truncated is None)
             ends, notes = replace(ends, keep=keep), [*notes, note]
         rows = int(ends.keep.sum())
-        yield Stream(name, rows, tuple(notes), lambda: _blocks(columns, ends, header, name, dtype), dropped=dropped)
+        yield Stream(
+            name,
+            rows,
+            tuple(notes),
+            lambda: _blocks(columns, ends, header, name, dtype),
+            dropped=dropped,
+            has_groups="extra/group" in columns,
+        )
 
 
 class _Column:

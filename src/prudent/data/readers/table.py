@@ -1,5 +1,6 @@
 """CSV and Parquet: a table with one row per step. A mapping says which column means what."""
 
+import re
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from prudent.data.episodes import recorders
 from prudent.data.episodes.dropped import LastRows
 from prudent.data.episodes.ends import KEEP_THEM
 from prudent.data.episodes.order import Order, arrange
+from prudent.data.meanings import Meanings
 from prudent.data.readers import _arrow, _ends
 from prudent.data.readers._roles import RoleColumns
 from prudent.data.readers._sound import episodes_of, sound_episodes
@@ -31,7 +33,6 @@ _KINDS: dict[str, _arrow.Kind] = {
     "mask": "flag",
     "next_mask": "flag",
 }
-_NAMED_GROUPS = 20
 
 
 def read(path: str | Path, user: Declared) -> Dataset:
@@ -98,6 +99,9 @@ def _kinds(roles: TableMap, names: list[str], name: str) -> dict[str, list[_arro
         if column not in names:
             close = get_close_matches(column, names, n=1)
             hint = f"did you mean {shown(close[0])}?" if close else f"there are {_listed(names)}"
+            divider = next((mark for mark in ";\t|" if any(mark in other for other in names)), None)
+            if divider is not None and any(column in re.split(f"[{divider}]", other) for other in names):
+                hint = f"its columns are divided by {divider!r}: write it with commas, and numbers with points"
             raise ConfigError(f"{name}: no column {column!r} for {role}; {hint}")
         several = kinds.setdefault(column, [])
         kind = _KINDS.get(role, "number")
@@ -117,6 +121,7 @@ class _Table:
         self.table, self.rows = table, rows
         self.roles, self.name = table.roles, table.name
         self.notes = notes
+        self.groups: tuple[str, ...] | None = None
 
     def dataset(self, user: Declared) -> Dataset:
         """The dataset; see :func:`read`."""
@@ -157,7 +162,7 @@ class _Table:
             name=self.name,
             extra=self.extra(order, bool(declared.discrete)),
         )
-        return self.arranged(dataset, order, following)
+        return replace(self.arranged(dataset, order, following), meanings=self.meanings(order))
 
     def arranged(self, dataset: Dataset, order: Order, following: np.ndarray | None) -> Dataset:
         """The checked dataset, with its rows put into the order of episodes and its successors filled in."""
@@ -233,9 +238,8 @@ class _Table:
         if group is not None:
             codes, names = group
             columns["group"] = codes
-            listed = ", ".join(f"{code} = {shown(name)}" for code, name in enumerate(names[:_NAMED_GROUPS]))
-            more = f", ... ({len(names):,} groups)" if len(names) > _NAMED_GROUPS else ""
-            self.notes.append(f"group {shown(roles.group)}: {listed}{more}")
+            self.groups = tuple(str(name) for name in names)
+            self.notes += self.meanings(order).notes()
         if roles.behavior_prob or roles.behavior_log_prob:
             columns["behavior_log_prob"] = self.behavior_log_prob(discrete)
         for role in ("mask", "next_mask"):
@@ -246,6 +250,10 @@ class _Table:
         if "mask" in columns and "next_mask" not in columns:
             columns["next_mask"] = np.ones_like(columns["mask"])
         return columns
+
+    def meanings(self, order: Order) -> Meanings:
+        """What the numbers of groups and dt stand for."""
+        return Meanings(self.groups, self.roles.group or "group", order.dt_unit)
 
     def behavior_log_prob(self, discrete: bool) -> np.ndarray:
         roles = self.roles

@@ -84,6 +84,8 @@ class CsvTable:
             # Arrow counts columns, and rows from 1 with the header.
             column, row = self.names[int(match[1])], int(match[2]) - 2
             expected = {"double": "numbers", "int64": "whole numbers"}.get(match[3], "points in time")
+            if match[3] != "int64" and "time" in kinds[column]:
+                expected = "numbers, or points in time as 2024-05-31T13:45:00, all with a time zone or none"
             raise EpisodeError(
                 f"column {shown(column)} holds {shown(match[4])} in row {row}, expected {expected}"
             ) from error

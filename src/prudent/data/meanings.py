@@ -1,0 +1,96 @@
+"""What the numbers of optional columns stand for, so that several tables can be joined without mixing them up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from prudent.data.columns import counted
+from prudent.errors import DataError, shown
+
+_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Meanings:
+    """What a reader knows about a dataset's optional columns.
+
+    ``groups`` names the numbers in ``group``, from 0 on, and ``column`` is where they come from. ``dt_unit`` is how
+    much time a ``dt`` of 1 is. None: the reader does not know, or there is no such column.
+    """
+
+    groups: tuple[str, ...] | None = None
+    column: str = "group"
+    dt_unit: float | None = None
+
+    def notes(self) -> list[str]:
+        """The note that says which group has which number; none without groups."""
+        if self.groups is None:
+            return []
+        listed = ", ".join(f"{code} = {shown(name)}" for code, name in enumerate(self.groups[:_LISTED]))
+        more = f", ... ({len(self.groups):,} groups)" if len(self.groups) > _LISTED else ""
+        return [f"group {shown(self.column)}: {listed}{more}"]
+
+
+UNKNOWN = Meanings()
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The meanings of several datasets as one.
+
+    ``numbers`` has, for each dataset, the new number of each of its groups; None where they keep their numbers.
+    ``notes`` are new; those of :meth:`Meanings.notes` no longer hold where there are ``numbers``.
+    """
+
+    meanings: Meanings
+    numbers: list[np.ndarray | None]
+    notes: list[str]
+
+    def renumbered(self, part: int, group: np.ndarray) -> np.ndarray:
+        """The column of groups (rows,) of a dataset, given by its place."""
+        numbers = self.numbers[part]
+        return group if numbers is None else numbers[group]
+
+
+def join(parts: Sequence[tuple[str, Meanings, bool]]) -> Joined:
+    """One meaning for several datasets, each given by its name, its meanings, and whether it has groups.
+
+    A group of the same name is the same group, whatever its number in each. Numbers without names are taken as they
+    stand: equal ones are one group, and a note says so.
+
+    Raises:
+        DataError: their ``dt`` count in different units.
+    """
+    units = [(name, meanings.dt_unit) for name, meanings, _ in parts if meanings.dt_unit is not None]
+    for name, unit in units[1:]:
+        if unit != units[0][1]:
+            raise DataError(
+                f"{name} has dt in units of {unit:g}, {units[0][0]} in units of {units[0][1]:g}: "
+                "set time_unit in the mapping, so that they are the same"
+            )
+    dt_unit = units[0][1] if units else None
+    nothing: list[np.ndarray | None] = [None] * len(parts)
+    if not all(has for _, _, has in parts):
+        return Joined(Meanings(dt_unit=dt_unit), nothing, [])
+    lists = [meanings.groups for _, meanings, _ in parts]
+    known = [groups for groups in lists if groups is not None]
+    if len(known) < len(lists):
+        nameless = [name for (name, meanings, _) in parts if meanings.groups is None]
+        note = f"group: {nameless[0]} has numbers without names, so equal numbers count as one group in all files"
+        return Joined(Meanings(dt_unit=dt_unit), nothing, [note])
+    names = sorted({name for groups in known for name in groups}, key=_place)
+    number_of = {name: number for number, name in enumerate(names)}
+    numbers: list[np.ndarray | None] = [np.array([number_of[n] for n in groups], dtype=np.int64) for groups in known]
+    meanings = Meanings(tuple(names), parts[0][1].column, dt_unit)
+    return Joined(
+        meanings, numbers, [f"{note}; {counted(len(names), 'group')} in all files" for note in meanings.notes()]
+    )
+
+
+def _place(name: str) -> tuple[int, float, str]:
+    """Numbers come first, in their order, then names in alphabetical order."""
+    try:
+        return 0, float(name), name
+    except ValueError:
+        return 1, 0.0, name

@@ -1,0 +1,77 @@
+"""Several tables as one: groups keep apart what has different names, and dt counts in one unit."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from helpers.data_logs import complaint
+from prudent.data import Dataset, convert, load_dataset
+from prudent.data.writers import write
+
+ROLES = {"episode": "id", "observation": "x", "action": "a", "reward": "r", "terminated": "end"}
+
+
+def table(path, groups, step=1.0):
+    """Two rows of an episode for each group, ``step`` seconds apart."""
+    rows = 2 * len(groups)
+    columns = {
+        "id": np.repeat(np.arange(len(groups)), 2),
+        "x": np.arange(rows) + 0.5,
+        "a": np.linspace(-1, 1, rows),
+        "r": np.ones(rows),
+        "end": np.arange(rows) % 2 == 1,
+        "who": [name for name in groups for _ in range(2)],
+        "at": np.arange(rows) * step,
+    }
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def load(sources, tmp_path, on_disk):
+    mapping = ROLES | {"group": "who"}
+    if not on_disk:
+        return load_dataset(sources, mapping=mapping)
+    return convert(sources, tmp_path / "folder", mapping=mapping)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_group_of_one_name_is_one_group_and_of_another_name_another(tmp_path, on_disk):
+    files = [table(tmp_path / "one.parquet", ["bob", "ann"]), table(tmp_path / "two.parquet", ["cy", "bob"])]
+    dataset = load(files, tmp_path, on_disk)
+    np.testing.assert_array_equal(dataset.extra["group"], np.repeat([1, 0, 2, 1], 2))
+    assert list(dataset.units()[0]) == [1, 0, 2, 1]
+    assert [note for note in dataset.notes if "group" in note] == [
+        "group 'who': 0 = 'ann', 1 = 'bob', 2 = 'cy'; 3 groups in all files"
+    ]
+
+
+def test_numbered_groups_keep_the_order_of_numbers(tmp_path):
+    files = [table(tmp_path / "one.parquet", [10, 9]), table(tmp_path / "two.parquet", [100, 10])]
+    dataset = load(files, tmp_path, False)
+    np.testing.assert_array_equal(dataset.extra["group"], np.repeat([1, 0, 2, 1], 2))
+    assert load([*files[:1]], tmp_path, False).notes[0] == "group 'who': 0 = '9', 1 = '10'"
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_groups_without_names_are_said_to_be_equal_by_number(tmp_path, on_disk):
+    named = load([table(tmp_path / "one.parquet", ["bob", "ann"])], tmp_path, False)
+    path = tmp_path / "plain.hdf5"
+    write(named, str(path), {})
+    dataset = convert([path, path], tmp_path / "folder") if on_disk else load_dataset([path, path])
+    np.testing.assert_array_equal(dataset.extra["group"], np.repeat([1, 0, 1, 0], 2))
+    assert (
+        "group: plain.hdf5 has numbers without names, so equal numbers count as one group in all files" in dataset.notes
+    )
+
+
+def test_units_of_dt_that_differ_are_refused(tmp_path):
+    files = [table(tmp_path / "one.parquet", ["a"], 60.0), table(tmp_path / "two.parquet", ["a"], 3600.0)]
+    line = complaint(load_dataset, files, mapping=ROLES | {"time": "at"})
+    assert line == (
+        "two.parquet has dt in units of 3600, one.parquet in units of 60: "
+        "set time_unit in the mapping, so that they are the same"
+    )
+    dataset = load_dataset(files, mapping=ROLES | {"time": "at", "time_unit": 60})
+    assert dataset.extra["dt"][[0, 2]].tolist() == [1, 60]
+    assert isinstance(dataset, Dataset)
