@@ -181,9 +181,9 @@ def test_of_several_sources_one_has_to_have_such_rows(tmp_path, first):
             last_rows="truncated",
         )
         assert (int(mixed.truncated.sum()), int(mixed.terminated.sum())) == (3, 5)
-    with pytest.raises(DataError, match="ended.hdf5: last_rows does not apply"):
+    with pytest.raises(DataError, match=r"ended\.hdf5: last_rows does not apply"):
         load_dataset([sources[first]] * 2, last_rows="terminated")
-    with pytest.raises(DataError, match="ended.hdf5: last_rows does not apply"):
+    with pytest.raises(DataError, match=r"ended\.hdf5: last_rows does not apply"):
         convert([sources[first]] * 2, tmp_path / "no", last_rows="terminated")
 
 

@@ -16,7 +16,8 @@ from prudent.data.readers.mapping import TableMap
 from prudent.errors import DataError, EpisodeError
 
 SKIP = "skip_bad_episodes=True (--skip-bad-episodes)"
-_Item, _Part = TypeVar("_Item"), TypeVar("_Part")
+_Item = TypeVar("_Item")
+_Part = TypeVar("_Part")
 
 
 class NoLastRowsError(DataError):

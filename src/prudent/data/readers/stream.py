@@ -75,7 +75,8 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
     with _hdf5.opened(path) as file:
         header = d4rl.read_header(file, name, user)
         with _hdf5.reading(name):
-            nodes = _hdf5.nodes(file, (*d4rl.EVERY, *header.flag_keys), name, Budget(_NO_LIMIT))
+            keys = (*d4rl.EVERY, *header.flag_keys)
+            nodes = _hdf5.nodes(file, keys, name, Budget(_NO_LIMIT), header.flag_keys)
         with _hdf5.reading(name):
             d4rl.check_required(nodes, name, header)
             if (user.recorders or 1) > 1:
