@@ -237,6 +237,7 @@ def put(key, row, value):
         ({"end": ["maybe"] * 12}, {}, "column 'end' for terminated must be true/false or 0/1, row 0 is 'maybe'"),
         ({"end": [2] * 12}, {}, "column 'end' for terminated must be true/false or 0/1, row 0 is 2"),
         ({"x": ["a"] * 12}, {}, "column 'x' for observation holds string, expected numbers"),
+        ({"u": ["left"] * 12}, {}, "column 'u' for action holds string, expected numbers: give each choice a number"),
         ({"x": [[1, 2]] * 12}, {}, "column 'x' holds list"),
         ({"p": [0.0] * 12}, {"behavior_prob": "p"}, "behavior_prob must be above 0, as the action was taken; row 0"),
         (
@@ -296,7 +297,9 @@ def test_csv_errors_name_column_and_row(tmp_path):
     line = complaint(load_dataset, path, mapping=ROLES)
     assert line.startswith("log.csv: column 'r' holds 'much' in row 11, expected numbers; skip_bad_episodes=True")
     path = write(tmp_path / "log.csv", log(x=["red"] * 12))
-    assert "column 'x' holds 'red' in row 0, expected numbers" in complaint(load_dataset, path, mapping=ROLES)
+    assert "holds 'red' in row 0, expected numbers; if it holds words throughout, give each word a number" in complaint(
+        load_dataset, path, mapping=ROLES
+    )
     path.write_text("id,t,x\nann,1\n")
     assert "damaged table" in complaint(
         load_dataset, path, mapping={"episode": "id", "observation": "x", "action": "t", "reward": "x"}

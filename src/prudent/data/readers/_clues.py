@@ -8,7 +8,7 @@ from prudent.errors import DataError
 
 
 def listed_ends(column: np.ndarray, rows: int, *, starts: bool) -> np.ndarray | None:
-    """(rows,) bool: the last rows of episodes, from the row number of each end, or each start; None if it is no such list.
+    """(rows,) bool: the last rows of episodes, from the row number of each end or start; None if it is no such list.
 
     An end is the last row of an episode, or the row after it: the list ends with the last row of the file, or with the
     number of rows.
@@ -38,7 +38,8 @@ def ends_of_lengths(column: np.ndarray, rows: int, key: str, name: str) -> np.nd
         return None
     if lengths.sum() != rows:
         raise DataError(
-            f"{name}: {plain(key)} adds up to {int(lengths.sum()):,} rows, observations has {rows:,}: correct or remove it"
+            f"{name}: {plain(key)} adds up to {int(lengths.sum()):,} rows, observations has {rows:,}: correct it, "
+            "or remove it"
         )
     return _at(np.cumsum(lengths) - 1, rows)
 
@@ -68,8 +69,8 @@ def outcome_note(key: str, column: np.ndarray, ends: np.ndarray) -> str | None:
     if not found.any() or found.all() or (found & ~ends).any():
         return None
     return (
-        f"{plain(key)} is set in {counted(int(found.sum()), 'last row')} of episodes, nowhere else, and was not read: does "
-        "value end there? then rename it to terminals"
+        f"{plain(key)} is set in {counted(int(found.sum()), 'last row')} of episodes, nowhere else, and was not read: "
+        "does value end there? then rename it to terminals"
     )
 
 

@@ -138,8 +138,8 @@ class _Flags:
             elif clue == "time":
                 count = int((anew & ~ends)[:-1].sum()) if ends is not None else 0
                 self.notes.append(
-                    f"{plain(key)} begins anew after {count:,} rows without a flag, and was not read: if an episode ends "
-                    "there, flag these rows as timeouts"
+                    f"{plain(key)} begins anew after {count:,} rows without a flag, and was not read: if an episode "
+                    "ends there, flag these rows as timeouts"
                 )
             else:
                 what = "another number" if clue == "part" else "anew"

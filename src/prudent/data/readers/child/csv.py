@@ -78,8 +78,9 @@ class CsvTable:
             # Arrow counts columns, and rows from 1 with the header.
             column, row = self.names[int(match[1])], int(match[2]) - 2
             expected = {"double": "numbers", "int64": "whole numbers"}.get(match[3], "points in time")
+            words = "; if it holds words throughout, give each word a number in the table" if row == 0 else ""
             raise EpisodeError(
-                f"column {shown(column)} holds {shown(match[4])} in row {row}, expected {expected}"
+                f"column {shown(column)} holds {shown(match[4])} in row {row}, expected {expected}{words}"
             ) from error
 
     def _read(self, types: Mapping[str, Any], lenient: bool) -> Any:
