@@ -157,8 +157,8 @@ def ask_whether_discrete(action: np.ndarray, name: str) -> None:
     """
     if action.ndim == 2 and is_one_hot(action):
         raise DataError(
-            f"{name}: each row of actions has a single 1 among {action.shape[1]} features: choices? "
-            "then store their numbers (actions.argmax(axis=1)) and say discrete=True, else discrete=False (--discrete no)"
+            f"{name}: each row of actions has a single 1 among {action.shape[1]} features: choices? then "
+            "store their numbers (actions.argmax(axis=1)) and say discrete=True, else discrete=False (--discrete no)"
         )
     if action.ndim > 2 or (action.ndim == 2 and action.shape[1] != 1) or action.size == 0:
         return

@@ -205,9 +205,8 @@ def _observation_type(columns: Columns) -> tuple[type, list[str]]:
     stated = [columns[key] for key in ("observations", "next_observations") if key in columns]
     if any(column.ndim != 2 or column.shape != stated[0].shape for column in stated):
         return np.float32, []
-    wide = [column.as_type(np.float64) for column in stated]
-    following = wide[1] if len(wide) > 1 else None
-    dtype, notes = precision.observation_type(wide[0], following, *(column.dtype for column in stated))
+    following = stated[1] if len(stated) > 1 else None
+    dtype, notes = precision.observation_type(stated[0], following, *(column.dtype for column in stated))
     first = {key: columns[key][slice(0, BLOCK)] for key in ("rewards", "actions")}
     return dtype, notes + [note for key, column in first.items() for note in precision.blurred(key, column)]
 
