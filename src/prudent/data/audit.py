@@ -196,8 +196,8 @@ def actions_with_gaps(dataset: Dataset) -> Finding | None:
     listed = ", ".join(map(str, taken[:5].tolist())) + (", ..." if len(taken) > 5 else "")
     advice = (
         f"only {listed} occur of {dataset.spec.first_action} to {dataset.spec.last_action}, all {width} or a multiple "
-        f"of it apart, so most choices were never taken: if these are amounts, declare discrete=False (--discrete no); if "
-        "choices, number them one by one in the log"
+        f"of it apart, so most choices were never taken: if these are amounts, declare discrete=False (--discrete no); "
+        "if choices, number them one by one in the log"
     )
     return Finding("action numbers with gaps", tuple(taken[:10].tolist()), len(taken), advice, unit="actions")
 

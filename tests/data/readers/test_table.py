@@ -310,3 +310,22 @@ def test_csv_errors_name_column_and_row(tmp_path):
 
 def test_every_role_is_a_plain_field():
     assert read_map(ROLES) == TableMap(("x", "y", "z"), ("u", "w"), "r", "id", "t", terminated="end")
+
+
+def test_counters_and_outcomes_that_are_not_mapped_are_said(tmp_path):
+    columns = {"x": np.arange(12.0), "u": np.sin(np.arange(12)), "r": np.ones(12), "step": np.arange(12) % 4}
+    columns |= {"died": np.arange(12) % 4 == 3, "end": np.arange(12) % 4 == 3, "stay": np.arange(12) // 4}
+    pyarrow = pytest.importorskip("pyarrow")
+    path = tmp_path / "log.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table(columns), path)
+    roles = {"observation": "x", "action": "u", "reward": "r"}
+    counter = "begin anew with each episode: step; only flags end an episode here: map episode if so"
+    outcome = "value may end there: died; map it to terminated if it does"
+
+    def said(**more):
+        notes = load_dataset(path, mapping=roles | more).notes
+        return [any(words in note for note in notes) for words in (counter, outcome)]
+
+    assert said(terminated="end") == [True, False]
+    assert said(episode="stay") == [False, True]
+    assert said(episode="stay", terminated="died", step="step") == [False, False]

@@ -320,14 +320,27 @@ def _advice(key: str) -> str:
     )
 
 
-def unmapped(names: Iterable[str], mapped: Iterable[str]) -> list[str]:
-    """A note on the columns of a table that look like ends of episodes but have no role; empty without any."""
+def unmapped(names: Iterable[str], mapped: Iterable[str], *, episode: bool, terminated: bool) -> list[str]:
+    """Notes on the columns of a table that look like ends of episodes but have no role; empty without any.
+
+    Without a column ``episode`` counters count as well, and without ``terminated`` outcomes such as ``died``.
+    """
     taken = set(mapped)
-    found = [plain(key) for key in names if key not in taken and meaning_of(key) is not None]
-    if not found:
-        return []
-    more = ", ..." if len(found) > 8 else ""
+    free = [key for key in names if key not in taken]
+    flags_ = [key for key in free if meaning_of(key) is not None]
+    counters = [key for key in free if not episode and clue_of(key) in ("clock", "time", "part")]
+    outcomes = [key for key in free if not terminated and clue_of(key) == "outcome"]
+    questions = (
+        (flags_, "by its name it may mark ends of episodes", "map it to terminated or truncated if it does"),
+        (
+            counters,
+            "by its name it may begin anew with each episode",
+            "only flags end an episode here: map episode if so",
+        ),
+        (outcomes, "by its name value may end there", "map it to terminated if it does"),
+    )
     return [
-        f"not mapped, though by its name it may mark ends of episodes: {', '.join(found[:8])}{more}; "
-        "map it to terminated or truncated if it does"
+        f"not mapped, though {why}: {', '.join(map(plain, found[:8]))}{', ...' if len(found) > 8 else ''}; {advice}"
+        for found, why, advice in questions
+        if found
     ]
