@@ -65,8 +65,8 @@ def _has_outliers(dataset: Dataset) -> np.ndarray:
 def squeezed(dataset: Dataset) -> Finding | None:
     """Features whose spread is that of a few extreme rows, so that scaling leaves nothing of the others."""
     advice = (
-        f"their standard deviation, which scaling divides by, is more than {SQUEEZED} times the range of the middle "
-        "90 % of the rows, which then look alike: a number that stands for a missing value (-9999), a fault, or amounts "
+        f"their standard deviation, which divides them, is more than {SQUEEZED} times the range of the middle 90 % "
+        "of the rows, which then look alike: a number that stands for a missing value (-9999), a fault, or amounts "
         "to take the logarithm of?"
     )
     features = _is_squeezed(dataset) & ~_has_outliers(dataset)
