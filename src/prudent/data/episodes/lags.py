@@ -1,5 +1,8 @@
 """How well rows follow those some rows before them: evidence of what the successor of a row is."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from prudent.data.columns import Rows
@@ -14,6 +17,8 @@ _STRETCH, _SCANNED = 512, 128
 _FEATURES = 32
 
 _CLOSER, _LEVEL, _FOLLOWED, _UNRELATED = 0.9, 0.5, 0.2, 0.5
+_FOLLOWED_ONE_HOT = 0.1
+"""A linear fit of one-hot rows explains less: where they lead depends on the action in each of them."""
 _BETTER = 0.02
 _RIDGE = 1e-3
 
@@ -54,7 +59,8 @@ def _best(sample: "_Sample") -> int | None:
     lag = max(fits, key=lambda k: fits[k])
     # Two rows predict the next one of any sine. Two recorders' rows stand two apart, so there it is one row.
     neighbours = sample.prediction(1, lag, rows=1 if lag == 2 else 2)
-    return lag if fits[lag] >= _FOLLOWED and neighbours <= _UNRELATED * fits[lag] else None
+    followed = _FOLLOWED_ONE_HOT if sample.one_hot else _FOLLOWED
+    return lag if fits[lag] >= followed and neighbours <= _UNRELATED * fits[lag] else None
 
 
 def neighbours_are_closer(observation: Rows, ends: np.ndarray, lag: int) -> bool:
@@ -83,21 +89,27 @@ class _Sample:
         self.scale = np.where(high > low, high - low, spread[-1] - spread[0])
         moving = np.flatnonzero((self.scale > 0) & np.isfinite(self.scale))
         moving = moving[np.linspace(0, len(moving) - 1, min(len(moving), _FEATURES)).astype(np.int64)]
+        self.one_hot = False  # distances() finds out
         self.values = [(part - together.mean(axis=0))[:, moving] / self.scale[moving] for part in self.values]
 
     def distances(self) -> np.ndarray:
         """The median distance between rows 1, 2, ... apart, in units of each feature's range; NaN for too few rows."""
         if self.values[0].shape[1] == 0:
             return np.zeros(0)
-        return np.array([self._distance(lag) for lag in range(1, self.most + 1)])
+        medians = np.array([self._distance(lag, np.median) for lag in range(1, self.most + 1)])
+        # One-hot rows are equal or one distance apart: then their share counts, which is a mean.
+        self.one_hot = bool(np.isclose(medians, medians[0], rtol=1e-9).sum() > len(medians) / 2)
+        if not self.one_hot:
+            return medians
+        return np.array([self._distance(lag, np.mean) for lag in range(1, self.most + 1)])
 
-    def _distance(self, lag: int) -> float:
+    def _distance(self, lag: int, average: Callable[[np.ndarray], Any]) -> float:
         parts = []
         for values, ends in zip(self.values, self.ends, strict=True):
             here = self._anchors(ends, lag)[:_SCANNED]
             parts.append(np.minimum(np.abs(values[here + lag] - values[here]), 1).mean(axis=1))
         together = np.concatenate(parts)
-        return float(np.median(together)) if len(together) >= LEAST else np.nan
+        return float(average(together)) if len(together) >= LEAST else np.nan
 
     def prediction(self, lag: int, classes: int, rows: int = 1) -> float:
         """R^2 of a linear fit of the row ``lag`` rows on, outside the rows that it is fitted to; mean over features.
