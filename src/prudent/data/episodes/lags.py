@@ -40,11 +40,16 @@ def best(observation: Rows, action: Rows | None, ends: np.ndarray) -> int | None
        of time, a row says more about the next one than about any later one.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        return _best(_Sample(observation, action, ends))
+        sample = _Sample(observation, action, ends)
+        medians = sample.distances()
+        lag = _best(sample, medians, _FOLLOWED)
+        # One-hot rows are equal or one distance apart, so most medians are the same; then their share counts.
+        if lag is None and len(medians) and np.isclose(medians, medians[0], rtol=1e-9).mean() > 0.5:
+            lag = _best(sample, sample.distances(np.mean), _FOLLOWED_ONE_HOT)
+        return lag
 
 
-def _best(sample: "_Sample") -> int | None:
-    distances = sample.distances()
+def _best(sample: "_Sample", distances: np.ndarray, least: float) -> int | None:
     if len(distances) < 2 or not np.isfinite(distances[0]):
         return None
     lag = int(np.nanargmin(distances)) + 1
@@ -59,8 +64,7 @@ def _best(sample: "_Sample") -> int | None:
     lag = max(fits, key=lambda k: fits[k])
     # Two rows predict the next one of any sine. Two recorders' rows stand two apart, so there it is one row.
     neighbours = sample.prediction(1, lag, rows=1 if lag == 2 else 2)
-    followed = _FOLLOWED_ONE_HOT if sample.one_hot else _FOLLOWED
-    return lag if fits[lag] >= followed and neighbours <= _UNRELATED * fits[lag] else None
+    return lag if fits[lag] >= least and neighbours <= _UNRELATED * fits[lag] else None
 
 
 def neighbours_are_closer(observation: Rows, ends: np.ndarray, lag: int) -> bool:
@@ -89,19 +93,13 @@ class _Sample:
         self.scale = np.where(high > low, high - low, spread[-1] - spread[0])
         moving = np.flatnonzero((self.scale > 0) & np.isfinite(self.scale))
         moving = moving[np.linspace(0, len(moving) - 1, min(len(moving), _FEATURES)).astype(np.int64)]
-        self.one_hot = False  # distances() finds out
         self.values = [(part - together.mean(axis=0))[:, moving] / self.scale[moving] for part in self.values]
 
-    def distances(self) -> np.ndarray:
-        """The median distance between rows 1, 2, ... apart, in units of each feature's range; NaN for too few rows."""
+    def distances(self, average: Callable[[np.ndarray], Any] = np.median) -> np.ndarray:
+        """The median (or other average) distance between rows 1, 2, ... apart, in each feature's range; NaN for too few."""
         if self.values[0].shape[1] == 0:
             return np.zeros(0)
-        medians = np.array([self._distance(lag, np.median) for lag in range(1, self.most + 1)])
-        # One-hot rows are equal or one distance apart: then their share counts, which is a mean.
-        self.one_hot = bool(np.isclose(medians, medians[0], rtol=1e-9).sum() > len(medians) / 2)
-        if not self.one_hot:
-            return medians
-        return np.array([self._distance(lag, np.mean) for lag in range(1, self.most + 1)])
+        return np.array([self._distance(lag, average) for lag in range(1, self.most + 1)])
 
     def _distance(self, lag: int, average: Callable[[np.ndarray], Any]) -> float:
         parts = []
