@@ -96,7 +96,7 @@ class _Sample:
         self.values = [(part - together.mean(axis=0))[:, moving] / self.scale[moving] for part in self.values]
 
     def distances(self, average: Callable[[np.ndarray], Any] = np.median) -> np.ndarray:
-        """The median (or other average) distance between rows 1, 2, ... apart, in each feature's range; NaN for too few."""
+        """The median (or other average) distance between rows 1, 2, ... apart, in ranges; NaN for too few rows."""
         if self.values[0].shape[1] == 0:
             return np.zeros(0)
         return np.array([self._distance(lag, average) for lag in range(1, self.most + 1)])
