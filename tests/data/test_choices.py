@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from helpers.data_logs import complaint, logged
+from helpers.data_logs import complaint, flat, logged, walk, write_hdf5, write_npz
+from prudent.data import convert, load_dataset
+from prudent.data.audit import actions_with_gaps, cautions
 from prudent.data.choices import declared_first
 
 
@@ -48,3 +50,56 @@ def test_what_is_no_choice(wrong, first):
     line = complaint(logged, 20, action=actions, discrete=True, first_action=first)
     span = f"whole numbers from {first} to {first + (1 << 20) - 1}"
     assert (span if np.isfinite(wrong) else "actions has 1 row with NaN or infinity, the first is row 7") in line
+
+
+def one_hot(choices, width=3):
+    return np.eye(width, dtype=np.float32)[choices]
+
+
+def test_rows_with_a_single_one_are_asked_about(tmp_path):
+    log, choices = walk([5] * 6), np.arange(30) % 3
+    columns = flat(log, terminals=log["ends"], timeouts=np.zeros(30, bool)) | {"actions": one_hot(choices)}
+    hdf5 = write_hdf5(tmp_path / "log.hdf5", **columns)
+    npz = write_npz(tmp_path / "log.npz", **columns, next_observations=log["successor"])
+    for read, path, options in (
+        (load_dataset, hdf5, {}),
+        (load_dataset, npz, {}),
+        (convert, hdf5, {"out": tmp_path / "f"}),
+    ):
+        line = complaint(read, path, **options)
+        assert "each row of actions has a single 1 among 3 features: choices?" in line
+        assert "actions.argmax(axis=1)" in line
+        assert "actions.argmax(axis=1)" in complaint(read, path, discrete=True, **options)
+    assert load_dataset(npz, discrete=False).spec.action_size == 3
+    assert load_dataset(npz, action_low=0, action_high=1).spec.action_size == 3
+    # Motors of which one always runs, but not always at 1, and one that never changes.
+    columns["actions"] = one_hot(choices) * np.where(np.arange(30) == 7, 0.5, 1)[:, None]
+    assert not load_dataset(write_hdf5(tmp_path / "half.hdf5", **columns)).spec.discrete
+    columns["actions"] = one_hot(np.ones(30, int))
+    assert not load_dataset(write_hdf5(tmp_path / "same.hdf5", **columns)).spec.discrete
+
+
+def test_whole_numbers_below_0_are_asked_about(tmp_path):
+    log = walk([5] * 6)
+    columns = flat(log, terminals=log["ends"], timeouts=np.zeros(30, bool))
+    numbers = write_hdf5(tmp_path / "log.hdf5", **columns | {"actions": np.arange(30)[:, None] % 3 - 1})
+    line = complaint(load_dataset, numbers)
+    assert "whole numbers from -1 to 1: choices, or amounts?" in line
+    assert "first_action=-1" in line
+    assert load_dataset(numbers, first_action=-1).spec.last_action == 1
+    motor = write_hdf5(tmp_path / "motor.hdf5", **columns | {"actions": np.arange(30.0)[:, None] % 3 - 1})
+    assert not load_dataset(motor).spec.discrete
+
+
+@pytest.mark.parametrize(
+    ("taken", "first", "width"),
+    [([0, 10, 20], 0, 10), ([10, 20, 50], 0, 10), ([-1, 1], -1, 2), ([0, 1, 2], 0, 1), ([0, 7, 9], 0, 1), ([4], 0, 1)],
+)
+def test_numbers_of_actions_with_gaps(taken, first, width):
+    dataset = logged(400, action=np.array(taken)[np.arange(400) % len(taken)], discrete=True, first_action=first)
+    finding = actions_with_gaps(dataset)
+    assert (finding is not None) == (width > 1)
+    if finding is not None:
+        assert f"all {width} or a multiple of it apart" in finding.advice
+        assert finding.rows == tuple(taken)
+        assert finding in cautions(dataset), "trainings say so too"

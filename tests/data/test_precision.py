@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prudent.data import Dataset, load_dataset
+from prudent.data import Dataset, convert, load_dataset
 from prudent.data.precision import observation_type, rounding
 
 ROWS = 2000
@@ -130,3 +130,32 @@ def test_differences_of_exact_features_are_not_taken_for_rounding():
     following[500, 0] += 100.0
     data = dataset(observation, next_observation=following)
     assert np.flatnonzero(data.strays).tolist() == [500]
+
+
+def test_whole_numbers_that_float64_just_holds_are_kept():
+    numbers = 2**53 - 10**6 + np.stack([np.arange(ROWS), 2 * np.arange(ROWS)], axis=1)
+    data = dataset(numbers)
+    assert data.observation.dtype == np.float64
+    np.testing.assert_array_equal(data.observation.astype(np.int64), numbers)
+    assert not any("no float holds" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize("reader", ["columns", "hdf5", "stream"])
+def test_whole_numbers_that_no_float_holds_are_said(tmp_path, dtype, reader):
+    numbers = np.stack([np.arange(ROWS), 2**62 + np.arange(ROWS)], axis=1).astype(dtype)
+    ends = np.arange(ROWS) % 100 == 99
+    if reader == "columns":
+        data = dataset(numbers)
+    else:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(tmp_path / "log.hdf5", "w") as file:
+            file["observations"], file["actions"] = numbers, np.linspace(-1, 1, ROWS)[:, None]
+            file["rewards"], file["terminals"], file["timeouts"] = np.sin(np.arange(ROWS)), ends, np.zeros(ROWS)
+        read = load_dataset if reader == "hdf5" else lambda path: convert(path, tmp_path / "folder")
+        data = read(tmp_path / "log.hdf5")
+    said = [note for note in data.notes if "whose last digits no float holds" in note]
+    assert len(said) == 1
+    assert said[0].startswith("observation feature 1 holds whole numbers of up to 4.61169e+18")
+    constant = np.full((ROWS, 1), 2**62 + 1)
+    assert not any("no float" in note for note in dataset(constant).notes), "nothing differs"

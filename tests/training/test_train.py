@@ -611,6 +611,28 @@ def test_bounds_from_an_environment_are_said_and_squashed_actions_noticed(tmp_pa
     assert all("no action bounds are declared: -2 to 2 taken from Pendulum-v1" in note for note in notes)
     assert "(feature 0) stop at exactly 1: if the recorder scaled them" in notes[0]
     assert "stop at exactly" not in notes[1]
+    assert "logged actions (feature 0) only go from" in notes[1]
+    assert "are they in the environment's units?" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-2, 2, None),
+        (-1, 1, "-1 to 1 are kept, though Pendulum-v1 takes -2 to 2: if the recorder scaled them to [-1, 1], multiply"),
+        (-1.5, 1.5, "-1.5 to 1.5 are kept, though Pendulum-v1 takes -2 to 2: are both in the same units?"),
+    ],
+)
+def test_declared_bounds_that_are_narrower_than_the_environments_are_said(tmp_path, capsys, low, high, words):
+    actions = columns()["actions"]
+    log = write_log(
+        tmp_path / "log.npz", actions=actions / np.abs(actions).max() * high, action_low=low, action_high=high
+    )
+    population = start(log, tmp_path / "run", 2, "bc", env="Pendulum-v1", eval_episodes=1)
+    assert population.spec.action_high == (high,), "what is declared holds"
+    said = [line for line in capsys.readouterr().out.splitlines() if "are kept, though" in line]
+    assert len(said) == (words is not None)
+    assert words is None or words in said[0]
 
 
 def test_a_run_in_another_thread_needs_no_signals(log, tmp_path):

@@ -42,7 +42,7 @@ def cautions(dataset: Dataset) -> list[Finding]:
 
     If the rows are on disk, only rewards, flags of ends and discrete actions are read.
     """
-    quick = (single_episode, reward_constant, counts_from_one, *outcomes.CHECKS)
+    quick = (single_episode, reward_constant, counts_from_one, actions_with_gaps, *outcomes.CHECKS)
     checks = quick if is_mapped(dataset) else [c for c in CHECKS if c is not duplicates]
     with np.errstate(over="ignore", invalid="ignore"):
         return [finding for check in checks if (finding := check(dataset)) is not None]
@@ -190,6 +190,23 @@ def counts_from_one(dataset: Dataset) -> Finding | None:
     return Finding("action 0 is never taken", (0,), 1, advice, unit="actions")
 
 
+def actions_with_gaps(dataset: Dataset) -> Finding | None:
+    """Discrete actions of which only every tenth, say, occurs: amounts, or choices that are not numbered one by one."""
+    if not dataset.spec.discrete:
+        return None
+    taken = np.flatnonzero(_counts(dataset)) + dataset.spec.first_action
+    width = int(np.gcd.reduce(np.diff(taken))) if len(taken) > 1 else 1
+    if width < 2:
+        return None
+    listed = ", ".join(map(str, taken[:5].tolist())) + (", ..." if len(taken) > 5 else "")
+    advice = (
+        f"only {listed} occur of {dataset.spec.first_action} to {dataset.spec.last_action}, all {width} or a multiple "
+        f"of it apart, so most choices were never taken: if these are amounts, declare discrete=False (--discrete no); "
+        "if choices, number them one by one in the log"
+    )
+    return Finding("action numbers with gaps", tuple(taken[:10].tolist()), len(taken), advice, unit="actions")
+
+
 def reward_outliers(dataset: Dataset) -> Finding | None:
     """Rewards so far from the others that they would dominate the critic's squared error."""
     low, high = np.quantile(dataset.reward, [0.005, 0.995])
@@ -233,6 +250,8 @@ def reward_constant(dataset: Dataset) -> Finding | None:
     """A reward that is always the same."""
     if np.ptp(dataset.reward) > 0 or (dataset.reward[0] != 0 and dataset.terminated.any()):
         return None  # a constant reward until termination: the task is to last long, or to be quick
+    if dataset.dropped is not None and dataset.dropped.telling:
+        return None  # the rewards that differ were on dropped rows: another finding says so
     advice = "every policy is worth the same; is this the right column?"
     return Finding("constant reward", (0,), len(dataset), advice)
 
@@ -253,5 +272,6 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
     *features.CHECKS,
     constant_actions,
     counts_from_one,
+    actions_with_gaps,
     few_per_action,
 )

@@ -139,6 +139,11 @@ def actions(column: np.ndarray, discrete: bool, name: str, first_action: int = 0
             f"declare the number of the first one (first_action={lowest}, --first-action {lowest})"
         )
     last = first_action + MOST_ACTIONS - 1
+    if is_one_hot(column):
+        raise DataError(
+            f"{name}: each row of actions has a single 1 among {column.shape[1]} features: "
+            "store the numbers of the choices (actions.argmax(axis=1))"
+        )
     if not is_whole or column.ndim != 1 or not first_action <= lowest <= highest <= last:
         raise DataError(
             f"{name}: discrete actions must be whole numbers from {first_action} to {last}, of shape (rows,)"
@@ -149,9 +154,17 @@ def actions(column: np.ndarray, discrete: bool, name: str, first_action: int = 0
 def ask_whether_discrete(action: np.ndarray, name: str) -> None:
     """Refuse undeclared actions that may be discrete or continuous: one whole number of 0 or more in each row.
 
+    A row of several features of which one is 1 and the others are 0 stands for a choice as well. Whole numbers below 0
+    ask the same question if their type is one of whole numbers.
+
     Raises:
         DataError: the line asks for a declaration.
     """
+    if action.ndim == 2 and is_one_hot(action):
+        raise DataError(
+            f"{name}: each row of actions has a single 1 among {action.shape[1]} features: choices? then "
+            "store their numbers (actions.argmax(axis=1)) and say discrete=True, else discrete=False (--discrete no)"
+        )
     if action.ndim > 2 or (action.ndim == 2 and action.shape[1] != 1) or action.size == 0:
         return
     low, high = np.inf, -np.inf
@@ -160,14 +173,27 @@ def ask_whether_discrete(action: np.ndarray, name: str) -> None:
         if part.dtype.kind not in "iubf" or not (np.isfinite(part).all() and (part == np.floor(part)).all()):
             return
         low, high = min(low, float(part.min())), max(high, float(part.max()))
-    # A constant float is as likely a motor at rest.
-    if low < 0 or (action.dtype.kind == "f" and low == high):
+    # A constant float is as likely a motor at rest, and floats around 0 a motor that turns both ways.
+    if action.dtype.kind == "f" and (low < 0 or low == high):
         return
-    first = f", and first_action={low:g} if they count from {low:g}" if low > 0 else ""
+    first = f", and first_action={low:g} if they count from {low:g}" if low != 0 else ""
     raise DataError(
         f"{name}: actions are whole numbers from {low:g} to {high:g}: choices, or amounts? "
         f"say discrete=True (with n_actions, if the log may lack some{first}) or discrete=False; --discrete yes or no"
     )
+
+
+def is_one_hot(action: np.ndarray) -> bool:
+    """Whether every row of a column (rows, A) has a single 1 and is 0 elsewhere, not always in the same feature."""
+    if len(action.shape) != 2 or action.shape[1] < 2 or action.shape[0] == 0:
+        return False
+    seen = np.zeros(action.shape[1], dtype=bool)
+    for block in blocks(len(action)):
+        part = np.asarray(action[block])
+        if part.dtype.kind not in "iubf" or not (((part == 0) | (part == 1)).all() and (part.sum(axis=1) == 1).all()):
+            return False
+        seen |= (part == 1).any(axis=0)
+    return bool(seen.sum() > 1)
 
 
 def declared_discrete(

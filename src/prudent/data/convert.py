@@ -13,7 +13,7 @@ from prudent.data.join import merge_specs, notes_of
 from prudent.data.load import Source, check_magic, is_bare_name, load_dataset, source_note
 from prudent.data.mapped import folder
 from prudent.data.readers import hdf5, stream
-from prudent.data.readers.declared import Declared
+from prudent.data.readers.declared import Declared, read_each
 from prudent.data.readers.stream import Block, Stream
 from prudent.data.writers import HDF5
 from prudent.errors import DataError
@@ -48,7 +48,8 @@ def convert(
         raise DataError("no dataset was named")
     with ExitStack() as stack:
         stack.enter_context(declared.about_episodes())
-        streams = [part for item in sources for part in stack.enter_context(_streams(item, declared, seed))]
+        parts = read_each(sources, declared, lambda item, said: stack.enter_context(_streams(item, said, seed)))
+        streams = [one for several in parts for one in several]
         for part in streams:
             if part.whole:
                 say(f"{part.name} was read into memory as a whole: only flat HDF5 files are read block by block")
@@ -101,7 +102,7 @@ def _streams(source: Source, declared: Declared, seed: int) -> Iterator[list[Str
         return
     declared.refuse(str(source), ("mapping",))
     with ExitStack() as stack:
-        streams = [stack.enter_context(stream.of_hdf5(path, declared)) for path in paths]
+        streams = read_each(paths, declared, lambda path, said: stack.enter_context(stream.of_hdf5(path, said)))
         yield [_chain(str(source), paths, streams)] if is_name else streams
 
 

@@ -1,4 +1,7 @@
-"""The names that columns which mark ends of episodes have in the field, and what each of them means."""
+"""The names that columns which mark ends of episodes have in the field, and what each of them means.
+
+Beside them stand clues: names of columns that are no flags, but may show where episodes end.
+"""
 
 import re
 from typing import Literal
@@ -11,17 +14,35 @@ Meaning = Literal["terminated", "truncated", "done", "end", "start", "label", "a
 _NAMES: dict[Meaning, str] = {
     "terminated": "terminal terminals terminated terminateds termination terminations isterminal isterminals "
     "isterminated terminalflag terminalflags absorbing",
-    "truncated": "timeout timeouts timedout truncated truncateds truncation truncations istimeout istruncated",
-    "done": "done dones isdone isdones doneflag doneflags",
+    "truncated": "timeout timeouts timedout truncated truncateds truncation truncations istimeout istruncated "
+    "timelimit timelimits timelimitreached reachedtimelimit maxstepsreached",
+    "done": "done dones isdone isdones doneflag doneflags gameover",
     "end": "episodeterminal episodeterminals episodeend episodeends episodedone episodedones episodeover endofepisode "
-    "ends donefloat donesfloat trajectoryend trajectoryends trajend trajends",
-    "start": "episodestart episodestarts startofepisode starts trajectorystart trajectorystarts trajstart trajstarts",
-    "label": "episode episodes episodeid episodeids episodeindex episodeindices episodenumber trajid trajids "
-    "trajectoryid trajectoryids trajectoryindex trajindex",
-    "alive": "notdone notdones nonterminal nonterminals notterminal notterminals masks discount discounts",
-    "unclear": "isfirst islast",
+    "ends donefloat donesfloat trajectoryend trajectoryends trajend trajends endoftrajectory eoe",
+    "start": "episodestart episodestarts startofepisode starts trajectorystart trajectorystarts trajstart trajstarts "
+    "newepisode isnewepisode",
+    "label": "episode episodes episodeid episodeids episodeindex episodeindices episodenumber episodenum episodeidx "
+    "ep epid epids epidx epindex epnum traj trajid trajids trajidx trajnum trajindex trajectory trajectories "
+    "trajectoryid trajectoryids trajectoryidx trajectoryindex trajectorynumber rolloutid rolloutidx rolloutindex",
+    "alive": "notdone notdones nonterminal nonterminals notterminal notterminals masks discount discounts "
+    "continue continues cont",
+    "unclear": "isfirst islast steptype steptypes bootstrap bootstraps",
 }
 _MEANINGS: dict[str, Meaning] = {word: meaning for meaning, listed in _NAMES.items() for word in listed.split()}
+Clue = Literal["clock", "time", "part", "outcome", "lengths"]
+"""``clock``: counts the steps of an episode. ``time``: a time, in the episode or not. ``part``: the number of a part of
+the log, an episode or more. ``outcome``: how an episode went. ``lengths``: one number for each episode."""
+_CLUES: dict[Clue, str] = {
+    "clock": "t step steps stepid stepidx stepindex stepnumber stepcount timestep timesteps stepinepisode "
+    "stepsinepisode episodestep episodesteps elapsedstep elapsedsteps envstep frame frameid frameidx frameindex",
+    "time": "time times timestamp timestamps simtime elapsedtime episodetime timeinepisode",
+    "part": "run runid runs trial trialid session sessionid demo demoid game gameid sequence sequenceid seqid",
+    "outcome": "success successes issuccess goalreached reachedgoal atgoal crash crashed failure failed fail died dead "
+    "death isdead collision collided fell fallen solved won completed finished",
+    "lengths": "episodelength episodelengths episodelens eplens epslens trajectorylength trajectorylengths trajlengths "
+    "trajlens pathlengths lengths",
+}
+_CLUE_OF: dict[str, Clue] = {word: clue for clue, listed in _CLUES.items() for word in listed.split()}
 _END_WORDS = {"done", "terminal", "terminated", "termination", "truncated", "truncation", "timeout", "reset"}
 _ALONE = ("first", "last", "final", "end", "start")
 _UNITS, _BORDERS = {"episode", "traj", "trajectory", "rollout"}, {"end", "start", "first", "last", "over"}
@@ -46,6 +67,11 @@ def meaning_of(key: str) -> Meaning | None:
         return "unclear"
     single = {word.removesuffix("s") for word in parts}
     return "unclear" if single & _END_WORDS or (single & _BORDERS and single & _UNITS) else None
+
+
+def clue_of(key: str) -> Clue | None:
+    """What a column of this name may show about ends of episodes, though it is no flag; None if nothing."""
+    return _CLUE_OF.get("".join(words(key)))
 
 
 def is_certain_name(key: str) -> bool:

@@ -14,7 +14,7 @@ from prudent.data.columns import Bound, Dones
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.dropped import LastRows
 from prudent.data.mapped.folder import is_folder_of_columns, is_mapped, read
-from prudent.data.readers.declared import UNDECLARED, Declared
+from prudent.data.readers.declared import UNDECLARED, Declared, read_each
 from prudent.data.readers.mapping import TableMap
 from prudent.errors import DataError
 from prudent.progress import ticking
@@ -84,7 +84,7 @@ def load_dataset(
             :class:`prudent.data.readers.mapping.TableMap`).
         last_rows: the last rows of episodes that did not terminate, where the file has no successor for them: "drop"
             them (the default), their reward included; "terminated" keeps them as ends, after which no value comes;
-            "truncated" keeps them with their own observation as successor. Refused where there are no such rows.
+            "truncated" keeps them with their own observation as successor. Refused if no source has such rows.
         recorders: how many recorders' rows stand in turn, as vectorised environments write them (row t of the first,
             row t of the second ...): each one's rows are put together. A file whose next rows are not the successors is
             refused until you declare this; 1 says that the rows are in order of time.
@@ -104,10 +104,12 @@ def load_dataset(
             return _load(source, declared, seed)
     if len(source) == 0:
         raise DataError("no dataset was named")
-    datasets = []
-    for item in source:
+
+    def load(item: Source, said: Declared) -> Dataset:
         with ticking(f"reading {item}"):
-            datasets.append(_load(item, declared, seed))
+            return _load(item, said, seed)
+
+    datasets = read_each(source, declared, load)
     if len(datasets) > 1 and any(is_mapped(dataset) for dataset in datasets):
         raise DataError("a converted folder is not joined in memory: convert all the sources into one folder")
     return Dataset.join(datasets)
@@ -161,7 +163,7 @@ def _named(name: str, declared: Declared) -> Dataset:
         if close:
             raise DataError(f"{name}: no such dataset; did you mean {close[0]}?") from None
         raise
-    joined = Dataset.join([read_file(path, declared) for path in paths], name=name)
+    joined = Dataset.join(read_each(paths, declared, read_file), name=name)
     return joined.relabelled(notes=(source_note(paths), *joined.notes))
 
 

@@ -12,6 +12,8 @@ _COARSE_SPREAD = 1e-3
 """... or more than this share of the range: rows need not be in order of time."""
 
 _SAMPLE = 50_000
+_WHOLE = 2.0**53
+"""From here on float64 does not hold every whole number."""
 _SPREAD = 1e-12
 """A feature that varies by less than this share of its size is constant, with the rounding error of its source."""
 
@@ -22,19 +24,26 @@ class Rounding:
 
     ``error`` is the largest rounding error, ``change`` the usual change in a row (the median of those that are not 0;
     0 for a constant feature), ``span`` the largest value less the smallest, and ``size`` the largest magnitude.
+    ``lost`` (S,) bool are features of whole numbers whose differences even float64 does not hold. ``exact`` says that
+    they are whole numbers.
     """
 
     error: np.ndarray
     change: np.ndarray
     span: np.ndarray
     size: np.ndarray
+    lost: np.ndarray
+    exact: bool
 
     @property
     def coarse(self) -> np.ndarray:
         """(S,) bool: float32 rounds this feature by a considerable share of its change or span."""
         blurs = (self.error > COARSE * self.change) | (self.error > _COARSE_SPREAD * self.span)
         # What lies beyond float32 counts as infinite, and is refused.
-        return blurs & (self.span > _SPREAD * self.size) & (self.size <= np.finfo(np.float32).max)
+        # Whole numbers have no rounding error of their source.
+        return (
+            blurs & (self.span > (0 if self.exact else _SPREAD) * self.size) & (self.size <= np.finfo(np.float32).max)
+        )
 
 
 def is_wide(dtype: np.dtype) -> bool:
@@ -50,10 +59,14 @@ def rounding(column: Rows, following: Rows | None = None) -> Rounding:
     rows, size = len(column), column[slice(0, 1)].shape[1]
     error, low, high = np.zeros(size), np.full(size, np.inf), np.full(size, -np.inf)
     step = max(1, rows // _SAMPLE)
-    changes = []
+    changes, lost, exact = [], np.zeros(size, dtype=bool), True
     with np.errstate(over="ignore", invalid="ignore"):
         for block in blocks(rows):
-            values = np.asarray(column[block], dtype=np.float64)
+            stored = np.asarray(column[block])
+            values = stored.astype(np.float64)
+            exact &= stored.dtype.kind in "iu"
+            if exact and stored.dtype.itemsize == 8 and (np.abs(values) >= _WHOLE).any():
+                lost |= (np.diff(stored, axis=0).astype(np.float64) != np.diff(values, axis=0)).any(axis=0)
             error = np.fmax(error, np.abs(values - values.astype(np.float32)).max(0, initial=0.0))
             low, high = np.fmin(low, values.min(0)), np.fmax(high, values.max(0))
             after = values[1:] if following is None else np.asarray(following[block], dtype=np.float64)
@@ -61,7 +74,7 @@ def rounding(column: Rows, following: Rows | None = None) -> Rounding:
         change = np.concatenate(changes)
         change[~(change > 0)] = np.nan
         usual = np.array([np.median(column[~np.isnan(column)]) if (column > 0).any() else 0.0 for column in change.T])
-        return Rounding(error, usual, high - low, np.fmax(np.abs(low), np.abs(high)))
+        return Rounding(error, usual, high - low, np.fmax(np.abs(low), np.abs(high)), lost, exact)
 
 
 def observation_type(observation: Rows, following: Rows | None, *sources: np.dtype) -> tuple[type, list[str]]:
@@ -73,16 +86,22 @@ def observation_type(observation: Rows, following: Rows | None, *sources: np.dty
     if not all(is_wide(dtype) for dtype in sources):
         return np.float32, []
     figures = rounding(observation, following)
+    lost = [
+        f"observation feature {feature} holds whole numbers of up to {figures.size[feature]:.6g}, whose last digits no "
+        "float holds, so rows that differ may look alike: subtract a constant from them in the log"
+        for feature in np.flatnonzero(figures.lost)[:3]
+    ]
     features = np.flatnonzero(figures.coarse)
     if not len(features):
-        return np.float32, []
+        return np.float32, lost
     worst = features[0]
     several = "feature" if len(features) == 1 else "features"
     return np.float64, [
+        *lost,
         f"observation {several} {', '.join(map(str, features[:10]))}{', ...' if len(features) > 10 else ''} kept in "
         f"float64 and centred before the networks: float32 would round feature {worst} (up to "
         f"{figures.size[worst]:.6g}) by up to {figures.error[worst]:.3g}, and it usually changes by "
-        f"{figures.change[worst]:.3g}"
+        f"{figures.change[worst]:.3g}",
     ]
 
 

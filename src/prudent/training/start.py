@@ -109,15 +109,26 @@ def begin(request: Request) -> Iterator[BegunRun]:
             yield BegunRun(population, dataset, remarks)
 
 
+_SMALL_PART = 0.6
+"""Logged actions that span less of an environment's bounds may be in other units."""
+_MOST = 0.99
+"""Declared bounds that span less of an environment's are said to be narrower."""
+
+
 def with_environment_bounds(dataset: Dataset, env_id: str) -> Dataset:
     """The dataset with the environment's action bounds, if it declares none itself; a note says so.
+
+    Declared bounds that are narrower than the environment's are kept, and a note says that too.
 
     Raises:
         DataError: an action lies outside them.
     """
     env_spec = spec_of(env_id)
-    if dataset.spec.action_low is not None or dataset.spec.discrete or env_spec.action_low is None:
+    if dataset.spec.discrete or env_spec.action_low is None:
         return dataset
+    if dataset.spec.action_low is not None:
+        note = _note_on_narrower_bounds(dataset.spec, env_spec, env_id)
+        return dataset if note is None else dataset.relabelled(notes=(*dataset.notes, note))
     spec = replace(dataset.spec, action_low=env_spec.action_low, action_high=env_spec.action_high)
     check_bounds(dataset.action, spec, dataset.name)
     return dataset.relabelled(spec=spec, notes=(*dataset.notes, _note_on_bounds(dataset, spec, env_id)))
@@ -131,11 +142,40 @@ def _note_on_bounds(dataset: Dataset, spec: Spec, env_id: str) -> str:
     # Whoever clips or scales to [-1, 1] reaches 1, and never more.
     squashed = (np.abs(edge - 1) <= 1e-3) & (np.minimum(high, -low) >= 1.01)
     if not squashed.any():
-        return note
+        return note + _on_reach(dataset, low, high)
     feature = int(np.flatnonzero(squashed)[0])
     return (
         f"{note}; but logged actions (feature {feature}) stop at exactly 1: if the recorder scaled them to [-1, 1], "
         "multiply them back to the environment's units"
+    )
+
+
+def _on_reach(dataset: Dataset, low: np.ndarray, high: np.ndarray) -> str:
+    """That logged actions stay in a small part of the bounds, as those in other units would; empty if they do not."""
+    least, most = dataset.action.min(axis=0), dataset.action.max(axis=0)
+    few = np.flatnonzero(most - least < _SMALL_PART * (high - low))
+    if not len(few):
+        return ""
+    feature = int(few[0])
+    return (
+        f"; logged actions (feature {feature}) only go from {least[feature]:.3g} to {most[feature]:.3g}: "
+        "are they in the environment's units?"
+    )
+
+
+def _note_on_narrower_bounds(spec: Spec, env: Spec, env_id: str) -> str | None:
+    """That policies will not use all of an environment's actions; None if they may."""
+    low, high, env_low, env_high = (
+        np.array(bound, dtype=np.float64)
+        for bound in (spec.action_low, spec.action_high, env.action_low, env.action_high)
+    )
+    if (high - low >= _MOST * (env_high - env_low)).all():
+        return None
+    scaled = (low == -1).all() and (high == 1).all()
+    question = "if the recorder scaled them to [-1, 1], multiply them back" if scaled else "are both in the same units?"
+    return (
+        f"declared action bounds {_numbers(low)} to {_numbers(high)} are kept, though {env_id} takes "
+        f"{_numbers(env_low)} to {_numbers(env_high)}: {question}"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from helpers.data_logs import complaint, flat, walk, write_hdf5, write_npz
 from prudent.data import Dataset, convert, describe_dict, load_dataset, writers
 from prudent.data.episodes.dropped import Dropped, is_telling
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, DataError
 
 LENGTHS = (6, 9, 5, 8)
 DIED = (False, True, False, False)
@@ -167,6 +167,28 @@ def test_it_is_refused_where_nothing_is_decided(tmp_path):
     for source in ("pendulum-mixed", tmp_path / "folder"):
         assert "last_rows does not apply" in complaint(load_dataset, source, last_rows="terminated")
     assert "last_rows must be" in complaint(load_dataset, all_end, last_rows="end")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_several_sources_one_has_to_have_such_rows(tmp_path, first):
+    log = walk(LENGTHS)
+    ended = flat(log, terminals=log["ends"], timeouts=np.zeros(28, bool))
+    sources = [write_hdf5(tmp_path / "open.hdf5", **stays()), write_hdf5(tmp_path / "ended.hdf5", **ended)]
+    sources = sources if first else sources[::-1]
+    joined = load_dataset(sources, last_rows="terminated")
+    assert (len(joined), joined.n_episodes, int(joined.terminated.sum()), joined.dropped) == (56, 8, 8, None)
+    folder = convert(sources, tmp_path / "folder", last_rows="terminated")
+    assert folder.fingerprint == joined.fingerprint
+    if first:
+        mixed = load_dataset(
+            [sources[0], write_npz(tmp_path / "x.npz", **ended, next_observations=log["successor"])],
+            last_rows="truncated",
+        )
+        assert (int(mixed.truncated.sum()), int(mixed.terminated.sum())) == (3, 5)
+    with pytest.raises(DataError, match=r"ended\.hdf5: last_rows does not apply"):
+        load_dataset([sources[first]] * 2, last_rows="terminated")
+    with pytest.raises(DataError, match=r"ended\.hdf5: last_rows does not apply"):
+        convert([sources[first]] * 2, tmp_path / "no", last_rows="terminated")
 
 
 def test_a_file_of_single_steps_says_how_to_keep_them(tmp_path):

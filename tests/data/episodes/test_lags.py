@@ -143,3 +143,36 @@ def test_neighbours_that_are_closer():
     assert lags.neighbours_are_closer(walk, np.zeros(1000, bool), 4)
     both = np.stack([walk, autoregressive(1000, 0.95)], axis=1).reshape(-1, 2)
     assert not lags.neighbours_are_closer(both, np.zeros(2000, bool), 2)
+
+
+def cells(recorders, steps=1000, size=5):
+    """One-hot cells of a grid in which each recorder walks at random, with the actions and the ends of its episodes."""
+    rng, rows, ends = np.random.default_rng(recorders), [], np.zeros((steps, recorders), bool)
+    actions = rng.integers(0, 4, (steps, recorders))
+    place = rng.integers(0, size, (recorders, 2))
+    for step in range(steps):
+        rows.append(size * place[:, 0] + place[:, 1])
+        ends[step] = rng.random(recorders) < 0.04
+        moved = np.clip(place + np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])[actions[step]], 0, size - 1)
+        place = np.where(ends[step][:, None], rng.integers(0, size, (recorders, 2)), moved)
+    return np.eye(size * size)[np.concatenate(rows)], np.eye(4)[actions.ravel()], ends.ravel()
+
+
+@pytest.mark.parametrize("recorders", [1, 2, 3, 5, 12])
+def test_one_hot_observations(recorders):
+    assert lags.best(*cells(recorders)) == (None if recorders == 1 else recorders)
+
+
+@pytest.mark.parametrize("period", [2, 3, 7, 24])
+def test_one_hot_rows_in_order_of_time_are_let_through(period):
+    rng, rows = np.random.default_rng(period), np.arange(6000)
+    phase, ends = np.eye(period)[rows % period], np.zeros(6000, bool)
+    usual = np.where(rng.random(6000) < 0.7, rows % period % 5, rng.integers(0, 5, 6000))
+    walk = np.eye(8)[np.cumsum(rng.integers(-1, 2, 6000)) % 8]
+    for observation in (
+        phase,
+        np.eye(5)[usual],
+        np.column_stack([phase, walk]),
+        np.column_stack([np.eye(5)[usual], walk]),
+    ):
+        assert lags.best(observation, None, ends) is None

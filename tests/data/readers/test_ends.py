@@ -90,6 +90,19 @@ def test_terminations_and_truncations(load, prefix, one, other):
         {"terminals": TERMINALS, "timeouts": TIMEOUTS, "is_first": STARTS},
         {"terminals": TERMINALS, "timeouts": TIMEOUTS, "dones": ENDS, "done": ENDS, "masks": ~TERMINALS},
         {"terminals": TERMINALS, "timeouts": TIMEOUTS, "my_done_flag": ENDS},
+        {"terminals": TERMINALS, "ep_idx": np.repeat([5, 6, 7, 8], LENGTHS)},
+        {"terminals": TERMINALS, "run_id": np.repeat([5, 6, 7, 8], LENGTHS)},
+        {"continue": ~TERMINALS, "new_episode": STARTS},
+        {"terminals": TERMINALS, "infos/time_limit_reached": TIMEOUTS},
+        {"terminals": TERMINALS, "game_over": ENDS},
+        {"terminals": TERMINALS, "timeouts": TIMEOUTS, "step_type": np.where(STARTS, 0, np.where(ENDS, 2, 1))},
+        {"terminals": TERMINALS, "infos/t": np.concatenate([np.arange(n) for n in LENGTHS])},
+        {"terminals": TERMINALS, "time_step": np.concatenate([np.arange(1.0, n + 1) for n in LENGTHS])[:, None]},
+        {"timeouts": TIMEOUTS, "steps_in_episode": np.concatenate([np.arange(n) for n in LENGTHS])},
+        {"terminals": TERMINALS, "trajectory_lengths": np.array(LENGTHS)},
+        {"terminals": TERMINALS, "meta/episode_ends": np.cumsum(LENGTHS)},
+        {"terminals": TERMINALS, "episode_ends": np.cumsum(LENGTHS) - 1, "ends": ENDS},
+        {"terminals": TERMINALS, "episode_starts": np.array([0, 4, 7, 12])},
     ],
     ids=lambda columns: "+".join(columns),
 )
@@ -111,6 +124,10 @@ def test_one_flag_alone_is_read_as_terminals_or_as_the_user_says(load, name):
         ("ends", ENDS),
         ("episode_starts", STARTS),
         ("episode", np.repeat([0, 1, 2, 3], LENGTHS)),
+        ("trial", np.repeat([0, 1, 2, 3], LENGTHS)),
+        ("timestep", np.concatenate([np.arange(n) for n in LENGTHS])),
+        ("traj_lengths", np.array(LENGTHS)),
+        ("episode_ends", np.cumsum(LENGTHS)),
     ],
 )
 def test_ends_that_say_nothing_about_value_need_a_declaration(load, name, column):
@@ -140,6 +157,10 @@ def test_ends_that_say_nothing_about_value_need_a_declaration(load, name, column
         ({"terminals": ENDS, "episode_terminals": TERMINALS}, "terminals is set in row 6, episode_terminals is not"),
         ({"timeouts": ENDS, "terminals": TERMINALS, "dones": STARTS}, "dones is neither terminals nor terminals or"),
         ({"terminals": TERMINALS, "dones": TIMEOUTS}, "terminals is set in row 3, dones is not"),
+        ({"terminals": TERMINALS, "episode_lengths": np.array([4, 3, 5])}, "episode_lengths adds up to 12 rows"),
+        ({"terminals": TERMINALS, "episode_ends": np.array([4, 7, 12])}, "episode_ends has 3 rows"),
+        ({"terminals": TERMINALS, "step_type": np.where(ENDS, 2, 1)}, "step_type is not read: in some logs"),
+        ({"terminals": TERMINALS, "game_over": TIMEOUTS}, "terminals is set in row 3, game_over is not"),
         ({"terminals": TERMINALS, "truncated": np.full(14, 0.5)}, "truncated must be true/false or 0/1, row 0 is 0.5"),
         ({"terminals": TERMINALS, "episode_ends": np.cumsum(ENDS)}, "episode_ends must be true/false"),
         ({"terminals": TERMINALS, "truncated": TIMEOUTS[:3]}, "truncated has 3 rows"),
@@ -169,6 +190,41 @@ def test_other_columns_are_not_taken_for_flags(load):
     dataset = load({"terminals": TERMINALS, "timeouts": TIMEOUTS, **others})
     check(dataset, load, TERMINALS, ENDS)
     assert any("termination_reason" in note and "not read" in note for note in dataset.notes)
+
+
+def test_counters_that_prove_nothing_are_not_taken_for_ends(load):
+    others = {
+        "t": np.arange(14),  # counts on
+        "step": np.arange(14) % 6,  # restarts, but not where episodes end
+        "frame": np.concatenate([np.arange(n) for n in LENGTHS]),  # says what the flags say
+        "time": np.arange(14) % 3,  # the time of day
+        "lengths": np.repeat(LENGTHS, LENGTHS),
+        "run": np.zeros(14),
+        "session": np.arange(14),
+        "success": np.arange(14) % 2,
+    }
+    dataset = load({"terminals": TERMINALS, "timeouts": TIMEOUTS, **others})
+    check(dataset, load, TERMINALS, ENDS)
+    for key in others:
+        assert any(key in note and "not read" in note for note in dataset.notes), key
+
+
+def test_a_time_that_begins_anew_without_a_flag_is_said(load):
+    dataset = load({"terminals": TERMINALS, "time": 0.05 * np.concatenate([np.arange(n) for n in LENGTHS])})
+    assert any("time begins anew after 1 rows without a flag" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("name", ["crashed", "infos/goal_reached", "Died"])
+def test_an_outcome_after_which_value_goes_on_is_asked_about(load, name):
+    question = f"{name} is set in 2 last rows of episodes, nowhere else, and was not read: does value end there?"
+    assert any(question in note for note in load({"timeouts": ENDS, name: TERMINALS}).notes)
+    for columns in ({"terminals": TERMINALS, "timeouts": TIMEOUTS}, {"timeouts": NONE, "terminals": ENDS}):
+        assert not any("does value end" in note for note in load({**columns, name: TERMINALS}).notes)
+
+
+def test_lists_of_rows_do_not_go_with_recorders(load):
+    words = "trajectory_lengths counts rows, so recorders does not apply to it"
+    assert words in complaint(load, {"terminals": TERMINALS, "trajectory_lengths": np.array(LENGTHS)}, recorders=2)
 
 
 def test_the_notes_say_what_was_read_as_what(load):

@@ -237,6 +237,7 @@ def put(key, row, value):
         ({"end": ["maybe"] * 12}, {}, "column 'end' for terminated must be true/false or 0/1, row 0 is 'maybe'"),
         ({"end": [2] * 12}, {}, "column 'end' for terminated must be true/false or 0/1, row 0 is 2"),
         ({"x": ["a"] * 12}, {}, "column 'x' for observation holds string, expected numbers"),
+        ({"u": ["left"] * 12}, {}, "column 'u' for action holds string, expected numbers: give each choice a number"),
         ({"x": [[1, 2]] * 12}, {}, "column 'x' holds list"),
         ({"p": [0.0] * 12}, {"behavior_prob": "p"}, "behavior_prob must be above 0, as the action was taken; row 0"),
         (
@@ -296,7 +297,9 @@ def test_csv_errors_name_column_and_row(tmp_path):
     line = complaint(load_dataset, path, mapping=ROLES)
     assert line.startswith("log.csv: column 'r' holds 'much' in row 11, expected numbers; skip_bad_episodes=True")
     path = write(tmp_path / "log.csv", log(x=["red"] * 12))
-    assert "column 'x' holds 'red' in row 0, expected numbers" in complaint(load_dataset, path, mapping=ROLES)
+    assert "holds 'red' in row 0, expected numbers; if it holds words throughout, give each word a number" in complaint(
+        load_dataset, path, mapping=ROLES
+    )
     path.write_text("id,t,x\nann,1\n")
     assert "damaged table" in complaint(
         load_dataset, path, mapping={"episode": "id", "observation": "x", "action": "t", "reward": "x"}
@@ -307,3 +310,22 @@ def test_csv_errors_name_column_and_row(tmp_path):
 
 def test_every_role_is_a_plain_field():
     assert read_map(ROLES) == TableMap(("x", "y", "z"), ("u", "w"), "r", "id", "t", terminated="end")
+
+
+def test_counters_and_outcomes_that_are_not_mapped_are_said(tmp_path):
+    columns = {"x": np.arange(12.0), "u": np.sin(np.arange(12)), "r": np.ones(12), "step": np.arange(12) % 4}
+    columns |= {"died": np.arange(12) % 4 == 3, "end": np.arange(12) % 4 == 3, "stay": np.arange(12) // 4}
+    pyarrow = pytest.importorskip("pyarrow")
+    path = tmp_path / "log.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table(columns), path)
+    roles = {"observation": "x", "action": "u", "reward": "r"}
+    counter = "begin anew with each episode: step; only flags end an episode here: map episode if so"
+    outcome = "value may end there: died; map it to terminated if it does"
+
+    def said(**more):
+        notes = load_dataset(path, mapping=roles | more).notes
+        return [any(words in note for note in notes) for words in (counter, outcome)]
+
+    assert said(terminated="end") == [True, False]
+    assert said(episode="stay") == [False, True]
+    assert said(episode="stay", terminated="died", step="step") == [False, False]

@@ -1,5 +1,8 @@
 """How well rows follow those some rows before them: evidence of what the successor of a row is."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from prudent.data.columns import Rows
@@ -14,6 +17,8 @@ _STRETCH, _SCANNED = 512, 128
 _FEATURES = 32
 
 _CLOSER, _LEVEL, _FOLLOWED, _UNRELATED = 0.9, 0.5, 0.2, 0.5
+_FOLLOWED_ONE_HOT = 0.1
+"""A linear fit of one-hot rows explains less: where they lead depends on the action in each of them."""
 _BETTER = 0.02
 _RIDGE = 1e-3
 
@@ -35,11 +40,16 @@ def best(observation: Rows, action: Rows | None, ends: np.ndarray) -> int | None
        of time, a row says more about the next one than about any later one.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        return _best(_Sample(observation, action, ends))
+        sample = _Sample(observation, action, ends)
+        medians = sample.distances()
+        lag = _best(sample, medians, _FOLLOWED)
+        # One-hot rows are equal or one distance apart, so most medians are the same; then their share counts.
+        if lag is None and len(medians) and np.isclose(medians, medians[0], rtol=1e-9).mean() > 0.5:
+            lag = _best(sample, sample.distances(np.mean), _FOLLOWED_ONE_HOT)
+        return lag
 
 
-def _best(sample: "_Sample") -> int | None:
-    distances = sample.distances()
+def _best(sample: "_Sample", distances: np.ndarray, least: float) -> int | None:
     if len(distances) < 2 or not np.isfinite(distances[0]):
         return None
     lag = int(np.nanargmin(distances)) + 1
@@ -54,7 +64,7 @@ def _best(sample: "_Sample") -> int | None:
     lag = max(fits, key=lambda k: fits[k])
     # Two rows predict the next one of any sine. Two recorders' rows stand two apart, so there it is one row.
     neighbours = sample.prediction(1, lag, rows=1 if lag == 2 else 2)
-    return lag if fits[lag] >= _FOLLOWED and neighbours <= _UNRELATED * fits[lag] else None
+    return lag if fits[lag] >= least and neighbours <= _UNRELATED * fits[lag] else None
 
 
 def neighbours_are_closer(observation: Rows, ends: np.ndarray, lag: int) -> bool:
@@ -85,19 +95,19 @@ class _Sample:
         moving = moving[np.linspace(0, len(moving) - 1, min(len(moving), _FEATURES)).astype(np.int64)]
         self.values = [(part - together.mean(axis=0))[:, moving] / self.scale[moving] for part in self.values]
 
-    def distances(self) -> np.ndarray:
-        """The median distance between rows 1, 2, ... apart, in units of each feature's range; NaN for too few rows."""
+    def distances(self, average: Callable[[np.ndarray], Any] = np.median) -> np.ndarray:
+        """The median (or other average) distance between rows 1, 2, ... apart, in ranges; NaN for too few rows."""
         if self.values[0].shape[1] == 0:
             return np.zeros(0)
-        return np.array([self._distance(lag) for lag in range(1, self.most + 1)])
+        return np.array([self._distance(lag, average) for lag in range(1, self.most + 1)])
 
-    def _distance(self, lag: int) -> float:
+    def _distance(self, lag: int, average: Callable[[np.ndarray], Any]) -> float:
         parts = []
         for values, ends in zip(self.values, self.ends, strict=True):
             here = self._anchors(ends, lag)[:_SCANNED]
             parts.append(np.minimum(np.abs(values[here + lag] - values[here]), 1).mean(axis=1))
         together = np.concatenate(parts)
-        return float(np.median(together)) if len(together) >= LEAST else np.nan
+        return float(average(together)) if len(together) >= LEAST else np.nan
 
     def prediction(self, lag: int, classes: int, rows: int = 1) -> float:
         """R^2 of a linear fit of the row ``lag`` rows on, outside the rows that it is fitted to; mean over features.

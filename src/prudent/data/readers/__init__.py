@@ -21,6 +21,7 @@ What they share:
 - ``_hdf5``: opening HDF5 without following a link
 - ``_tree``: which arrays an HDF5 file holds
 - ``_ends``: columns that mark ends of episodes, under every name that the field has for them
+- ``_clues``: counters that begin anew, lengths of episodes, and other signs of their ends
 - ``_zip``: opening zip archives whose list of entries fits the file
 - ``_keys``: keys that nobody reads, and columns under a wrong name
 - ``_sound``: the episodes of a table without those that have a bad row

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from prudent.data.columns import flags
-from prudent.data.end_names import is_certain_name, meaning_of, words
+from prudent.data.end_names import clue_of, is_certain_name, meaning_of, words
+from prudent.data.readers import _clues
 from prudent.data.readers._keys import plain
 from prudent.data.readers.declared import Declared
 from prudent.errors import DataError
@@ -30,7 +31,12 @@ def pick(columns: Mapping[str, tuple[tuple[int, ...], str]], known: Iterable[str
     rows = columns["observations"][0][:1] if "observations" in columns else ()
     for key, (shape, kind) in columns.items():
         is_column = kind in "fiub" and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
-        if key in known or key.startswith("metadata/") or meaning_of(key) is None:
+        if key in known or key.startswith("metadata/"):
+            continue
+        clue = clue_of(key)
+        if clue is not None and kind in "fiub" and len(shape) in (1, 2) and shape[1:] in ((), (1,)):
+            picked += [key] if (shape[:1] == rows) != (clue == "lengths") else []
+        if meaning_of(key) is None:
             continue
         # Masks of actions are wide, and a discount may be one number for the whole file.
         must_be_column = meaning_of(key) in ("alive", "label") or not is_certain_name(key)
@@ -70,19 +76,94 @@ class _Flags:
         self.notes: list[str] = []
         self.found: dict[str, tuple[str, np.ndarray]] = {}
         self.unclear: list[tuple[str, np.ndarray]] = []
+        self.clues: list[tuple[str, np.ndarray]] = []
+        self.listed: str | None = None
         for key, column in columns.items():
             if np.ndim(column) == 0:
                 raise DataError(f"{name}: {plain(key)} has one value, expected one per row")
-            if len(column) != rows:
-                raise DataError(f"{name}: {plain(key)} has {len(column)} rows, observations has {rows}")
-            self._add(key, column)
+            if clue_of(key) is not None:
+                self._add_clue(key, column, rows)
+            elif len(column) == rows or not self._add_list(key, column, rows):
+                if len(column) != rows:
+                    raise DataError(f"{name}: {plain(key)} has {len(column)} rows, observations has {rows}")
+                self._add(key, column)
+
+    def _add_list(self, key: str, column: np.ndarray, rows: int) -> bool:
+        """Take a column of row numbers; False if it is none."""
+        meaning = meaning_of(key)
+        ends = _clues.listed_ends(column, rows, starts=meaning == "start") if meaning in ("end", "start") else None
+        if ends is None:
+            return False
+        which = "first" if meaning == "start" else "last"
+        self.listed = key
+        self._put("end", key, ends, f"{plain(key)} was read as the numbers of the {which} rows of all episodes")
+        return True
+
+    def _add_clue(self, key: str, column: np.ndarray, rows: int) -> None:
+        if clue_of(key) != "lengths":
+            self.clues.append((key, column))
+            return
+        ends = _clues.ends_of_lengths(column, rows, key, self.name)
+        if ends is None:
+            self._not_read(key)
+            return
+        self.listed = key
+        self._put("end", key, ends, f"{plain(key)} was read as the lengths of all episodes")
+
+    def _not_read(self, key: str) -> None:
+        if not key.startswith("infos/"):
+            self.notes.append(f"keys not read: {plain(key)}")
+
+    def _follow_clues(self) -> None:
+        """Look for ends in counters and numbers of parts, where no column says which rows are the last ones."""
+        flagged = [self.found[meaning][1] for meaning in ("terminated", "truncated", "done") if meaning in self.found]
+        known = np.any(flagged, axis=0) if flagged else None
+        for key, column in self.clues:
+            clue = clue_of(key)
+            if clue == "outcome":
+                continue
+            if clue == "part":
+                number = np.ravel(column)
+                anew = np.append(number[1:] != number[:-1], True)
+                anew = anew if anew[:-1].any() and anew.mean() <= 0.5 else None
+            else:
+                anew = _clues.restarts(column, at_same=clue == "clock")
+            ends = self._get("end") if known is None or "end" in self.found else known
+            if anew is None or (ends is not None and not (anew[:-1] & ~ends[:-1]).any()):
+                self._not_read(key)  # it never begins anew, or only where the flags say so
+            elif (
+                "end" in self.found or (ends is not None and (ends & ~anew).any()) or (clue == "time" and known is None)
+            ):
+                self.notes.append(f"{plain(key)} begins anew in other rows than the flags say, and was not read")
+            elif clue == "time":
+                count = int((anew & ~ends)[:-1].sum()) if ends is not None else 0
+                self.notes.append(
+                    f"{plain(key)} begins anew after {count:,} rows without a flag, and was not read: if an episode "
+                    "ends there, flag these rows as timeouts"
+                )
+            else:
+                what = "another number" if clue == "part" else "anew"
+                self._put("end", key, anew, f"every episode ends where {plain(key)} begins {what}")
+
+    def _question_outcomes(self, terminated: np.ndarray | None, ends: np.ndarray | None) -> None:
+        """Ask about columns like ``crashed``, where no value ends."""
+        for key, column in self.clues:
+            if clue_of(key) == "outcome":
+                none = terminated is None or not terminated.any()
+                note = _clues.outcome_note(key, column, ends) if none and ends is not None else None
+                if note is None:
+                    self._not_read(key)
+                else:
+                    self.notes.append(note)
 
     def _add(self, key: str, column: np.ndarray) -> None:
         meaning = meaning_of(key)
         if not is_certain_name(key) and not np.isin(column, (0, 1)).all():
             self.notes.append(f"keys not read: {plain(key)}")  # numbers of something, no flags
         elif meaning == "unclear":
-            self.unclear.append((key, flags(column, key, self.name)))
+            is_type = words(key)[:2] == ["step", "type"] or words(key)[:1] == ["steptype"]
+            # dm_env counts 0 for the first step, 1 inside, 2 for the last one.
+            self.unclear.append((key, np.ravel(column) == 2 if is_type else flags(column, key, self.name)))
         elif meaning == "alive":
             # A discount between 0 and 1 says that value goes on; without a 0 it is only a setting.
             is_discount = "discount" in key.lower()
@@ -147,6 +228,9 @@ class _Flags:
 
     def ends(self, user: Declared) -> Ends:
         """See :func:`resolve`."""
+        if self.listed is not None and (user.recorders or 1) > 1:
+            raise DataError(f"{self.name}: {plain(self.listed)} counts rows, so recorders does not apply to it")
+        self._follow_clues()
         terminated, truncated, done = (self._get(meaning) for meaning in ("terminated", "truncated", "done"))
         if terminated is not None and truncated is not None and done is not None:
             self._check_done(terminated, truncated, done)
@@ -160,6 +244,8 @@ class _Flags:
         if end is not None:
             terminated, truncated, done = self._with_end(end, terminated, truncated, done, user)
         self._check_unclear(terminated, truncated, done)
+        every = [column for column in (terminated, truncated, done, end) if column is not None]
+        self._question_outcomes(terminated if done is None else done, np.any(every, axis=0) if every else None)
         by_name = {"terminals": terminated, "timeouts": truncated, "dones": done}
         present = {key: column for key, column in by_name.items() if column is not None}
         return Ends(present, end is not None, tuple(self.notes))
@@ -222,7 +308,7 @@ class _Flags:
 
 
 def _advice(key: str) -> str:
-    if "".join(words(key)) in ("islast", "isfirst"):
+    if "".join(words(key)) in ("islast", "isfirst", "steptype", "steptypes"):
         return (
             f"{plain(key)} is not read: in some logs its row has an action (then store it as episode_ends, last rows, "
             "or episode_starts, first rows), in RLDS the last row has none (then drop that row and set terminals and "
@@ -234,14 +320,27 @@ def _advice(key: str) -> str:
     )
 
 
-def unmapped(names: Iterable[str], mapped: Iterable[str]) -> list[str]:
-    """A note on the columns of a table that look like ends of episodes but have no role; empty without any."""
+def unmapped(names: Iterable[str], mapped: Iterable[str], *, episode: bool, terminated: bool) -> list[str]:
+    """Notes on the columns of a table that look like ends of episodes but have no role; empty without any.
+
+    Without a column ``episode`` counters count as well, and without ``terminated`` outcomes such as ``died``.
+    """
     taken = set(mapped)
-    found = [plain(key) for key in names if key not in taken and meaning_of(key) is not None]
-    if not found:
-        return []
-    more = ", ..." if len(found) > 8 else ""
+    free = [key for key in names if key not in taken]
+    flags_ = [key for key in free if meaning_of(key) is not None]
+    counters = [key for key in free if not episode and clue_of(key) in ("clock", "time", "part")]
+    outcomes = [key for key in free if not terminated and clue_of(key) == "outcome"]
+    questions = (
+        (flags_, "by its name it may mark ends of episodes", "map it to terminated or truncated if it does"),
+        (
+            counters,
+            "by its name it may begin anew with each episode",
+            "only flags end an episode here: map episode if so",
+        ),
+        (outcomes, "by its name value may end there", "map it to terminated if it does"),
+    )
     return [
-        f"not mapped, though by its name it may mark ends of episodes: {', '.join(found[:8])}{more}; "
-        "map it to terminated or truncated if it does"
+        f"not mapped, though {why}: {', '.join(map(plain, found[:8]))}{', ...' if len(found) > 8 else ''}; {advice}"
+        for found, why, advice in questions
+        if found
     ]

@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -113,9 +113,11 @@ def _check_storage(dataset: "h5py.Dataset", key: str, name: str) -> None:
         raise DataError(f"{name}: {key} keeps its bytes in external storage, outside the file")
 
 
-def columns(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -> dict[str, np.ndarray]:
+def columns(
+    group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget, lists: Collection[str] = ()
+) -> dict[str, np.ndarray]:
     """The arrays of :func:`nodes`, read."""
-    found = nodes(group, keys, name, budget)
+    found = nodes(group, keys, name, budget, lists)
     with Wait(f"reading {name}", sum(node.nbytes for node in found.values())) as wait:
         return {key: _whole(node, wait) for key, node in found.items()}
 
@@ -133,8 +135,12 @@ def _whole(node: "h5py.Dataset", wait: Wait) -> np.ndarray:
     return array
 
 
-def nodes(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -> "dict[str, h5py.Dataset]":
+def nodes(
+    group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget, lists: Collection[str] = ()
+) -> "dict[str, h5py.Dataset]":
     """The numeric arrays among ``keys`` that exist, not yet read: their type, size and row count are checked.
+
+    Those in ``lists`` may have another number of rows.
 
     Raises:
         DataError: one is a group, holds objects or text, is larger than the budget or its stored bytes allow, or has
@@ -155,7 +161,7 @@ def nodes(group: "h5py.Group", keys: Iterable[str], name: str, budget: Budget) -
     lengths = {key: node.shape[0] for key, node in arrays.items()}
     for key, rows in lengths.items():
         first = next(iter(lengths))
-        if rows != lengths[first]:
+        if rows != lengths[first] and key not in lists:
             raise DataError(f"{name}: {key} has {rows} rows, {first} has {lengths[first]}")
     return arrays
 

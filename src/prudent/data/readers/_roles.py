@@ -63,7 +63,8 @@ class RoleColumns:
         """The values of a column of finite numbers, none of which is missing."""
         where = f"{self.name}: column {shown(name)} for {role}"
         if column.kind != "number":
-            raise DataError(f"{where} holds {column.type}, expected numbers")
+            words = ": give each choice a number in the table" if role == "action" else ""
+            raise DataError(f"{where} holds {column.type}, expected numbers{words}")
         values = column.values
         lacking, bad = column.missing, np.flatnonzero(~np.isfinite(values))
         if len(lacking):

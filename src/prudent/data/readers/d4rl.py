@@ -52,7 +52,7 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
     with _hdf5.opened(path) as file:
         header = read_header(file, path.name, user)
         with _hdf5.reading(path.name):
-            table = _hdf5.columns(file, (*EVERY, *header.flag_keys), path.name, Budget())
+            table = _hdf5.columns(file, (*EVERY, *header.flag_keys), path.name, Budget(), header.flag_keys)
     return assemble(table, path.name, header)
 
 

@@ -1,10 +1,10 @@
 """What the user declares about data beyond what is in the files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,12 @@ from prudent.data.readers.mapping import TableMap
 from prudent.errors import DataError, EpisodeError
 
 SKIP = "skip_bad_episodes=True (--skip-bad-episodes)"
+_Item = TypeVar("_Item")
+_Part = TypeVar("_Part")
+
+
+class NoLastRowsError(DataError):
+    """``last_rows`` was declared, and a source has no last row without a successor."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ class Declared:
         if made[:1] == ["mapping"]:
             raise DataError(f"{source}: a mapping (--map) is for CSV and Parquet tables, and this is none")
         if made:
-            raise DataError(f"{source}: {made[0]} does not apply to it, the dataset says so itself")
+            kind = NoLastRowsError if made == ["last_rows"] else DataError
+            raise kind(f"{source}: {made[0]} does not apply to it, the dataset says so itself")
 
     @contextmanager
     def about_episodes(self) -> Iterator[None]:
@@ -97,10 +104,10 @@ class Declared:
         """Refuse ``last_rows`` for a file in which no last row is ``lacking`` a successor.
 
         Raises:
-            DataError: the declaration would change nothing.
+            NoLastRowsError: the declaration would change nothing.
         """
         if self.last_rows is not None and lacking == 0:
-            raise DataError(f"{name}: last_rows does not apply to it, no last row lacks a successor")
+            raise NoLastRowsError(f"{name}: last_rows does not apply to it, no last row lacks a successor")
 
     def or_else(self, filed: "Declared", name: str) -> "Declared":
         """These declarations; where they leave something open, those that the file ``name`` makes about itself.
@@ -126,3 +133,22 @@ class Declared:
 
 UNDECLARED = Declared()
 """The user declares nothing."""
+
+
+def read_each(items: Sequence[_Item], declared: Declared, read: Callable[[_Item, Declared], _Part]) -> list[_Part]:
+    """What ``read`` returns for each of several sources; ``last_rows`` holds for those that have such rows.
+
+    Raises:
+        DataError: a source is refused, or ``last_rows`` decides nothing about any of them.
+    """
+    parts: list[_Part] = []
+    refused: list[NoLastRowsError] = []
+    for item in items:
+        try:
+            parts.append(read(item, declared))
+        except NoLastRowsError as error:
+            refused.append(error)
+            if len(refused) == len(items):
+                raise
+            parts.append(read(item, replace(declared, last_rows=None)))
+    return parts

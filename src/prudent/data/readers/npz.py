@@ -11,7 +11,7 @@ import numpy as np
 from prudent.data import masks
 from prudent.data.columns import MOST_ACTIONS, ask_whether_discrete, flags
 from prudent.data.dataset import Dataset
-from prudent.data.end_names import meaning_of
+from prudent.data.end_names import clue_of, meaning_of
 from prudent.data.episodes import recorders
 from prudent.data.episodes.ends import KEEP_THEM, find_successors, note_on_equal_lengths
 from prudent.data.episodes.left_out import BadRows
@@ -256,7 +256,7 @@ def _entries(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
         key = _key(entry)
-        if key not in (*EVERY, *replay_buffer.KEYS) and meaning_of(key) is None:
+        if key not in (*EVERY, *replay_buffer.KEYS) and meaning_of(key) is None and clue_of(key) is None:
             continue
         if key in entries:
             raise DataError(f"{name}: {key} is in the file twice")

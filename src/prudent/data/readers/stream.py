@@ -87,7 +87,8 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
     with _hdf5.opened(path) as file:
         header = d4rl.read_header(file, name, user)
         with _hdf5.reading(name):
-            nodes = _hdf5.nodes(file, (*d4rl.EVERY, *header.flag_keys), name, Budget(_NO_LIMIT))
+            keys = (*d4rl.EVERY, *header.flag_keys)
+            nodes = _hdf5.nodes(file, keys, name, Budget(_NO_LIMIT), header.flag_keys)
         with _hdf5.reading(name):
             d4rl.check_required(nodes, name, header)
             if (user.recorders or 1) > 1:
@@ -223,9 +224,8 @@ def _observation_type(columns: Columns) -> tuple[type, list[str]]:
     stated = [columns[key] for key in ("observations", "next_observations") if key in columns]
     if any(column.ndim != 2 or column.shape != stated[0].shape for column in stated):
         return np.float32, []
-    wide = [column.as_type(np.float64) for column in stated]
-    following = wide[1] if len(wide) > 1 else None
-    dtype, notes = precision.observation_type(wide[0], following, *(column.dtype for column in stated))
+    following = stated[1] if len(stated) > 1 else None
+    dtype, notes = precision.observation_type(stated[0], following, *(column.dtype for column in stated))
     first = {key: columns[key][slice(0, BLOCK)] for key in ("rewards", "actions")}
     return dtype, notes + [note for key, column in first.items() for note in precision.blurred(key, column)]
 

@@ -60,7 +60,10 @@ def read(path: str | Path, user: Declared) -> Dataset:
     with _arrow.opened(path) as file:
         kinds = _kinds(roles, file.names, path.name)
         rows, table = file.read(kinds, lenient=bool(user.skip_bad_episodes))
-        notes = _ends.unmapped(file.names, [column for _, column in roles.columns()])
+        mapped = [column for _, column in roles.columns()]
+        notes = _ends.unmapped(
+            file.names, mapped, episode=roles.episode is not None, terminated=roles.terminated is not None
+        )
     if rows == 0:
         raise DataError(f"{path.name}: the table has no rows")
     columns = RoleColumns(table, roles, path.name)
