@@ -73,10 +73,22 @@ class Interrupted(PrudentError):  # noqa: N818 - being stopped is no error
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"} | {
     code: f"\\u{code:04x}"
-    for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000))
+    for code in (
+        0x61C,
+        0x200B,
+        0x200E,
+        0x200F,
+        0x2028,
+        0x2029,
+        0x2060,
+        0xFEFF,
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+        *range(0xD800, 0xE000),
+    )
 }
-"""Characters by what is shown for them: escapes that change the terminal, marks that reverse a line, and bytes of a
-file's name that are no UTF-8, which Python keeps as halves of a character."""
+"""Characters by what is shown for them: escapes that change the terminal, marks that reverse or break a line or are not
+seen, and bytes of a file's name that are no UTF-8, which Python keeps as halves of a character."""
 
 
 def printable(text: str) -> str:

@@ -43,6 +43,8 @@ def train(log, run):
 
 def test_control_characters_are_spelled_out():
     assert printable("a\x1b[2Jb\x07\x9b\tc\n") == "a\\x1b[2Jb\\x07\\x9b\tc\n"
+    unseen = "\u061c\u200b\u2028\u2029\u2060\ufeff"
+    assert printable(unseen) == "".join(f"\\u{ord(mark):04x}" for mark in unseen)
 
 
 def test_what_the_encoding_lacks_is_escaped():

@@ -1,8 +1,9 @@
 """Valid files with damage in them, thousands of them: ``make fuzz MINUTES=10``.
 
-Every reader, and the loading of checkpoints, gets seed files changed at random: bits, bytes, numbers, pieces cut out,
-doubled or taken from another seed; text files also lose and gain words. All that may come out is a result or a
-:class:`prudent.errors.PrudentError` of one line, within ten seconds and 1 GB of memory. What else comes out is kept in
+Every reader, the loading of checkpoints, and every verb that reads folders get seed files changed at random: bits,
+bytes, numbers, pieces cut out, doubled or taken from another seed; text files also lose and gain words, and JSON gets
+other values. All that may come out is a result or a :class:`prudent.errors.PrudentError` of one line, within 10 seconds
+and 1 GB of memory (for folders ten seconds more: some verbs train). What else comes out is kept in
 the folder ``--keep`` together with its traceback.
 """
 
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import corpus
+import folders
 import h5py
 import numpy as np
 import pyarrow as pa
@@ -55,6 +57,7 @@ NAMES = (
     "suite",
     "minari",
     "checkpoint",
+    *folders.KINDS,
 )
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -65,8 +68,15 @@ Target = tuple[list[bytes], Callable[[bytes, Path], Any]]
 # --- targets ------------------------------------------------------------------------------------------------
 
 
-def targets(folder: Path) -> dict[str, Target]:
-    """What is fuzzed, by name."""
+def target(name: str, folder: Path) -> Target:
+    """What is fuzzed under a name."""
+    if name in folders.KINDS:
+        folders.make(folder, name)
+        return folders.seeds(folder, name), folders.reader(name)
+    return _files(folder)[name]
+
+
+def _files(folder: Path) -> dict[str, Target]:
     mapping = {"episode": "id", "observation": "x", "action": "u", "reward": "r"}
 
     def file(name: str, **options: Any) -> Callable[[bytes, Path], Any]:
@@ -248,27 +258,37 @@ def damaged(content: bytes, others: list[bytes], rng: random.Random) -> bytes:
 # --- running ------------------------------------------------------------------------------------------------
 
 
+class _LateError(BaseException):
+    """Not an ``Exception``: nothing that is tried may take it for a failure of its own."""
+
+
 def work(name: str, seed: int, seconds: float, folder: Path) -> None:
     """Try one target for a while; the last line printed is the number of inputs tried and refused."""
     warnings.simplefilter("ignore")
-    seeds, read = targets(folder)[name]
+    seeds, read = target(name, folder)
     rng = random.Random(seed)
     for content in seeds:
-        if name != "minari":
+        if name not in ("minari", *folders.KINDS):  # folders were read when they were made
             read(content, folder)
 
     def late(*_: Any) -> None:
-        raise TimeoutError(f"took longer than {SECONDS} s")
+        raise _LateError("took too long")
 
     signal.signal(signal.SIGALRM, late)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tried = refused = 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        content = damaged(rng.choice(seeds), seeds, rng)
+        content = rng.choice(seeds)
+        is_json = name in folders.KINDS and rng.random() < 0.9
+        head = b""
+        if name in folders.KINDS and not is_json:
+            head, _, content = content.partition(b"\0")
+        content = folders.damaged(content, rng) if is_json else damaged(content, seeds, rng)
+        content = head + b"\0" * bool(head) + content
         (folder / "current").write_bytes(content)
         tried += 1
-        signal.alarm(SECONDS)
+        signal.alarm(SECONDS * (2 if name in folders.KINDS else 1))
         try:
             read(content, folder)
         except PrudentError as error:

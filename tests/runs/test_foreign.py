@@ -12,10 +12,11 @@ import pytest
 
 from helpers.runs import columns, flags, prudent, tree, write_log
 from prudent import report
+from prudent.bench import cells
 from prudent.errors import PrudentError
 from prudent.report import html
 from prudent.runs import checkpoint, metrics, read
-from prudent.runs.foreign import parse_json, read_bytes
+from prudent.runs.foreign import as_written, parse_json, read_bytes
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links and FIFOs")
 SHORT = ["--steps", 6, "--checkpoint-every", 2, "--log-every", 2, "--threads", 1]
@@ -266,3 +267,30 @@ def test_a_handful_of_edits_at_random(run):
             edits.write(run / file, edits.edited(edits.read(run / file), place, value))
             edits.refusals(run, edits.verbs(run)[:2])
             (run / file).write_bytes(sound)
+
+
+def test_json_of_another_shape_is_said_with_its_place_and_keeps_its_cause():
+    with (
+        pytest.raises(PrudentError, match=r"run seems damaged: .*KeyError: 'x', in test_foreign.py line \d+") as caught,
+        as_written("run"),
+    ):
+        {}["x"]
+    assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(PrudentError, match=r"^as it is$"), as_written("run"):
+        raise PrudentError("as it is")
+    with pytest.raises(ZeroDivisionError), as_written("run"):
+        1 / 0  # noqa: B018
+
+
+@pytest.mark.parametrize("step", [[], {}, None, "3"])
+def test_a_bench_whose_status_was_edited_is_refused_in_one_line(trained, tmp_path, capsys, monkeypatch, step):
+    monkeypatch.setattr(cells, "_difference", lambda *_: "")  # the status alone is looked at
+    lines = ['title = "t"', "seeds = [0]", "[train]", "steps = 6", "[settings]", "hidden = [8, 8]", "batch_size = 16"]
+    lines += ["[[dataset]]", 'name = "d"', f'source = "{trained / "log.npz"}"', 'env = "Pendulum-v1"']
+    (tmp_path / "suite.toml").write_text("\n".join([*lines, 'algorithms = ["bc"]']))
+    cell = tmp_path / "out" / "d" / "bc"
+    shutil.copytree(trained / "run", cell)
+    words = ["bench", tmp_path / "suite.toml", "--out", tmp_path / "out", "--dry-run"]
+    (cell / "status.json").write_text(json.dumps({"state": "finished", "step": step}))
+    assert refused(*words)
+    assert "its step is" in line(capsys)

@@ -102,3 +102,9 @@ def test_a_tuning_of_an_algorithm_that_was_renamed_goes_on():
         plan.difference({**one, "config": {"backup": "min"}}, {**one, "algorithm": "sql"})
         == "its backup is soft, not min"
     )
+
+
+def test_more_splits_than_anybody_trains_are_refused_before_they_are_made(log):
+    assert plan.make(log, None, [1], [0], {"splits": plan.MOST_SPLITS}).settings.splits == plan.MOST_SPLITS
+    with pytest.raises(PrudentError, match="splits must be 1000 or fewer, got 1000000000"):
+        plan.make(log, None, [1], [0], {"splits": 10**9})

@@ -8,16 +8,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from prudent import files
 from prudent.bench import results
 from prudent.bench.cells import COMPLETE, FAILED, CellStatus, Datasets, cell_status, train_cell
 from prudent.bench.picture import draw
 from prudent.bench.suite import Cell, Suite, load, parse, shipped
-from prudent.errors import ConfigError, Interrupted
+from prudent.errors import ConfigError, Interrupted, printable
 from prudent.report.terminal import text_table
 from prudent.runs.folder import create, write_json
+from prudent.runs.foreign import as_written
 from prudent.training.interrupts import advice_on_interrupt
 
 __all__ = ["Suite", "load", "parse", "plan", "render", "run", "shipped"]
@@ -74,12 +74,16 @@ def render(suite: Suite, out: Path, statuses: dict[str, CellStatus] | None = Non
     Raises:
         ConfigError: a cell's folder holds another run than the suite asks for.
     """
-    figures = results.collect(suite, out, statuses or _statuses(suite, out))
+    with as_written(out):
+        figures = results.collect(suite, out, statuses or _statuses(suite, out))
+        text, table = results.text(figures), printable(results.markdown(figures))
     create(out)
     write_json(out / "results.json", figures)
-    files.replace(out / "table.md", results.markdown(figures).encode(), durable=False)
-    written: list[Any] = [out / "table.md", out / "results.json", draw(figures, out / "comparison.png")]
-    return f"{results.text(figures)}\n\nwritten: {', '.join(str(path) for path in written if path is not None)}"
+    files.replace(out / "table.md", table.encode(), durable=False)
+    with as_written(out):
+        picture = draw(figures, out / "comparison.png")
+    written = [path for path in (out / "table.md", out / "results.json", picture) if path is not None]
+    return f"{text}\n\nwritten: {', '.join(map(str, written))}"
 
 
 def _statuses(suite: Suite, out: Path) -> dict[str, CellStatus]:

@@ -10,8 +10,9 @@ from prudent.algorithms import check_actions
 from prudent.bench.suite import Cell, Data
 from prudent.data import Dataset, load_dataset
 from prudent.environments.make import check_fits
-from prudent.errors import FAILURES, ConfigError, DataError, Interrupted, in_one_line
+from prudent.errors import FAILURES, ConfigError, DataError, Interrupted, PrudentError, in_one_line, shown
 from prudent.runs.folder import check_free, members, read_json, read_run
+from prudent.runs.foreign import as_written
 from prudent.training import start
 from prudent.training.resume import resume
 
@@ -49,19 +50,22 @@ def cell_status(cell: Cell, out: Path) -> CellStatus:
     if not (folder / "config.json").is_file():
         check_free(folder, "choose another --out or delete it")
     stored = read_run(folder)
-    difference = _difference(cell, stored)
+    with as_written(folder):
+        difference = _difference(cell, stored, folder)
     if difference:
         raise ConfigError(f"{folder} was trained differently: {difference}; choose another --out or delete that folder")
     path = folder / "status.json"
     status = read_json(path) if path.exists() else {}
-    state, step = status.get("state"), int(status.get("step", 0))
+    state, step = status.get("state"), status.get("step", 0)
+    if type(step) is not int:
+        raise PrudentError(f"{path} is damaged: its step is {shown(step)}")
     if state == "failed":
         return CellStatus(FAILED, step, str(status.get("message", "")))
     complete = state == "finished" and step >= cell.options.steps
     return CellStatus(COMPLETE if complete else PARTIAL, step)
 
 
-def _difference(cell: Cell, stored: Mapping[str, Any]) -> str:
+def _difference(cell: Cell, stored: Mapping[str, Any], folder: Path) -> str:
     """How a run's ``config.json`` differs from what the suite asks for; empty if it does not."""
     if stored["algorithm"] != cell.algorithm:
         return f"its algorithm is {stored['algorithm']}"
@@ -84,7 +88,9 @@ def _difference(cell: Cell, stored: Mapping[str, Any]) -> str:
     for key in _COMPARED:
         if settings.get(key) != getattr(cell.options, key):
             return f"its {key} is {settings.get(key)}, the suite has {getattr(cell.options, key)}"
-    if int(settings.get("steps", 0)) > cell.options.steps:
+    if type(settings.get("steps", 0)) is not int:
+        raise PrudentError(f"{folder / 'config.json'} is damaged: its steps are {shown(settings['steps'])}")
+    if settings.get("steps", 0) > cell.options.steps:
         return f"its steps are {settings['steps']}, the suite has {cell.options.steps}"
     return _source_difference(cell.data.sources, settings.get("sources") or {})
 

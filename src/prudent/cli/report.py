@@ -16,9 +16,13 @@ def report(words: list[str]) -> None:
         check_one_run(path)
 
     from prudent.report import missing_comparisons, read_others, read_run, write_report
+    from prudent.runs.foreign import as_written
 
     if others:
         run = read_run(arguments.run)
-        for sentence in missing_comparisons(run, read_others(run, others)):
+        found = read_others(run, others)
+        with as_written(" or ".join(map(str, (arguments.run, *others.values())))):
+            sentences = missing_comparisons(run, found)
+        for sentence in sentences:
             to_stderr(sentence)
     print(write_report(arguments.run, others or None))

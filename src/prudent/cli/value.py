@@ -97,10 +97,12 @@ def _best_member(path: Path) -> str | None:
         return None
 
     from prudent.report import read_run
+    from prudent.runs.foreign import as_written
 
     run = read_run(path)
-    setting = run.best()[0]
-    names, diverged = run.groups().get(setting, []) if setting else [], run.diverged()
+    with as_written(path):
+        setting = run.best()[0]
+        names, diverged = run.groups().get(setting, []) if setting else [], run.diverged()
     return next((name for name in names if name not in diverged), names[0] if names else None)
 
 

@@ -109,17 +109,20 @@ def check_batch(configs: Sequence[Any], spec: Spec, device: torch.device) -> Non
     through = proposals if getattr(config, "gradient", "exact") == "exact" else config.gradient_samples
     quantiles = getattr(config, "n_quantiles", 1)
     layers = (critics * (1 + through) + 1) * sum(config.hidden)
-    outputs = critics * (spec.action_size * quantiles if spec.discrete else 1 + proposals)
+    # Every discrete action has an output. A step holds each at least three times, of several critics twice (measured).
+    outputs = max(3, 2 * critics) * spec.action_size * quantiles if spec.discrete else critics * (1 + proposals)
     # The quantile loss compares each quantile with each one of the target.
     outputs += critics * quantiles * quantiles if quantiles > 1 else 0
     actions = spec.action_size * (0 if spec.discrete else 2 + proposals)
     numbers = len(configs) * batch * (layers + outputs + actions + 2 * spec.observation_size)
     named = [f"batches of {batch} rows"]
+    named += [f"{spec.action_size} actions"] * (spec.discrete and spec.action_size > 1_000)
     named += [f"{proposals} proposals"] * (proposals > 0) + [f"{critics} critics"] * (critics > 2)
     named += [f"{quantiles} quantiles"] * (quantiles > 1) + [f"{len(configs)} members"] * (len(configs) > 1)
     what = named[0] + (f" with {', '.join(named[1:])}" if named[1:] else "")
     names = [name for name in ("batch_size", "n_actions", "n_quantiles", "n_critics") if hasattr(config, name)]
-    check(numbers * _NUMBER, what, f"take less of {', '.join(names)}, hidden or members", device)
+    fewer = ", or data with fewer actions" if spec.discrete else ""
+    check(numbers * _NUMBER, what, f"take less of {', '.join(names)}, hidden or members{fewer}", device)
 
 
 # --- what the system says ---------------------------------------------------------------------------------------------

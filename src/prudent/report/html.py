@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prudent.errors import MISFITS, DataError, PrudentError, in_one_line
 from prudent.files import replace
 from prudent.report import pages
 from prudent.report.comparison import comparison_section, read_others
@@ -15,6 +14,7 @@ from prudent.report.figures import draw_figures
 from prudent.report.predictions import start_values
 from prudent.report.value import value_section
 from prudent.report.verdict import judge
+from prudent.runs.foreign import as_written
 from prudent.runs.read import Run, latest_videos, read_run
 
 MOST_VIDEOS = 6
@@ -69,16 +69,9 @@ def write_report(run_folder: Path | str, compare: Mapping[str, Path | str] | Non
     """
     run = read_run(run_folder)
     others = read_others(run, compare)
-    try:
+    with as_written(" or ".join(str(one.folder) for one in (run, *others.values()))):
         pictures = draw_figures(run, others)
         page = pages.encoded(_render(run, others, pictures))
-    except PrudentError:
-        raise
-    except MISFITS as error:
-        runs = " or ".join(str(one.folder) for one in (run, *others.values()))
-        raise DataError(
-            f"{runs} is damaged: its JSON files hold what no run writes ({in_one_line(error, with_kind=True)})"
-        ) from error
     return replace(run.folder / "report.html", page, durable=False)
 
 

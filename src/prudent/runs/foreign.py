@@ -5,12 +5,13 @@ import json
 import math
 import os
 import stat
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from prudent.errors import ConfigError
+from prudent.errors import MISFITS, ConfigError, DataError, PrudentError, in_one_line
 
 MOST_JSON_BYTES = 32 << 20
 """A longer JSON file is none of a run. Once read, JSON may take twenty times its size."""
@@ -68,6 +69,27 @@ def read_bytes(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
     with opened(path, most) as file:
         # Not ``most``: Python sets aside as many bytes as are asked for.
         return file.read(os.fstat(file.fileno()).st_size)
+
+
+@contextmanager
+def as_written(place: Path | str) -> Iterator[None]:
+    """Turn what Python raises about JSON of another shape into one line about ``place``.
+
+    A fault of prudent raises the same. So the line says where it was raised.
+
+    Raises:
+        DataError: the block raised one of :data:`prudent.errors.MISFITS`; the error itself is its cause.
+    """
+    try:
+        yield
+    except PrudentError:
+        raise
+    except MISFITS as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise DataError(
+            f"{place} seems damaged: its JSON holds what prudent does not write ({in_one_line(error, with_kind=True)}, "
+            f"in {Path(last.filename).name} line {last.lineno}); if nobody edited it, please report this as a bug"
+        ) from error
 
 
 def parse_json(text: str | bytes, strict: bool = True) -> Any:

@@ -17,6 +17,9 @@ from prudent.ope.settings import check_memory
 ALPHAS: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 SEEDS: tuple[int, ...] = (0, 1, 2)
 
+MOST_SPLITS = 1_000
+"""Divisions of one tuning. All are made before the first is trained, so that none turns out to be impossible later."""
+
 _SHARED = (
     "hidden",
     "batch_size",
@@ -52,6 +55,8 @@ class Settings:
     def __post_init__(self):
         check_whole(self, 1, "steps", "splits", "checkpoints", "rank_steps", "final_steps", "eval_episodes")
         check_whole(self, 0, "seed")
+        if self.splits > MOST_SPLITS:
+            raise ConfigError(f"splits must be {MOST_SPLITS} or fewer, got {self.splits}: each is a tuning of its own")
         if isinstance(self.resamples, bool) or not isinstance(self.resamples, int) or self.resamples < 2:
             raise ConfigError(
                 f"resamples must be 2 or more, got {self.resamples!r}: the verdict rests on its intervals"

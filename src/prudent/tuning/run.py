@@ -12,13 +12,13 @@ from prudent.data import Dataset, outcomes
 from prudent.engine.members import Member
 from prudent.engine.population import Population
 from prudent.environments.make import check_fits
-from prudent.errors import ConfigError, Interrupted, PrudentError
+from prudent.errors import ConfigError, Interrupted, PrudentError, shown
 from prudent.evaluation.rollouts import evaluate_both
 from prudent.files import folder_name
 from prudent.report import tune_report
 from prudent.runs import checkpoint
 from prudent.runs.folder import check_free, create, locked, read_json, write_json
-from prudent.runs.foreign import check_plain
+from prudent.runs.foreign import as_written, check_plain
 from prudent.runs.status import incidents, is_finished
 from prudent.training import start
 from prudent.training.interrupts import advice_on_interrupt
@@ -78,11 +78,14 @@ def tune(
         write_json(folder / "plan.json", content)
         folders = [folder if k == 0 else folder / f"split_{k + 1}" for k in range(len(divisions))]
         splits = [_split(request, parts, place) for parts, place in zip(divisions, folders, strict=True)]
-        result = TuneResult(folder, content, tuple(splits), _keep(splits[0], folder))
+        with as_written(folder / "split.json"):
+            result = TuneResult(folder, content, tuple(splits), _keep(splits[0], folder))
         if request.settings.env is not None:
             result = replace(result, checked=_check_returns(result, request.settings))
         write_json(folder / FILE, result.to_json())
-        tune_report(folder, result.to_json(), picture.draw(result, folder / "tune.png"))
+        with as_written(folder):
+            tune_report(folder, result.to_json(), picture.draw(result, folder / "tune.png"))
+            str(result)  # what comes out of stored splits can be printed, or is refused here
     return result
 
 
@@ -92,7 +95,9 @@ def _check_folder(folder: Path, content: dict[str, Any]) -> None:
     if not (folder / "plan.json").is_file():
         check_free(folder, "choose another --out")
         return
-    difference = plan.difference(content, read_json(folder / "plan.json"))
+    stored = read_json(folder / "plan.json")
+    with as_written(folder / "plan.json"):
+        difference = plan.difference(content, stored)
     if difference:
         raise ConfigError(f"{folder} holds another tuning: {difference}; choose another --out or delete that folder")
 
@@ -105,7 +110,8 @@ def _split(request: Plan, parts: Parts, folder: Path) -> Split:
     print(parts, flush=True)
     path = folder / "split.json"
     if path.is_file():
-        return Split.from_json(read_json(path))
+        with as_written(path):
+            return Split.from_json(read_json(path))
     candidates, imitators = _train_all(request, parts, folder)
     s, discount = request.settings, request.config.discount
     ranking = StoredValues(parts.ranking, discount, s.ranking, s.seed, folder / "ranking")
@@ -256,7 +262,9 @@ def _keep(split: Split, folder: Path) -> str:
     """Save the policy to deploy at ``folder/policy``; returns its name."""
     deployed = split.verdict == verdict.DEPLOY
     group, name = (split.candidates, split.winner) if deployed else (split.imitators, split.imitator)
-    c = next(c for c in group if c.name == name)
+    c = next((c for c in group if c.name == name), None)
+    if c is None:
+        raise PrudentError(f"{folder / 'split.json'} is damaged: it has no run {shown(name)}")
     population, member = _loader(folder / ("grid" if deployed else "bc"), c)()
     checkpoint.save_only(folder / "policy", population.member(member))
     return _label(c)

@@ -11,7 +11,7 @@ import numpy as np
 
 from prudent import ope
 from prudent.data import Dataset
-from prudent.errors import PrudentError
+from prudent.errors import MISFITS, PrudentError
 from prudent.ope import Estimate
 from prudent.ope.estimates import Support
 from prudent.runs.folder import create, read_json, write_json
@@ -95,7 +95,7 @@ class StoredValues:
         try:
             content = read_json(path)
             return StoredValue.from_json(content["worth"]) if content.get("asked") == self._request(step) else None
-        except (PrudentError, KeyError, TypeError):
+        except (PrudentError, *MISFITS):
             return None  # damaged: it is estimated again
 
     def value(self, name: str, step: int, load: Callable[[], tuple[Any, int]]) -> StoredValue:
