@@ -10,8 +10,11 @@ class PrudentError(ValueError):
     """Something that the user gave is wrong: data, a setting, a folder.
 
     The message says in one line what is wrong, where, and what to do. The command line prints it without a traceback
-    and exits with code 2.
+    and exits with code 2. Line breaks in it, such as those of a name in a file, become spaces.
     """
+
+    def __init__(self, *args: object):
+        super().__init__(*(" ".join(arg.splitlines()) if isinstance(arg, str) else arg for arg in args))
 
 
 class DataError(PrudentError):
