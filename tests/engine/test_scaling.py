@@ -155,3 +155,16 @@ def test_batches_are_the_same_from_memory_from_files_and_by_hand(tmp_path):
         np.testing.assert_allclose(by_hand[0].numpy(), want, atol=1e-5)
     assert torch.equal(*batches)
     assert batches[0].dtype == torch.float32
+
+
+def test_a_sensor_keeps_its_floor_beside_a_clock():
+    """float64 is for the clock's sake; the sensor's spread is noise all the same."""
+    rng = np.random.default_rng(0)
+    sensor = 293 + 0.05 * rng.normal(size=4000)
+    clock = 1.7e9 + np.arange(4000) * 10.0
+    data = dataset(np.column_stack([rng.normal(size=4000), sensor, clock]))
+    assert data.observation.dtype == np.float64
+    std = Scaling.fit(data, True).observation_std.numpy()
+    np.testing.assert_allclose(std, [1.0, LEAST_SPREAD * 293, clock.std()], rtol=0.03)
+    found = {finding.kind: finding.rows for finding in prudent.data.audit(data)}
+    assert found["observation features that hardly vary"] == (1,)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from prudent.data import precision
 from prudent.data.dataset import Dataset
 from prudent.data.finding import SHOWN, Finding, rows_finding
 
@@ -30,7 +31,7 @@ def hardly_varying(dataset: Dataset) -> Finding | None:
     """Observation features whose spread is tiny beside their size; not those that float64 keeps exact."""
     mean, std = dataset.observation_figures.mean, dataset.observation_figures.std
     rounding = std <= 1e-6 * np.maximum(1.0, np.abs(mean))  # a constant, as scaling takes it
-    hardly = (std < HARDLY * np.abs(mean)) & ~rounding & (dataset.observation.dtype == np.float32)
+    hardly = (std < HARDLY * np.abs(mean)) & ~rounding & ~precision.coarse(dataset)
     advice = (
         "their spread is below a thousandth of their size, so scaling divides them by that instead, and a policy takes "
         "values outside the range of the log at its edge: is this noise of a sensor that did not move?"

@@ -19,7 +19,7 @@ def dropped_reward(dataset: Dataset) -> Finding | None:
         return None
     advice = (
         f"dropped rows hold {dropped.percent} of all reward: is an episode's last row its end? "
-        "then flag it as terminated where the log is read (--last-rows terminated)"
+        "then read the original log with --last-rows terminated"
     )
     return Finding("reward on dropped rows", (), dropped.rows, advice)
 

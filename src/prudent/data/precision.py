@@ -1,10 +1,14 @@
 """What float32 takes away: columns that it rounds by more than they change."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prudent.data.columns import Rows, blocks
+
+if TYPE_CHECKING:
+    from prudent.data.dataset import Dataset
 
 COARSE = 0.05
 """Rounding counts if it is more than this share of the usual change from one row to the next, ..."""
@@ -75,6 +79,13 @@ def rounding(column: Rows, following: Rows | None = None) -> Rounding:
         change[~(change > 0)] = np.nan
         usual = np.array([np.median(column[~np.isnan(column)]) if (column > 0).any() else 0.0 for column in change.T])
         return Rounding(error, usual, high - low, np.fmax(np.abs(low), np.abs(high)), lost, exact)
+
+
+def coarse(dataset: "Dataset") -> np.ndarray:
+    """(S,) bool: the observation features for whose sake a dataset is kept in float64."""
+    if dataset.observation.dtype != np.float64:
+        return np.zeros(dataset.observation.shape[1], dtype=bool)
+    return rounding(dataset.observation, dataset.next_observation).coarse
 
 
 def observation_type(observation: Rows, following: Rows | None, *sources: np.dtype) -> tuple[type, list[str]]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from prudent import statistics
-from prudent.data import Dataset
+from prudent.data import Dataset, precision
 from prudent.data.columns import rows_outside
 from prudent.errors import DataError
 
@@ -41,8 +41,9 @@ class Scaling:
         offset = figures.mean if dataset.observation.dtype == np.float64 else None
         if normalize_observations:
             mean = figures.mean if offset is None else mean
-            # The size of a feature that needs an offset, such as a Unix time, says nothing about its spread.
-            std = np.maximum(statistics.divisor(mean, figures.std), LEAST_SPREAD * np.abs(mean))
+            # The size of a feature that only float64 holds, such as a Unix time, says nothing about its spread.
+            size = np.where(precision.coarse(dataset), 0.0, np.abs(figures.mean))
+            std = np.maximum(statistics.divisor(size, figures.std), LEAST_SPREAD * size)
         if spec.discrete:
             low = high = np.zeros(0)
         elif spec.action_low is None or spec.action_high is None:

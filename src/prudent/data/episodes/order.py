@@ -184,7 +184,8 @@ def _check_flags(
             label = str(episode[1][episode[0][row]])[:40]
             raise EpisodeError(
                 f"{name}: {what} is set in {counted(len(inside), 'row')} after which the episode goes on, the first is "
-                f"row {row} in episode {label!r}: number episodes anew, or mend the flag",
+                f"row {row} in episode {label!r}: number episodes anew, or mend the flag (if the column names "
+                "recorders, map no episode and say --recorders)",
                 rows[inside],
                 f"{what} is set, and the episode goes on",
             )

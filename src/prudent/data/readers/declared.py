@@ -107,7 +107,10 @@ class Declared:
             NoLastRowsError: the declaration would change nothing.
         """
         if self.last_rows is not None and lacking == 0:
-            raise NoLastRowsError(f"{name}: last_rows does not apply to it, no last row lacks a successor")
+            raise NoLastRowsError(
+                f"{name}: last_rows does not apply to it, no last row lacks a successor "
+                "(rows that were dropped when a file was made are gone from it: read the original)"
+            )
 
     def or_else(self, filed: "Declared", name: str) -> "Declared":
         """These declarations; where they leave something open, those that the file ``name`` makes about itself.

@@ -57,7 +57,10 @@ def read(path: str | Path, user: Declared = UNDECLARED) -> Dataset:
         unread += buffer_notes
     missing = [key for key in REQUIRED if key not in table]
     if missing:
-        raise DataError(f"{name}: no {', '.join(missing)} in the file; it has {_content(table, unread)}")
+        hint = ""
+        if missing == ["next_observations"]:
+            hint = "; if the next row is the successor, store the arrays as HDF5, where that is read"
+        raise DataError(f"{name}: no {', '.join(missing)} in the file; it has {_content(table, unread)}{hint}")
     for key in REQUIRED:
         if table[key].ndim == 0:
             raise DataError(f"{name}: {key} is a single value, expected one row per transition")
