@@ -142,7 +142,7 @@ def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
 def test_json_files_are_replaced_whole(tmp_path):
     path = tmp_path / "x.json"
     folder.write_json(path, {"a": 1})
-    with pytest.raises(ValueError):
+    with pytest.raises(PrudentError, match="a figure in it is infinite or NaN"):
         folder.write_json(path, {"a": math.nan})
     assert folder.read_json(path) == {"a": 1}
     folder.write_json(path, {"a": 2})

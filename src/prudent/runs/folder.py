@@ -75,8 +75,16 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, content: Mapping[str, Any], durable: bool = True) -> None:
-    """Write a JSON file. A reader sees the old file or the new one, never half of it."""
-    files.replace(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), durable)
+    """Write a JSON file. A reader sees the old file or the new one, never half of it.
+
+    Raises:
+        PrudentError: a figure is infinite or NaN, as those of edited files may be: JSON has neither.
+    """
+    try:
+        text = json.dumps(content, indent=1, allow_nan=False)
+    except ValueError as error:
+        raise PrudentError(f"{path} cannot be written: a figure in it is infinite or NaN") from error
+    files.replace(path, (text + "\n").encode(), durable)
 
 
 def read_json(path: Path, strict: bool = True) -> dict[str, Any]:
