@@ -87,3 +87,13 @@ def logged(rows=400, state_size=3, action_size=2, seed=0, **columns) -> Dataset:
         "truncated": ends & (np.arange(rows) % 40 == 19),
     }
     return Dataset.from_columns(**{**table, **columns})
+
+
+def put(key: str, value) -> Callable:
+    """A change of an open HDF5 file: another value under a key."""
+
+    def change(file):
+        del file[key]
+        file[key] = value
+
+    return change

@@ -67,7 +67,7 @@ def sparse() -> Population:
 def value(population) -> np.ndarray:
     """(P,) V of the only state."""
     networks = population.state.networks["value"]
-    return nn.mlp(networks, population._scaled(np.ones((population.size, 1, 1)))).detach().numpy()[:, 0, 0]
+    return nn.mlp(networks, population.policy_input(np.ones((population.size, 1, 1)))).detach().numpy()[:, 0, 0]
 
 
 def root(decreasing) -> float:

@@ -18,7 +18,7 @@ def dropped_reward(dataset: Dataset) -> Finding | None:
     if dropped is None or not dropped.telling:
         return None
     advice = (
-        f"dropped rows hold {dropped.percent} of all reward: is an episode's last row its end? "
+        f"dropped rows hold {percent(dropped.share)} of all reward: is an episode's last row its end? "
         "then read the original log with --last-rows terminated"
     )
     return Finding("reward on dropped rows", (), dropped.rows, advice)

@@ -159,7 +159,7 @@ class Population:
         policy that takes one action per state has log-probability 0. A diverged member's action is NaN, or if discrete
         one below the first.
         """
-        scaled = self._scaled(observation)
+        scaled = self.policy_input(observation)
         noise = None if deterministic else self._noise(scaled.shape[1], len(scaled), generator)
         action, log_prob = self._act(self._networks(member), scaled, noise, mask)
         if self.spec.discrete:
@@ -204,7 +204,7 @@ class Population:
         if self.algorithm.q_value is None:
             raise ConfigError(f"{self.algorithm_name} has no critic, so there are no Q-values")
         action_t = _tensor(action, self.device, np.int64 if self.spec.discrete else np.float32)
-        scaled = self._scaled(observation), self.scaling.action(action_t)
+        scaled = self.policy_input(observation), self.scaling.action(action_t)
         return self.algorithm.q_value(self._networks(member), *scaled).cpu().numpy()
 
     @torch.no_grad()
@@ -217,7 +217,7 @@ class Population:
         """
         if self.algorithm.q_value is None:
             return None
-        scaled = self._scaled(observation).repeat_interleave(VALUE_SAMPLES, dim=1)
+        scaled = self.policy_input(observation).repeat_interleave(VALUE_SAMPLES, dim=1)
         noise = self._noise(scaled.shape[1], self.size, generator)
         repeated = None if mask is None else np.repeat(mask, VALUE_SAMPLES, axis=1)
         action, _ = self._act(self.state.networks, scaled, noise, repeated)
@@ -230,7 +230,8 @@ class Population:
             return networks
         return {name: {key: t[member : member + 1] for key, t in net.items()} for name, net in networks.items()}
 
-    def _scaled(self, observation: np.ndarray) -> Tensor:
+    def policy_input(self, observation: np.ndarray) -> Tensor:
+        """Observations (..., S) in the units of the log, as the networks get them when they act."""
         if observation.shape[-1] != self.spec.observation_size:
             raise DataError(
                 f"observations of shape {observation.shape}, expected {self.spec.observation_size} features"

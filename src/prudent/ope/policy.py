@@ -87,7 +87,7 @@ def _probability(solo: Population, observation: np.ndarray, mask: np.ndarray | N
         action = solo.spec.index_of(solo.act(observation[None], mask=stacked)[0])
         # A diverged network returns action -1. NaN makes probabilities() report it.
         return np.where(action[:, None] < 0, np.nan, np.arange(solo.spec.action_size) == action[:, None])
-    scaled = solo.scaling.policy_input(torch.from_numpy(np.array(observation)).unsqueeze(0))
+    scaled = solo.policy_input(observation[None])
     allowed = None if stacked is None else torch.from_numpy(stacked).to(solo.device)
     logits = nn.mlp(solo.state.networks["actor"], scaled)
     return nn.log_prob_categorical(logits, allowed)[0].double().exp().cpu().numpy()
@@ -99,7 +99,7 @@ def _draw(solo: Population, observation: np.ndarray, generator: torch.Generator)
 
 @torch.no_grad()
 def _log_prob(solo: Population, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
-    scaled = solo.scaling.policy_input(torch.from_numpy(np.array(observation)).unsqueeze(0))
+    scaled = solo.policy_input(observation[None])
     mean, log_std = nn.tanh_gaussian(solo.state.networks["actor"], scaled)
     scaled_action = solo.scaling.action(_tensor(action, solo).unsqueeze(0))
     log_prob = nn.log_prob_tanh_gaussian(mean, log_std, scaled_action)[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fixtures.write import LENGTHS, TERMINATES, choices, walk
-from helpers.data_logs import complaint
+from helpers.data_logs import complaint, put
 from prudent.data import convert, load_dataset
 from prudent.data.describe import describe
 
@@ -72,14 +72,6 @@ def changed(tmp_path, change, name="d3rlpy2_continuous.h5"):
     with h5py.File(path, "a") as file:
         change(file)
     return path
-
-
-def put(key, value):
-    def change(file):
-        del file[key]
-        file[key] = value
-
-    return change
 
 
 @pytest.mark.parametrize(

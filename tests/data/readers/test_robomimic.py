@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fixtures.write import DEMOS
-from helpers.data_logs import complaint
+from helpers.data_logs import complaint, put
 from prudent.data import convert, load_dataset
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -68,14 +68,6 @@ def changed(tmp_path, change, source=BOTH):
     with h5py.File(path, "a") as file:
         change(file)
     return path
-
-
-def put(key, value):
-    def change(file):
-        del file[key]
-        file[key] = value
-
-    return change
 
 
 def without(*keys):

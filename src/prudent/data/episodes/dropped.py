@@ -96,11 +96,6 @@ class Dropped:
         return self.magnitude / total if total else 0.0
 
     @property
-    def percent(self) -> str:
-        """:attr:`share` in words."""
-        return percent(self.share)
-
-    @property
     def telling(self) -> bool:
         """Whether more reward was dropped than a trifle, see :func:`is_telling`; or half of the rows, with reward."""
         most = self.magnitude > 0 and self.rows >= self.kept_rows > 0
@@ -131,7 +126,7 @@ def notes_on(dropped: Dropped | None) -> list[str]:
     """A note for a reader that has just dropped rows, if their reward is telling."""
     if dropped is None or not dropped.telling:
         return []
-    return [f"{dropped.percent} of all reward was dropped with these rows: last_rows says what they are"]
+    return [f"{percent(dropped.share)} of all reward was dropped with these rows: last_rows says what they are"]
 
 
 def merge(parts: Sequence[tuple[Dropped | None, Iterable[np.ndarray]]]) -> Dropped | None:

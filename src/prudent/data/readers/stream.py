@@ -256,6 +256,9 @@ def _blocks(
     stated = _following(columns, ends.terminated, dtype) if ends.stated else None
     following = observation if stated is None else stated
     rows = len(observation)
+    # As one type from the start: a block alone may need another than the whole file, and is read once.
+    states = ("observations", "next_observations")
+    columns = {key: column.as_type(dtype) if key in states else column for key, column in columns.items()}
     for block in blocks(rows):
         table = {key: column[block] for key, column in columns.items()}
         part = Dataset.from_columns(
@@ -274,8 +277,7 @@ def _blocks(
             extra=masks.from_file(table, name) | d4rl.extra_columns(table, name),
         )
         filled = rows_of(part, slice(None)) | {
-            # The whole file has one type; a block alone may need less or more.
-            "observation": observation[block],
+            "observation": table["observations"],
             "next_observation": ends.successors(observation, following, block),
             "truncated": ends.truncated[block] & ~ends.terminated[block],
         }
