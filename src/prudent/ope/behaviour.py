@@ -38,6 +38,8 @@ CHECK_EVERY = 100
 DEFENSIVE = 0.05
 """Weight of one component as broad as all actions together (a defensive mixture: Hesterberg 1995). Without it, one
 action that the model wrongly holds for impossible would give its episode all the weight."""
+RARE = 0.01
+"""Share of the logged actions that count as rare: an action of a policy that is rarer than the others is outside."""
 HELD_OUT = 5
 """One in this many of a fold's training episodes (or groups) is held out, for early stopping and the temperature."""
 
@@ -217,7 +219,7 @@ def fit(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> 
         error, coverage = transform_error(uniform), float(((uniform > 0.05) & (uniform < 0.95)).mean())
     calibration = Calibration(float(fitted.mean()), error, coverage, None if logged is None else float(logged.mean()))
     source = "fitted" if logged is None else "logged"
-    return Behaviour(fitted if logged is None else logged, source, calibration, model, float(np.quantile(fitted, 0.01)))
+    return Behaviour(fitted if logged is None else logged, source, calibration, model, float(np.quantile(fitted, RARE)))
 
 
 def _train(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> CrossFittedModel:

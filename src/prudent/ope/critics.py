@@ -1,4 +1,4 @@
-"""All critics that the estimates of one policy need, fitted together: members, folds and resamples."""
+"""All fits that the estimates of one policy need: members, folds and resamples, in the features of one log."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,13 +7,14 @@ import numpy as np
 
 from prudent.ope import fqe
 from prudent.ope.episodes import Episodes
-from prudent.ope.fqe import Decisions
+from prudent.ope.features import LogFeatures
+from prudent.ope.fqe import Decisions, FittedValues
 from prudent.ope.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOutValues:
-    """Values by critics that did not see the fold: Q and V of every row, and V after the last row of each episode."""
+    """Values by fits that did not see the fold: Q and V of every row, and V after the last row of each episode."""
 
     q: np.ndarray
     value: np.ndarray
@@ -21,69 +22,87 @@ class HeldOutValues:
 
 
 class Critics:
-    """All critics of one policy, fitted as one population.
-
-    In this order: members, all but one fold, resamples, all but one fold of each resample.
+    """All fits of one policy, each made when it is first asked for.
 
     Args:
         problem: the log with the policy's actions.
+        features: of the log.
         episodes: the log.
-        fold_E: (episodes,) fold of each episode; None leaves out the fits on all but one fold.
+        fold_E: (episodes,) fold of each episode.
         counts: of each resample, (episodes,) how often it holds each episode.
-        settings, seed: of the fits.
+        settings: of the fits.
     """
 
     def __init__(
         self,
         problem: Decisions,
+        features: LogFeatures,
         episodes: Episodes,
-        fold_E: np.ndarray | None,
+        fold_E: np.ndarray,
         counts: list[np.ndarray],
         settings: Settings,
-        seed: int,
     ):
-        self.episodes, self.settings = episodes, settings
-        self.folds = 0 if fold_E is None else settings.folds
-        self.fold_E = np.zeros(len(episodes), dtype=np.int64) if fold_E is None else fold_E
-        complements = [(self.fold_E != k).astype(np.int64) for k in range(self.folds)]
-        subsets = complements + counts + [resample * complement for resample in counts for complement in complements]
-        pools = [fqe.all_rows(episodes)] * settings.members + [fqe.rows_of(episodes, subset) for subset in subsets]
-        self.fitted = fqe.fit(problem, pools, settings, seed)
+        self.problem, self.features, self.episodes = problem, features, episodes
+        self.fold_E, self.counts, self.settings = fold_E, counts, settings
+
+    @cached_property
+    def members(self) -> FittedValues:
+        """One fit to the whole log for each member of the features."""
+        everything = [fqe.all_rows(self.episodes)] * self.features.members
+        return fqe.fit(self.problem, self.features, everything, self.episodes.first)
+
+    @cached_property
+    def resamples(self) -> FittedValues:
+        """One fit to each resample."""
+        return fqe.fit(self.problem, self.features, [fqe.rows_of(self.episodes, counts) for counts in self.counts])
 
     @cached_property
     def start(self) -> np.ndarray:
         """V of the start states, (members, episodes)."""
-        return self.fitted.value(range(self.settings.members), self.episodes.first)
-
-    @cached_property
-    def start_halfway(self) -> np.ndarray:
-        """The same after half of the steps, (members, episodes)."""
-        return self.fitted.halfway.value(range(self.settings.members), self.episodes.first)
+        return self.members.value(range(self.features.members), self.episodes.first)
 
     @cached_property
     def start_resampled(self) -> np.ndarray:
-        """The same by the critics of each resample, (n_bootstrap, episodes)."""
-        begin = self.settings.members + self.folds
-        return self.fitted.value(range(begin, begin + self.settings.n_bootstrap), self.episodes.first)
+        """The same by the fits of each resample, (n_bootstrap, episodes)."""
+        return self.resamples.value(range(len(self.counts)), self.episodes.first)
+
+    @cached_property
+    def contributions(self) -> np.ndarray:
+        """(episodes,) what each episode contributes to the value; their mean is the value.
+
+        V of its start state, and the errors along the episode weighed by the policy's visits: the influence function
+        of the solution, with features held fixed.
+        """
+        log, influence = self.episodes, np.zeros(len(self.episodes))
+        for m, solution in enumerate(self.members.solutions):
+            assert solution.visits is not None
+            weighted = solution.visits.numpy() * self.members.errors(m)
+            influence += len(log) * np.bincount(log.dataset.episode_of_row, weighted, len(log)) / self.features.members
+        return fqe.combine(self.start) + influence - influence.mean()
 
     @cached_property
     def held_out(self) -> HeldOutValues:
         """By the folds of the whole log."""
-        return self._held_out(self.settings.members)
+        (values,) = self._held_out([np.ones(len(self.episodes), dtype=np.int64)])
+        return values
 
     @cached_property
     def held_out_resampled(self) -> list[HeldOutValues]:
         """By the folds of each resample."""
-        begin = self.settings.members + self.folds + self.settings.n_bootstrap
-        return [self._held_out(begin + b * self.folds) for b in range(self.settings.n_bootstrap)]
+        return self._held_out(self.counts)
 
-    def _held_out(self, begin: int) -> HeldOutValues:
-        """Values of each fold by the critic without it; the first of these critics is ``begin``."""
-        fold_R, n_rows = self.fold_E[self.episodes.dataset.episode_of_row], len(self.episodes.dataset)
-        values = HeldOutValues(np.empty(n_rows), np.empty(n_rows), np.empty(len(self.episodes)))
-        for k in range(self.folds):
+    def _held_out(self, counts: list[np.ndarray]) -> list[HeldOutValues]:
+        """Values of each fold by fits without it, for each of ``counts`` (episodes,)."""
+        log, n_rows = self.episodes, len(self.episodes.dataset)
+        fold_R = self.fold_E[log.dataset.episode_of_row]
+        held = [HeldOutValues(np.empty(n_rows), np.empty(n_rows), np.empty(len(log))) for _ in counts]
+        for k in range(self.settings.folds):
             rows, in_fold_E = np.flatnonzero(fold_R == k), np.flatnonzero(self.fold_E == k)
-            values.q[rows] = self.fitted.logged_q([begin + k], rows)[0]
-            values.value[rows] = self.fitted.value([begin + k], rows)[0]
-            values.end[in_fold_E] = self.fitted.next_value([begin + k], self.episodes.last[in_fold_E])[0]
-        return values
+            others = [fqe.rows_of(log, resample * (self.fold_E != k)) for resample in counts]
+            fitted = fqe.fit(self.problem, self.features, others)
+            every = range(len(counts))
+            q, value = fitted.logged_q(every, rows), fitted.value(every, rows)
+            end = fitted.next_value(every, log.last[in_fold_E])
+            for b, values in enumerate(held):
+                values.q[rows], values.value[rows], values.end[in_fold_E] = q[b], value[b], end[b]
+        return held

@@ -10,7 +10,6 @@ from functools import cached_property
 
 import numpy as np
 
-from prudent import statistics
 from prudent.data import Dataset
 from prudent.data.audit import reward_constant
 from prudent.data.columns import counted
@@ -105,16 +104,29 @@ class Episodes:
         """(E,) ``gamma ** t`` at the end of each episode."""
         return self.discount ** (self.time[self.last] + self.dt[self.last])
 
-    @property
-    def largest_value(self) -> float:
-        """Bound on the size of any value: the largest reward at every shortest step, for ever.
+    @cached_property
+    def attainable(self) -> tuple[float, float]:
+        """The lowest and the highest value that the logged rewards allow: each of them at every step, for ever.
 
-        Without a discount: as many largest rewards as the log has rows.
+        ``V = r + gamma^dt V'`` lies between the smallest and the largest ``r / (1 - gamma^dt)``, or r at a termination.
+        Without a discount: as many rewards as the log has rows.
         """
-        reward = float(np.abs(self.dataset.reward).max())
+        reward, alive = self.dataset.reward.astype(np.float64), goes_on(self.dataset)
         if self.discount == 1:
-            return reward * len(self.dataset)
-        return statistics.largest_value(reward, self.discount, float(self.dt.min()))
+            ends = np.append(reward * len(reward), 0.0)
+        else:
+            ends = reward / np.where(alive, 1 - self.discount**self.dt, 1.0)
+        margin = 1e-6 * max(1.0, float(np.abs(ends).max()))
+        return float(ends.min()) - margin, float(ends.max()) + margin
+
+    @property
+    def usual_steps(self) -> float:
+        """Mean number of steps of an episode, each counted by its discount, as if truncated ones went on.
+
+        The mean over rows of ``1 / (1 - gamma^dt)`` if no episode ends, and shorter by terminations.
+        """
+        rate = float(np.where(goes_on(self.dataset), 1 - self.discount**self.dt, 1.0).mean())
+        return 1 / rate
 
     @property
     def tail_weight(self) -> float:

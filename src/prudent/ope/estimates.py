@@ -12,8 +12,6 @@ from prudent.ope.interval import Estimate
 
 UNSEEN = 0.05
 """Tail weight from which on a value is not called what the behaviour policy earned."""
-SETTLED = 0.05
-"""Relative change in the second half of a fit up to which its value counts as settled."""
 
 
 def value_verb(tail_weight: float) -> str:
@@ -62,9 +60,11 @@ class OffPolicyValue:
         discount: gamma of the discounted values, per :attr:`clock`.
         fqe, pdwis, wdr: discounted value of the policy by each estimator.
         starts: (episodes,) fitted value of each start state; their mean is ``fqe.value`` where that is supported.
-        halfway: the fitted value after half of the gradient steps.
         behaviour: discounted value of the behaviour policy, by Monte Carlo.
         fitted_behaviour: the same, fitted in the way of ``fqe``.
+        bad_ends, behaviour_bad_ends: discounted chance that an episode ends badly (:func:`prudent.ope.fqe.bad_ends`)
+            under the policy and under the behaviour policy, fitted; None if no episode of the log did, or without a
+            fitted value.
         undiscounted: ``pdwis`` and ``behaviour`` of the sum of rewards per episode as recorded (a truncation ends it).
         support, calibration: how far to trust the estimates.
         behaviour_source: ``logged`` if the log has the probabilities of its actions, else ``fitted``.
@@ -79,9 +79,10 @@ class OffPolicyValue:
     pdwis: Estimate
     wdr: Estimate
     starts: np.ndarray
-    halfway: float
     behaviour: Estimate
     fitted_behaviour: Estimate
+    bad_ends: Estimate | None
+    behaviour_bad_ends: Estimate | None
     undiscounted: dict[str, Estimate]
     support: Support
     calibration: Calibration
@@ -89,25 +90,6 @@ class OffPolicyValue:
     clock: str
     tail_weight: float
     notes: tuple[str, ...] = ()
-
-    @property
-    def drift(self) -> float | None:
-        """Change of the fitted value in the second half of the fit; None without a value."""
-        return None if self.fqe.value is None else self.fqe.value - self.halfway
-
-    @property
-    def moving(self) -> str:
-        """A sentence if the fitted value still moved by more than its standard error and :data:`SETTLED` of its size.
-
-        Empty if it has settled. Intervals do not show this, since refits stop after the same number of steps.
-        """
-        value, error = self.fqe.value, self.fqe.standard_error
-        if self.drift is None or value is None or error is None or abs(self.drift) <= max(error, SETTLED * abs(value)):
-            return ""
-        return (
-            f"the fitted value still moved from {self.halfway:.4g} to {value:.4g} in the second half of the fit: raise "
-            "--steps"
-        )
 
     @property
     def improvement(self) -> dict[str, Estimate]:
@@ -122,6 +104,8 @@ class OffPolicyValue:
         """Ready for JSON; what has no value is None."""
         estimates = {e.name: e.summary() for e in (self.fqe, self.pdwis, self.wdr, self.behaviour)}
         estimates["fitted_behaviour"] = self.fitted_behaviour.summary()
+        chances = {"bad_ends": self.bad_ends, "behaviour_bad_ends": self.behaviour_bad_ends}
+        estimates |= {name: None if e is None else e.summary() for name, e in chances.items()}
         return {
             "policy": self.name,
             "discount": self.discount,
@@ -131,7 +115,6 @@ class OffPolicyValue:
             "support": dict(vars(self.support)),
             "behaviour_model": {"source": self.behaviour_source, **self.calibration.summary()},
             "clock": self.clock,
-            "drift": self.drift,
             "tail_weight": self.tail_weight,
             "notes": list(self.notes),
         }
@@ -143,5 +126,10 @@ class OffPolicyValue:
         lines += [f"  {name:<10} {e} (sum of rewards per episode)" for name, e in self.undiscounted.items()]
         shown = "no density" if effective is None else f"{effective:.1f}"
         s = self.support
+        lines += [
+            f"  bad ends   {chance} ({whose})"
+            for chance, whose in ((self.bad_ends, "policy"), (self.behaviour_bad_ends, "behaviour"))
+            if chance is not None
+        ]
         lines += [f"  effective {s.by}s {shown} of {s.units}, {s.outside:.1%} of actions outside"]
-        return "\n".join([*lines, *(f"  note: {note}" for note in (*self.notes, self.moving) if note)])
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])

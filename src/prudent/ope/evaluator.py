@@ -13,11 +13,12 @@ import numpy as np
 from prudent.data import Dataset
 from prudent.data.columns import counted
 from prudent.errors import ConfigError
-from prudent.ope import behaviour, doubly_robust, episodes, fqe, importance, interval
+from prudent.ope import behaviour, doubly_robust, episodes, features, fqe, importance, interval
 from prudent.ope import policy as policies
 from prudent.ope.behaviour import Behaviour
 from prudent.ope.critics import Critics, HeldOutValues
 from prudent.ope.estimates import OffPolicyValue, Support
+from prudent.ope.features import LogFeatures
 from prudent.ope.importance import Weights
 from prudent.ope.interval import Estimate
 from prudent.ope.policy import Policy
@@ -25,8 +26,9 @@ from prudent.ope.settings import Settings, check_memory
 
 TAIL = 1e-3
 """Tail weight below which the value after a truncation is left out: it would not change the figures."""
-DIVERGED = 10
-"""A fitted value above this many times the largest value that the rewards allow has diverged."""
+FAR_OUTSIDE = 2.5
+"""Largest number of actions outside the data, beyond those of the log itself, in an episode of usual discounted length.
+With a long horizon a small share of such actions leads far away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +74,15 @@ class Evaluator:
     # --- the behaviour policy -----------------------------------------------------------------------------------------
 
     @cached_property
-    def _behaviour_values(self) -> fqe.FittedValues:
-        """Fitted V of the behaviour policy: the members, then one for each resample."""
-        log, s = self.episodes, self.settings
-        pools = [fqe.all_rows(log)] * s.members + [fqe.rows_of(log, counts) for counts in self.counts]
-        return fqe.fit(fqe.behaviour_decisions(log), pools, s, self.seed + 1)
+    def features(self) -> LogFeatures:
+        """Features of the log, which all values share."""
+        return features.learn(self.episodes, self.settings, self.seed)
+
+    @cached_property
+    def _behaviour_critics(self) -> Critics:
+        """Fits of V of the behaviour policy."""
+        problem = fqe.behaviour_decisions(self.episodes, self.features.rows)
+        return Critics(problem, self.features, self.episodes, self.fold_E, self.counts, self.settings)
 
     @cached_property
     def fitted_behaviour(self) -> Estimate:
@@ -85,9 +91,12 @@ class Evaluator:
         In the difference of two fitted values the noise of start states, rewards and fit cancels. In a difference to
         Monte Carlo returns the noise of all actions and transitions of the log would remain.
         """
-        s = self.settings
-        values = self._behaviour_values.value(range(s.members + s.n_bootstrap), self.episodes.first)
-        return self._from_starts("fitted behaviour", values[: s.members], values[s.members :])
+        return self._fitted("fitted behaviour", self._behaviour_critics)
+
+    @cached_property
+    def behaviour_bad_ends(self) -> Estimate | None:
+        """Discounted chance that an episode of the behaviour policy ends badly, fitted; None if none did."""
+        return self._bad_ends(self._behaviour_critics)
 
     @cached_property
     def behaviour_value(self) -> Estimate:
@@ -95,8 +104,10 @@ class Evaluator:
         log, s = self.episodes, self.settings
         ends = np.zeros((1 + s.n_bootstrap, len(log)))
         if log.tail_weight >= TAIL:
-            values = self._behaviour_values.next_value(range(s.members + s.n_bootstrap), log.last)
-            ends = np.concatenate([fqe.combine(values[: s.members])[None], values[s.members :]])
+            critics = self._behaviour_critics
+            ends[0] = fqe.combine(critics.members.next_value(range(self.features.members), log.last))
+            if s.n_bootstrap:
+                ends[1:] = critics.resamples.next_value(range(s.n_bootstrap), log.last)
         returns = importance.monte_carlo(log, ends[0])
         value = float(returns.mean())
         if not s.n_bootstrap:
@@ -118,21 +129,22 @@ class Evaluator:
         policy = policies.as_policy(agent, member)
         log = self.episodes
         policies.check(policy, log.dataset)
-        problem = fqe.decisions(log, policy, self.settings, self.seed)
+        problem = fqe.decisions(log, policy, self.features.rows, self.settings, self.seed)
         outside = float(self.behaviour.outside(problem.policy_actions).mean())
         weighting = self._weighting(policy, outside)
-        fold_E = None if weighting.weights is None else self.fold_E
-        critics = Critics(problem, log, fold_E, self.counts, self.settings, self.seed)
+        critics = Critics(problem, self.features, log, self.fold_E, self.counts, self.settings)
+        fitted = self._fqe(critics, outside)
         values = OffPolicyValue(
             name=policy.name,
             discount=log.discount,
-            fqe=self._fqe(critics, outside),
+            fqe=fitted,
             pdwis=self._weighted("pdwis", critics, weighting),
             wdr=self._weighted("wdr", critics, weighting),
             starts=fqe.combine(critics.start),
-            halfway=float(fqe.combine(critics.start_halfway).mean()),
             behaviour=self.behaviour_value,
             fitted_behaviour=self.fitted_behaviour,
+            bad_ends=self._bad_ends(critics) if fitted.supported else None,
+            behaviour_bad_ends=self.behaviour_bad_ends,
             undiscounted=self._undiscounted(weighting),
             support=Support(len(log), log.n_units, log.by, weighting.effective, outside),
             calibration=self.behaviour.calibration,
@@ -162,10 +174,14 @@ class Evaluator:
 
     def _outside_reason(self, outside: float) -> str:
         limit = self.settings.max_outside
-        if outside <= limit:
-            return ""
         rare = f"{100 * outside:.0f} % of its actions are rarer in the log than 99 % of the logged actions"
-        return f"{rare} (limit {100 * limit:.0f} %)"
+        if outside > limit:
+            return f"{rare} (limit {100 * limit:.0f} %)"
+        steps = self.episodes.usual_steps
+        if (outside - behaviour.RARE) * steps > FAR_OUTSIDE:
+            limit = behaviour.RARE + FAR_OUTSIDE / steps
+            return f"{rare} (limit {100 * limit:.1f} % with {steps:.0f} steps that count)"
+        return ""
 
     def _too_few(self, effective: float, unit: str) -> str:
         units, least = self.episodes.n_units, self.settings.min_effective
@@ -175,20 +191,33 @@ class Evaluator:
 
     def _fqe(self, critics: Critics, outside: float) -> Estimate:
         reason = self._outside_reason(outside)
-        if reason:
-            return interval.unsupported("fqe", reason)
-        start_ME = critics.start
-        if not np.isfinite(start_ME).all() or np.abs(start_ME).max() > DIVERGED * self.episodes.largest_value + 1e-6:
-            return interval.unsupported("fqe", "the fitted values have diverged")
-        return self._from_starts("fqe", start_ME, critics.start_resampled if self.counts else start_ME[:0])
+        return interval.unsupported("fqe", reason) if reason else self._fitted("fqe", critics)
 
-    def _from_starts(self, name: str, members_ME: np.ndarray, resampled_BE: np.ndarray) -> Estimate:
-        """Estimate from the fitted values at the start states by the members and by the critics of each resample."""
-        combined_E = fqe.combine(members_ME)
+    def _fitted(self, name: str, critics: Critics) -> Estimate:
+        """Estimate from the fitted values at the start states; unsupported if rewards do not allow them."""
+        low, high = self.episodes.attainable
+        members_M = critics.start.mean(1)
+        if not ((members_M >= low) & (members_M <= high)).all():
+            return interval.unsupported(name, "the fitted values lie outside what the rewards allow")
+        value = float(fqe.combine(critics.start).mean())
         if not self.counts:
-            return interval.from_starts(name, members_ME.mean(1), self.episodes.per_unit(combined_E))
-        resampled = [np.average(v, weights=c) for v, c in zip(resampled_BE, self.counts, strict=True)]
-        return interval.from_replicates(name, float(combined_E.mean()), np.array(resampled))
+            return interval.from_influence(name, value, self.episodes.per_unit(critics.contributions))
+        resampled = [np.average(v, weights=c) for v, c in zip(critics.start_resampled, self.counts, strict=True)]
+        return interval.from_replicates(name, value, np.array(resampled), (low, high))
+
+    def _bad_ends(self, critics: Critics) -> Estimate | None:
+        """Discounted chance of a bad end; None if no episode of the log ended badly."""
+        fitted = critics.members.bad_end
+        if fitted is None:
+            return None
+        start_E = fqe.combine(fitted.value(range(self.features.members), self.episodes.first))
+        if not self.counts:
+            return interval.from_influence("bad ends", float(start_E.mean()), self.episodes.per_unit(start_E))
+        again = critics.resamples.bad_end
+        assert again is not None
+        resampled = again.value(range(len(self.counts)), self.episodes.first)
+        shares = [np.average(v, weights=c) for v, c in zip(resampled, self.counts, strict=True)]
+        return interval.from_replicates("bad ends", float(start_E.mean()), np.array(shares))
 
     def _weighted(self, name: str, critics: Critics, weighting: _Weighting) -> Estimate:
         """``pdwis`` or ``wdr``."""

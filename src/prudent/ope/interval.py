@@ -1,13 +1,11 @@
-""":class:`Estimate`, one figure with its 95 % interval, and the three methods that give an interval.
+""":class:`Estimate`, one figure with its 95 % interval, and the two methods that give an interval.
 
-From the most to the least complete:
+From the more to the less complete:
 
-- ``refit``: units are resampled with replacement and everything is fitted again on each resample. The standard error is
-  the distance of these replicates from the estimate (Efron & Tibshirani 1993, chapter 6; for off-policy values Hao et
-  al. 2021, arXiv 2102.03607).
+- ``refit``: units are resampled with replacement and values are fitted again on each resample. The standard error is
+  the standard deviation of these replicates (Efron & Tibshirani 1993, chapter 6; for off-policy values Hao et al. 2021,
+  arXiv 2102.03607). Refits that ran away are left out, see :func:`from_replicates`.
 - ``influence``: the estimator is a mean of contributions, to first order. The standard error is that of their mean.
-- ``start``: the standard deviation of fitted values over start states and members. It ignores the error of the fit, so
-  the interval is too narrow. It serves to rank many policies cheaply.
 
 Units are episodes, or groups of episodes where the log has groups (:meth:`prudent.data.Dataset.units`).
 
@@ -16,13 +14,17 @@ give an uncertain standard error. A percentile of twenty replicates would depend
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 LEVEL = 0.95
+FAR = 5.0
+"""Robust standard deviations from the median beyond which a refit has run away."""
+MOST_LEFT_OUT = 0.25
+"""Largest share of refits that may be left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +36,12 @@ class Estimate:
         value: in raw reward units; None where the data do not support one.
         interval: (low, high), 95 %; None without a value.
         standard_error: of the value.
-        method: how the interval was made: ``refit``, ``influence``, ``start``, or ``independent`` (a difference of two
-            estimates that cannot be paired).
+        method: how the interval was made: ``refit``, ``influence``, or ``independent`` (a difference of two estimates
+            that cannot be paired).
         degrees: degrees of freedom of Student's t.
         reason: why there is no value.
-        influence: (units,) contribution of each unit, with the value as their mean; methods ``influence`` and
-            ``start``.
-        replicates: (n_bootstrap,) value on each resample; method ``refit``.
+        influence: (units,) contribution of each unit, with the value as their mean; method ``influence``.
+        replicates: (n_bootstrap,) value on each resample, NaN where the refit was left out; method ``refit``.
     """
 
     name: str
@@ -52,6 +53,11 @@ class Estimate:
     reason: str | None = None
     influence: np.ndarray | None = None
     replicates: np.ndarray | None = None
+
+    @property
+    def left_out(self) -> int:
+        """Number of refits that were left out because they ran away."""
+        return 0 if self.replicates is None else int(np.isnan(self.replicates).sum())
 
     @property
     def supported(self) -> bool:
@@ -88,6 +94,7 @@ class Estimate:
             "ci95": interval,
             "standard_error": self.standard_error,
             "method": self.method,
+            "refits_left_out": self.left_out,
             "unsupported": self.reason,
         }
 
@@ -121,21 +128,50 @@ def from_influence(name: str, value: float, influence_U: np.ndarray, effective: 
     return with_error(name, value, error, "influence", degrees, influence=influence_U)
 
 
-def from_replicates(name: str, value: float, replicates_B: np.ndarray) -> Estimate:
+def from_replicates(
+    name: str, value: float, replicates_B: np.ndarray, attainable: tuple[float, float] = (-math.inf, math.inf)
+) -> Estimate:
     """Estimate from its values (resamples,) on resamples of the episodes, each refitted.
 
-    The standard error is the root mean square distance of the replicates from the value. So it includes the bias that
-    shows where the replicates lie to one side (normalised weights and short fits both have a bias).
+    Replicates that ran away are left out: those outside ``attainable``, and those further from the median than
+    :data:`FAR` robust standard deviations (1.4826 times the median distance from it). They become NaN. With more than
+    :data:`MOST_LEFT_OUT` of them there is no estimate.
+
+    The standard error is the standard deviation of the others. Where they lie further from the value on one side, as
+    by a bias of refits, the interval is wider on this side alone: its reach is the root mean square distance of the
+    replicates on that side, or the standard error if that is larger.
     """
-    error = math.hypot(float(np.std(replicates_B, ddof=1)), float(np.mean(replicates_B)) - value)
-    return with_error(name, value, error, "refit", len(replicates_B) - 1, replicates=replicates_B)
+    replicates_B = np.asarray(replicates_B, dtype=np.float64)
+    kept = _kept(replicates_B, attainable)
+    count = int(kept.sum())
+    if count < 2 or count < (1 - MOST_LEFT_OUT) * len(replicates_B):
+        return unsupported(name, f"{len(replicates_B) - count} of {len(replicates_B)} refits ran away")
+    sample = replicates_B[kept]
+    error = float(np.std(sample, ddof=1))
+    replicates = np.where(kept, replicates_B, np.nan)
+    estimate = with_error(name, value, error, "refit", count - 1, replicates=replicates)
+    if not estimate.supported:
+        return estimate
+    quantile = t_quantile((1 + LEVEL) / 2, count - 1)
+    low, high = (quantile * max(error, _reach(side)) for side in (value - sample, sample - value))
+    return replace(estimate, interval=(value - low, value + high))
 
 
-def from_starts(name: str, members_M: np.ndarray, values_U: np.ndarray) -> Estimate:
-    """Estimate from fitted values (units,) at the start states and the means (M,) of the members, without refits."""
-    member_variance = float(np.var(members_M, ddof=1) / len(members_M)) if len(members_M) > 1 else 0.0
-    error = math.sqrt(float(np.var(values_U, ddof=1)) / len(values_U) + member_variance)
-    return with_error(name, float(np.mean(members_M)), error, "start", len(values_U) - 1, influence=values_U)
+def _kept(replicates_B: np.ndarray, attainable: tuple[float, float]) -> np.ndarray:
+    """(resamples,) bool: finite, attainable and not far from the others."""
+    low, high = attainable
+    kept = np.isfinite(replicates_B) & (replicates_B >= low) & (replicates_B <= high)
+    if not kept.any():
+        return kept
+    distance = np.abs(replicates_B - np.median(replicates_B[kept]))
+    spread = 1.4826 * float(np.median(distance[kept]))
+    return kept & (distance <= FAR * spread) if spread > 0 else kept
+
+
+def _reach(distance: np.ndarray) -> float:
+    """Root mean square of the distances on one side of the value; 0 if none lies there."""
+    there = distance[distance > 0]
+    return math.sqrt(float(np.mean(there**2))) if len(there) else 0.0
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:
@@ -156,8 +192,7 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
     if a.influence is not None and b.influence is not None and len(a.influence) == len(b.influence):
         paired = a.influence - b.influence
         error = float(np.std(paired, ddof=1) / math.sqrt(len(paired)))
-        method = "start" if "start" in (a.method, b.method) else "influence"
-        return with_error(name, value, error, method, degrees, influence=paired)
+        return with_error(name, value, error, "influence", degrees, influence=paired)
     return with_error(name, value, math.hypot(error_a, error_b), "independent", degrees)
 
 

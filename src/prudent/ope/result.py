@@ -131,7 +131,7 @@ class ValueResult:
         """
         best = self.best.estimates
         doubtful = (
-            self.lost or len(self._candidates) > 1 or best.tail_weight > MOSTLY_FITTED or _narrow(best) or _fit(best)
+            self.lost or len(self._candidates) > 1 or best.tail_weight > MOSTLY_FITTED or _narrow(best) or _misfit(best)
         )
         return self.seen is False and not doubtful
 
@@ -182,7 +182,7 @@ class ValueResult:
         best = self.best.estimates
         tail = _tail(best) if best.tail_weight >= UNSEEN else ""
         log = [f"{warning}." for warning in self.warnings]
-        sentences = (*log, self._trained_on(), self._chosen(), tail, _narrow(best), *_fit(best))
+        sentences = (*log, self._trained_on(), self._chosen(), tail, _narrow(best), _left_out(best), _misfit(best))
         return [sentence for sentence in sentences if sentence]
 
     @property
@@ -254,14 +254,17 @@ def _figure(estimate: Estimate) -> str:
 
 
 def _narrow(best: OffPolicyValue) -> str:
-    if best.fqe.method != "start":
+    if best.fqe.method != "influence":
         return ""
-    return "The intervals are too narrow: without refits on resamples they leave out the error of the fit."
+    return "The intervals are to first order: refits on resamples (--n-bootstrap) would show more of the error."
 
 
-def _fit(best: OffPolicyValue) -> list[str]:
-    """What is wrong with the fit itself."""
-    return [sentence for sentence in (_sentence(best.moving), _misfit(best)) if sentence]
+def _left_out(best: OffPolicyValue) -> str:
+    """Refits that ran away."""
+    count, replicates = best.fqe.left_out, best.fqe.replicates
+    if not count or replicates is None:
+        return ""
+    return f"{count} of {len(replicates)} refits ran away and were left out of the interval."
 
 
 def _misfit(best: OffPolicyValue) -> str:
@@ -274,7 +277,7 @@ def _misfit(best: OffPolicyValue) -> str:
     side = "above" if error.sign > 0 else "below"
     return (
         f"The fit is off: its value of the behaviour policy is {abs(error.value):.4g} (95 % interval {low:.4g} to "
-        f"{high:.4g}) {side} what the logged rewards give. More steps may help."
+        f"{high:.4g}) {side} what the logged rewards give."
     )
 
 

@@ -9,20 +9,24 @@ from prudent.engine import memory
 from prudent.errors import ConfigError
 
 
+WIDEST = 1_000
+"""Largest number of coefficients of the effects of discrete actions (:mod:`prudent.ope.last_layer`)."""
+ROWS = 4096
+"""Rows whose features are multiplied at once."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of off-policy evaluation."""
 
-    members: int = 5  # independent fits of the policy's values; the estimate is their mean
+    members: int = 5  # networks whose features values are fitted with; the estimate is their mean
     folds: int = 3  # parts for cross-fitting: an episode is estimated by models that were not fitted to it
-    n_bootstrap: int = (
-        20  # resamples of the episodes, each refitted, for the intervals; 0: cheaper intervals, no refits
-    )
-    steps: int = 10_000  # gradient steps of the values
+    n_bootstrap: int = 40  # resamples of the episodes, each refitted, for the intervals; 0: to first order, no refits
+    steps: int = 3_000  # gradient steps in which the features are learned
     batch_size: int = 256  # rows per step and member
-    hidden: tuple[int, ...] = (64, 64)  # hidden layer widths of values and behaviour model; none: linear models
+    hidden: tuple[int, ...] = (64, 64)  # hidden layer widths of features and behaviour model; none: linear models
     lr: float = 1e-3  # Adam learning rate; falls to a twentieth over the second half of the steps
-    polyak: float = 0.05  # share of the values that enters their target at each step
+    polyak: float = 0.05  # share of the networks that enters their target at each step
     draws: int = 8  # actions drawn per state from a continuous policy
     behaviour_steps: int = 3_000  # gradient steps of the behaviour model; the best on held-out episodes is kept
     components: int = 3  # tanh-Gaussians in the behaviour model of continuous actions
@@ -50,10 +54,17 @@ def check_memory(settings: Settings, dataset: Dataset) -> None:
     """
     s, spec, rows = settings, dataset.spec, len(dataset)
     inputs = spec.observation_size if spec.discrete else spec.observation_size + spec.action_size
-    fits = s.members + s.folds + s.n_bootstrap
-    # Of each fit: values, their target, the same halfway, gradients and two moments.
-    numbers = 6 * fits * _weights((inputs, *s.hidden, spec.action_size if spec.discrete else 1))
-    numbers += fits * s.batch_size * (inputs + sum(s.hidden))
+    # Of each network: weights, their target, gradients and two moments.
+    outcomes = spec.observation_size + 5
+    outputs = 4 + spec.action_size * outcomes if spec.discrete else 4
+    numbers = 5 * s.members * _weights((spec.observation_size, *s.hidden, outputs))
+    numbers += 0 if spec.discrete else 5 * s.members * _weights((inputs, *s.hidden, outcomes))
+    numbers += s.members * s.batch_size * (inputs + outputs + sum(s.hidden))
+    # The features of every row, at s and s', and the systems of one member are numbers of 8 bytes.
+    width = 1 + (s.hidden[-1] if s.hidden else inputs)
+    size = width + min(width * spec.action_size, WIDEST) if spec.discrete else 2 * width
+    numbers += 6 * s.members * rows * width
+    numbers += 2 * (4 * ROWS * size + (1 + s.n_bootstrap // max(1, s.members)) * size**2)
     # Resamples and their rows are numbers of 8 bytes.
     numbers += 2 * s.n_bootstrap * (rows + dataset.n_episodes)
     numbers += 0 if spec.discrete else 4 * rows * s.draws * spec.action_size
@@ -61,8 +72,8 @@ def check_memory(settings: Settings, dataset: Dataset) -> None:
     numbers += 4 * s.folds * _weights((spec.observation_size, *s.hidden, outputs))
     memory.check(
         4 * numbers,
-        f"{s.members} members, {s.folds} folds and {s.n_bootstrap} resamples on {rows} rows",
-        "take less of members, folds, n_bootstrap, draws, components, batch_size or hidden",
+        f"{s.members} members and {s.n_bootstrap} resamples on {rows} rows",
+        "take less of members, n_bootstrap, draws, components, batch_size or hidden",
     )
 
 
@@ -70,5 +81,5 @@ def _weights(sizes: tuple[int, ...]) -> int:
     return sum((before + 1) * after for before, after in pairwise(sizes))
 
 
-QUICK = Settings(members=3, n_bootstrap=0, steps=4_000, behaviour_steps=1_500)
-"""For ranking many policies: no refits, fewer steps."""
+QUICK = Settings(members=3, steps=2_000, behaviour_steps=1_500)
+"""For ranking many policies: fewer steps."""
