@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from prudent import algorithms, ope
-from prudent.config import check_names, check_whole
+from prudent.config import AUTO, check_names, check_whole
 from prudent.data import Dataset
 from prudent.engine.members import grid as members_of
 from prudent.engine.members import split_settings
@@ -173,7 +173,7 @@ def make(
         given = None if discount is None else float(discount)
         discount, question = horizon.choose(dataset, given, default)
     automatic = {**log_budget.own, "discount": discount}
-    grids = tuple(_grid(name, dataset, rest, automatic) for name in names)
+    grids = tuple(_grid(name, rest, automatic) for name in names)
     completed = budget.complete(settings, log_budget)
     remarks = [question] if question else []
     if settings.steps is None:
@@ -200,6 +200,8 @@ def _algorithms(dataset: Dataset, algorithm: str | Sequence[str] | None) -> list
 def _check_names(names: Sequence[str], settings: Mapping[str, Any]) -> None:
     """Refuse a setting that none of the algorithms has."""
     known = {f.name for name in names for f in fields(algorithms.get(name).Config)}
+    if "alpha" in settings and "alpha" not in known:
+        raise ConfigError(f"{names[0]} has no alpha: give values of {strength_of(names[0])}")
     check_names(algorithms.get(names[0]).Config, [name for name in settings if name not in known])
 
 
@@ -208,34 +210,26 @@ def _is_discount(value: Any) -> bool:
     return value is None or (isinstance(value, int | float | np.number) and bool(0 <= value < 1))
 
 
-def _grid(name: str, dataset: Dataset, settings: Mapping[str, Any], automatic: Mapping[str, Any]) -> Grid:
+def _grid(name: str, settings: Mapping[str, Any], automatic: Mapping[str, Any]) -> Grid:
     """The grid of one algorithm: with the settings that it has, and where they are not given, with automatic ones."""
     config_type, strength = algorithms.get(name).Config, strength_of(name)
     assert strength is not None
     known = {f.name for f in fields(config_type)}
     own = {key: value for key, value in settings.items() if key in known and key != strength}
     own = {key: value for key, value in automatic.items() if key in known} | own
-    if own.keys().isdisjoint(("reward_scale", "reward_shift", "return_range")):
-        own["reward_scale"] = _reward_scale(dataset, own.get("discount"))
+    if own.keys().isdisjoint(("reward_scale", "return_range")):
+        own["reward_scale"] = AUTO  # so that alpha means the same in whatever unit the rewards are
     config, lists = split_settings(config_type(), own)
     if lists:
         raise ConfigError(f"{next(iter(lists))} takes one value here: only {strength} of {name} is tuned")
     values = settings.get(strength)
     if values is None:
-        centre = 1.0 if name in _ALPHA_OF_UNITS else getattr(config, strength)
+        centre = 1.0 if name in _ALPHA_OF_UNITS else getattr(config, strength)  # TODO units
         return Grid(name, config, strength, around(centre), given=False)
     listed = np.atleast_1d(values).tolist() if isinstance(values, int | float | np.generic) else list(values)
     if any(isinstance(v, bool) or not isinstance(v, int | float | np.number) for v in listed):
         raise ConfigError(f"{strength} must be one or more numbers, got {values!r}")
     return Grid(name, config, strength, tuple(float(v) for v in listed), given=True)
-
-
-def _reward_scale(dataset: Dataset, discount: Any) -> float:
-    """What makes returns-to-go spread by one: alpha then means the same whatever the rewards' unit."""
-    if not isinstance(discount, int | float) or not 0 <= discount < 1:
-        return 1.0
-    spread = float(dataset.returns_to_go(discount).std())
-    return float(f"{1 / spread:.3g}") if spread > 0 else 1.0
 
 
 def _budget_text(dataset: Dataset, settings: Settings, config: Any) -> str:
