@@ -224,7 +224,7 @@ def test_a_discount_that_looks_past_the_recordings_is_questioned():
     assert discount == 0.95
     assert line.startswith("55 % of the value lies behind the end of the recordings at discount 0.99")
     assert "at 0.95 it would be 5 %" in line
-    assert "0.95 is taken (--discount 0.99 keeps it)" in line
+    assert "0.95 is taken (--discount 0.99 keeps 0.99)" in line
     discount, line = horizon.choose(long, 0.99, 0.5)
     assert discount == 0.99
     assert line.endswith("(--discount 0.95)")

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import replace
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -91,24 +92,29 @@ def _estimate_seconds(policy: Any, part: Dataset, plan: Plan, settings: ope.Sett
     """Seconds to prepare a part and to estimate so many policies on it."""
     piece = _piece(part)
     settings = estimation(settings, piece)
-    most = min(FIT, settings.steps)
-    short, long = (_timed(policy, piece, plan, settings, steps) for steps in (1, 1 + most))
-    prepare, each = (
-        least + (more - least) * (steps - 1) / most
-        for least, more, steps in zip(short, long, (settings.behaviour_steps, settings.steps), strict=True)
+    more = min(FIT, settings.steps)
+    short, long = (_timed(policy, piece, plan, settings, steps) for steps in (1, 1 + more))
+    whole = (settings.behaviour_steps, settings.steps, settings.steps)
+    prepare, behaviour, each = (
+        max(0.0, base + (timed - base) * (steps - 1) / more)
+        for base, timed, steps in zip(short, long, whole, strict=True)
     )
-    return (max(prepare, 0.0) + policies * max(each, 0.0)) * max(1.0, len(part) / len(piece))
+    return (prepare + behaviour + policies * each) * max(1.0, len(part) / len(piece))
 
 
-def _timed(policy: Any, piece: Dataset, plan: Plan, settings: ope.Settings, steps: int) -> tuple[float, float]:
-    """Seconds to prepare a part, and to estimate a policy, with so many steps each."""
-    began = time.perf_counter()
+def _timed(policy: Any, piece: Dataset, plan: Plan, settings: ope.Settings, steps: int) -> tuple[float, float, float]:
+    """Seconds for the model of the behaviour, its value, and the value of a policy, with so many steps each."""
     with quiet():
+        times = [time.perf_counter()]
         evaluator = ope.Evaluator(piece, plan.discount, replace(settings, steps=steps, behaviour_steps=steps), 0)
         _ = evaluator.behaviour
-        prepared = time.perf_counter()
+        times.append(time.perf_counter())
+        _ = evaluator.behaviour_value, evaluator.fitted_behaviour
+        times.append(time.perf_counter())
         evaluator.evaluate(policy)
-    return prepared - began, time.perf_counter() - prepared
+        times.append(time.perf_counter())
+    model, behaviour, value = (after - before for before, after in pairwise(times))
+    return model, behaviour, value
 
 
 def _piece(data: Dataset) -> Dataset:
