@@ -12,6 +12,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     algorithms                       every algorithm, with the first line of its file
     metrics                          names and meanings
     usage                            what ``prudent --help`` says
+    budgets                          what prudent tune takes from the number of rows
     suites                           what each suite that comes with prudent trains
     suite NAME                       the results of a suite, out of docs/bench/NAME.json
     bound                            predictions of CQL and SAC in all of these
@@ -195,6 +196,20 @@ def usage(_: str) -> str:
     return f"```text\n{USAGE}\n```\n"
 
 
+def budgets(_: str) -> str:
+    """The automatic budgets of ``prudent tune``."""
+    from prudent.tuning.budget import BUDGETS
+
+    names = ("steps", "rank_steps", "final_steps")
+    own = list(BUDGETS[0].own)
+    rows = []
+    for budget in BUDGETS:
+        limit = "more" if budget.rows == float("inf") else f"{budget.rows:,.0f}"
+        settings = [shown(budget.own[name]) if name in budget.own else "own" for name in own]
+        rows.append([limit, *(shown(getattr(budget, name)) for name in names), *settings])
+    return table(["rows up to", *(f"`{name}`" for name in (*names, *own))], rows)
+
+
 def suites(_: str) -> str:
     """Every suite that comes with prudent."""
     from prudent import bench
@@ -347,6 +362,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "algorithms": algorithms,
     "metrics": metrics,
     "usage": usage,
+    "budgets": budgets,
     "suites": suites,
     "suite": suite,
     "bound": bound,

@@ -32,6 +32,12 @@ _NO_KEYS = re.compile(
 )
 _BETWEEN_KEYS = re.compile(r"[=\n,\[\]{}]")
 
+AUTO = "auto"
+"""The value of a number setting that follows from the data: :func:`prudent.engine.members.with_reward_scales`."""
+
+FloatOrAuto = float | typing.Literal["auto"]
+"""The type of such a setting."""
+
 C = typing.TypeVar("C")
 
 
@@ -64,7 +70,7 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
 
 def member_fields(config_type: type) -> frozenset[str]:
     """Names of the fields that may differ between members of one population: those annotated as float."""
-    return frozenset(f.name for f in fields(config_type) if f.type in (float, float | None))
+    return frozenset(f.name for f in fields(config_type) if f.type in (float, float | None, FloatOrAuto))
 
 
 def group_fields(config_type: type) -> frozenset[str]:
@@ -85,10 +91,10 @@ def check_finite(config: Any) -> None:
 
 
 def check_positive(config: Any, *names: str) -> None:
-    """Raise ConfigError for any named field that is not above zero (None is allowed)."""
+    """Raise ConfigError for any named field that is not above zero (None and ``auto`` are allowed)."""
     for name in names:
         value = getattr(config, name)
-        if value is not None and not value > 0:
+        if value is not None and value != AUTO and not value > 0:
             raise ConfigError(f"{name} must be above 0, got {value}")
 
 
@@ -165,6 +171,10 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         if value is None and type(None) in typing.get_args(hint):
             return None
         hint = next(h for h in typing.get_args(hint) if h is not type(None))
+    if hint == FloatOrAuto:
+        if value == AUTO:
+            return AUTO
+        hint = float
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_typed(v, typing.get_args(hint)[0], name) for v in value)
     if typing.get_origin(hint) is typing.Literal and value in typing.get_args(hint):

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prudent.config import member_fields
+from prudent.config import AUTO, member_fields
 from prudent.errors import ConfigError
 
 Params = dict[str, Tensor]
@@ -175,6 +175,8 @@ class Hyper:
         varying = member_fields(type(configs[0]))
         for f in fields(configs[0]):
             values = [getattr(config, f.name) for config in configs]
+            if f.name in varying and AUTO in values:
+                raise ConfigError(f"{f.name} is auto, which takes a dataset: give a number")
             missing = [v is None for v in values]
             if f.name in varying and not any(missing):
                 self._values[f.name] = torch.tensor(values, dtype=torch.float32, device=device)

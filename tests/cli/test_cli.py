@@ -13,7 +13,7 @@ import pytest
 from helpers.patches import replace_everywhere
 from helpers.runs import TINY, columns, flags, prudent, tree, write_log
 from prudent import algorithms, cli, presets
-from prudent.config import member_fields
+from prudent.config import FloatOrAuto, member_fields
 from prudent.engine.options import Options
 from prudent.runs import machine, status
 from prudent.training import start
@@ -88,6 +88,8 @@ def another(hint, default):
         return not default
     if typing.get_origin(hint) is typing.Literal:
         return next(choice for choice in typing.get_args(hint) if choice != default)
+    if hint == FloatOrAuto:
+        hint = float
     if typing.get_origin(hint) is tuple:
         inner = typing.get_args(hint)[0]
         return {int: (5, 6), str: ("uniform",), float: (-1.5, 2.5)}[inner]

@@ -30,7 +30,8 @@ def policy_value(name, value):
 def run(name, alpha, rank, value=8.0, reason=None):
     return {
         "name": name,
-        "alpha": alpha,
+        "setting": "" if alpha is None else f"alpha={alpha:g}",
+        "strength": alpha,
         "step": 40_000,
         "q": 2.5,
         "peak_step": 60_000,
@@ -45,9 +46,8 @@ def run(name, alpha, rank, value=8.0, reason=None):
 RESULT = {
     "plan": {
         "algorithm": "cql",
-        "alpha": [1.0, 5.0],
+        "grids": [{"algorithm": "cql", "strength": "alpha", "values": [1.0, 5.0], "config": {"discount": 0.99}}],
         "seeds": [0],
-        "config": {"discount": 0.99},
         "settings": {"steps": 100},
         "dataset": {"name": HOSTILE, "episodes": 120},
     },
@@ -55,12 +55,12 @@ RESULT = {
     "reasons": ["alpha=5,seed=0 over BC: +3, 95 % interval +1 to +5: shown to be better"],
     "winner": "alpha=5,seed=0",
     "kept": "alpha=5,seed=0",
-    "stability": {"splits": 5, "alpha": {"5": 4, "1": 1}, "verdict": {"deploy this policy": 5}},
+    "stability": {"splits": 5, "setting": {"alpha=5": 4, "alpha=1": 1}, "verdict": {"deploy this policy": 5}},
     "splits": [
         {
             "parts": {"by": "episode", "train": 72, "evaluation": 24, "final": 24},
             "candidates": [run("alpha=1,seed=0", 1.0, None, None, "out of the data"), run("alpha=5,seed=0", 5.0, 1)],
-            "imitators": [run("seed=0", None, 1, 5.0)],
+            "imitators": [run("BC,seed=0", None, 1, 5.0)],
             "final": {
                 "policy": policy_value("alpha=5,seed=0", 8.0),
                 "bc": policy_value("seed=0", 5.0),
@@ -91,7 +91,7 @@ def test_the_verdict_then_the_values_then_the_grid(tmp_path, result):
     assert -1 not in places, told[places.index(-1)]
     assert places == sorted(places)
     assert "alpha=1,seed=0: out of the data" in text
-    assert "alpha 5 won 4 of 5" in text
+    assert "alpha=5 won 4 of 5" in text
     assert "seed=0: effective sample size 3.0 of 24 episodes, below 20." in text
     assert 'class="verdict good"' in path.read_text()
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks import known
+from prudent import ope
 from prudent.errors import DataError
-from prudent.tuning.parts import divide
+from prudent.tuning.parts import divide, estimation
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_groups_stay_together(log):
 
 
 def test_names_of_groups_may_be_text(log):
-    sites = np.array(["ward a", "ward b", "ward c", "ward d", "ward e"])[log.episode_of_row % 5]
+    sites = np.array([f"ward {letter}" for letter in "abcdefghij"])[log.episode_of_row % 10]
     assert divide(replace(log, extra={"group": sites}), 0, 0, 2).by == "group"
 
 
@@ -85,8 +86,8 @@ def test_a_small_log_leaves_enough_to_judge(log):
 
 
 def test_groups_that_cannot_be_divided(log):
-    with pytest.raises(DataError, match="2 groups cannot be divided"):
-        divide(replace(log, extra={"group": log.episode_of_row % 2}), 0, 0, 6)
+    with pytest.raises(DataError, match="7 groups cannot be divided: 8 or more are needed"):
+        divide(replace(log, extra={"group": log.episode_of_row % 7}), 0, 0, 6)
 
 
 def test_both_judging_parts_have_groups_enough():
@@ -94,5 +95,44 @@ def test_both_judging_parts_have_groups_enough():
     log = known.tabular(0).log(200, 0)
     parts = divide(replace(log, extra={"group": log.episode_of_row // 10}), 0, 0, 6)
     assert [len(members(part, "group")) for part in (parts.train, parts.evaluation, parts.final)] == [8, 6, 6]
-    with pytest.raises(DataError, match=r"10 groups cannot be divided.* 6 groups or more"):
-        divide(replace(log, extra={"group": log.episode_of_row // 20}), 0, 0, 6)
+
+
+@pytest.mark.parametrize(("groups", "numbers"), [(8, (3, 1, 4)), (12, (7, 1, 4)), (17, (10, 2, 5))])
+def test_few_groups_are_divided_by_their_number(log, groups, numbers):
+    """No group is in two parts; the line says what few of them cost."""
+    log = known.tabular(0).log(8 * groups, 0)
+    parts = divide(replace(log, extra={"group": log.episode_of_row // 8}), 0, 0, 6)
+    parts_ids = [members(part, "group") for part in (parts.train, parts.evaluation, parts.final)]
+    assert tuple(len(ids) for ids in parts_ids) == numbers
+    assert len(set.union(*parts_ids)) == groups
+    assert members(parts.ranking, "group") == parts_ids[0] | parts_ids[1]
+    assert f"({numbers[0]}, {numbers[1]} and {numbers[2]}): the verdict rests on {numbers[2]}" in str(parts)
+    assert "\n" not in str(parts)
+
+
+def test_what_few_groups_cost_follows_from_students_t():
+    """Four groups leave 3 degrees of freedom: t is 3.182 there, 1.960 with many groups."""
+    log = known.tabular(0).log(96, 0)
+    assert "(1.6 times " in str(divide(replace(log, extra={"group": log.episode_of_row // 8}), 0, 0, 6))
+    assert "times" not in str(divide(replace(log, extra={"group": log.episode_of_row // 4}), 0, 0, 6))
+    assert "times" not in str(divide(log, 0, 0, 6))
+
+
+@pytest.mark.parametrize(("groups", "folds"), [(4, 2), (5, 2), (6, 3), (30, 3)])
+def test_few_groups_are_estimated_with_fewer_folds(groups, folds):
+    log = known.tabular(0).log(60, 0)
+    part = replace(log, extra={"group": log.episode_of_row % groups})
+    settings = estimation(ope.Settings(), part)
+    assert settings == ope.Settings(folds=folds)
+    assert 2 * settings.folds <= groups
+    ope.Evaluator(part, 0.9, replace(settings, steps=2, behaviour_steps=2, n_bootstrap=2), 0)
+
+
+def test_groups_of_very_different_sizes_are_divided_by_their_number():
+    """Twenty groups, one with nearly all episodes: by episodes nothing would be left to train on."""
+    log = known.tabular(0).log(200, 0)
+    group = np.maximum(log.episode_of_row - 180, 0)
+    for seed in range(5):
+        parts = divide(replace(log, extra={"group": group}), seed, 0, 6)
+        assert [len(members(part, "group")) for part in (parts.train, parts.evaluation, parts.final)][2] >= 6
+        assert parts.train.n_episodes > 0

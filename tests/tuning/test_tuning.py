@@ -1,6 +1,7 @@
 """From a log to a verdict on a problem with a known answer; interruptions; the files that are left."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from helpers.runs import prudent, tree
 from prudent import TuneResult, ope, tune
 from prudent.errors import ConfigError, Interrupted, PrudentError
 from prudent.runs import checkpoint
-from prudent.tuning import candidates, plan, run
+from prudent.tuning import candidates, plan, run, training
 from prudent.tuning.result import order
 from prudent.tuning.stored_values import StoredValues
 from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING
@@ -42,7 +43,8 @@ def patched():
     """No reports, no pictures of runs, fast estimates."""
 
     def settings(self, final):
-        return ope.Settings(**QUICK, steps=self.final_steps, n_bootstrap=self.resamples if final else 0)
+        steps = self.final_steps if final else self.rank_steps
+        return ope.Settings(**QUICK, steps=steps or 9, n_bootstrap=self.resamples if final else 0)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan.Settings, "ranking", property(lambda self: settings(self, False)))
@@ -130,8 +132,8 @@ def test_the_same_call_does_nothing_again(tuned, log, monkeypatch):
     def forbidden(*_, **__):
         raise AssertionError("done again")
 
-    monkeypatch.setattr(run.start, "train", forbidden)
-    monkeypatch.setattr(run, "resume", forbidden)
+    monkeypatch.setattr(training.start, "train", forbidden)
+    monkeypatch.setattr(training, "resume", forbidden)
     monkeypatch.setattr(StoredValues, "evaluator", property(forbidden))
     assert tune(log, folder, **SMALL).to_json() == result.to_json()
     (folder / "split.json").unlink()
@@ -194,10 +196,10 @@ def test_splits_say_how_stable_the_choice_is(tuned, log, patched):  # noqa: ARG0
     several = tune(log, folder, splits=2, **SMALL)
     assert several.first == result.first, "further splits changed the first"
     assert several.stability["splits"] == 2
-    assert sum(several.stability["alpha"].values()) == 2
+    assert sum(several.stability["setting"].values()) == 2
     assert sum(several.stability["verdict"].values()) == 2
     assert several.splits[1].parts["seed"] == [0, 1]
-    assert "over 2 splits, alpha that won: " in str(several)
+    assert "over 2 splits, setting that won: " in str(several)
     assert tune(log, folder, **SMALL).to_json() == result.to_json()
 
 
@@ -229,7 +231,7 @@ def test_a_grid_that_diverged_leaves_a_verdict(log, tmp_path, patched, monkeypat
     assert "none of the 1 runs of the grid can be ranked: it diverged" in outcome.reasons
     assert package.load(outcome.policy).algorithm == "discrete_bc"
     (tmp_path / "log" / "split.json").unlink()
-    monkeypatch.setattr(run, "resume", lambda *_: pytest.fail("it was trained again"))
+    monkeypatch.setattr(training, "resume", lambda *_: pytest.fail("it was trained again"))
     assert tune(log, tmp_path / "log", **options).to_json() == outcome.to_json()
 
 
@@ -240,7 +242,7 @@ def test_bc_that_diverged_is_an_error(log, tmp_path, patched, monkeypatch):  # n
 
 
 def test_one_seed_of_bc_may_diverge_and_one_checkpoint_be_damaged(log, tmp_path, patched, monkeypatch):  # noqa: ARG001
-    train = run.start.train
+    train = training.start.train
 
     def broken(request):
         train(request)
@@ -252,7 +254,7 @@ def test_one_seed_of_bc_may_diverge_and_one_checkpoint_be_damaged(log, tmp_path,
             checkpoint.save(folder, population, {}, keep=9)
             (folder / "checkpoints" / "step_20" / "state.safetensors").write_bytes(b"damaged")
 
-    monkeypatch.setattr(run.start, "train", broken)
+    monkeypatch.setattr(training.start, "train", broken)
     outcome = tune(log, tmp_path / "log", **{**SMALL, "alpha": [1.0], "seeds": [0, 1]})
     failed, kept = outcome.first.imitators
     assert (failed.step, failed.rank, failed.reason) == (None, None, "it diverged")
@@ -298,7 +300,8 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
     shown = capsys.readouterr().out
     result = TuneResult.load(tmp_path / "out")
     assert str(result) in shown
-    assert "0:00:00 left" in shown
+    assert "  0:00 left" in shown
+    assert shown.index("about ") < shown.index("training discrete_bc")
     assert prudent("tune", path, "--out", tmp_path / "out", *words(algo="discrete_cql", alpha=[3.0])) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -314,8 +317,7 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
         ({"behavior_log_prob": -np.inf}, "probability zero"),
         ({"behavior_log_prob": 0.4}, "probability above one"),
         ({"discount": 1.0}, "discount must lie within [0, 1)"),
-        ({"algo": "discrete_bc"}, "has no alpha"),
-        ({"algo": "discrete_iql"}, "has no alpha"),
+        ({"algo": "discrete_bc"}, "discrete_bc has no setting to choose, such as alpha: take one of discrete_cql, "),
         ({"algo": "cql"}, "continuous actions"),
         ({"env": "CartPole-v1"}, "CartPole-v1"),
         ({"splits": 0}, "splits must be a whole number, 1 or more"),
@@ -336,7 +338,7 @@ def test_mistakes_end_in_one_line_and_write_nothing(tmp_path, log, case, complai
     typable = ("discount", "algo", "env", "splits", "resamples")
     options = {"algo": "discrete_cql", **{k: v for k, v in case.items() if k in typable}}
     typed = words(**options)
-    if options["algo"] in ("discrete_bc", "discrete_iql"):
+    if options["algo"] == "discrete_bc":
         typed = ["--algo", options["algo"]]
     before = tree(tmp_path)
     assert prudent("tune", path, "--out", tmp_path / "out", *typed) == 2
@@ -345,3 +347,117 @@ def test_mistakes_end_in_one_line_and_write_nothing(tmp_path, log, case, complai
     assert error.count("\n") == 1
     assert complaint in error
     assert tree(tmp_path) == before
+
+
+# --- several algorithms, and beyond the edge --------------------------------------------------------------------------
+
+
+def small_is_best(candidates, *_):
+    """Values that fall with the strength, and for BC."""
+    for c in candidates:
+        low = -1e3 if c.strength is None else -c.strength
+        yield replace(c, value=low + 1, interval=(low, low + 2))
+
+
+AUTOMATIC = {key: value for key, value in SMALL.items() if key != "alpha"}
+
+
+@pytest.fixture
+def best_at_the_edge(patched, monkeypatch):  # noqa: ARG001
+    """Ranking prefers the smallest strength; nothing is weighed."""
+    judgement = run.verdict.Judgement(NOTHING, ("for a test",), {})
+    monkeypatch.setattr(run, "_add_values", small_is_best)
+    monkeypatch.setattr(run, "_judge", lambda *_: (judgement, {"policy": None, "bc": None, "differences": {}}))
+    monkeypatch.setattr(StoredValues, "stored", lambda self, name, step: self.value(name, step, None))
+    value = ope.Estimate("behaviour", 1.0, (0.0, 2.0))
+    fake = type("Value", (), {"behaviour": value})()
+    monkeypatch.setattr(StoredValues, "value", lambda *_: fake)
+    monkeypatch.setattr(run, "tune_report", lambda *_: None)
+    monkeypatch.setattr(run.picture, "draw", lambda *_: None)
+
+
+def weights(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("state.safetensors"))}
+
+
+def test_the_grid_goes_on_beyond_its_edge_also_after_a_stop(log, tmp_path, best_at_the_edge, monkeypatch):  # noqa: ARG001
+    """Stopped at the first checkpoint of each run: the same call ends with the same weights, bit for bit."""
+    whole = tune(log, tmp_path / "whole", **AUTOMATIC)
+    runs = ("grid", "grid_below", "grid_below_2")
+    assert {c.run for c in whole.first.candidates} == {*runs}
+    assert (whole.alpha, whole.first.setting) == (0.0, "alpha=0")
+    assert "that was tried" not in str(whole)
+    save, stopped_in = checkpoint.save, set()
+
+    def stopping(folder, *arguments, **named):
+        made = save(folder, *arguments, **named)
+        if folder.name in ("bc", *runs) and folder.name not in stopped_in:
+            stopped_in.add(folder.name)
+            raise Interrupted(f"stopped by SIGTERM at step 20; {made}")
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr("prudent.training.recorder.checkpoint.save", stopping)
+        for _ in range(4):
+            with pytest.raises(Interrupted, match="the same command goes on"):
+                tune(log, tmp_path / "parts", **AUTOMATIC)
+        parts = tune(log, tmp_path / "parts", **AUTOMATIC)
+    assert stopped_in == {"bc", *runs}
+    assert parts.first == whole.first
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+
+
+def test_given_values_do_not_go_on_and_say_so(log, tmp_path, best_at_the_edge):  # noqa: ARG001
+    result = tune(log, tmp_path / "log", **SMALL)
+    assert {c.run for c in result.first.candidates} == {"grid"}
+    assert "the best alpha of discrete_cql, 0.1, is the smallest that was tried: 0.033 may be better" in str(result)
+
+
+def test_several_algorithms_are_ranked_together(log, tmp_path, patched, capsys, monkeypatch):  # noqa: ARG001
+    """They are trained in folders of their own. Taking one more later trains only that one."""
+    options = {**SMALL, "beta": [1.0, 3.0]}
+    one = tune(log, tmp_path / "log", algorithm="discrete_cql", **SMALL)
+    train, trained = training.start.train, []
+    monkeypatch.setattr(training.start, "train", lambda request: (trained.append(request.folder.name), train(request)))
+    both = tune(log, tmp_path / "log", algorithm=("discrete_cql", "discrete_iql"), **options)
+    assert trained == ["grid_discrete_iql"]
+    names = [c.name for c in both.first.candidates]
+    assert names[:2] == [f"discrete_cql,{c.name}" for c in one.first.candidates]
+    assert names[2:] == ["discrete_iql,beta=1,seed=0", "discrete_iql,beta=3,seed=0"]
+    assert [c.value for c in both.first.candidates[:2]] == [c.value for c in one.first.candidates]
+    ranks = [c.rank for c in both.first.candidates if c.rank]
+    assert sorted(ranks) == list(range(1, len(ranks) + 1))
+    assert all(name in str(both) for name in names)
+    assert "BC,seed=0" in str(both)
+    assert "ranking 4/4" in capsys.readouterr().out
+    page = (tmp_path / "log" / "report.html").read_text()
+    assert "Discrete CQL and Discrete IQL tuned on" in page
+    assert TuneResult.load(tmp_path / "log").to_json() == both.to_json()
+
+
+def test_other_budgets_need_no_training_again(log, tmp_path, tuned, monkeypatch):
+    """The ranking is made again if its budget changes, the final comparison if its own does; runs stay."""
+    folder = tmp_path / "log"
+    shutil.copytree(tuned[1], folder)
+    monkeypatch.setattr(training.start, "train", lambda _: pytest.fail("it was trained again"))
+    monkeypatch.setattr(training, "resume", lambda *_: pytest.fail("it was trained again"))
+    ranked = {path.name: path.read_text() for path in (folder / "ranking").iterdir()}
+    more = tune(log, folder, **{**SMALL, "final_steps": 40, "resamples": 3})
+    assert {path.name: path.read_text() for path in (folder / "ranking").iterdir()} == ranked
+    assert more.first.candidates == tuned[0].first.candidates
+    assert more.first.final != tuned[0].first.final
+    again = tune(log, folder, **{**SMALL, "rank_steps": 40})
+    assert [c.value for c in again.first.candidates] != [c.value for c in tuned[0].first.candidates]
+    assert again.first.final == tuned[0].first.final or again.first.winner != tuned[0].first.winner
+    assert json.loads((folder / "plan.json").read_text())["settings"]["rank_steps"] == 40
+
+
+def test_a_log_of_twelve_machines_is_tuned(tmp_path, patched, capsys):  # noqa: ARG001
+    """Few groups are no reason to refuse a log: parts and folds are smaller, and one line says what is lost."""
+    log = PROBLEM.log(48, 0)
+    machines = replace(log, extra={"group": log.episode_of_row // 4})
+    result = tune(machines, tmp_path / "log", **SMALL)
+    assert result.first.parts["by"] == "group"
+    assert "(6, 2 and 4): the verdict rests on 4, so its intervals are wide" in capsys.readouterr().out
+    units = json.loads(next((tmp_path / "log" / "final").glob("*.json")).read_text())["worth"]["summary"]["support"]
+    assert (units["units"], units["by"]) == (4, "group")

@@ -108,7 +108,10 @@ def test_more_steps_are_told_in_the_terminal(climbing):
     steps, end = np.arange(1, 21) * 10, np.linspace(0, 20, 20)
     q = end if climbing else 5 - np.exp(-end)
     readings = [curve.choose(list(steps), q, 0.0).reading] * 2 + ["diverged"]
-    runs = [Candidate(f"seed={i}", 1.0, i, 10, 1.0, 10, 1.0, text, ()) for i, text in enumerate(readings)]
+    where = ("alpha=1", "cql", "grid")
+    runs = [
+        Candidate(f"seed={i}", *where, f"seed={i}", 1.0, i, 10, 1.0, 10, 1.0, text) for i, text in enumerate(readings)
+    ]
     lines = _unfinished(runs)
     assert [line.partition(":")[0] for line in lines] == ["seed=0, seed=1"] * climbing
     assert [line.partition(":")[0] for line in _unfinished(runs[:2])] == ["all 2 runs"] * climbing

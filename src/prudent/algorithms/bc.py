@@ -12,7 +12,7 @@ from prudent.algorithms.shared.losses import data_log_prob
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor
 from prudent.algorithms.shared.settings import Shared, own_first
 from prudent.algorithms.shared.updates import State, adam_states, cloning_step
-from prudent.config import check_positive, check_within
+from prudent.config import FloatOrAuto, check_positive, check_within
 from prudent.nn.rng import MemberRng
 from prudent.types import Batch, Hyper, Metrics, Spec
 
@@ -27,7 +27,7 @@ class Config(Shared):
     top_fraction: float = 1.0  # learn from the best episodes that make up this share of the rows (%BC); 1 is all rows
     actor_lr: float = 1e-3  # Adam learning rate of the actor
     discount: float = 0.99  # gamma with which evaluation discounts returns; cloning itself does not use it
-    reward_scale: float = 1.0  # rewards are multiplied by this, in evaluation only
+    reward_scale: FloatOrAuto = 1.0  # rewards are multiplied by this, in evaluation only; auto as in cql
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):

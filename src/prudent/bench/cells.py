@@ -8,6 +8,7 @@ from typing import Any
 from prudent import files
 from prudent.algorithms import check_actions
 from prudent.bench.suite import Cell, Data
+from prudent.config import AUTO
 from prudent.data import Dataset, load_dataset
 from prudent.environments.make import check_fits
 from prudent.errors import FAILURES, ConfigError, DataError, Interrupted, PrudentError, in_one_line, shown
@@ -77,8 +78,9 @@ def _difference(cell: Cell, stored: Mapping[str, Any], folder: Path) -> str:
     if seeds != stored_seeds:
         return f"its seeds are {stored_seeds}, the suite has {seeds}"
     config = cell.members[0].config
-    # What return_range asks for is known when the data are, and then stored as reward_scale.
-    derived = {"reward_scale"} if getattr(config, "return_range", None) is not None else set()
+    # What return_range or auto ask for is known when the data are, and then stored as reward_scale.
+    from_data = getattr(config, "return_range", None) is not None or config.reward_scale == AUTO
+    derived = {"reward_scale"} if from_data else set()
     for f in (f for f in fields(config) if f.name not in derived):
         expected = getattr(config, f.name)
         for value in (getattr(member.config, f.name) for member in stored_members):

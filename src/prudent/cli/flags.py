@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from prudent.config import field_comments, group_fields, member_fields
+from prudent.config import AUTO, FloatOrAuto, field_comments, group_fields, member_fields
 from prudent.errors import ConfigError
 
 # Like argparse's own, with exponents and infinities: "-1e-3" and "-inf" are values, not flags.
@@ -146,6 +146,8 @@ def _kind(hint: Any, several: bool) -> dict[str, Any]:
     optional = isinstance(hint, types.UnionType)
     if optional:
         hint = next(h for h in typing.get_args(hint) if h is not type(None))
+    if hint == FloatOrAuto:
+        return {"type": _parser(float, False, word=AUTO), "metavar": "X", **({"nargs": "+"} if several else {})}
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     if typing.get_origin(hint) is typing.Literal:
@@ -174,10 +176,12 @@ class _Several(argparse.Action):
         setattr(namespace, self.dest, None if items == [None] else items)
 
 
-def _parser(kind: type, optional: bool, infinite: bool = False):
+def _parser(kind: type, optional: bool, infinite: bool = False, word: str | None = None):
     def parse(text: str) -> Any:
         if optional and text.lower() == "none":
             return None
+        if word is not None and text.lower() == word:
+            return word
         value = kind(text)
         if isinstance(value, float) and not (math.isfinite(value) or (infinite and math.isinf(value))):
             raise ValueError

@@ -1,7 +1,6 @@
 """``prudent tune``: choose alpha and a policy from a log alone, and say whether the policy is good enough."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,50 +12,68 @@ from prudent.errors import ConfigError
 
 def tune(words: list[str]) -> None:
     from prudent import algorithms
+    from prudent.config import field_comments
     from prudent.data import load_dataset
-    from prudent.tuning import ALPHAS, SEEDS, Settings
+    from prudent.tuning import SEEDS, Settings
     from prudent.tuning import tune as tune_on
-    from prudent.tuning.plan import tunable
+    from prudent.tuning.grid import FACTORS, strength_of, tunable
 
     # The settings that are flags depend on --algo, which is therefore read first.
     first = Parser(prog="prudent tune", add_help=False)
-    first.add_argument("--algo")
-    algorithm = first.parse_known_args(words)[0].algo or "cql"
-    config_type = algorithms.get(algorithm).Config
-    choices = ", ".join([*tunable(discrete=False), *tunable(discrete=True)])
+    add_data(first, "*")
+    first.add_argument("--algo", nargs="*", type=_name)
+    chosen = first.parse_known_args(words)[0].algo or ["cql"]
+    config_types = {name: algorithms.get(name).Config for name in chosen}
+    continuous, discrete = (", ".join(tunable(discrete=kind)) for kind in (False, True))
 
     parser = Parser(
         prog="prudent tune",
         conflict_handler="resolve",
-        usage="prudent tune DATA [DATA ...] [--out FOLDER] [--algo NAME] [--alpha X ...] [--seeds N ...] [--steps N]"
-        " [--splits N] [--env ID] ...",
+        usage="prudent tune DATA [DATA ...] [--out FOLDER] [--algo NAME ...] [--alpha X ...] [--seeds N ...]"
+        " [--steps N] [--splits N] [--env ID] ...",
         description="Train a grid of alpha x seed, rank it by off-policy evaluation, and say whether the best policy "
         "is better than BC and than the policy that made the log. Needs no environment. After a stop, the same command "
-        "continues.",
+        "continues. Without --steps, steps, networks and batches follow from the number of rows.",
     )
     add_data(parser, "*")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for all files (default: tuned/DATA-ALGO)")
     parser.add_argument(
-        "--algo", metavar="NAME", help=f"{choices} (default: cql, or discrete_cql for discrete actions)"
+        "--algo",
+        nargs="+",
+        type=_name,
+        metavar="NAME",
+        help=f"one or several of {continuous} (default: cql), or for discrete actions of {discrete} (default: "
+        "discrete_cql)",
     )
     add_data_flags(parser)
     add_flags(parser.add_argument_group("tuning"), Settings)
-    add_flags(parser.add_argument_group(f"settings of {algorithm}"), config_type)
-    # After the algorithm's settings, to replace its --alpha: here alpha takes several values.
+    # Later groups take over flags of earlier ones: the first algorithm shows the defaults of what it shares.
+    for name, config_type in reversed(config_types.items()):
+        add_flags(parser.add_argument_group(f"settings of {name}"), config_type)
+    # After the algorithms' settings, to replace their --alpha: here it takes several values.
     grid: dict[str, Any] = {"nargs": "+", "default": argparse.SUPPRESS}
-    parser.add_argument("--alpha", type=float, metavar="X", help=f"values to try (default: {_text(ALPHAS)})", **grid)
-    parser.add_argument(
-        "--seeds", type=int, metavar="N", help=f"seeds for each alpha (default: {_text(SEEDS)})", **grid
-    )
+    factors = ", ".join(f"{factor:.2g}" for factor in FACTORS)
+    for name, strength in reversed([(name, strength_of(name)) for name in chosen]):
+        if strength is not None:
+            about = f"values to try: {field_comments(config_types[name])[strength]}".replace("%", "%%")
+            text = f"{about} (default: {factors} times what suits the log, and further beyond an edge that wins)"
+            flag = "--" + strength.replace("_", "-")
+            parser.add_argument(flag, dest=strength, type=float, metavar="X", help=text, **grid)
+    seeds = " ".join(str(seed) for seed in SEEDS)
+    parser.add_argument("--seeds", type=int, metavar="N", help=f"seeds for each value (default: {seeds})", **grid)
     arguments = vars(parser.parse_strict(words))
     if not arguments["data"]:
         raise ConfigError("tune: name a dataset (see prudent tune --help)")
-    names = {"alpha", "seeds", *(f.name for f in (*fields(Settings), *fields(config_type)))}
+    own = (f.name for config_type in config_types.values() for f in fields(config_type))
+    names = {"seeds", *(f.name for f in fields(Settings)), *own}
     settings = {name: arguments[name] for name in arguments.keys() & names}
     dataset = load_dataset(source=arguments["data"], **data_options(arguments))
     result = tune_on(dataset, arguments["out"], algorithm=arguments["algo"], **settings)
     print(f"\n{result}\nwritten: {result.folder / 'tune.json'}, {result.folder / 'report.html'}")
 
 
-def _text(values: Sequence[float]) -> str:
-    return " ".join(f"{value:g}" for value in values)
+def _name(word: str) -> str:
+    """A word after --algo that is the name of an algorithm, or a misspelt one, and not that of a file."""
+    if Path(word).exists():
+        raise ValueError
+    return word

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from prudent.config import check_names, from_json, group_fields, member_fields
+from prudent.algorithms.shared.settings import returns_spread
+from prudent.config import AUTO, check_names, from_json, group_fields, member_fields
 from prudent.data import Dataset
-from prudent.errors import ConfigError
+from prudent.data.spread import spread_to_go
+from prudent.errors import ConfigError, DataError
 
 MOST_MEMBERS = 10_000
 """Members in all that one training may have."""
@@ -128,14 +130,21 @@ def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[st
 
 
 def with_reward_scales(members: Sequence[Member], dataset: Dataset) -> list[Member]:
-    """The members with the ``reward_scale`` that their ``return_range`` asks for, where they have one.
+    """The members with the ``reward_scale`` that follows from the data, where they ask for it.
 
-    It is ``return_range / (largest - smallest return)`` over the episodes of the data, as in the code of IQL.
+    ``reward_scale = auto`` makes returns-to-go spread (:func:`prudent.data.spread.spread_to_go`) as far as published
+    settings assume (:func:`prudent.algorithms.shared.settings.returns_spread`), with each member's own discount. The
+    scaled rewards, and so all that is learned from them, are then the same in whatever unit the log has its rewards.
+    Without any spread the largest reward takes its place, and 1 if all rewards are 0.
+
+    ``return_range`` gives ``return_range / (largest - smallest return)`` over the episodes of the data, as in the code
+    of IQL.
 
     Raises:
-        ConfigError: another ``reward_scale`` is set as well, or all episodes have the same return.
+        ConfigError: ``return_range`` stands beside another ``reward_scale``, or all episodes have the same return.
+        DataError: the rows are not in order of time, or the rewards are too small or too large to be scaled.
     """
-    scaled = []
+    scaled, automatic = [], {}
     for member in members:
         config, span = member.config, getattr(member.config, "return_range", None)
         if span is not None:
@@ -150,8 +159,28 @@ def with_reward_scales(members: Sequence[Member], dataset: Dataset) -> list[Memb
             if config.reward_scale not in (1.0, scale):
                 raise ConfigError("return_range sets reward_scale: give one of them")
             config = replace(config, reward_scale=scale)
+        elif config.reward_scale == AUTO:
+            if config.discount not in automatic:
+                automatic[config.discount] = automatic_scale(dataset, config.discount, returns_spread(config))
+            config = replace(config, reward_scale=automatic[config.discount])
         scaled.append(replace(member, config=config))
     return scaled
+
+
+_SCALES = 1e-35, 1e35
+"""Scales that float32 holds, with rewards and values of the usual size."""
+
+
+def automatic_scale(dataset: Dataset, discount: float, wanted: float) -> float:
+    """``reward_scale = auto`` if returns-to-go are to spread over ``wanted``: see :func:`with_reward_scales`."""
+    size = spread_to_go(dataset, discount).std or float(np.abs(dataset.reward).max())
+    scale = wanted / size if size else 1.0
+    if not _SCALES[0] < scale < _SCALES[1]:
+        raise DataError(
+            f"{dataset.name}: reward_scale auto would be {scale:.3g}, because returns spread over {size:.3g}: "
+            "give the rewards another unit"
+        )
+    return scale
 
 
 ALL_SEEDS = "all seeds"

@@ -13,7 +13,7 @@ from prudent.report.verdict import Verdict
 from prudent.runs.read import NOTHING, title_of
 
 _FILES = ("tune.json", "plan.json", "tune.png", "grid/report.html", "bc/report.html", "policy")
-_ALT = "Fitted Q evaluation of every run of the grid, by alpha"
+_ALT = "Fitted Q evaluation of every run of the grid, by setting"
 _CAPTION = (
     "A dot per run with its interval, estimated on the part of the episodes that ranks the runs. The ring marks the "
     "winner, a cross a run without a value."
@@ -28,7 +28,7 @@ def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | N
     folder, split, plan = Path(folder), result["splits"][0], result["plan"]
     page = pages.render(
         "tuning.html.j2",
-        title=f"{title_of(plan['algorithm'])} tuned on {plan['dataset']['name']}",
+        title=f"{_algorithms(plan)} tuned on {plan['dataset']['name']}",
         facts=_facts(result, split),
         verdict=_verdict(result),
         final=_final(split["final"]),
@@ -38,11 +38,21 @@ def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | N
         stability=_stability(result["stability"]),
         picture=None if picture is None else pages.figure(picture, "wide", _ALT, _CAPTION),
         dataset=pages.setting_pairs(plan["dataset"]),
-        tuning=pages.setting_pairs({"alpha": plan["alpha"], "seeds": plan["seeds"]} | plan["settings"]),
-        settings=pages.setting_pairs({"algorithm": plan["algorithm"]} | plan["config"]),
+        tuning=pages.setting_pairs({"seeds": plan["seeds"]} | plan["settings"]),
+        settings=[pair for grid in plan["grids"] for pair in _settings(grid)],
         files=pages.links(folder, _FILES),
     )
     return replace(folder / "report.html", pages.encoded(page), durable=False)
+
+
+def _algorithms(plan: Mapping[str, Any]) -> str:
+    """The titles of the algorithms."""
+    return " and ".join(title_of(grid["algorithm"]) for grid in plan["grids"])
+
+
+def _settings(grid: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The algorithm, the values of its strength, and its other settings."""
+    return pages.setting_pairs({"algorithm": grid["algorithm"], grid["strength"]: grid["values"]} | grid["config"])
 
 
 def _facts(result: Mapping[str, Any], split: Mapping[str, Any]) -> list[str]:
@@ -76,13 +86,13 @@ def _grid(result: Mapping[str, Any], split: Mapping[str, Any]) -> Table:
     heads += [f"return in {checked['env']}"] if checked else []
     rows = []
     for c in [*sorted(split["candidates"], key=lambda c: c["rank"] or math.inf), *split["imitators"]]:
-        name = c["name"] if c["alpha"] is not None else f"BC,{c['name']}"
+        name = c["name"]
         cells = [_whole(c["step"]), number(c["q"]), _whole(c["peak_step"]), number(c["value"]), interval(c["interval"])]
         cells += [_whole(c["rank"])] + ([number(checked["returns"].get(name))] if checked else [])
-        kind = "overall" if name == result["kept"] else "other" if c["alpha"] is None else "member"
+        kind = "overall" if name == result["kept"] else "member" if c["setting"] else "other"
         rows.append({"name": name, "kind": kind, "cells": cells})
     note = (
-        "Ranked by alpha (the mean lower end of the intervals of its runs), then by the lower end of each run. "
+        "Ranked by setting (the mean lower end of the intervals of its runs), then by the lower end of each run. "
         "The kept run is bold. "
     )
     note += "; ".join(f"{c['name']}: {c['reason']}" for c in (*split["candidates"], *split["imitators"]) if c["reason"])
@@ -92,12 +102,12 @@ def _grid(result: Mapping[str, Any], split: Mapping[str, Any]) -> Table:
 
 
 def _stability(stability: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How often each alpha won and each verdict came out; empty if the episodes were split only once."""
+    """How often each setting won and each verdict came out; empty if the episodes were split only once."""
     splits = stability["splits"]
     if splits < 2:
         return []
-    alphas = [(f"alpha {alpha} won", count) for alpha, count in stability["alpha"].items()]
-    return [(name, f"{count} of {splits}") for name, count in [*alphas, *stability["verdict"].items()]]
+    settings = [(f"{setting} won", count) for setting, count in stability["setting"].items()]
+    return [(name, f"{count} of {splits}") for name, count in [*settings, *stability["verdict"].items()]]
 
 
 def _whole(value: Any) -> str:

@@ -1,13 +1,15 @@
 """Divides the episodes into three parts: to train on, to choose with, and to judge the choice by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from prudent import ope
 from prudent.data import Dataset
 from prudent.data.columns import counted
 from prudent.errors import DataError
+from prudent.ope.interval import t_quantile
 
 EVALUATION, FINAL = 0.1, 0.3
 """Shares of the episodes. The final part is larger, since the verdict rests on it alone, while runs are ranked on
@@ -15,6 +17,12 @@ training and evaluation part together."""
 RANKED = 200_000
 """Number of rows above which ranking leaves out episodes of the training part. Fitted Q evaluation would draw only few
 of them, but every policy has to be evaluated on all."""
+
+FEW = 4
+"""Groups in the final part of a log that has too few for parts of the usual size; the least that can be estimated from,
+with two folds."""
+FEWEST = 2 * FEW
+"""Groups of a log that can be divided at all: four to judge, one to choose with, and three to train."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +52,20 @@ class Parts:
         s = self.summary()
         return (
             f"divided by {self.by}, seed {self.seed[0]}, split {self.seed[1] + 1}: {s['train']} episodes to train, "
-            f"{s['evaluation']} to choose with, {s['final']} to judge the choice"
+            f"{s['evaluation']} to choose with, {s['final']} to judge the choice{self._lost()}"
+        )
+
+    def _lost(self) -> str:
+        """What few groups cost, in words; empty where there are enough of them."""
+        if self.by == "episode" or units(self.final) >= 2 * ope.Settings().folds:
+            return ""
+        numbers = [units(part) for part in (self.train, self.evaluation, self.final)]
+        degrees = numbers[-1] - 1
+        wider = t_quantile(0.975, degrees) / t_quantile(0.975, float("inf"))
+        return (
+            f". Few groups ({numbers[0]}, {numbers[1]} and {numbers[2]}): the verdict rests on {numbers[2]}, so its "
+            f"intervals are wide ({wider:.1f} times those of many groups with the same spread) and importance sampling "
+            "has no value"
         )
 
 
@@ -52,6 +73,9 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
     """Divide 60/10/30 by episode, or by ``extra["group"]``. The last two parts get at least ``least`` of these.
 
     An episode belongs to the group of its first row. ``number`` counts repeated divisions from 0.
+
+    A log of fewer than three times as many groups, or of groups too different in size, is divided by the number of its
+    groups: 30 % of them, and at least :data:`FEW`, are the final part, and about a tenth the evaluation part.
 
     Raises:
         DataError: there are too few episodes or groups.
@@ -63,19 +87,12 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
             f"{dataset.name}: {counted(episodes, 'episode')}, tuning needs {3 * least} or more, to divide them into "
             "training, evaluation and final part: flag where episodes end, or collect more"
         )
-    wanted = {"evaluation": max(least, round(EVALUATION * episodes)), "final": max(least, round(FINAL * episodes))}
     order_G = np.random.default_rng([seed, number, 5]).permutation(groups)
     rank_E = np.argsort(order_G)[group_E]
-    size_G = np.bincount(rank_E, minlength=groups).cumsum()
-    # By rank: the first groups, until there are enough episodes and groups, are the final part, the next evaluation.
-    last = max(int(np.searchsorted(size_G, wanted["final"])), least - 1)
-    second = max(int(np.searchsorted(size_G, size_G[min(last, groups - 1)] + wanted["evaluation"])), last + least)
-    if second >= groups - 1:
-        raise DataError(
-            f"{dataset.name}: {counted(groups, 'group')} cannot be divided into three parts, since two of them need "
-            f"{wanted['evaluation']} and {wanted['final']} episodes, and {least} groups or more: leave out the column "
-            "group, or collect more"
-        )
+    size_G = np.bincount(rank_E, minlength=groups)
+    last, second = _bounds(size_G, least)
+    if groups < 3 * least or second >= groups - 1:
+        last, second = _few(dataset, size_G, least)
     masks = {
         "final": rank_E <= last,
         "evaluation": (rank_E > last) & (rank_E <= second),
@@ -87,6 +104,47 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
         for name, mask_E in masks.items()
     }
     return Parts(**parts, by=by, seed=(seed, number))
+
+
+def _bounds(size_G: np.ndarray, least: int) -> tuple[int, int]:
+    """The last group of the final part and of the evaluation part, in an order with these numbers of episodes.
+
+    The first groups, until there are enough episodes and groups, are the final part, the next the evaluation part.
+    """
+    total_G, episodes = size_G.cumsum(), int(size_G.sum())
+    wanted = {"evaluation": max(least, round(EVALUATION * episodes)), "final": max(least, round(FINAL * episodes))}
+    last = max(int(np.searchsorted(total_G, wanted["final"])), least - 1)
+    edge = total_G[min(last, len(size_G) - 1)] + wanted["evaluation"]
+    return last, max(int(np.searchsorted(total_G, edge)), last + least)
+
+
+def _few(dataset: Dataset, size_G: np.ndarray, least: int) -> tuple[int, int]:
+    """The same for few groups, by their number.
+
+    Raises:
+        DataError: there are fewer than :data:`FEWEST`.
+    """
+    groups = len(size_G)
+    if groups < FEWEST:
+        raise DataError(
+            f"{dataset.name}: {counted(groups, 'group')} cannot be divided: {FEWEST} or more are needed, of which "
+            f"{FEW} judge the choice. Collect more groups; without the column group the verdict would hold for these "
+            "groups alone"
+        )
+    last = max(FEW, round(FINAL * groups)) - 1
+    # The evaluation part only picks a checkpoint of BC: a tenth of the groups, or more for a few episodes.
+    enough = int(np.searchsorted(size_G[last + 1 :].cumsum(), least)) + 1
+    return last, last + min(max(enough, round(EVALUATION * groups)), groups // FEW - 1)
+
+
+def units(part: Dataset) -> int:
+    """The number of groups of a part, or of its episodes where the log has no groups."""
+    return int(part.units()[0].max()) + 1
+
+
+def estimation(settings: ope.Settings, part: Dataset) -> ope.Settings:
+    """The settings for estimates on a part: two folds where it has too few groups for more."""
+    return replace(settings, folds=max(2, min(settings.folds, units(part) // 2)))
 
 
 def _ranking(dataset: Dataset, rank_E: np.ndarray, final_E: np.ndarray, evaluation: int) -> np.ndarray:

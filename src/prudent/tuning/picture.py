@@ -1,5 +1,6 @@
-"""Draws ``tune.png``: the fitted value of each run of the grid, by alpha and seed, with BC and behaviour policy."""
+"""Draws ``tune.png``: the fitted value of each run of the grid, by setting and seed, with BC and behaviour policy."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ def draw(result: TuneResult, path: Path) -> Path:
 
 
 def figure(result: TuneResult) -> "Figure":
-    """A dot with its interval per run, by alpha; a ring around the winner; BC and the behaviour policy as lines.
+    """A dot with its interval per run, by setting; a ring around the winner; BC and the behaviour policy as lines.
 
     A run without a value (outside the data, or diverged) is a cross at the lower edge.
     """
@@ -29,10 +30,10 @@ def figure(result: TuneResult) -> "Figure":
         "states"
     )
     style.quiet(axes, f"Verdict: {result.verdict}", below=style.label_text(about, longest=110))
-    alphas = sorted({c.alpha for c in split.candidates if c.alpha is not None})
+    settings = _settings(split.candidates)
     seeds = sorted({c.seed for c in split.candidates})
     for c in split.candidates:
-        place = alphas.index(c.alpha) + 0.12 * (seeds.index(c.seed) - (len(seeds) - 1) / 2)  # pyright: ignore[reportArgumentType]
+        place = settings.index(c.setting) + 0.12 * (seeds.index(c.seed) - (len(seeds) - 1) / 2)
         _candidate(axes, c, place, winner=c.name == split.winner)
     bc = next(c for c in split.imitators if c.name == split.imitator)
     lines = [("BC", bc.value), ("behaviour", split.behaviour["value"])]
@@ -40,10 +41,20 @@ def figure(result: TuneResult) -> "Figure":
         if value is not None:
             axes.axhline(value, color=style.PALETTE[number], linestyle=style.KIND_LINES[number], linewidth=1.6)
     _labels(axes, lines)
-    axes.set_xticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
-    axes.set_xlim(-0.6, len(alphas) - 0.4)
-    axes.set_xlabel(f"alpha of {result.plan['algorithm']}", color=style.QUIET)
+    grids = result.plan["grids"]
+    names = [name.rpartition("=")[2] if len(grids) == 1 else name for name in settings]
+    axes.set_xticks(range(len(names)), names, rotation=0 if len(grids) == 1 else 30, ha="center")
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    if len(grids) == 1:
+        axes.set_xlabel(f"{grids[0]['strength']} of {grids[0]['algorithm']}", color=style.QUIET)
     return canvas
+
+
+def _settings(candidates: Sequence[Candidate]) -> list[str]:
+    """The settings, by algorithm and then by strength."""
+    algorithms = list(dict.fromkeys(c.algorithm for c in candidates))
+    places = {c.setting: (algorithms.index(c.algorithm), c.strength or 0.0) for c in candidates}
+    return sorted(places, key=lambda setting: places[setting])
 
 
 def _candidate(axes: "Axes", c: Candidate, place: float, winner: bool) -> None:

@@ -5,7 +5,7 @@ It prints as a table and is stored as ``tune.json``.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
@@ -14,6 +14,7 @@ from typing import Any
 from prudent.errors import PrudentError
 from prudent.report.terminal import text_table
 from prudent.runs.folder import read_json
+from prudent.tuning.grid import edge_note
 
 FILE = "tune.json"
 
@@ -23,10 +24,15 @@ MORE_STEPS = "more steps"
 
 @dataclass(frozen=True)
 class Candidate:
-    """One run of the grid, or one of BC. For BC ``alpha``, ``q``, ``peak_step`` and ``peak_q`` are None.
+    """One run of a grid, or one of BC. For BC ``strength``, ``q``, ``peak_step`` and ``peak_q`` are None.
 
     Attributes:
-        name: of the member, ``alpha=5,seed=0``.
+        name: ``alpha=5,seed=0``; with several algorithms ``cql,alpha=5,seed=0``; ``BC,seed=0``.
+        setting: the name without the seed; empty for BC.
+        algorithm: its name.
+        run, member: the folder of the run that trained it, within that of the tuning, and its name in there.
+        strength: value of the setting that the grid varies, such as alpha.
+        seed: of the training.
         step: of the chosen checkpoint; None if the run diverged.
         q, peak_step, peak_q: average dataset Q at that step, and the peak of its curve.
         reading: the shape of the curve in words; for BC why this checkpoint was chosen.
@@ -37,7 +43,11 @@ class Candidate:
     """
 
     name: str
-    alpha: float | None
+    setting: str
+    algorithm: str
+    run: str
+    member: str
+    strength: float | None
     seed: int
     step: int | None
     q: float | None = None
@@ -51,6 +61,11 @@ class Candidate:
     rank: int | None = None
 
     @property
+    def alpha(self) -> float | None:
+        """The value of alpha; None if the grid varies another setting, and for BC."""
+        return self.strength if "alpha=" in self.setting else None
+
+    @property
     def lower_bound(self) -> float:
         """The lower end of the interval; minus infinity without one."""
         return -math.inf if self.interval is None else self.interval[0]
@@ -58,22 +73,24 @@ class Candidate:
 
 def ranked(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """The candidates with their ranks, in unchanged order; see :func:`order`."""
-    best_first = order([c.alpha for c in candidates], [c.lower_bound for c in candidates])
+    best_first = order([c.setting or None for c in candidates], [c.lower_bound for c in candidates])
     ranks = {place: rank for rank, place in enumerate(best_first, 1)}
     return tuple(replace(c, rank=ranks.get(place)) for place, c in enumerate(candidates))
 
 
-def order(alphas: Sequence[float | None], bounds: Sequence[float]) -> list[int]:
-    """Indices of the runs, best first: by the mean lower bound of their alpha over its seeds, then by their own bound.
+def order(settings: Sequence[Hashable | None], bounds: Sequence[float]) -> list[int]:
+    """Indices of the runs, best first: by the mean lower bound of their setting over its seeds, then their own.
 
-    Seeds of one alpha differ mostly by the error of their estimates, so the run with the highest bound of all is likely
-    the one with the luckiest estimate. Runs without a bound (minus infinity) are left out. An alpha with such a run
-    ranks behind all others: if one seed diverges or leaves the data, the next may do so too.
+    Seeds of one setting differ mostly by the error of their estimates, so the run with the highest bound of all is
+    likely the one with the luckiest estimate. Runs without a bound (minus infinity) are left out. A setting with such a
+    run ranks behind all others: if one seed diverges or leaves the data, the next may do so too. BC has no setting.
     """
     bounded = [run for run, bound in enumerate(bounds) if bound > -math.inf]
-    unsafe = {alpha for alpha, bound in zip(alphas, bounds, strict=True) if bound == -math.inf and alpha is not None}
-    means = {a: mean(bounds[run] for run in bounded if alphas[run] == a) for a in {alphas[run] for run in bounded}}
-    return sorted(bounded, key=lambda run: (alphas[run] in unsafe, -means[alphas[run]], -bounds[run]))
+    unsafe = {own for own, bound in zip(settings, bounds, strict=True) if bound == -math.inf and own is not None}
+    means = {
+        own: mean(bounds[run] for run in bounded if settings[run] == own) for own in {settings[i] for i in bounded}
+    }
+    return sorted(bounded, key=lambda run: (settings[run] in unsafe, -means[settings[run]], -bounds[run]))
 
 
 @dataclass(frozen=True)
@@ -101,9 +118,19 @@ class Split:
     final: dict[str, Any]
 
     @property
+    def best(self) -> Candidate | None:
+        """The winner; None without one."""
+        return next((c for c in self.candidates if c.name == self.winner), None)
+
+    @property
     def alpha(self) -> float | None:
-        """Alpha of the winner; None without one."""
-        return next((c.alpha for c in self.candidates if c.name == self.winner), None)
+        """Alpha of the winner; None without one, or if its grid varies another setting."""
+        return None if self.best is None else self.best.alpha
+
+    @property
+    def setting(self) -> str:
+        """The setting of the winner, such as ``alpha=5``; ``none`` without one."""
+        return "none" if self.best is None else self.best.setting
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Split":
@@ -124,7 +151,7 @@ class TuneResult:
 
     Attributes:
         folder: the folder of the tuning.
-        plan: the request: ``algorithm``, ``alpha``, ``seeds``, ``config``, ``settings``, ``dataset``.
+        plan: the request: ``algorithm``, ``grids``, ``seeds``, ``settings``, ``dataset``.
         splits: the result of each division of the episodes.
         kept: name of the policy at :attr:`policy`: the winner, or a member of BC.
         checked: returns in an environment, measured afterwards; None without one.
@@ -153,7 +180,7 @@ class TuneResult:
 
     @property
     def alpha(self) -> float | None:
-        """Alpha of the winner; None if no run could be ranked."""
+        """Alpha of the winner; None if no run could be ranked, or its algorithm has none."""
         return self.first.alpha
 
     @property
@@ -163,11 +190,11 @@ class TuneResult:
 
     @property
     def stability(self) -> dict[str, Any]:
-        """In how many splits each alpha won, and how often each verdict occurred."""
-        wins = Counter("none" if s.alpha is None else f"{s.alpha:g}" for s in self.splits)
+        """In how many splits each setting won, and how often each verdict occurred."""
+        wins = Counter(s.setting for s in self.splits)
         return {
             "splits": len(self.splits),
-            "alpha": dict(wins.most_common()),
+            "setting": dict(wins.most_common()),
             "verdict": dict(Counter(s.verdict for s in self.splits).most_common()),
         }
 
@@ -178,6 +205,7 @@ class TuneResult:
             "verdict": self.verdict,
             "reasons": list(self.reasons),
             "alpha": self.alpha,
+            "setting": self.first.setting,
             "winner": self.first.winner,
             "kept": self.kept,
             "stability": self.stability,
@@ -208,10 +236,9 @@ class TuneResult:
         head += [f"return in {self.checked['env']}"] if self.checked else []
         rows = []
         for c in [*sorted(split.candidates, key=lambda c: c.rank or math.inf), *split.imitators]:
-            name = c.name if c.alpha is not None else f"BC,{c.name}"
-            row = [name, _text(c.step, ",d"), _text(c.q), _text(c.peak_step, ",d"), _text(c.value)]
+            row = [c.name, _text(c.step, ",d"), _text(c.q), _text(c.peak_step, ",d"), _text(c.value)]
             row += [_text(c.interval and c.interval[0]), _text(c.rank, "d")]
-            rows.append(row + ([_text(checked.get(name))] if self.checked else []))
+            rows.append(row + ([_text(checked.get(c.name))] if self.checked else []))
         return text_table(head, rows)
 
     def __str__(self) -> str:
@@ -221,16 +248,28 @@ class TuneResult:
             f"{c.name}: {c.reason}" for c in (*split.candidates, *split.imitators) if c.reason and c.value is None
         ]
         lines += _unfinished(split.candidates)
+        lines += _edges(self.plan, split)
         lines += [f"value of the behaviour policy on the same episodes: {_text(split.behaviour['value'])}", ""]
         lines += [f"verdict: {self.verdict}", *(f"  - {reason}" for reason in self.reasons)]
         if len(self.splits) > 1:
             wins, verdicts = (
-                ", ".join(f"{name} in {n}" for name, n in self.stability[key].items()) for key in ("alpha", "verdict")
+                ", ".join(f"{name} in {n}" for name, n in self.stability[key].items()) for key in ("setting", "verdict")
             )
-            lines.append(f"over {len(self.splits)} splits, alpha that won: {wins}; verdicts: {verdicts}")
+            lines.append(f"over {len(self.splits)} splits, setting that won: {wins}; verdicts: {verdicts}")
         if self.checked is not None:
             lines.append(f"returns in {self.checked['env']} were measured afterwards and did not change the choice")
         return "\n".join([*lines, f"{self.kept} is kept at {self.policy}"])
+
+
+def _edges(plan: dict[str, Any], split: Split) -> list[str]:
+    """A line where the winner is the outermost of what was tried."""
+    best = split.best
+    grid = next((g for g in plan["grids"] if best is not None and g["algorithm"] == best.algorithm), None)
+    if best is None or grid is None:
+        return []
+    values = sorted({c.strength for c in split.candidates if c.algorithm == best.algorithm and c.strength is not None})
+    note = edge_note(grid, values, best.strength)
+    return [note] if note else []
 
 
 def _unfinished(candidates: Sequence[Candidate]) -> list[str]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
-from prudent.config import check_choice, check_finite, check_positive, check_within, reorder_fields
+from prudent.config import FloatOrAuto, check_choice, check_finite, check_positive, check_within, reorder_fields
 from prudent.errors import ConfigError
 
 VALUE_INITS = ("zero", "constant", "regression")
@@ -82,7 +82,7 @@ class Shared:
     normalize_observations: bool = True  # standardise observations with the dataset's mean and standard deviation
     clip_observations: bool = True  # when acting, take features that leave the range of the log at its edge
     discount: float = 0.99  # gamma, per unit of time
-    reward_scale: float = 1.0  # rewards are multiplied by this before learning
+    reward_scale: FloatOrAuto = 1.0  # rewards are multiplied by this before learning; auto takes it from their spread
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
@@ -170,3 +170,17 @@ class Implicit(ActorCritic):
     def __post_init__(self):
         check_positive(self, "value_lr", "return_range")
         super().__post_init__()
+
+
+RETURNS_SPREAD = 80.0
+"""The spread that ``reward_scale = auto`` gives to returns-to-go: about that of hopper and halfcheetah logs with their
+own rewards at a discount of 0.99 (55 to 123 in three of them), for which the usual values of alpha were published."""
+
+IMPLICIT_RETURNS_SPREAD = 20.0
+"""The same for algorithms with a state value: their settings were published for such logs with rewards scaled so that
+returns span 1000, which makes the spread 18 to 26."""
+
+
+def returns_spread(config: Any) -> float:
+    """The spread of returns-to-go, in scaled rewards, for which the published settings of an algorithm are meant."""
+    return IMPLICIT_RETURNS_SPREAD if isinstance(config, Implicit) else RETURNS_SPREAD
