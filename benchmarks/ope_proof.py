@@ -41,7 +41,7 @@ LONG = {"discount": 0.99, "truncation": 1e-9, "longest": 90}
 KINDS: dict[str, tuple[Callable[..., known.Known], int, ope.Settings]] = {
     "tabular": (lambda seed: known.tabular(seed, shift=0.4), 200, TABULAR),
     "quadratic": (known.quadratic, 150, QUADRATIC),
-    "long_tabular": (lambda seed: known.tabular(seed, shift=1.0, termination=0.001, **LONG), 40, TABULAR),
+    "long_tabular": (lambda seed: known.tabular(seed, shift=1.0, termination=0.0, **LONG), 40, TABULAR),
     "long_quadratic": (lambda seed: known.quadratic(seed, **LONG), 40, QUADRATIC),
 }
 

@@ -21,7 +21,7 @@ from prudent.engine.batches import network_batch
 from prudent.engine.inputs import action_numbers, feature_rows, mask_rows, member_index
 from prudent.engine.members import Member, grid, split_settings
 from prudent.engine.options import Options
-from prudent.engine.population import Population, new_population
+from prudent.engine.population import MODE, Population, new_population
 from prudent.engine.process import choose_device, prepare_process
 from prudent.errors import ConfigError, PrudentError, StartsAnewWarning
 from prudent.evaluation.rollouts import evaluate_both
@@ -205,14 +205,16 @@ class Agent:
         return self.population.names if self.population else [m.name for m in self._members()]
 
     def predict(self, observation: np.ndarray, member: int = 0, mask: np.ndarray | None = None) -> np.ndarray:
-        """The deterministic action: one observation (S,) -> (A,), several (B, S) -> (B, A), in the log's units.
+        """The action: one observation (S,) -> (A,), several (B, S) -> (B, A), in the log's units.
+
+        It is the likeliest one, unless ``population.acting`` is ``sample``, as with some policies of ``prudent tune``.
 
         Discrete actions are the log's numbers, () and (B,). ``mask`` (A,) or (B, A) bool says which are allowed.
 
         Raises:
             PrudentError: nothing was trained or loaded, or shapes do not fit.
         """
-        return self.act(observation, deterministic=True, member=member, mask=mask)[0]
+        return self.act(observation, self._fitted().acting == MODE, member, mask=mask)[0]
 
     def act(
         self,

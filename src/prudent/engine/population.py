@@ -30,6 +30,8 @@ from prudent.types import Batch, Hyper, Metrics, Spec, flatten, unflatten
 
 VALUE_SAMPLES = 10
 """Actions drawn per state for a predicted value."""
+MODE, SAMPLE = "mode", "sample"
+"""How policies act: by the likeliest action of a state, or by a draw."""
 
 
 def training_step(algorithm: ModuleType, state: State, batch: Batch, noise: Any, hyper: Hyper) -> Metrics:
@@ -46,6 +48,8 @@ def training_step(algorithm: ModuleType, state: State, batch: Batch, noise: Any,
 class Population:
     """Members of one algorithm that train together; acts and predicts in the units of the log.
 
+    ``acting`` (:data:`MODE` or :data:`SAMPLE`) says how they are meant to act; checkpoints remember it.
+
     Raises:
         ConfigError: the algorithm is for the other kind of actions, or the networks do not fit into memory.
     """
@@ -58,10 +62,10 @@ class Population:
         scaling: Scaling,
         device: torch.device | str = "cpu",
         dataset: str = "the dataset",
+        acting: str = MODE,
     ):
         algorithms.check_actions(algorithm, spec.discrete, dataset)
-        self.algorithm_name = algorithm
-        self.algorithm = algorithms.get(algorithm)
+        self.algorithm_name, self.algorithm, self.acting = algorithm, algorithms.get(algorithm), acting
         self.members, self.spec = tuple(members), spec
         self.device = torch.device(device)
         memory.check_networks(self.algorithm, [m.config for m in members], spec, self.device)
@@ -160,7 +164,7 @@ class Population:
         one below the first.
         """
         scaled = self.policy_input(observation)
-        noise = None if deterministic else self._noise(scaled.shape[1], len(scaled), generator)
+        noise = None if deterministic else _noise(self.spec, scaled, generator)
         action, log_prob = self._act(self._networks(member), scaled, noise, mask)
         if self.spec.discrete:
             action = torch.where(log_prob.isnan(), -1, action)
@@ -177,12 +181,6 @@ class Population:
     ) -> np.ndarray:
         """The actions of :meth:`act_with_log_prob`."""
         return self.act_with_log_prob(observation, deterministic, generator, mask=mask)[0]
-
-    def _noise(self, rows: int, members: int, generator: torch.Generator | None) -> Tensor:
-        """Noise (members, rows, A) for the algorithm's ``act``, the same for every member."""
-        draw = torch.rand if self.spec.discrete else torch.randn
-        noise = draw((rows, self.spec.action_size), generator=generator)
-        return noise.to(self.device).expand(members, *noise.shape)
 
     def _act(
         self, networks: Networks, scaled: Tensor, noise: Tensor | None, mask: np.ndarray | None
@@ -218,7 +216,7 @@ class Population:
         if self.algorithm.q_value is None:
             return None
         scaled = self.policy_input(observation).repeat_interleave(VALUE_SAMPLES, dim=1)
-        noise = self._noise(scaled.shape[1], self.size, generator)
+        noise = _noise(self.spec, scaled, generator)
         repeated = None if mask is None else np.repeat(mask, VALUE_SAMPLES, axis=1)
         action, _ = self._act(self.state.networks, scaled, noise, repeated)
         q = self.algorithm.q_value(self.state.networks, scaled, action)
@@ -242,7 +240,8 @@ class Population:
 
     def member(self, index: int) -> "Population":
         """A population of one: member ``index`` with its part of the state."""
-        solo = Population(self.algorithm_name, [self.members[index]], self.spec, self.scaling, self.device)
+        parts = self.algorithm_name, [self.members[index]], self.spec, self.scaling, self.device
+        solo = Population(*parts, acting=self.acting)
         solo.restore({name: _of_member(t, index) for name, t in self.tensors().items()}, self.state.step)
         return solo
 
@@ -298,6 +297,13 @@ class Population:
 def _tensor(values: np.ndarray, device: torch.device, dtype: type = np.float32) -> Tensor:
     # A copy, because PyTorch warns about read-only arrays.
     return torch.from_numpy(np.array(values, dtype=dtype)).to(device)
+
+
+def _noise(spec: Spec, scaled: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Noise (P, B, A) for an algorithm's ``act`` on ``scaled`` (P, B, S), the same for every member."""
+    draw = torch.rand if spec.discrete else torch.randn
+    noise = draw((scaled.shape[1], spec.action_size), generator=generator)
+    return noise.to(scaled.device).expand(len(scaled), *noise.shape)
 
 
 def _place(name: str, tensor: Tensor, device: torch.device) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 
 from prudent import nn
 from prudent.data import Dataset
-from prudent.engine.population import Population
+from prudent.engine.population import MODE, Population
 from prudent.errors import ConfigError
 from prudent.progress import Wait
 from prudent.types import Spec
@@ -54,10 +54,10 @@ class ContinuousPolicy:
 Policy = DiscretePolicy | ContinuousPolicy
 
 
-def as_policy(agent: Any, member: int = 0) -> Policy:
-    """The policy of one member of a population or of a fitted agent. A policy is returned unchanged.
+def as_policy(agent: Any, member: int = 0, acting: str | None = None) -> Policy:
+    """The policy of one member of a population or of a fitted agent, as it acts. A policy is returned unchanged.
 
-    A stochastic policy stays stochastic: that is the policy that was trained and that its critics value.
+    ``acting`` is ``mode`` or ``sample``; None takes that of the population, which is what ``predict`` does.
 
     Raises:
         ConfigError: the agent is not fitted, has no such member, or is neither an agent, a population nor a policy.
@@ -72,18 +72,28 @@ def as_policy(agent: Any, member: int = 0) -> Policy:
     if not 0 <= member < population.size:
         raise ConfigError(f"member must lie within 0 to {population.size - 1}, got {member}")
     solo = population.member(member)
+    solo.acting = acting or population.acting
     shared = {"spec": solo.spec, "name": solo.names[0], "discount": float(solo.discount[0])}
     if solo.spec.discrete:
         return DiscretePolicy(probability=lambda observation, mask: _probability(solo, observation, mask), **shared)
-    kind = solo.algorithm.POLICY
-    log_prob = None if kind == "deterministic" else lambda observation, action: _log_prob(solo, observation, action)
+    log_prob = None if takes_one_action(solo) else lambda observation, action: _log_prob(solo, observation, action)
     return ContinuousPolicy(draw=lambda observation, rng: _draw(solo, observation, rng), log_prob=log_prob, **shared)
+
+
+def has_two_ways(population: Population) -> bool:
+    """Whether the policies have a likeliest action and can also draw; others take one action per state anyway."""
+    return population.algorithm.POLICY not in ("greedy", "deterministic")
+
+
+def takes_one_action(population: Population) -> bool:
+    """Whether the policies, as they act, take one action per state."""
+    return population.acting == MODE or not has_two_ways(population)
 
 
 @torch.no_grad()
 def _probability(solo: Population, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     stacked = None if mask is None else mask[None]
-    if solo.algorithm.POLICY == "greedy":
+    if takes_one_action(solo):
         action = solo.spec.index_of(solo.act(observation[None], mask=stacked)[0])
         # A diverged network returns action -1. NaN makes probabilities() report it.
         return np.where(action[:, None] < 0, np.nan, np.arange(solo.spec.action_size) == action[:, None])
@@ -94,7 +104,7 @@ def _probability(solo: Population, observation: np.ndarray, mask: np.ndarray | N
 
 
 def _draw(solo: Population, observation: np.ndarray, generator: torch.Generator) -> np.ndarray:
-    return solo.act(observation[None], deterministic=False, generator=generator)[0]
+    return solo.act(observation[None], solo.acting == MODE, generator)[0]
 
 
 @torch.no_grad()

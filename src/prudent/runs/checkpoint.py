@@ -25,7 +25,7 @@ from prudent import algorithms, files
 from prudent.config import from_json, to_json
 from prudent.data.columns import MOST_ACTIONS
 from prudent.engine.members import Member
-from prudent.engine.population import Population
+from prudent.engine.population import MODE, SAMPLE, Population
 from prudent.engine.scaling import Scaling
 from prudent.errors import PrudentError
 from prudent.runs.foreign import parse_json, read_bytes
@@ -69,6 +69,7 @@ def contents(population: Population, extra: dict[str, Tensor]) -> dict[str, byte
         "algorithm": population.algorithm_name,
         "members": [{"name": m.name, "seed": m.seed, "config": to_json(m.config)} for m in population.members],
         "spec": vars(population.spec),
+        "acting": population.acting,
     }
     return {
         STATE: save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()}),
@@ -221,7 +222,10 @@ def described(tensors: dict[str, Tensor], description: dict[str, Any], device: s
         spec = from_json(Spec, description["spec"])
         _check_sizes(members, spec, sum(t.numel() for t in tensors.values()))
         scaling = Scaling(**_part(tensors, "scaling."), first_action=spec.first_action)
-        population = Population(algorithm, members, spec, scaling, device)
+        acting = description.get("acting", MODE)
+        if acting not in (MODE, SAMPLE):
+            raise PrudentError(f"acting cannot be {acting!r}")
+        population = Population(algorithm, members, spec, scaling, device, acting=acting)
         stored = _part(tensors, "population.")
         algorithms.check_stored(algorithm, stored)
         population.restore(stored, _step(description))

@@ -9,7 +9,7 @@ import numpy as np
 
 from prudent.data import Dataset
 from prudent.engine.members import ALL_SEEDS, Member, settings_of
-from prudent.engine.population import Population
+from prudent.engine.population import SAMPLE, Population
 from prudent.errors import ConfigError, PrudentError
 from prudent.ope import policy as policies
 from prudent.tuning import curve
@@ -89,7 +89,7 @@ def _points(steps: Any, values: Any) -> Points:
 def _likelihood(population: Population, member: int, data: Dataset) -> float:
     """Mean log-probability of the logged actions; NaN if the member has diverged."""
     try:
-        log_prob = policies.log_probs(policies.as_policy(population, member), data)
+        log_prob = policies.log_probs(policies.as_policy(population, member, SAMPLE), data)
     except ConfigError:  # it gives no probabilities
         return math.nan
     assert log_prob is not None
