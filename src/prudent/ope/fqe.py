@@ -119,7 +119,8 @@ def first_values(episodes: Episodes) -> tuple[float, float]:
     rate = float(np.where(goes_on(dataset), 1 - episodes.discount**episodes.dt, 1.0).mean())
     centre = float(dataset.reward.mean(dtype=np.float64)) / rate
     spread = float(dataset.reward.std(dtype=np.float64)) / rate**0.5
-    return centre, spread if spread > 1e-6 * max(1.0, abs(centre)) else max(1.0, abs(centre))
+    # No spread but rounding: the size of the values, whatever their unit, or 1 if all rewards are 0.
+    return centre, spread if spread > 1e-6 * abs(centre) else abs(centre) or 1.0
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
