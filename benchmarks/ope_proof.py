@@ -1,7 +1,8 @@
 """How far off-policy estimates are from the truth, and how often their intervals hold it.
 
 Problems with exact values (``benchmarks/known.py``): random tabular processes and linear-quadratic ones, five of each.
-Recordings are truncated at random and the discount is 0.9, or (``long``) they are cut after 90 steps and it is 0.99. Every dataset is a new log of one problem, every estimate is refitted on resamples.
+Recordings are truncated at random and the discount is 0.9, or (``long``) they are cut after 90 steps and it is 0.99.
+Every dataset is a new log of one problem, every estimate is refitted on resamples.
 Each finished dataset is an entry of the results, so an interrupted run continues where it stopped.
 
     python benchmarks/ope_proof.py [--datasets 200] [--kinds tabular long_quadratic abstention] [--minutes 5] [--draw]
@@ -36,7 +37,7 @@ NAMES = {
 }
 
 TABULAR = ope.Settings(members=3, folds=2, n_bootstrap=40, hidden=(), behaviour_steps=100, min_effective=20.0)
-QUADRATIC = replace(TABULAR, hidden=(32,), lr=5e-3, steps=500, batch_size=96, polyak=0.1)
+QUADRATIC = ope.Settings(members=3, folds=2, steps=2_000, behaviour_steps=100)
 LONG = {"discount": 0.99, "truncation": 1e-9, "longest": 90}
 KINDS: dict[str, tuple[Callable[..., known.Known], int, ope.Settings]] = {
     "tabular": (lambda seed: known.tabular(seed, shift=0.4), 200, TABULAR),

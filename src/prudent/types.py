@@ -13,6 +13,7 @@ Axis legend. Names of tensors end in their axes, in the order of the dimensions:
 kept for broadcasting. Reductions go from the right, so members never mix.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -166,7 +167,7 @@ class Hyper:
 
     Fields annotated ``float`` (or ``float | None``) are hyperparameters that may differ between members: they read as
     tensors (P,), or as None if they are None for every member. All other fields change shapes or code paths, are the
-    same for all members, and read as plain values.
+    same for all members, and read as plain values. ``log_discount`` (P,) is the logarithm of ``discount``.
     """
 
     def __init__(self, configs: Sequence[Any], device: torch.device | str = "cpu"):
@@ -185,6 +186,11 @@ class Hyper:
                 raise ConfigError(f"{f.name} must be the same for every member of a population: it is {reason}")
             else:
                 self._values[f.name] = values[0]
+        if "discount" in self._values:
+            # From the exact discounts: float32 holds a discount per second, 0.999997 for 0.99 an hour, to 2 % of its
+            # distance from 1. For a discount of 0, a number that any step makes vanish.
+            logs = [math.log(config.discount) if config.discount > 0 else -1e30 for config in configs]
+            self._values["log_discount"] = torch.tensor(logs, dtype=torch.float32, device=device)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

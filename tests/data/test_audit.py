@@ -7,7 +7,6 @@ from helpers.data_logs import walk
 from prudent.data import Dataset, audit, describe, describe_dict, load_dataset
 from prudent.data.audit import cautions, not_finite
 from prudent.data.columns import differing_rows
-from prudent.data.summary import suggest_alpha
 from prudent.errors import DataError
 
 OPTIONS = ("action_low", "action_high", "discrete", "n_actions", "extra")
@@ -179,48 +178,6 @@ def test_not_finite_looks_at_raw_columns():
     assert "rewards" in finding.kind
 
 
-# --- alpha --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "quality", "alpha"),
-    [
-        ("halfcheetah-medium-v2", "medium", 5),
-        ("hopper-medium-expert-v2", "mixed", 10),
-        ("a.hdf5+b.hdf5", "mixed", 10),
-        ("walker2d-random-v2", "mixed", 10),
-        ("pendulum-mixed", "mixed", 10),
-    ],
-)
-def test_alpha_by_name(name, quality, alpha):
-    # The returns are nearly equal, half of an expert's on HalfCheetah: the name decides.
-    returns = np.linspace(5900, 6100, 10)
-    suggestion = suggest_alpha(dataset((20,) * 10, name=name, reward=np.repeat(returns / 20, 20)))
-    assert (suggestion.quality, suggestion.alpha) == (quality, alpha)
-    assert "returns spread" in suggestion.why
-
-
-@pytest.mark.parametrize(
-    ("name", "spread", "mean", "quality"),
-    [
-        ("log.npz", 0.02, 100, "expert"),
-        ("log.npz", 0.3, 100, "medium"),
-        ("log.npz", 3.0, 100, "mixed"),
-        ("log.npz", 3.0, -600, "mixed"),
-        ("hopper-expert-v2", 0.02, 3200, "expert"),
-        ("hopper-expert-v2", 0.02, 1600, "medium"),
-        ("hopper-medium-v2", 2.0, 1600, "medium"),
-        ("hopper-medium-v2", 0.1, 100, "mixed"),
-    ],
-)
-def test_alpha_by_returns(name, spread, mean, quality):
-    returns = mean * (1 + spread * np.linspace(-0.5, 0.5, 20))
-    log = dataset((50,) * 20, name=name, reward=np.repeat(returns / 50, 50).astype(np.float32))
-    suggestion = suggest_alpha(log)
-    assert suggestion.quality == quality
-    assert (suggestion.low, suggestion.high) == {"expert": (1, 2), "medium": (5, 5), "mixed": (10, 20)}[quality]
-
-
 # --- words --------------------------------------------------------------------------------------------------
 
 
@@ -234,7 +191,8 @@ def test_describe_says_everything():
         "no bounds declared",
         "actions outside [-1, 1] (2): rows 5, 9",
         "episodes of length one (1): row 1000",
-        "Suggested alpha",
+        "Suggested discount: ",
+        "Suggested alpha: none",
     ):
         assert words in text
     assert max(map(len, text.splitlines())) < 200
@@ -244,21 +202,9 @@ def test_describe_dict_is_json():
     figures = json.loads(json.dumps(describe_dict(dataset((1000, 1, 1999), name="hopper-medium.hdf5"))))
     assert figures["transitions"] == 3000
     assert figures["findings"][0]["rows"] == [1000]
-    assert figures["suggested_alpha"]["alpha"] > 0
+    assert figures["suggested_alpha"] is None
+    assert figures["suggested_discount"].keys() == {"discount", "behind", "why"}
     assert figures["actions"][0]["max"] <= 1
-
-
-@pytest.mark.parametrize(("episodes", "rows"), [(6, 20), (19, 100), (30, 20)])
-def test_too_little_data_suggest_nothing(episodes, rows):
-    """Six short episodes have similar returns whoever acted; random ones used to be called medium."""
-    log = dataset((rows,) * episodes, reward=np.ones(rows * episodes) + np.arange(rows * episodes) % 2)
-    assert suggest_alpha(log) is None
-    assert describe_dict(log)["suggested_alpha"] is None
-    text = describe(log)
-    assert "Suggested alpha: none" in text
-    assert f"{episodes} episodes tell too little" in text
-    named = dataset((rows,) * episodes, name="hopper-random-v0")
-    assert suggest_alpha(named).quality == "mixed"
 
 
 def test_discrete_actions_are_counted():
@@ -310,7 +256,7 @@ def test_one_is_singular():
 
 def test_the_description_of_a_builtin_dataset():
     text = describe(load_dataset("pendulum-mixed"))
-    assert "10 to 20 (mixed data)" in text
+    assert "Suggested alpha of CQL: 3 with --reward-scale auto (try 1 to 10), which is 4.73 for raw rewards" in text
     assert "of -2 to 2" in text
     assert "Problems: none found" in text
 

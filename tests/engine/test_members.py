@@ -10,11 +10,10 @@ from helpers.runs import TINY, columns, flags, write_log
 from helpers.runs import prudent as command
 from prudent import algorithms, presets
 from prudent.algorithms import bc, cql, iql
-from prudent.algorithms.shared.settings import returns_spread
 from prudent.config import from_json, to_json
 from prudent.data import Dataset, load_dataset
 from prudent.data.spread import spread_to_go
-from prudent.engine.members import grid, with_reward_scales
+from prudent.engine.members import grid, returns_spread, with_reward_scales
 from prudent.engine.population import Population, new_population
 from prudent.engine.scaling import Scaling
 from prudent.errors import ConfigError, DataError, StartsAnewWarning

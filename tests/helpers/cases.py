@@ -16,7 +16,9 @@ def hyper64(configs) -> Hyper:
     """A Hyper whose numbers are float64, so that float32 rounding of settings does not hide in a comparison."""
     hyper = Hyper(configs)
     for name, value in hyper._values.items():
-        if isinstance(value, Tensor):
+        if name == "log_discount":
+            hyper._values[name] = torch.tensor([c.discount for c in configs], dtype=torch.float64).log()
+        elif isinstance(value, Tensor):
             hyper._values[name] = torch.tensor([getattr(c, name) for c in configs], dtype=torch.float64)
     return hyper
 

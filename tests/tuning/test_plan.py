@@ -184,7 +184,7 @@ def test_what_is_given_replaces_the_budget(log):
     """With its own steps a tuning has the algorithms' defaults, as if there were no budget."""
     request = plan.make(log, None, None, [0], {"discount": 0.5, "hidden": (8,), "rank_steps": 7})
     assert (request.grids[0].config.hidden, request.grids[0].config.batch_size) == ((8,), 64)
-    assert (request.settings.rank_steps, request.settings.final_steps) == (7, 4_000)
+    assert (request.settings.rank_steps, request.settings.final_steps) == (7, 2_000)
     request = plan.make(log, None, None, [0], {"discount": 0.5, "steps": 3_000})
     default = algorithms.get("discrete_cql").Config()
     changed = {f.name for f in fields(default) if getattr(default, f.name) != getattr(request.grids[0].config, f.name)}

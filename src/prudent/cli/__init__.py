@@ -40,7 +40,7 @@ verbs:
   value RUN               estimate the value of a policy from a log alone, and compare it with other runs
   report RUN              write the run's pictures and report.html again; --compare adds other runs
   bench SUITE             train algorithms x datasets x seeds of a suite; one table, one figure
-  data describe DATA      sizes, returns, action ranges, problems with row numbers, a suggested alpha
+  data describe DATA      sizes, returns, action ranges, problems with row numbers, suggested settings
   data import TABLE       write a CSV or Parquet table as HDF5 or Minari; --map FILE says what its columns mean
   data convert DATA       write a folder of columns that are read from disk: for datasets larger than memory
   data collect            make a dataset with a random policy, a run's policy, or SAC trained to a given level

@@ -14,7 +14,8 @@
 - ``writers``: datasets to files
 - ``audit``, ``outcomes``, ``features``, ``finding``: problems with row numbers; those of how episodes end and of
   observation features; what a problem is
-- ``describe``, ``summary``: the dataset as text; its figures and an alpha
+- ``describe``, ``summary``: the dataset as text; its figures
+- ``spread``, ``suggestions``: how far its returns spread and its recordings reach; a discount and an alpha that suit it
 - ``scores``: normalised scores of D4RL
 """
 

@@ -165,8 +165,8 @@ class Dataset:
         """Discounted return from each row on, (rows,) float32; a step of length ``dt`` discounts by ``discount ** dt``.
 
         A truncated episode is assumed to continue for ever with the mean reward of its last ``1 / (1 - discount)``
-        units of time: ending the sum there would treat the end of the recording as the end of the task. ``reward``
-        (rows,), such as transformed rewards, replaces the dataset's own.
+        steps (:func:`prudent.data.returns.to_go`): ending the sum there would treat the end of the recording as the end
+        of the task. ``reward`` (rows,), such as transformed rewards, replaces the dataset's own.
         """
         reward = self.reward if reward is None else np.asarray(reward)
         if reward.shape != (len(self),):

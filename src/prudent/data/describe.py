@@ -10,7 +10,8 @@ from prudent.data.dataset import Dataset
 from prudent.data.mapped.folder import is_mapped
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.stream import rows_of
-from prudent.data.summary import suggest_alpha, summary
+from prudent.data.suggestions import suggest_alpha, suggest_discount
+from prudent.data.summary import summary
 
 _MOST_ACTIONS = 12
 
@@ -18,8 +19,8 @@ _MOST_ACTIONS = 12
 def describe_dict(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
     """What :func:`describe` says, ready for JSON.
 
-    The figures of :func:`prudent.data.summary.summary`, ``findings``, ``notes``, ``made``, and ``suggested_alpha``,
-    which may be None.
+    The figures of :func:`prudent.data.summary.summary`, ``findings``, ``notes``, ``made``, ``suggested_discount``, and
+    ``suggested_alpha``, which may be None.
     """
     _check_readable(dataset)
     suggestion = suggest_alpha(dataset)
@@ -28,12 +29,13 @@ def describe_dict(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None
         "findings": [finding.as_dict() for finding in audit(dataset)],
         "notes": list(dataset.notes),
         "made": {name: dict(about) for name, about in (made or {}).items()},
+        "suggested_discount": asdict(suggest_discount(dataset)),
         "suggested_alpha": None if suggestion is None else asdict(suggestion),
     }
 
 
 def describe(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = None) -> str:
-    """Sizes, episodes, returns, action ranges, problems with row numbers, notes and a suggested alpha, as text.
+    """Sizes, episodes, returns, action ranges, problems with row numbers, notes and suggested settings, as text.
 
     ``made`` holds what each file says about its origin, by file name: see
     :func:`prudent.data.readers.provenance.read`.
@@ -42,7 +44,7 @@ def describe(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = No
     figures = summary(dataset)
     findings = audit(dataset)
     blocks = [_head(figures), _actions(figures), _problems(findings), _notes(dataset.notes), _made(made or {})]
-    blocks.append(_alpha(dataset))
+    blocks.append(_suggestions(dataset))
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -145,14 +147,20 @@ def _made(made: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _alpha(dataset: Dataset) -> str:
-    suggestion = suggest_alpha(dataset)
+def _suggestions(dataset: Dataset) -> str:
+    discount = suggest_discount(dataset)
+    per = "unit of time" if "dt" in dataset.extra else "step"
+    lines = [f"Suggested discount: {discount.discount:.4g} per {per}", f"  {discount.why}"]
+    suggestion = suggest_alpha(dataset, discount.discount)
     if suggestion is None:
         sizes = f"{counted(len(dataset), 'transition')} in {counted(dataset.n_episodes, 'episode')}"
-        return f"Suggested alpha: none\n  {sizes} tell too little about the quality of the data"
-    low, high = suggestion.low, suggestion.high
-    span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-    return f"Suggested alpha: {span} ({suggestion.quality} data)\n  {suggestion.why}"
+        return "\n".join([*lines, "Suggested alpha: none", f"  {sizes} tell too little about returns"])
+    lines += [
+        f"Suggested alpha of CQL: {suggestion.alpha:g} with --reward-scale auto (try {suggestion.low:g} to "
+        f"{suggestion.high:g}), which is {suggestion.raw:.3g} for raw rewards",
+        f"  {suggestion.why}",
+    ]
+    return "\n".join(lines)
 
 
 def _number(value: float) -> str:

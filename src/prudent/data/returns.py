@@ -1,5 +1,6 @@
 """Returns of a log: discounted from each row on, and undiscounted per episode. The rows are read in blocks."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -26,7 +27,8 @@ def to_go(
 
     A step of length ``dt`` (rows,) discounts by ``discount ** dt``; ``dt`` None means that every step has length 1.
     ``bounds`` (episodes + 1,): episode k is the rows ``bounds[k]`` to ``bounds[k + 1] - 1``. An episode that did not
-    terminate is assumed to continue for ever with the mean reward of its last ``1 / (1 - discount)`` units of time.
+    terminate is assumed to continue for ever with the mean reward of its last ``1 / (1 - discount)`` steps. With ``dt``
+    it is that of the last ``d / (1 - discount ** d)`` units of time, d being the mean length of its steps.
     """
     returns = np.empty(len(reward), dtype=np.float32)
     value = 0.0
@@ -65,11 +67,13 @@ def _tails(
 
 
 def _recent(dt: np.ndarray | None, start: int, end: int, discount: float) -> slice:
-    """The last rows of an episode, at least one, that together took ``1 / (1 - discount)`` units of time."""
-    window = 1 / (1 - discount)
+    """The last rows of an episode, at least one, that together took the time of :func:`to_go`'s window."""
     if dt is None:
-        return slice(max(start, end - max(1, round(window))), end)
+        return slice(max(start, end - max(1, round(1 / (1 - discount)))), end)
     elapsed = np.cumsum(dt[start:end][::-1], dtype=np.float64)
+    # The same window in hours as in minutes; 1 / (1 - discount) if every step takes 1.
+    step = elapsed[-1] / (end - start)
+    window = step / (-math.expm1(step * math.log(discount)) if discount > 0 else 1.0)
     return slice(end - max(1, int((elapsed <= window * (1 + 1e-9)).sum())), end)
 
 

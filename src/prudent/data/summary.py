@@ -1,7 +1,5 @@
-"""Figures and histograms of a dataset, and a suggested alpha for CQL."""
+"""Figures and histograms of a dataset."""
 
-import re
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,23 +7,6 @@ import numpy as np
 from prudent.data import scores
 from prudent.data.dataset import Dataset
 from prudent.progress import ticking
-
-ENOUGH_EPISODES, ENOUGH_ROWS = 20, 1000
-"""With fewer, returns alone say nothing about the quality of a log."""
-
-# Nexus-CQL's guidance: the better the data, the less conservatism is needed.
-ALPHA = {"expert": (1.0, 2.0), "medium": (5.0, 5.0), "mixed": (10.0, 20.0)}
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """An ``alpha`` for CQL, the usual range (``low`` to ``high``), the quality of the data, and why."""
-
-    alpha: float
-    low: float
-    high: float
-    quality: str
-    why: str
 
 
 def five_numbers(values: np.ndarray) -> dict[str, float]:
@@ -94,50 +75,6 @@ def _actions(dataset: Dataset) -> list[dict[str, Any]]:
         }
         table.append(row)
     return table
-
-
-def suggest_alpha(dataset: Dataset) -> Suggestion | None:
-    """A value of ``alpha`` to start from; None where the log says too little about its quality.
-
-    The quality is that in the dataset's name, if it has one (``medium``, ``replay``, several joined files); a low mean
-    return compared with the published expert corrects it downwards. Without such a name it follows from the spread of
-    the returns: a wide spread means that several policies, or noise, made the log. Nexus-CQL: expert 1 to 2, medium 5,
-    random or mixed 10 to 20; 0 is plain SAC. This is a rule of thumb, not a measurement. Without a name or a score it
-    takes 20 episodes and 1000 transitions: the returns of a few short episodes look alike whoever acted.
-    """
-    returns = dataset.episode_returns
-    score = scores.normalized_score(dataset.name, float(returns.mean()))
-    lowest, median, highest = np.quantile(returns, [0.1, 0.5, 0.9])
-    reason = f"returns spread from {lowest:.4g} (10 %) to {highest:.4g} (90 %) around {median:.4g}"
-    if score is not None:
-        reason = f"the mean return scores {score:.0f} of 100; {reason}"
-    named = _quality_in(dataset.name)
-    if named is None and score is None and (dataset.n_episodes < ENOUGH_EPISODES or len(dataset) < ENOUGH_ROWS):
-        return None
-    if score is not None and score < 15:
-        return _suggest("mixed", f"close to random: {reason}")
-    if named == "expert" and score is not None and score < 80:
-        return _suggest("medium", f"the name says expert, but {reason}")
-    if named is not None:
-        return _suggest(named, f"the name says so; {reason}")
-    spread = float(highest - lowest) / max(abs(float(median)), 1e-9)
-    if spread > 1.0:
-        return _suggest("mixed", f"{reason}, so better and worse policies, or noise, are mixed")
-    if (score is not None and score >= 80) or (score is None and spread < 0.1):
-        return _suggest("expert", f"{reason}, as with a single policy")
-    return _suggest("medium", reason)
-
-
-def _quality_in(name: str) -> str | None:
-    words = set(re.split(r"[^a-z]+", name.lower()))
-    if "+" in name or words & {"random", "replay", "mixed"} or {"medium", "expert"} <= words:
-        return "mixed"
-    return next((quality for quality in ("medium", "expert") if quality in words), None)
-
-
-def _suggest(quality: str, why: str) -> Suggestion:
-    low, high = ALPHA[quality]
-    return Suggestion(low, low, high, quality, why)
 
 
 # --- histograms -------------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def largest_value(population: Population, dataset: Dataset) -> Tensor:
         hyper.reward_scale * float(end) + hyper.reward_shift for end in (dataset.reward.min(), dataset.reward.max())
     ]
     largest_P = torch.stack([end_P.abs() for end_P in ends_P]).amax(0).clamp(min=1.0)
-    pairs = zip(largest_P.tolist(), hyper.discount.tolist(), strict=True)
+    pairs = zip(largest_P.tolist(), population.discount.tolist(), strict=True)
     return torch.tensor([statistics.largest_value(largest, discount, shortest) for largest, discount in pairs])
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from prudent.algorithms.shared.settings import returns_spread
+from prudent.algorithms.shared.settings import Implicit
 from prudent.config import AUTO, check_names, from_json, group_fields, member_fields
 from prudent.data import Dataset
-from prudent.data.spread import spread_to_go
+from prudent.data.spread import USUAL, spread_to_go
 from prudent.errors import ConfigError, DataError
 
 MOST_MEMBERS = 10_000
@@ -133,7 +133,7 @@ def with_reward_scales(members: Sequence[Member], dataset: Dataset) -> list[Memb
     """The members with the ``reward_scale`` that follows from the data, where they ask for it.
 
     ``reward_scale = auto`` makes returns-to-go spread (:func:`prudent.data.spread.spread_to_go`) as far as published
-    settings assume (:func:`prudent.algorithms.shared.settings.returns_spread`), with each member's own discount. The
+    settings assume (:func:`returns_spread`), with each member's own discount. The
     scaled rewards, and so all that is learned from them, are then the same in whatever unit the log has its rewards.
     Without any spread the largest reward takes its place, and 1 if all rewards are 0.
 
@@ -165,6 +165,16 @@ def with_reward_scales(members: Sequence[Member], dataset: Dataset) -> list[Memb
             config = replace(config, reward_scale=automatic[config.discount])
         scaled.append(replace(member, config=config))
     return scaled
+
+
+IMPLICIT_SPREAD = 20.0
+"""The spread for which the settings of algorithms with a state value were published: that of the same logs with rewards
+scaled so that returns span 1000 (18 to 26 in the three logs of :data:`prudent.data.spread.USUAL`)."""
+
+
+def returns_spread(config: Any) -> float:
+    """The spread of returns-to-go, in scaled rewards, that ``reward_scale = auto`` aims at."""
+    return IMPLICIT_SPREAD if isinstance(config, Implicit) else USUAL
 
 
 _SCALES = 1e-35, 1e35

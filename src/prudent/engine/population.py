@@ -133,8 +133,8 @@ class Population:
 
     @property
     def discount(self) -> np.ndarray:
-        """(P,) gamma."""
-        return self.hyper.discount.cpu().numpy()
+        """(P,) float64: gamma."""
+        return np.array([member.config.discount for member in self.members])
 
     @property
     def reward_scale(self) -> np.ndarray:

@@ -165,7 +165,8 @@ def level(reward: np.ndarray, discount: np.ndarray) -> tuple[float, float]:
     rate = float((1 - discount).mean())
     centre = float(reward.mean(dtype=np.float64)) / rate
     spread = float(reward.std(dtype=np.float64)) / rate**0.5
-    return centre, spread if spread > 1e-6 * max(1.0, abs(centre)) else max(1.0, abs(centre))
+    # No spread but rounding: the size of the values, whatever their unit, or 1 if all rewards are 0.
+    return centre, spread if spread > 1e-6 * abs(centre) else abs(centre) or 1.0
 
 
 def _by_gradient(

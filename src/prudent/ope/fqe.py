@@ -35,7 +35,7 @@ class Decisions:
     Attributes:
         observation, next_observation, action: see :class:`prudent.ope.features.LogRows`.
         reward: (rows,) raw.
-        discount: (rows,) ``gamma^dt``, 0 at a termination.
+        discount: (rows,) float64, ``gamma^dt``, 0 at a termination.
         policy, next_policy: the policy at s and at s': probabilities (rows, A) of discrete actions, or draws (rows, N,
             A) of continuous ones, standardised.
         policy_actions: ``policy`` in the units of the log.
@@ -98,7 +98,7 @@ def _assemble(
         next_observation=rows.next_observation,
         action=action,
         reward=torch.from_numpy(dataset.reward),
-        discount=torch.from_numpy(discount.astype(np.float32)),
+        discount=torch.from_numpy(discount),  # float64: with short steps it is close to 1
         policy=policy,
         next_policy=next_policy,
         policy_actions=policy_actions,
@@ -161,7 +161,7 @@ class FittedValues:
     def errors(self, fit: int) -> np.ndarray:
         """``r + gamma^dt V(s') - Q(s, a)`` of every row, (rows,)."""
         rows = np.arange(len(self.problem.reward))
-        ahead = self.problem.discount.double().numpy() * self.next_value([fit], rows)[0]
+        ahead = self.problem.discount.numpy() * self.next_value([fit], rows)[0]
         return self.problem.reward.double().numpy() + ahead - self.logged_q([fit], rows)[0]
 
     @torch.no_grad()

@@ -5,9 +5,9 @@ evaluation solves a linear system (least-squares temporal differences; Lagoudaki
 
     [sum W phi (phi - gamma^dt E phi(s', pi))^T / n + penalty] theta = sum W phi r / n
 
-So a value does not depend on how many gradient steps it takes to look far ahead. Q is ``V(s) + A(s, a)``. The penalty is
-small for V and larger for A, like prior knowledge worth that many rows: where the log says little about an action, its
-effect is taken for small.
+So a value does not depend on how many gradient steps it takes to look far ahead. Q is ``V(s) + A(s, a)``. The penalty
+is small for V and larger for A, like prior knowledge worth that many rows: where the log says little about an action,
+its effect is taken for small.
 
 The transposed system gives the weight of each row in the value: how often, discounted, the policy passes there.
 """
@@ -73,7 +73,7 @@ class System:
         rights = [torch.zeros(self.size, 2, dtype=torch.double) for _ in counts]
         bad_end = torch.zeros_like(problem.reward) if problem.bad_end is None else problem.bad_end
         for rows in torch.arange(len(problem.reward)).split(ROWS):
-            discount = problem.discount[rows].double().unsqueeze(1)
+            discount = problem.discount[rows].unsqueeze(1)
             reward = problem.reward[rows].double().unsqueeze(1) + (discount - 1) * problem.centre
             known = [reward / problem.spread, bad_end[rows].double().unsqueeze(1)]
             error = torch.cat([self._logged(rows) - discount * self._next(rows), *known], 1)
@@ -161,7 +161,7 @@ def _scale(features: Tensor) -> Tensor:
 
 
 def _basis(features: Tensor, most: int) -> Tensor:
-    """With many actions each has only the main directions of the features: directions (F, up to ``most``) of the features: all of them, or the main ones."""
+    """Directions (F, up to ``most``) of the features: all of them, or with many actions the main ones."""
     if most >= features.shape[1]:
         return torch.eye(features.shape[1], dtype=torch.double)
     return torch.linalg.eigh(features.mT @ features).eigenvectors[:, -most:]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from prudent import nn
+from prudent import algorithms, nn
 from prudent.data import Dataset
 from prudent.engine.population import MODE, Population
 from prudent.errors import ConfigError
@@ -80,14 +80,14 @@ def as_policy(agent: Any, member: int = 0, acting: str | None = None) -> Policy:
     return ContinuousPolicy(draw=lambda observation, rng: _draw(solo, observation, rng), log_prob=log_prob, **shared)
 
 
-def has_two_ways(population: Population) -> bool:
-    """Whether the policies have a likeliest action and can also draw; others take one action per state anyway."""
-    return population.algorithm.POLICY not in ("greedy", "deterministic")
+def has_two_ways(algorithm: str) -> bool:
+    """Whether policies have a likeliest action and can also draw; others take one action per state anyway."""
+    return algorithms.get(algorithm).POLICY not in ("greedy", "deterministic")
 
 
 def takes_one_action(population: Population) -> bool:
     """Whether the policies, as they act, take one action per state."""
-    return population.acting == MODE or not has_two_ways(population)
+    return population.acting == MODE or not has_two_ways(population.algorithm_name)
 
 
 @torch.no_grad()

@@ -8,7 +8,6 @@ from prudent.data import Dataset
 from prudent.engine import memory
 from prudent.errors import ConfigError
 
-
 WIDEST = 1_000
 """Largest number of coefficients of the effects of discrete actions (:mod:`prudent.ope.last_layer`)."""
 ROWS = 4096

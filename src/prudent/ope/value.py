@@ -185,7 +185,7 @@ def _predicted(member: Any, log: ope.Evaluator) -> np.ndarray | None:
     """
     if isinstance(member, Policy):
         return None
-    if member.discount[0] != np.float32(log.episodes.discount) or member.reward_shift[0] != 0:
+    if member.discount[0] != log.episodes.discount or member.reward_shift[0] != 0:
         return None
     data, first = log.episodes.dataset, log.episodes.first
     generator, parts = torch.Generator().manual_seed(log.seed), []

@@ -22,8 +22,8 @@ BUDGETS = (
     Budget(
         20_000,
         steps=4_000,
-        rank_steps=2_000,
-        final_steps=4_000,
+        rank_steps=1_500,
+        final_steps=2_000,
         own={
             "hidden": (64, 64),
             "batch_size": 64,

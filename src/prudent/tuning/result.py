@@ -15,6 +15,7 @@ from prudent.errors import PrudentError
 from prudent.report.terminal import text_table
 from prudent.runs.folder import read_json
 from prudent.tuning.grid import edge_note
+from prudent.tuning.verdict import DEPLOY, KEEP_LOG
 
 FILE = "tune.json"
 
@@ -39,6 +40,9 @@ class Candidate:
         curve: (step, average dataset Q or None) of each checkpoint; for BC the log-likelihood on the evaluation part.
         value, interval: by fitted Q evaluation on training and evaluation part.
         reason: why there is no value.
+        acting: how it acts, ``mode`` (the likeliest action) or ``sample``, whichever is worth more; the likeliest
+            action unless drawing is shown to be better.
+        other: value of the other way, if it has two and that one has a value.
         rank: from 1, see :func:`ranked`; None without an interval.
     """
 
@@ -58,12 +62,26 @@ class Candidate:
     value: float | None = None
     interval: tuple[float, float] | None = None
     reason: str | None = None
+    acting: str = "mode"
+    other: float | None = None
     rank: int | None = None
 
     @property
     def alpha(self) -> float | None:
         """The value of alpha; None if the grid varies another setting, and for BC."""
         return self.strength if "alpha=" in self.setting else None
+
+    @property
+    def figures(self) -> str:
+        """Value and interval, and how it acts if it has two ways."""
+        assert self.value is not None
+        assert self.interval is not None
+        text = f"{self.value:.4g} [{self.interval[0]:.4g}, {self.interval[1]:.4g}]"
+        if self.other is None:
+            return text
+        ways = ("by the likeliest action", "by drawing")
+        own, other = ways if self.acting == "mode" else ways[::-1]
+        return f"{text} {own} ({self.other:.4g} {other})"
 
     @property
     def lower_bound(self) -> float:
@@ -102,7 +120,7 @@ class Split:
         behaviour: value of the behaviour policy on training and evaluation part: ``{"value", "ci95", ...}``.
         candidates, imitators: the runs of the grid and of BC.
         winner, imitator: name of the best of each; ``winner`` is None if no run can be ranked.
-        verdict, reasons: see :mod:`prudent.tuning.verdict`.
+        verdict, reasons, clone: see :mod:`prudent.tuning.verdict`.
         final: values on the final part: ``policy`` and ``bc`` (:meth:`prudent.ope.OffPolicyValue.summary`), and
             ``differences`` by name.
     """
@@ -115,7 +133,17 @@ class Split:
     imitator: str
     verdict: str
     reasons: tuple[str, ...]
+    clone: bool
     final: dict[str, Any]
+
+    @property
+    def kept(self) -> Candidate | None:
+        """The policy to keep: the winner, BC, or None if what made the log stays and BC cannot stand for it."""
+        if self.verdict == DEPLOY:
+            return self.best
+        if self.verdict == KEEP_LOG and not self.clone:
+            return None
+        return next((c for c in self.imitators if c.name == self.imitator), None)
 
     @property
     def best(self) -> Candidate | None:
@@ -153,14 +181,14 @@ class TuneResult:
         folder: the folder of the tuning.
         plan: the request: ``algorithm``, ``grids``, ``seeds``, ``settings``, ``dataset``.
         splits: the result of each division of the episodes.
-        kept: name of the policy at :attr:`policy`: the winner, or a member of BC.
+        kept: name of the policy at :attr:`policy`: the winner, or a member of BC; None if the folder holds none.
         checked: returns in an environment, measured afterwards; None without one.
     """
 
     folder: Path
     plan: dict[str, Any]
     splits: tuple[Split, ...]
-    kept: str
+    kept: str | None
     checked: dict[str, Any] | None = None
 
     @property
@@ -184,9 +212,12 @@ class TuneResult:
         return self.first.alpha
 
     @property
-    def policy(self) -> Path:
-        """Folder of the policy to deploy, for :func:`prudent.load`: the winner if the verdict says so, else BC."""
-        return self.folder / "policy"
+    def policy(self) -> Path | None:
+        """Folder of the policy to keep, for :func:`prudent.load`; None if what made the log is better than any.
+
+        It holds the winner if the verdict is to deploy it, and else BC where the data support it.
+        """
+        return None if self.kept is None else self.folder / "policy"
 
     @property
     def stability(self) -> dict[str, Any]:
@@ -258,7 +289,16 @@ class TuneResult:
             lines.append(f"over {len(self.splits)} splits, setting that won: {wins}; verdicts: {verdicts}")
         if self.checked is not None:
             lines.append(f"returns in {self.checked['env']} were measured afterwards and did not change the choice")
-        return "\n".join([*lines, f"{self.kept} is kept at {self.policy}"])
+        return "\n".join([*lines, self._end()])
+
+    def _end(self) -> str:
+        """Where the policy is, or why there is none."""
+        kept = self.first.kept
+        if kept is None:
+            return f"{self.folder} holds no policy: the data do not support BC, or it is shown to be worse"
+        way = {"mode": "takes the likeliest action", "sample": "draws its actions"}[kept.acting]
+        stands = ", which stands for what made the log" if self.verdict == KEEP_LOG else ""
+        return f"{kept.name}{stands}, is kept at {self.policy}; it {way}"
 
 
 def _edges(plan: dict[str, Any], split: Split) -> list[str]:

@@ -1,18 +1,21 @@
 """:func:`tune`: from a log to a verdict. Trains the grid and BC, ranks the grid, judges the winner, keeps a policy."""
 
 import math
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from prudent.data import Dataset, outcomes
-from prudent.engine.population import Population
+from prudent.engine.population import MODE, SAMPLE, Population
 from prudent.environments.make import check_fits
 from prudent.errors import ConfigError, PrudentError, shown
 from prudent.evaluation.rollouts import evaluate_both
 from prudent.files import folder_name
+from prudent.ope import Estimate, difference
+from prudent.ope.policy import has_two_ways
 from prudent.progress import clock_face
 from prudent.report import tune_report
 from prudent.runs import checkpoint
@@ -126,8 +129,9 @@ def _split(request: Plan, parts: Parts, folder: Path) -> Split:
     imitator = min((c for c in imitators if c.step is not None), key=lambda c: c.rank or math.inf)
     final = StoredValues(parts.final, discount, estimation(s.final, parts.final), s.seed + 1, folder / "final")
     lost = outcomes.dropped_reward(parts.final)
-    judgement, final_values = _judge(winner, imitator, candidates, final, folder, str(lost or ""))
-    behaviour = ranking.stored(imitator.name, imitator.step or 0)
+    episodes = sum(part.n_episodes for part in (parts.train, parts.evaluation, parts.final))
+    judgement, final_values = _judge(winner, imitator, candidates, final, folder, str(lost or ""), episodes)
+    behaviour = ranking.stored(imitator.name, imitator.step or 0, imitator.acting)
     assert behaviour is not None
     split = Split(
         parts=parts.summary(),
@@ -138,6 +142,7 @@ def _split(request: Plan, parts: Parts, folder: Path) -> Split:
         imitator=imitator.name,
         verdict=judgement.verdict,
         reasons=judgement.reasons,
+        clone=judgement.clone,
         final=final_values,
     )
     write_json(path, asdict(split) | {"request": stored_request})
@@ -181,20 +186,39 @@ def _trained(run: Run, parts: Parts, folder: Path, request: Plan) -> list[Candid
 
 
 def _add_values(candidates: Sequence[Candidate], folder: Path, ranking: StoredValues) -> Iterator[Candidate]:
-    """Each candidate with its value on the ranking part."""
+    """Each candidate with its value on the ranking part, acting in the better of its ways."""
     began, estimated = time.monotonic(), 0
     for number, c in enumerate(candidates, 1):
         if c.step is None:
             yield c
             continue
-        is_stored = ranking.stored(c.name, c.step) is not None
-        fqe = ranking.value(c.name, c.step, _loader(folder, c)).fqe
+        ways = (MODE, SAMPLE) if has_two_ways(c.algorithm) else (MODE,)
+        is_stored = all(ranking.stored(c.name, c.step, acting) is not None for acting in ways)
+        valued = _in_the_better_way(
+            c, {acting: ranking.value(c.name, c.step, acting, _loader(folder, c)).fqe for acting in ways}
+        )
         if not is_stored:
             estimated += 1
             left = clock_face((time.monotonic() - began) / estimated * (len(candidates) - number))
-            text = f"{fqe}" if fqe.supported else f"unsupported: {fqe.reason}"
+            text = f"unsupported: {valued.reason}" if valued.interval is None else valued.figures
             print(f"ranking {number}/{len(candidates)}  {c.name}, step {c.step:,}: {text}  {left} left", flush=True)
-        yield replace(c, value=fqe.value, interval=fqe.interval, reason=fqe.reason)
+        yield valued
+
+
+def _in_the_better_way(c: Candidate, values: Mapping[str, Estimate]) -> Candidate:
+    """By the likeliest action, unless drawing is shown to be better or is the only way that has a value."""
+    mode, sample = values[MODE], values.get(SAMPLE)
+    draws = sample is not None and sample.supported and (not mode.supported or difference(sample, mode).sign == 1)
+    own, other = (sample, mode) if draws and sample is not None else (mode, sample)
+    acting = SAMPLE if draws else MODE
+    return replace(
+        c,
+        value=own.value,
+        interval=own.interval,
+        reason=own.reason,
+        acting=acting,
+        other=None if other is None else other.value,
+    )
 
 
 def _loader(folder: Path, c: Candidate) -> Callable[[], tuple[Population, int]]:
@@ -214,17 +238,18 @@ def _judge(
     final: StoredValues,
     folder: Path,
     lost: str,
+    episodes: int,
 ) -> tuple[verdict.Judgement, dict[str, Any]]:
     """The verdict on the final part, and the values behind it."""
 
     def value_of(c: Candidate) -> StoredValue:
-        if final.stored(c.name, c.step or 0) is None:
+        if final.stored(c.name, c.step or 0, c.acting) is None:
             print(f"weighing {c.name} on the final part", flush=True)
-        return final.value(c.name, c.step or 0, _loader(folder, c))
+        return final.value(c.name, c.step or 0, c.acting, _loader(folder, c))
 
     best = None if winner is None else value_of(winner)
     bc = value_of(imitator)
-    judgement = verdict.judge(best, bc, _why_none(candidates) if winner is None else "", lost)
+    judgement = verdict.judge(best, bc, _why_none(candidates) if winner is None else "", lost, episodes)
     values = {
         "policy": None if best is None else best.summary,
         "bc": bc.summary,
@@ -241,16 +266,19 @@ def _why_none(candidates: Sequence[Candidate]) -> str:
 # --- afterwards -------------------------------------------------------------------------------------------------------
 
 
-def _keep(split: Split, folder: Path) -> str:
-    """Save the policy to deploy at ``folder/policy``; returns its name."""
-    deployed = split.verdict == verdict.DEPLOY
-    group, name = (split.candidates, split.winner) if deployed else (split.imitators, split.imitator)
-    c = next((c for c in group if c.name == name), None)
-    if c is None:
-        raise PrudentError(f"{folder / 'split.json'} is damaged: it has no run {shown(name)}")
-    population, member = _loader(folder, c)()
-    checkpoint.save_only(folder / "policy", population.member(member))
-    return c.name
+def _keep(split: Split, folder: Path) -> str | None:
+    """Save the policy to keep at ``folder/policy``; returns its name. Without one, ``policy`` is removed."""
+    kept = split.kept
+    if kept is None:
+        if split.verdict != verdict.KEEP_LOG:
+            raise PrudentError(f"{folder / 'split.json'} is damaged: it has no run {shown(split.winner)}")
+        shutil.rmtree(folder / "policy", ignore_errors=True)
+        return None
+    population, member = _loader(folder, kept)()
+    policy = population.member(member)
+    policy.acting = kept.acting
+    checkpoint.save_only(folder / "policy", policy)
+    return kept.name
 
 
 def _check_returns(result: TuneResult, settings: plan.Settings) -> dict[str, Any]:

@@ -11,18 +11,20 @@ import numpy as np
 
 from prudent import ope
 from prudent.data import Dataset
+from prudent.engine.population import MODE
 from prudent.errors import MISFITS, PrudentError
 from prudent.ope import Estimate
 from prudent.ope.estimates import Support
+from prudent.ope.policy import as_policy
 from prudent.runs.folder import create, read_json, write_json
 
-ESTIMATES = ("fqe", "wdr", "behaviour", "fitted_behaviour")
-"""Estimates that are stored whole, including what pairing needs."""
+ESTIMATES = ("fqe", "wdr", "behaviour", "fitted_behaviour", "bad_ends", "behaviour_bad_ends")
+"""Estimates that are stored whole, including what pairing needs. The last two are None if no episode ended badly."""
 
 
 @dataclass(frozen=True, eq=False)
 class StoredValue:
-    """The value of one policy on one part: four estimates, and :meth:`ope.OffPolicyValue.summary` for the rest."""
+    """The value of one policy on one part: some estimates, and :meth:`ope.OffPolicyValue.summary` for the rest."""
 
     name: str
     fqe: Estimate
@@ -30,6 +32,8 @@ class StoredValue:
     behaviour: Estimate
     fitted_behaviour: Estimate
     summary: dict[str, Any]
+    bad_ends: Estimate | None = None
+    behaviour_bad_ends: Estimate | None = None
 
     @classmethod
     def of(cls, name: str, value: ope.OffPolicyValue) -> "StoredValue":
@@ -52,19 +56,32 @@ class StoredValue:
         if missing:
             raise KeyError(*sorted(missing))
         estimates = {key: _from_json(content["estimates"][key]) for key in ESTIMATES}
-        return cls(content["name"], summary=content["summary"], **estimates)
+        return cls(content["name"], summary=content["summary"], **estimates)  # pyright: ignore[reportArgumentType]
 
 
-def _to_json(estimate: Estimate) -> dict[str, Any]:
-    plain = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(estimate).items()}
+def _to_json(estimate: Estimate | None) -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    plain = {key: _list(value) if isinstance(value, np.ndarray) else value for key, value in vars(estimate).items()}
     return plain | {"degrees": None if math.isinf(estimate.degrees) else estimate.degrees}
 
 
-def _from_json(content: dict[str, Any]) -> Estimate:
-    arrays = {key: None if content[key] is None else np.array(content[key]) for key in ("influence", "replicates")}
+def _from_json(content: dict[str, Any] | None) -> Estimate | None:
+    if content is None:
+        return None
+    arrays = {key: _array(content[key]) for key in ("influence", "replicates")}
     interval = None if content["interval"] is None else tuple(content["interval"])
     degrees = math.inf if content["degrees"] is None else content["degrees"]
     return Estimate(**{**content, **arrays, "interval": interval, "degrees": degrees})
+
+
+def _list(values: np.ndarray) -> list[float | None]:
+    """As JSON, which has no NaN: a refit that was left out is None."""
+    return [None if math.isnan(value) else value for value in values.tolist()]
+
+
+def _array(values: list[float | None] | None) -> np.ndarray | None:
+    return None if values is None else np.array([math.nan if value is None else value for value in values])
 
 
 class StoredValues:
@@ -81,32 +98,36 @@ class StoredValues:
         """The prepared part."""
         return ope.Evaluator(self.dataset, self.discount, self.settings, self.seed)
 
-    def _request(self, step: int) -> dict[str, Any]:
+    def _request(self, step: int, acting: str) -> dict[str, Any]:
         """Everything that a stored value depends on, besides its name."""
         settings = asdict(self.settings) | {"hidden": list(self.settings.hidden)}
-        about = {"step": step, "discount": self.discount, "seed": self.seed, "settings": settings}
+        about = {"step": step, "acting": acting, "discount": self.discount, "seed": self.seed, "settings": settings}
         return about | {"data": self.dataset.fingerprint}
 
-    def stored(self, name: str, step: int) -> StoredValue | None:
+    def _path(self, name: str, acting: str) -> Path:
+        return self.folder / (f"{name}.json" if acting == MODE else f"{name},{acting}.json")
+
+    def stored(self, name: str, step: int, acting: str = MODE) -> StoredValue | None:
         """The stored value of a policy at this step; None without one, or if it was estimated in another way."""
-        path = self.folder / f"{name}.json"
+        path = self._path(name, acting)
         if not path.is_file():
             return None
         try:
-            content = read_json(path)
-            return StoredValue.from_json(content["worth"]) if content.get("asked") == self._request(step) else None
+            content, request = read_json(path), self._request(step, acting)
+            return StoredValue.from_json(content["worth"]) if content.get("asked") == request else None
         except (PrudentError, *MISFITS):
             return None  # damaged: it is estimated again
 
-    def value(self, name: str, step: int, load: Callable[[], tuple[Any, int]]) -> StoredValue:
+    def value(self, name: str, step: int, acting: str, load: Callable[[], tuple[Any, int]]) -> StoredValue:
         """The stored value, or a new estimate for what ``load()`` returns (an agent and the number of its member).
 
         Raises:
             ConfigError: the policy has diverged.
         """
-        stored = self.stored(name, step)
+        stored = self.stored(name, step, acting)
         if stored is None:
-            stored = StoredValue.of(name, self.evaluator.evaluate(*load()))
+            policy = as_policy(*load(), acting=acting)
+            stored = StoredValue.of(name, self.evaluator.evaluate(policy))
             create(self.folder)
-            write_json(self.folder / f"{name}.json", {"asked": self._request(step), "worth": stored.to_json()})
+            write_json(self._path(name, acting), {"asked": self._request(step, acting), "worth": stored.to_json()})
         return stored

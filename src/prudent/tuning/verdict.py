@@ -1,5 +1,10 @@
-"""The verdict on the chosen policy, from the part of the data that was used neither to train nor to choose it."""
+"""The verdict on the chosen policy, from the part of the data that was used neither to train nor to choose it.
 
+Three figures decide: the gain of the winner over the behaviour policy, its gain over BC, and the gain of BC over the
+behaviour policy. The behaviour policy is what made the log.
+"""
+
+import math
 from dataclasses import dataclass
 
 from prudent import ope
@@ -8,93 +13,178 @@ from prudent.tuning.stored_values import StoredValue
 
 DEPLOY = "deploy this policy"
 KEEP_BC = "keep BC"
-NOTHING = "the data do not support an improvement"
+KEEP_LOG = "keep what made the log"
+
+POLICY, OVER_BC, BC = "policy - behaviour", "policy - BC", "BC - behaviour"
+"""The three figures, among :attr:`Judgement.differences`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """The verdict, its reasons in words, and the paired differences behind it, by name."""
+    """The verdict, its reasons in words, and the paired differences behind it, by name.
+
+    ``clone`` says whether BC may be kept in place of what made the log: the data support it, and it is not shown to be
+    worse.
+    """
 
     verdict: str
     reasons: tuple[str, ...]
     differences: dict[str, Estimate]
+    clone: bool
 
 
-def judge(winner: StoredValue | None, bc: StoredValue, why_none: str = "", lost: str = "") -> Judgement:
-    """Deploy only a policy that is better than the behaviour policy and better than BC, with 95 % confidence each.
+def judge(
+    winner: StoredValue | None, bc: StoredValue, why_none: str = "", lost: str = "", episodes: int = 0
+) -> Judgement:
+    """Deploy the winner only if it is shown to be better than the behaviour policy, with 95 % confidence.
+
+    BC is kept instead if it is shown to be better too and the winner is not the better of the two. A BC that the data
+    do not support has no say. If neither is shown to be better, what made the log stays.
 
     Fitted values are compared with fitted values. Where the fitted value of the behaviour policy is off from what the
-    log earned, with 95 % confidence, that of the policy may be off by as much: the gain has to be larger than this
-    error. Monte Carlo returns and WDR are noisier, but may contradict the gain.
+    log earned, with 95 % confidence, that of a policy may be off by as much: its gain has to be larger than this error.
+    Monte Carlo returns and WDR are noisier, but may contradict a gain. So does an end with a loss that is shown to be
+    more frequent than in the log.
 
-    ``winner`` is None if no policy of the grid can be ranked, and ``why_none`` says why. ``lost`` says
-    that much of the reward is on rows that the reader dropped: no policy is deployed then, as its value is that of
-    another task.
+    Args:
+        winner: None if no policy of the grid can be ranked, and ``why_none`` says why.
+        bc: the best imitation.
+        lost: says that much of the reward is on rows that the reader dropped. Nothing is deployed then, since values
+            are those of another task.
+        episodes: number of episodes of the whole log, to say how many more would show a gain.
     """
-    gains = {"BC - behaviour": ope.difference(bc.fqe, bc.fitted_behaviour)}
-    reasons, doubts, better = [why_none] if why_none else [], [], False
-    if winner is not None:
-        fitted, second = _gains(winner, bc)
-        misfit = ope.difference(winner.fitted_behaviour, winner.behaviour)
-        better = all(gain.sign == 1 for gain in fitted.values())
-        doubts = _doubts(fitted["policy - behaviour"], second, misfit)
-        reasons += _reasons(winner, fitted, second, misfit)
-        gains |= fitted | second
-    reasons.append(gains["BC - behaviour"].difference_text("BC over the behaviour policy"))
+    rival = _Case.of(bc, "BC")
+    case = None if winner is None else _Case.of(winner, winner.name)
+    gains, over_bc = {BC: rival.gain} | rival.second("BC"), None
+    if winner is not None and case is not None:
+        over_bc = ope.difference(winner.fqe, bc.fqe)
+        gains = {POLICY: case.gain, OVER_BC: over_bc} | case.second("policy") | gains
+    verdict = KEEP_LOG
+    if rival.shown and not lost:
+        verdict = KEEP_BC
+    if case is not None and over_bc is not None and case.shown and not lost:
+        preferred = not over_bc.supported or (over_bc.value or 0.0) > 0 if rival.shown else over_bc.sign != -1
+        verdict = DEPLOY if preferred else verdict
+    reasons = _figures(winner, gains, why_none)
+    for one in (case, rival):
+        reasons += [] if one is None else one.remarks(deciding=one is case or verdict == KEEP_BC)
     reasons += [lost] if lost else []
-    if better and not doubts and not lost:
-        return Judgement(DEPLOY, tuple(reasons), gains)
-    verdict = KEEP_BC if gains["BC - behaviour"].sign == 1 else NOTHING
-    if better:
-        reasons += doubts
-    elif verdict == NOTHING:
-        reasons.append(_why_bc(winner, gains))
-    return Judgement(verdict, tuple(reasons), gains)
+    reasons += _conclusion(verdict, case, episodes)
+    clone = bc.fqe.supported and rival.gain.sign != -1 and not rival.harms
+    return Judgement(verdict, tuple(reasons), gains, clone)
 
 
-def _gains(winner: StoredValue, bc: StoredValue) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
-    """What the winner gains, by fitted values and by the second estimators."""
-    fitted = {
-        "policy - behaviour": ope.difference(winner.fqe, winner.fitted_behaviour),
-        "policy - BC": ope.difference(winner.fqe, bc.fqe),
-    }
-    second = {
-        "policy - behaviour, Monte Carlo": ope.difference(winner.fqe, winner.behaviour),
-        "policy - behaviour, WDR": ope.difference(winner.wdr, winner.behaviour),
-        "policy - BC, WDR": ope.difference(winner.wdr, bc.wdr),
-    }
-    return fitted, second
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """What speaks for and against one policy, compared with the behaviour policy."""
+
+    value: StoredValue
+    title: str
+    gain: Estimate
+    misfit: Estimate
+    contradictions: dict[str, Estimate]
+    more_bad_ends: Estimate | None
+
+    @classmethod
+    def of(cls, value: StoredValue, title: str) -> "_Case":
+        contradictions = {
+            "Monte Carlo": ope.difference(value.fqe, value.behaviour),
+            "WDR": ope.difference(value.wdr, value.behaviour),
+        }
+        chances = value.bad_ends, value.behaviour_bad_ends
+        more = None if chances[0] is None or chances[1] is None else ope.difference(chances[0], chances[1])
+        misfit = ope.difference(value.fitted_behaviour, value.behaviour)
+        return cls(value, title, ope.difference(value.fqe, value.fitted_behaviour), misfit, contradictions, more)
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is shown to be better, without a doubt."""
+        return self.gain.sign == 1 and not self.doubts
+
+    @property
+    def harms(self) -> bool:
+        """Whether its episodes are shown to end badly more often."""
+        return self.more_bad_ends is not None and self.more_bad_ends.sign == 1
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why a gain over the behaviour policy would not count."""
+        doubts = []
+        error = abs(self.misfit.value) if self.misfit.value is not None and self.misfit.sign else 0.0
+        if self.gain.sign == 1 and self.gain.lower_bound <= error:
+            doubts.append(f"the gain of {self.title} is not shown to be larger than the error of the fit")
+        for name, other in self.contradictions.items():
+            if self.gain.sign == 1 and other.sign == -1:
+                doubts.append(f"{name} contradicts the fitted gain of {self.title}: rely on neither")
+        if self.harms:
+            doubts.append(f"{self.title} is shown to end badly more often than what made the log")
+        return doubts
+
+    def second(self, name: str) -> dict[str, Estimate]:
+        """The gains by other estimators, by name."""
+        return {f"{name} - behaviour, {other}": gain for other, gain in self.contradictions.items()}
+
+    def remarks(self, deciding: bool) -> list[str]:
+        """What else is known: second estimators, error of the fit, bad ends, support; doubts if it could decide."""
+        lines = []
+        if deciding:
+            lines += [
+                gain.difference_text(f"{self.title}, second estimator, {name}")
+                for name, gain in self.contradictions.items()
+                if gain.supported
+            ]
+            if self.misfit.sign:
+                label = "the fitted value of what made the log, less what it earned"
+                lines.append(self.misfit.difference_text(label, "the fit is off by that much"))
+        lines += self._bad_ends()
+        lines.append(f"{self.title}: {ope.support_text(self.value.summary['support'], 'final')}")
+        if self.value.fqe.left_out:
+            lines.append(f"{self.title}: {self.value.fqe.left_out} refits ran away and were left out")
+        return [*lines, *(self.doubts if deciding else [])]
+
+    def _bad_ends(self) -> list[str]:
+        own, log = self.value.bad_ends, self.value.behaviour_bad_ends
+        if own is None or log is None or own.value is None or log.value is None:
+            return []
+        text = f"{self.title} ends badly (terminated with a loss) in {_percent(own)} of the episodes, discounted"
+        return [f"{text}; what made the log in {_percent(log)}"]
 
 
-def _doubts(gain: Estimate, second: dict[str, Estimate], misfit: Estimate) -> list[str]:
-    """Why a gain over the behaviour policy does not count."""
-    doubts = []
-    error = abs(misfit.value) if misfit.value is not None and misfit.sign else 0.0
-    if gain.lower_bound <= error:
-        doubts.append("the gain over the behaviour policy is not shown to be larger than the error of the fit")
-    contradiction = next((name for name, other in second.items() if other.sign == -1), "")
-    if contradiction:
-        doubts.append(f"the two estimators contradict each other ({contradiction}): rely on neither")
-    return doubts
+def _percent(chance: Estimate) -> str:
+    assert chance.value is not None
+    assert chance.interval is not None
+    value, low, high = (100 * min(1.0, max(0.0, x)) for x in (chance.value, *chance.interval))
+    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
 
 
-def _reasons(
-    winner: StoredValue, fitted: dict[str, Estimate], second: dict[str, Estimate], misfit: Estimate
-) -> list[str]:
-    """The gains of the winner, the error of the fit, and the support of the log, in words."""
-    rivals = {"policy - behaviour": "the behaviour policy", "policy - BC": "BC"}
-    reasons = [fitted[name].difference_text(f"{winner.name} over {rival}") for name, rival in rivals.items()]
-    reasons += [gain.difference_text(f"second estimator, {name}") for name, gain in second.items() if gain.supported]
-    if misfit.sign:
-        label = "the fitted value of the behaviour policy, less what it earned"
-        reasons.append(misfit.difference_text(label, "the fit is off by that much"))
-    return [*reasons, ope.support_text(winner.summary["support"], "final")]
+# --- sentences --------------------------------------------------------------------------------------------------------
 
 
-def _why_bc(winner: StoredValue | None, gains: dict[str, Estimate]) -> str:
-    """Why BC is kept although nothing is shown to be better than the log, and what may show more."""
-    lead = "" if winner is None or gains["policy - BC"].sign != 1 else f"{winner.name} beats BC, but "
-    return (
-        f"{lead}nothing is shown to be better than the behaviour policy. So BC, the cautious imitation of it, is kept. "
-        "More episodes (or groups) narrow the intervals, more steps may raise the values"
+def _figures(winner: StoredValue | None, gains: dict[str, Estimate], why_none: str) -> list[str]:
+    """The three figures that every verdict rests on."""
+    lines = (
+        [why_none]
+        if winner is None
+        else [
+            gains[POLICY].difference_text(f"{winner.name} over what made the log"),
+            gains[OVER_BC].difference_text(f"{winner.name} over BC"),
+        ]
     )
+    return [line for line in lines if line] + [gains[BC].difference_text("BC over what made the log")]
+
+
+def _conclusion(verdict: str, case: _Case | None, episodes: int) -> list[str]:
+    """Why not more was decided, and what would settle it."""
+    if verdict == DEPLOY:
+        return []
+    if verdict == KEEP_BC:
+        return ["BC is shown to be better than what made the log" + ("" if case is None else ", and the winner is not")]
+    if case is None or case.gain.value is None or case.gain.sign == 1:
+        return []
+    if case.gain.value <= 0:
+        return [f"{case.title} does not even seem better than what made the log: more episodes would not show a gain"]
+    reach = case.gain.value - case.gain.lower_bound
+    factor = (reach / case.gain.value) ** 2
+    more = math.ceil(episodes * (factor - 1))
+    text = f"if {case.title} is as good as it seems, about {factor:.1f} times as many episodes would show it"
+    return [f"{text} ({more:,} more)" if episodes else text]

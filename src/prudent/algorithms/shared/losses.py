@@ -26,8 +26,10 @@ def init_temperature(hyper: Hyper) -> Params:
 
 def bootstrap(batch: Batch, value_PB: Tensor, hyper: Hyper) -> Tensor:
     """``r + gamma^dt (1 - terminated) V(s')``, (P, B): terminated rows are not bootstrapped, truncated ones are."""
-    discount_P1 = hyper.discount.unsqueeze(-1)
-    discount_PB = discount_P1 if batch.dt is None else discount_P1**batch.dt
+    if batch.dt is None:
+        discount_PB = hyper.discount.unsqueeze(-1)
+    else:
+        discount_PB = (hyper.log_discount.unsqueeze(-1) * batch.dt).exp()
     return batch.reward + discount_PB * torch.where(batch.terminated, 0.0, value_PB)
 
 

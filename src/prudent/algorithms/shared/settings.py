@@ -170,17 +170,3 @@ class Implicit(ActorCritic):
     def __post_init__(self):
         check_positive(self, "value_lr", "return_range")
         super().__post_init__()
-
-
-RETURNS_SPREAD = 80.0
-"""The spread that ``reward_scale = auto`` gives to returns-to-go: about that of hopper and halfcheetah logs with their
-own rewards at a discount of 0.99 (55 to 123 in three of them), for which the usual values of alpha were published."""
-
-IMPLICIT_RETURNS_SPREAD = 20.0
-"""The same for algorithms with a state value: their settings were published for such logs with rewards scaled so that
-returns span 1000, which makes the spread 18 to 26."""
-
-
-def returns_spread(config: Any) -> float:
-    """The spread of returns-to-go, in scaled rewards, for which the published settings of an algorithm are meant."""
-    return IMPLICIT_RETURNS_SPREAD if isinstance(config, Implicit) else RETURNS_SPREAD
