@@ -35,7 +35,10 @@ class Outcome:
 
 
 class Simulator(ABC):
-    """N episodes of one problem, side by side. Subclasses draw their start states in ``__init__``."""
+    """N episodes of one problem, side by side. Subclasses draw their start states in ``__init__``.
+
+    A step draws the same random numbers whatever the actions are, so that two policies meet the same luck.
+    """
 
     group: np.ndarray | None = None
     """Number of the group of each episode, (N,) int64."""
@@ -116,15 +119,21 @@ class Problem:
             columns.append({key: value for key, value in {**now, **ends, **after}.items() if value is not None})
             going = going & ~(outcome.terminated | truncated)
         # From (steps, episodes, ...) to rows, one episode after the other.
-        table = {key: np.stack([column[key] for column in columns], 1) for key in columns[0]}
+        table: dict[str, Any] = {key: np.stack([column[key] for column in columns], 1) for key in columns[0]}
         recorded = table.pop("going")
-        rows = {key: value[recorded] for key, value in table.items()}
+        rows: dict[str, Any] = {key: value[recorded] for key, value in table.items()}
         extra = {key: rows.pop(key) for key in ("mask", "next_mask", "dt", "behavior_log_prob") if key in rows}
         if simulator.group is not None:
             extra["group"] = np.broadcast_to(simulator.group[:, None], recorded.shape)[recorded]
-        spaces = {"discrete": self.n_actions is not None, "n_actions": self.n_actions}
-        bounds = {"action_low": self.low, "action_high": self.high}
-        return Dataset.from_columns(**rows, **spaces, **bounds, name=self.name, extra=extra)
+        return Dataset.from_columns(
+            **rows,
+            action_low=self.low,
+            action_high=self.high,
+            discrete=self.n_actions is not None,
+            n_actions=self.n_actions,
+            name=self.name,
+            extra=extra,
+        )
 
     def _decision(self, simulator: Simulator, rng: np.random.Generator) -> dict[str, Any]:
         """What a log records before a step."""
@@ -140,18 +149,22 @@ class Problem:
         """Simulate ``n`` episodes to their termination, or until the discount has fallen below :data:`REMAINDER`.
 
         Recordings do not stop here: a truncated episode goes on. Simulator and policy have generators of their own, so
-        the policies of one seed meet much the same luck.
+        all policies of one seed meet the same luck. ``discount`` has to be below 1.
         """
         discount = self.discount if discount is None else discount
         n = self.simulations if n is None else n
         simulator, rng = self.simulator(n, np.random.default_rng([seed, 3])), np.random.default_rng([seed, 4])
-        value, clock, going, bad = np.zeros(n), np.zeros(n), np.ones(n, dtype=bool), np.zeros(n, dtype=bool)
-        while (going & (discount**clock > REMAINDER)).any():
-            outcome = simulator.step(policy(simulator.observe(), simulator.mask(), rng))
-            value += np.where(going, discount**clock * outcome.reward, 0.0)
-            bad |= going & outcome.bad
-            going &= ~outcome.terminated
+        value, clock, bad, going = np.zeros(n), np.zeros(n), np.zeros(n, dtype=bool), np.arange(n)
+        while len(going):
+            observation, mask = simulator.observe()[going], simulator.mask()
+            chosen = policy(observation, None if mask is None else mask[going], rng)
+            action = np.zeros((n, *chosen.shape[1:]), dtype=chosen.dtype)  # the others have ended
+            action[going] = chosen
+            outcome = simulator.step(action)
+            value[going] += discount ** clock[going] * outcome.reward[going]
+            bad[going] = outcome.bad[going]
             clock += 1 if outcome.dt is None else outcome.dt
+            going = going[~outcome.terminated[going] & (discount ** clock[going] > REMAINDER)]
         return Returns(value, bad)
 
     def true_value(
