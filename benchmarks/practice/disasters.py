@@ -28,7 +28,7 @@ class Boilers(Simulator):
         burst = self.rng.random(self.n) < np.minimum(hazard, 1)
         reward = RENT + 0.4 * self.price * action + BURST * burst
         noise = self.rng.normal(size=(2, self.n))
-        self.gauge = 0.9 * self.gauge + np.sqrt(0.19) * noise[0]
+        self.gauge = 0.9 * self.gauge + 0.1 * (action - 1.4) + 0.4 * noise[0]
         self.price = np.clip(self.price + 0.1 * (1 - self.price) + 0.08 * noise[1], 0.4, 1.6)
         return Outcome(reward, burst, burst)
 
@@ -53,6 +53,6 @@ PROBLEM = Problem(
     better=better,
     episodes=100,
     lengths=(80, 80),
-    simulations=40_000,
+    simulations=45_000,
     n_actions=LOADS,
 )

@@ -77,7 +77,7 @@ PROBLEM = Problem(
     better=better,
     episodes=90,
     lengths=(90, 90),
-    simulations=2000,
+    simulations=7000,
     probability=probability,
     n_actions=len(UNITS),
 )

@@ -89,7 +89,7 @@ def truth_table(truths: Sequence[Row]) -> Table:
 def summary_table(rows: Sequence[Row]) -> Table:
     """A line per problem, and one for all."""
     head = ["problem", "runs", "verdicts", "deployed, but worse than the log", "deployed where the best gains 10 %"]
-    head += ["kept a policy, and one not worse than the log", "true gain within the interval"]
+    head += ["policy in the folder not worse than the log", "true gain within the interval"]
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(f"`{row['problem']}`", []).append(row)
@@ -111,7 +111,7 @@ def _summary_cells(found: Row) -> list[str]:
 def run_table(rows: Sequence[Row]) -> Table:
     """A line per run; gains in per cent of the log's true value."""
     head = ["problem", "seed", "verdict", "winner", "predicted gain", "its true gain", "best of the grid"]
-    head += ["kept", "its true gain", "bad ends: log, kept", "minutes"]
+    head += ["in the folder", "true gain of that", "bad ends: log, folder", "minutes"]
     return head, [_run_cells(row) for row in rows]
 
 
@@ -124,16 +124,19 @@ def _run_cells(row: Row) -> list[str]:
         str(row["seed"]),
         f"*{row['verdict']}*",
         row["winner"] or "-",
-        "-"
-        if not interval
-        else f"{_share(predicted['gain'], row)} ({_share(interval[0], row)} to {_share(interval[1], row)})",
+        f"{_share(predicted['gain'], row)} {_interval(interval, row)}" if interval else "-",
         _gain(winner, row),
         _gain(best, row),
-        row["kept"] or "nothing",
+        row["kept"] or "no policy",
         _gain(policy, row),
         f"{row['log']['bad']:.1%}" + ("" if policy is None else f", {policy['bad']:.1%}"),
         "-" if row["seconds"] is None else f"{row['seconds'] / 60:.0f}",
     ]
+
+
+def _interval(interval: Sequence[float], row: Row) -> str:
+    low, high = (100 * end / abs(row["log"]["value"]) for end in interval)
+    return f"({low:+.0f} to {high:+.0f})"
 
 
 def _gain(gain: Row | None, row: Row) -> str:
