@@ -1,4 +1,4 @@
-"""The practice problems: logs follow from their seeds, the truth is what the logs show, and there is something to gain."""
+"""Practice problems: logs follow from their seeds, the truth is what the logs show, and there is something to gain."""
 
 from dataclasses import replace
 
@@ -175,7 +175,7 @@ class Toy(Simulator):
         return Outcome(action[:, 0], ended, ended, np.full(self.n, 0.5))
 
 
-def toy_policy(observation, mask, rng):
+def toy_policy(observation, mask, _):
     assert mask is None
     return np.ones((len(observation), 1))
 

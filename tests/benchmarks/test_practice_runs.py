@@ -104,7 +104,8 @@ def test_it_goes_on_where_it_stopped(small, tmp_path, capsys):
     assert len(small) == 2, "begun after its time"
 
 
-def test_a_refused_log_is_told_and_not_stored(small, tmp_path, monkeypatch, capsys):
+@pytest.mark.usefixtures("small")
+def test_a_refused_log_is_told_and_not_stored(tmp_path, monkeypatch, capsys):
     def refuse(*_, **__):
         raise DataError("too few groups")
 
@@ -114,7 +115,8 @@ def test_a_refused_log_is_told_and_not_stored(small, tmp_path, monkeypatch, caps
     assert not measure.path_of("dosing", 0).exists()
 
 
-def test_an_interruption_stops_the_driver(small, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("small")
+def test_an_interruption_stops_the_driver(tmp_path, monkeypatch):
     def stop(*_, **__):
         raise Interrupted("stopped")
 
