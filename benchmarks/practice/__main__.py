@@ -1,7 +1,7 @@
 """Tunes on logs of the practice problems, with default settings only, and holds what comes out against the truth.
 
-Each finished run is a file in ``benchmarks/results/practice``, so an interrupted call continues where it stopped. A
-run takes about an hour on one core; its folder, which can be large, is removed when it is finished.
+Each finished run is a file in ``benchmarks/results/practice``, so an interrupted call continues where it stopped. The
+folder of a run, which can be large, is removed when it is finished; what the tuning said stays in a text file.
 
     python -m benchmarks.practice [--problem inventory heater] [--seed 0 1] [--jobs 1] [--minutes 60] [--work DIR]
 """

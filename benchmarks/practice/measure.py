@@ -91,8 +91,10 @@ def grid_policies(result: TuneResult) -> dict[str, Policy]:
     found = {}
     for candidate in result.first.candidates:
         if candidate.step is not None:
-            agent = prudent.load(result.folder / "grid" / "checkpoints" / f"step_{candidate.step}")
-            found[candidate.name] = acting(agent, agent.names.index(candidate.name))
+            # Where there are several grids, a candidate says which run trained it, and what it is called there.
+            run, member = getattr(candidate, "run", "grid"), getattr(candidate, "member", candidate.name)
+            agent = prudent.load(result.folder / run / "checkpoints" / f"step_{candidate.step}")
+            found[candidate.name] = acting(agent, agent.names.index(member))
     return found
 
 

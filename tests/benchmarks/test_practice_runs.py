@@ -71,6 +71,17 @@ def test_a_folder_without_a_policy_has_no_gain(agent_and_folder, policy):
     assert len(outcome["grid"]) == 2
 
 
+def test_a_candidate_of_another_grid_is_found(agent_and_folder):
+    agent, folder = agent_and_folder
+    result = tuned(agent, folder)
+    result.folder = folder.parent
+    run = SimpleNamespace(name="discrete_cql,first", step=20, run=folder.name + "/grid", member=agent.names[0])
+    result.first.candidates = (run,)
+    (policy,) = measure.grid_policies(result).values()
+    observation = SMALL.log(1).observation
+    np.testing.assert_array_equal(policy(observation, None, None), agent.predict(observation, member=0))
+
+
 @pytest.fixture
 def small(agent_and_folder, tmp_path, monkeypatch):
     """The driver on the small problem; ``prudent.tune`` gives what was trained before, and is counted."""
