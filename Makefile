@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 STAMP := $(VENV)/.prudent
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench faults suite trust choosing fuzz docs clean
+.PHONY: help demo test lint format bench faults suite trust choosing practice fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
@@ -58,6 +58,10 @@ trust: $(STAMP)-dev  ## hold the off-policy estimators against exact values, as 
 
 choosing: $(STAMP)-dev  ## hold what gets chosen from a log against the best choice, as far as that is left to do; ARGS="--minutes 5"
 	$(BIN)/python benchmarks/tune_proof.py $(ARGS)
+	$(BIN)/python docs/tables.py
+
+practice: $(STAMP)-dev  ## tune on logs of problems with a known truth, as far as that is left to do; ARGS="--problem queue --jobs 2"
+	$(BIN)/python -m benchmarks.practice $(ARGS)
 	$(BIN)/python docs/tables.py
 
 fuzz: $(STAMP)-dev  ## damaged files for every reader, MINUTES=10 in all; what they find lies in fuzz-findings/

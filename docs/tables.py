@@ -19,6 +19,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     rooms                            the packages and modules of the source, a line each
     proof KIND                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
     choosing WHAT                    what was measured of prudent tune, out of benchmarks/results/tune.json
+    practice WHAT                    what came of prudent tune on problems with a known truth: truths, summary or runs
     faults                           what came of the faults, out of docs/bench/faults.json
     source MODULE.FUNCTION [| TEXT]  a function's source, up to the line that begins with TEXT
 
@@ -324,6 +325,17 @@ def choosing(argument: str) -> str:
     return table(["takes the action that the log never shows", "episodes", "policies", "refused a value", *heads], rows)
 
 
+def practice(argument: str) -> str:
+    """What came of tuning on the practice problems, as ``make practice`` left it."""
+    sys.path.insert(0, str(ROOT))
+    package, tables = (importlib.import_module(f"benchmarks.practice{name}") for name in ("", ".table"))
+    sys.path.pop(0)
+    truths, runs = tables.read(ROOT / "benchmarks" / "results" / "practice", package.NAMES)
+    made = {"truths": (tables.truth_table, truths), "summary": (tables.summary_table, runs)}
+    draw, rows = {**made, "runs": (tables.run_table, runs)}[argument]
+    return table(*draw(rows))
+
+
 def source(argument: str) -> str:
     """A function as it stands in the file, or its beginning."""
     path, _, stop = (part.strip() for part in argument.partition("|"))
@@ -354,6 +366,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "config": config,
     "extends": extends,
     "options": options,
+    "practice": practice,
     "fields": settings_of,
     "presets": presets,
     "preset_sources": preset_sources,
