@@ -98,13 +98,14 @@ class LogRows:
 def read(dataset: Dataset) -> LogRows:
     """The rows of ``dataset``."""
     scaling = Scaling.fit(dataset, True)
-    observations = (scaling.observation(torch.from_numpy(o)) for o in (dataset.observation, dataset.next_observation))
+    observation = scaling.observation(torch.from_numpy(dataset.observation))
+    following = scaling.observation(torch.from_numpy(dataset.next_observation))
     if dataset.spec.discrete:
         action = torch.from_numpy(dataset.spec.index_of(dataset.action))
-        return LogRows(*observations, action, np.zeros(0), np.ones(0))
+        return LogRows(observation, following, action, np.zeros(0), np.ones(0))
     mean = dataset.action.mean(0, dtype=np.float64)
     std = statistics.divisor(mean, dataset.action.std(0, dtype=np.float64))
-    rows = LogRows(*observations, torch.empty(0), mean, std)
+    rows = LogRows(observation, following, torch.empty(0), mean, std)
     return replace(rows, action=rows.standardized(dataset.action))
 
 
