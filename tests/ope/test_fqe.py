@@ -7,17 +7,16 @@ import pytest
 import torch
 
 from benchmarks import known
-from ope.problems import LINEAR
-from prudent import ConfigError
-from prudent.ope import episodes, fqe
+from ope.problems import LINEAR, prepared
+from prudent.ope import episodes, fqe, last_layer
 from prudent.ope import policy as policies
 
 PROBLEM = known.tabular(3, states=4, actions=2, shift=1.0)
 DATA = PROBLEM.log(600, 0)
 
 
-def fit(log, policy, settings=LINEAR, members=2):
-    return fqe.fit(fqe.decisions(log, policy, settings, 0), [torch.arange(len(log.dataset))] * members, settings, 0)
+def fit(log, policy, settings=LINEAR, fits=2):
+    return fqe.fit(*prepared(log, policy, settings), [fqe.all_rows(log)] * fits)
 
 
 def empirical_values(log, policy):
@@ -42,8 +41,14 @@ def agrees_with_the_fixed_point():
     assert np.abs(fitted - expected).max() < 0.25, "FQE is not at the fixed point of the data"
 
 
-def test_tables_learn_the_fixed_point_of_the_data():
+def test_tables_are_the_fixed_point_of_the_data(monkeypatch):
+    """Near it with the penalty; without one, exactly."""
     agrees_with_the_fixed_point()
+    monkeypatch.setattr(last_layer, "STATE_ROWS", 1e-6)
+    monkeypatch.setattr(last_layer, "ACTION_ROWS", 1e-6)
+    log = episodes.lay_out(DATA, PROBLEM.discount)
+    expected = empirical_values(log, PROBLEM.target)[DATA.observation[log.first].argmax(1)]
+    np.testing.assert_allclose(fit(log, PROBLEM.target).value([0], log.first)[0], expected, rtol=1e-6)
 
 
 MISTAKES = {
@@ -54,39 +59,65 @@ MISTAKES = {
         "probabilities",
         lambda policy, observation, mask: np.eye(2, dtype=np.float32)[policy.probability(observation, mask).argmax(1)],
     ),
+    "the actions of another state": (
+        last_layer.System,
+        "_next",
+        lambda self, rows: self._by_action(
+            self.features.next_state(self.member)[rows] / self.state_scale, self.problem.policy[rows].double()
+        ),
+    ),
+    "the target of another policy": (
+        last_layer.System,
+        "_next",
+        lambda self, rows: self._by_action(
+            self.features.next_state(self.member)[rows] / self.state_scale,
+            1 - self.problem.next_policy[rows].double(),
+        ),
+    ),
+    "the value of the state itself": (last_layer.System, "_next", lambda self, rows: self._logged(rows)),
 }
 
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes_are_noticed(monkeypatch, name):
     module, function, mistaken = MISTAKES[name]
-    softer = replace(PROBLEM, target=PROBLEM.behaviour)
-    monkeypatch.setitem(globals(), "PROBLEM", softer)
-    agrees_with_the_fixed_point()
-    log = episodes.lay_out(DATA, softer.discount)
-    truth = empirical_values(log, softer.target)[DATA.observation[log.first].argmax(1)]
+    log, both = episodes.lay_out(DATA, PROBLEM.discount), (PROBLEM.target, PROBLEM.behaviour)
+    state = DATA.observation[log.first].argmax(1)
+    truth = [empirical_values(log, policy)[state].mean() for policy in both]
+    sound = [fit(log, policy).value(range(2), log.first).mean(1) for policy in both]
+    assert all(np.abs(values - value).max() < 0.25 for values, value in zip(sound, truth, strict=True))
     monkeypatch.setattr(module, function, mistaken)
-    fitted = fit(log, softer.target).value(range(2), log.first)
-    assert np.abs(fitted.mean(1) - truth.mean()).min() > 0.25, f"{name}: nobody would notice"
+    fitted = [fit(log, policy).value(range(2), log.first).mean(1) for policy in both]
+    missed = max(np.abs(values - value).min() for values, value in zip(fitted, truth, strict=True))
+    assert missed > 0.25, f"{name}: nobody would notice"
 
 
-def test_time_that_passed_counts():
+def test_time_that_passed_counts(monkeypatch):
     """Steps of two units of time: the discount of each is gamma squared."""
     double = replace(DATA, extra={**DATA.extra, "dt": np.full(len(DATA), 2.0)})
     slow, fast = episodes.lay_out(double, 0.9), episodes.lay_out(DATA, 0.81)
     np.testing.assert_allclose(
-        fit(slow, PROBLEM.target).value([0], slow.first), fit(fast, PROBLEM.target).value([0], fast.first), rtol=1e-4
+        fit(slow, PROBLEM.target).value([0], slow.first), fit(fast, PROBLEM.target).value([0], fast.first), rtol=1e-9
     )
+    monkeypatch.setattr(episodes.Episodes, "dt", property(lambda log: np.ones(len(log.dataset))))
+    forgetful = episodes.lay_out(double, 0.9)
+    fitted = fit(forgetful, PROBLEM.target).value([0], forgetful.first)
+    assert np.abs(fitted - fit(fast, PROBLEM.target).value([0], fast.first)).min() > 1, "time that passed is ignored"
 
 
-def test_a_member_fits_alone_as_in_company():
-    log = episodes.lay_out(DATA, PROBLEM.discount)
-    problem, rows = fqe.decisions(log, PROBLEM.target, LINEAR, 0), torch.arange(len(DATA))
-    settings = replace(LINEAR, steps=50, hidden=(8,))
-    alone = fqe.fit(problem, [rows], settings, 0).value([0], log.first)
-    together = fqe.fit(problem, [rows, rows[::2], rows], settings, 0).value(range(3), log.first)
-    np.testing.assert_allclose(together[0], alone[0], rtol=1e-4)
+def test_a_fit_is_the_same_alone_as_in_company():
+    """Fits take turns with the members of the features; each has rows of its own."""
+    log = episodes.lay_out(DATA.episodes(np.arange(100)), PROBLEM.discount)
+    problem, learned = prepared(log, PROBLEM.target, replace(LINEAR, steps=30, hidden=(8,)))
+    every, odd = fqe.all_rows(log), fqe.rows_of(log, np.arange(100) % 2)
+    alone = fqe.fit(problem, learned, [every]).value([0], log.first)[0]
+    company = fqe.fit(problem, learned, [every, odd, every, every, odd])
+    assert company.member == (0, 1, 2, 0, 1)
+    together = company.value(range(5), log.first)
+    np.testing.assert_allclose(together[[0, 3]], [alone, alone], rtol=1e-9)
+    np.testing.assert_allclose(together[4], together[1], rtol=1e-9)
     assert np.abs(together[2] - together[0]).max() > 1e-3, "members are not independent"
+    np.testing.assert_array_equal(company.value([4, 0], log.first), together[[4, 0]])
 
 
 def test_members_are_averaged():
@@ -98,9 +129,8 @@ def prices_the_sampled_action():
     data = known.quadratic(0).log(150, 0)
     priced = replace(data, reward=-(data.action[:, 0] ** 2))
     log, policy = episodes.lay_out(priced, 0.0), known.quadratic(0).target
-    problem = fqe.decisions(log, policy, replace(LINEAR, draws=8), 0)
-    settings = replace(LINEAR, hidden=(32,), lr=5e-3)
-    fitted = fqe.fit(problem, [torch.arange(len(data))] * 2, settings, 0).value([0, 1], np.arange(len(data)))
+    settings = replace(LINEAR, hidden=(16,), lr=1e-2, draws=8, members=2, steps=200)
+    fitted = fit(log, policy, settings).value([0, 1], np.arange(len(data)))
     generator = torch.Generator().manual_seed(5)
     price = np.mean([(policy.draw(data.observation, generator) ** 2).mean() for _ in range(20)])
     assert abs(fitted.mean() + price) < 0.1 * price, "not the value of the policy as it samples"
@@ -118,57 +148,47 @@ def test_continuous_values_are_those_of_the_sampled_policy(monkeypatch):
         prices_the_sampled_action()
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1e4])
-def test_values_come_in_raw_reward_units(scale):
-    log = episodes.lay_out(replace(DATA, reward=DATA.reward * np.float32(scale)), PROBLEM.discount)
-    plain = episodes.lay_out(DATA, PROBLEM.discount)
-    settings = replace(LINEAR, steps=200)
-    fitted = fit(log, PROBLEM.target, settings).value([0], log.first)
-    np.testing.assert_allclose(fitted, scale * fit(plain, PROBLEM.target, settings).value([0], plain.first), rtol=1e-2)
-
-
 def test_the_behaviour_without_its_actions():
     log = episodes.lay_out(DATA, PROBLEM.discount)
-    fitted = fqe.fit(fqe.behaviour_decisions(log), [torch.arange(len(DATA))], LINEAR, 0)
+    _, learned = prepared(log, PROBLEM.behaviour)
+    fitted = fqe.fit(fqe.behaviour_decisions(log, learned.rows), learned, [fqe.all_rows(log)])
     assert fitted.value([0], log.first).mean() == pytest.approx(PROBLEM.behaviour_value, abs=0.5)
+    with_actions = fit(log, PROBLEM.behaviour).value([0], log.first)
+    assert fitted.value([0], log.first).mean() == pytest.approx(with_actions.mean(), abs=0.1)
 
 
 def test_resampled_rows():
+    """An episode that a resample holds twice counts as two; the penalty is worth the same number of rows."""
     log = episodes.lay_out(DATA.episodes(range(4)), 0.9)
     counts = np.array([2, 0, 1, 0])
-    rows, bounds = fqe.rows_of(log, counts).numpy(), log.dataset.episode_bounds
-    assert (np.bincount(rows, minlength=len(log.dataset)) == counts[log.dataset.episode_of_row]).all()
-    assert len(rows) == 2 * (bounds[1] - bounds[0]) + bounds[3] - bounds[2]
+    np.testing.assert_array_equal(fqe.rows_of(log, counts), counts[log.dataset.episode_of_row])
+    assert fqe.all_rows(log).sum() == len(log.dataset)
+    data = DATA.episodes(np.arange(20))
+    twice = data.episodes(np.repeat(np.arange(20), 2))
+    one, two = episodes.lay_out(data, 0.9), episodes.lay_out(twice, 0.9)
+    problem, learned = prepared(one, PROBLEM.target)
+    counted = fqe.fit(problem, learned, [fqe.rows_of(one, np.full(20, 2))]).value([0], one.first)[0]
+    repeated = fit(two, PROBLEM.target).value([0], two.first)[0]
+    np.testing.assert_allclose(np.repeat(counted, 2), repeated, rtol=1e-5)
+    once = fit(one, PROBLEM.target).value([0], one.first)[0]
+    assert np.abs(once - counted).max() > 1e-3, "the case tests nothing"
 
 
-def test_the_learning_rate_falls_late():
-    assert fqe.learning_rate(LINEAR, 0) == LINEAR.lr
-    assert fqe.learning_rate(LINEAR, LINEAR.steps // 2) == pytest.approx(LINEAR.lr)
-    assert fqe.learning_rate(LINEAR, LINEAR.steps) == pytest.approx(LINEAR.lr / 20)
+def test_the_errors_of_a_fit_are_those_of_its_values():
+    """Their mean, weighed by any feature of V, is what the penalty takes."""
+    log = episodes.lay_out(DATA, PROBLEM.discount)
+    fitted, rows = fit(log, PROBLEM.target), np.arange(len(DATA))
+    ahead = 0.9 * ~DATA.terminated * fitted.next_value([1], rows)[0]
+    np.testing.assert_allclose(fitted.errors(1), DATA.reward + ahead - fitted.logged_q([1], rows)[0], atol=1e-5)
+    state = DATA.observation.argmax(1)
+    assert max(abs(fitted.errors(1)[state == s].mean()) for s in range(4)) < 0.02
 
 
-def lasting(dt):
-    """Rewards of 1 for ever, in steps of ``dt``."""
-    ended = DATA.terminated | DATA.truncated
-    return replace(
-        DATA,
-        reward=np.ones_like(DATA.reward),
-        terminated=np.zeros_like(ended),
-        truncated=ended,
-        extra={"dt": np.full(len(DATA), dt)},
-    )
-
-
-@pytest.mark.parametrize(("discount", "dt"), [(0.9, 1.0), (0.9, 1 / 60), (0.999, 1e-2)])
-def test_values_start_from_the_level_of_the_rewards(discount, dt):
-    """However long the horizon: 1 / (1 - gamma^dt) of a reward of 1 at every step."""
-    log = episodes.lay_out(lasting(dt), discount)
-    centre, _ = fqe.first_values(log)
-    assert centre == pytest.approx(1 / (1 - discount**dt), rel=1e-9)
-    assert log.largest_value == pytest.approx(centre, rel=1e-9), "the largest value is that of the largest reward"
-
-
-def test_steps_too_short_for_the_discount_are_refused():
-    with pytest.raises(ConfigError, match="smaller unit of time") as caught:
-        episodes.lay_out(lasting(1e-9), 0.999)
-    assert "\n" not in str(caught.value)
+def test_a_fit_of_many_rows_gives_one_value_per_row(monkeypatch):
+    """Values are computed in pieces."""
+    log = episodes.lay_out(DATA.episodes(np.arange(40)), PROBLEM.discount)
+    fitted, rows = fit(log, PROBLEM.target), np.arange(len(log.dataset))[::-1].copy()
+    whole = [f([0, 1], rows) for f in (fitted.value, fitted.next_value, fitted.logged_q)]
+    monkeypatch.setattr(policies, "ROWS", 7)
+    for function, values in zip((fitted.value, fitted.next_value, fitted.logged_q), whole, strict=True):
+        np.testing.assert_allclose(function([0, 1], rows), values, rtol=1e-12)

@@ -73,12 +73,23 @@ class Critics:
         V of its start state, and the errors along the episode weighed by the policy's visits: the influence function
         of the solution, with features held fixed.
         """
+        return self._contributions(self.members)
+
+    @cached_property
+    def bad_end_contributions(self) -> np.ndarray:
+        """(episodes,) the same for the chance of a bad end."""
+        chances = self.members.bad_end
+        assert chances is not None
+        return self._contributions(chances)
+
+    def _contributions(self, fitted: FittedValues) -> np.ndarray:
         log, influence = self.episodes, np.zeros(len(self.episodes))
         for m, solution in enumerate(self.members.solutions):
             assert solution.visits is not None
-            weighted = solution.visits.numpy() * self.members.errors(m)
+            weighted = solution.visits.numpy() * fitted.errors(m)
             influence += len(log) * np.bincount(log.dataset.episode_of_row, weighted, len(log)) / self.features.members
-        return fqe.combine(self.start) + influence - influence.mean()
+        start = fqe.combine(fitted.value(range(self.features.members), log.first))
+        return start + influence - influence.mean()
 
     @cached_property
     def held_out(self) -> HeldOutValues:

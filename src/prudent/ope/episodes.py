@@ -116,7 +116,7 @@ class Episodes:
             ends = np.append(reward * len(reward), 0.0)
         else:
             ends = reward / np.where(alive, 1 - self.discount**self.dt, 1.0)
-        margin = 1e-6 * max(1.0, float(np.abs(ends).max()))
+        margin = 1e-6 * float(np.abs(ends).max())
         return float(ends.min()) - margin, float(ends.max()) + margin
 
     @property

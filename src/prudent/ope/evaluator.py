@@ -212,7 +212,8 @@ class Evaluator:
             return None
         start_E = fqe.combine(fitted.value(range(self.features.members), self.episodes.first))
         if not self.counts:
-            return interval.from_influence("bad ends", float(start_E.mean()), self.episodes.per_unit(start_E))
+            contributions = self.episodes.per_unit(critics.bad_end_contributions)
+            return interval.from_influence("bad ends", float(start_E.mean()), contributions)
         again = critics.resamples.bad_end
         assert again is not None
         resampled = again.value(range(len(self.counts)), self.episodes.first)
