@@ -37,13 +37,129 @@ def test_intervals_of_means_cover():
     assert 0.92 <= hits / 400 <= 0.98, "Student's interval of a normal mean does not cover"
 
 
-def test_replicates_give_their_distance_from_the_value():
+def test_replicates_give_the_error():
     replicates = np.array([1.0, 2.0, 3.0])
     estimate = interval.from_replicates("x", 2.0, replicates)
     assert estimate.standard_error == pytest.approx(replicates.std(ddof=1))
-    assert estimate.method == "refit"
-    aside = interval.from_replicates("x", 2.5, replicates)
-    assert aside.standard_error == pytest.approx(np.hypot(replicates.std(ddof=1), 0.5)), "a bias has to widen it"
+    assert (estimate.method, estimate.degrees, estimate.left_out) == ("refit", 2, 0)
+    assert estimate.interval == pytest.approx((2 - 4.3027, 2 + 4.3027), rel=1e-3)
+
+
+def test_intervals_of_symmetric_replicates_are_symmetric():
+    """Replicates without a bias: each side reaches about as far as the standard error says."""
+    replicates = np.random.default_rng(0).normal(5, 2, size=400)
+    low, high = interval.from_replicates("x", 5.0, replicates).interval
+    assert 5 - low == pytest.approx(high - 5, rel=0.1)
+    assert 5 - low == pytest.approx(1.966 * 2, rel=0.1)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_replicates_on_one_side_widen_that_side_alone(side):
+    """Ten replicates all around 1, or stretched upwards (downwards): the other end stays where it is."""
+    around = np.array([-1.0, -0.8, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6, 0.8, 1.0])
+    plain = interval.from_replicates("x", 0.0, around)
+    aside = interval.from_replicates("x", 0.0, around + 1.5 * side)
+    assert aside.standard_error == pytest.approx(plain.standard_error)
+    near, far = (0, 1) if side > 0 else (1, 0)
+    assert aside.interval[near] == pytest.approx(plain.interval[near]), "widened on the side without replicates"
+    reach = np.sqrt((((around + 1.5)[around + 1.5 > 0]) ** 2).mean())
+    assert abs(aside.interval[far]) == pytest.approx(2.2622 * reach, rel=1e-2), "a bias has to widen it"
+    assert abs(aside.interval[far]) > 1.5 * abs(plain.interval[far])
+
+
+def test_refits_that_lie_above_do_not_pull_the_lower_end_down():
+    """Ten paired refits at +199 to +542 around a gain of +201. With one error for both sides, made of their spread and
+    their mean distance from the value, the interval began at -167."""
+    replicates = np.array([199.0, 215.0, 240.0, 262.0, 290.0, 310.0, 345.0, 380.0, 450.0, 542.0])
+    both_sides = np.hypot(replicates.std(ddof=1), replicates.mean() - 201)
+    assert 201 - 2.2622 * both_sides == pytest.approx(-167, abs=3), "another example"
+    a = interval.from_replicates("a", 901.0, 700 + replicates)
+    b = interval.from_replicates("b", 700.0, np.full(10, 700.0))
+    estimate = interval.difference(a, b)
+    low, high = estimate.interval
+    assert low == pytest.approx(201 - 2.2622 * replicates.std(ddof=1), rel=1e-3)
+    assert low > -50
+    assert low < 201 < high
+    assert high > 542
+    assert estimate.left_out == 0
+
+
+# --- refits that ran away ---------------------------------------------------------------------------------------------
+
+CALM = np.array([9.0, 9.2, 9.4, 9.6, 9.8, 10.0, 10.2, 10.4, 10.6, 10.8, 11.0, 11.2])
+
+
+def with_wild(*wild):
+    return np.concatenate([CALM[: 12 - len(wild)], wild])
+
+
+@pytest.mark.parametrize("wild", [30.0, -3437.0, np.nan, np.inf])
+def test_a_refit_that_ran_away_is_left_out_counted_and_told(wild):
+    estimate = interval.from_replicates("x", 10.0, with_wild(wild))
+    calm = interval.from_replicates("x", 10.0, CALM[:11])
+    assert estimate.left_out == 1
+    assert estimate.summary()["refits_left_out"] == 1
+    assert np.isnan(estimate.replicates[11])
+    np.testing.assert_array_equal(estimate.replicates[:11], CALM[:11])
+    assert estimate.interval == calm.interval
+    assert estimate.degrees == 10
+
+
+def test_far_is_five_robust_deviations():
+    spread = 1.4826 * np.median(np.abs(CALM - np.median(CALM)))
+    for distance, left_out in ((4.0, 0), (6.0, 1)):
+        estimate = interval.from_replicates("x", 10.0, np.append(CALM, np.median(CALM) + distance * spread))
+        assert estimate.left_out == left_out
+
+
+def test_what_rewards_do_not_allow_is_left_out_however_close_it_lies():
+    estimate = interval.from_replicates("x", 10.0, CALM, (-1.0, 11.1))
+    assert estimate.left_out == 1
+    assert np.isnan(estimate.replicates[-1])
+    below = interval.from_replicates("x", 10.0, CALM, (9.1, 100.0))
+    assert np.isnan(below.replicates[0])
+    assert interval.from_replicates("x", 10.0, CALM, (9.0, 11.2)).left_out == 0
+
+
+def test_a_quarter_of_refits_may_run_away_and_no_more():
+    some = interval.from_replicates("x", 10.0, with_wild(1e6, -1e6, np.nan))
+    assert some.supported
+    assert some.left_out == 3
+    many = interval.from_replicates("x", 10.0, with_wild(1e6, -1e6, np.nan, 3e5))
+    assert not many.supported
+    assert many.reason == "4 of 12 refits ran away"
+    none = interval.from_replicates("x", 10.0, np.full(8, np.nan))
+    assert none.reason == "8 of 8 refits ran away"
+    assert many.summary()["value"] is None
+
+
+def test_equal_replicates_have_no_far_ones():
+    """Most refits agree to the last digit: a spread of 0 makes no other one wild."""
+    estimate = interval.from_replicates("x", 1.0, np.array([1.0, 1.0, 1.0, 1.0, 1.5]))
+    assert estimate.left_out == 0
+
+
+def test_a_refit_that_ran_away_in_either_of_two_estimates_is_left_out_of_their_difference():
+    noise = np.linspace(-1, 1, 12)
+    a, b = CALM + noise, CALM - 3 + 0.5 * noise
+    a[2], b[7] = np.nan, 1e9
+    one, other = interval.from_replicates("a", 10.0, a), interval.from_replicates("b", 7.0, b)
+    assert (one.left_out, other.left_out) == (1, 1)
+    estimate = interval.difference(one, other)
+    assert estimate.left_out == 2
+    assert np.isnan(estimate.replicates[[2, 7]]).all()
+    kept = np.delete(3 + 0.5 * noise, [2, 7])
+    np.testing.assert_allclose(np.delete(estimate.replicates, [2, 7]), kept)
+    assert estimate.standard_error == pytest.approx(kept.std(ddof=1))
+    apart = CALM.copy()
+    apart[:2] = np.nan
+    both = interval.difference(one, interval.from_replicates("b", 7.0, np.where(np.arange(12) > 9, np.nan, CALM)))
+    assert both.left_out == 3
+    lost = interval.difference(
+        interval.from_replicates("a", 10.0, apart),
+        interval.from_replicates("b", 7.0, np.where(np.arange(12) > 9, np.nan, CALM)),
+    )
+    assert lost.reason == "4 of 12 refits ran away"
 
 
 def test_differences_are_paired():
@@ -75,11 +191,3 @@ def test_what_is_no_number_is_unsupported():
     estimate = interval.with_error("x", math.nan, 1.0, "refit", 3)
     assert estimate.value is None
     assert json.loads(json.dumps(estimate.summary()))["unsupported"]
-
-
-def test_start_values_without_refit():
-    values = np.array([1.0, 2.0, 3.0])
-    estimate = interval.from_starts("fqe", np.array([1.9, 2.1]), values)
-    assert estimate.value == pytest.approx(2.0)
-    assert estimate.standard_error == pytest.approx(math.sqrt(values.var(ddof=1) / 3 + np.var([1.9, 2.1], ddof=1) / 2))
-    assert estimate.method == "start"
