@@ -11,7 +11,7 @@ from ope.problems import random_log
 from prudent import ConfigError, algorithms
 from prudent.data import Dataset
 from prudent.engine.members import grid
-from prudent.engine.population import Population
+from prudent.engine.population import MODE, SAMPLE, Population
 from prudent.engine.scaling import Scaling
 from prudent.ope import ContinuousPolicy, DiscretePolicy, policy
 from prudent.types import Spec
@@ -41,7 +41,7 @@ def population(algorithm, data, members=2):
 def test_densities_are_those_of_the_samples(algorithm):
     data = continuous_log()
     trained = population(algorithm, data)
-    member = policy.as_policy(trained, member=1)
+    member = policy.as_policy(trained, member=1, acting=SAMPLE)
     observation = np.repeat(data.observation[:1], 4000, axis=0)
     generator = torch.Generator().manual_seed(0)
     action, log_prob = trained.act_with_log_prob(observation[None], False, generator, member=1)
@@ -51,21 +51,28 @@ def test_densities_are_those_of_the_samples(algorithm):
     assert mass == pytest.approx(1, rel=0.1), "a density in the log's units integrates to 1 over the action box"
 
 
-@pytest.mark.parametrize("algorithm", ["td3_bc", "rebrac"])
-def test_one_action_per_state_has_no_density(algorithm):
+@pytest.mark.parametrize(
+    ("algorithm", "acting"),
+    [("td3_bc", MODE), ("td3_bc", SAMPLE), ("rebrac", None), ("bc", MODE), ("cql", MODE), ("iql", None)],
+)
+def test_one_action_per_state_has_no_density(algorithm, acting):
+    """The one that ``act`` takes without noise: of deterministic algorithms, and of others by the mode."""
     data = continuous_log()
-    member = policy.as_policy(population(algorithm, data))
+    trained = population(algorithm, data)
+    member = policy.as_policy(trained, member=1, acting=acting)
     assert member.log_prob is None
     assert policy.log_probs(member, data) is None
     drawn = policy.draws(member, data.observation, 3, 0)
     np.testing.assert_array_equal(drawn[:, 0], drawn[:, 2])
+    both = np.stack([data.observation, data.observation])
+    np.testing.assert_allclose(drawn[:, 0], trained.act(both, deterministic=True)[1], atol=1e-5)
 
 
 @pytest.mark.parametrize("algorithm", ["discrete_bc", "discrete_iql", "discrete_cql"])
 def test_probabilities_are_the_frequencies_of_the_actions(algorithm):
     data = random_log(actions=3)
     trained = population(algorithm, data)
-    member = policy.as_policy(trained, member=1)
+    member = policy.as_policy(trained, member=1, acting=SAMPLE)
     mask = np.ones((len(data), 3), bool)
     mask[:, 0] = False
     probability = policy.probabilities(member, data.observation, mask)
@@ -82,11 +89,65 @@ def test_probabilities_are_the_frequencies_of_the_actions(algorithm):
 
 def test_draws_are_of_each_row_and_repeatable():
     data = continuous_log()
-    member = policy.as_policy(population("bc", data))
+    member = policy.as_policy(population("bc", data), acting=SAMPLE)
     drawn = policy.draws(member, data.observation, 5, 0)
     assert drawn.shape == (40, 5, 2)
     np.testing.assert_array_equal(drawn, policy.draws(member, data.observation, 5, 0))
     assert np.abs(drawn[:, 0] - drawn[:, 1]).max() > 1e-3, "draws of the policy do not differ"
+
+
+@pytest.mark.parametrize("algorithm", ["discrete_bc", "discrete_iql", "discrete_cql"])
+def test_the_mode_is_the_likeliest_action_that_is_allowed(algorithm):
+    data = random_log(actions=3)
+    trained = population(algorithm, data)
+    mask = np.ones((len(data), 3), bool)
+    mask[np.arange(len(data)), data.action] = False
+    for forbidden in (None, mask):
+        table = policy.probabilities(policy.as_policy(trained, member=1), data.observation, forbidden)
+        np.testing.assert_array_equal(np.sort(table, axis=1), np.tile([0, 0, 1], (len(data), 1)))
+        sampled = policy.as_policy(trained, member=1, acting=SAMPLE)
+        chances = policy.probabilities(sampled, data.observation, forbidden)
+        np.testing.assert_array_equal(table.argmax(1), chances.argmax(1))
+        masks = None if forbidden is None else np.stack([forbidden, forbidden])
+        both = np.stack([data.observation, data.observation])
+        np.testing.assert_array_equal(table.argmax(1), trained.act(both, mask=masks)[1])
+        soft = ((chances > 0) & (chances < 1)).any()
+        assert soft == (algorithm != "discrete_cql"), "greedy policies take one action either way"
+
+
+@pytest.mark.parametrize("algorithm", ["bc", "discrete_bc"])
+def test_a_policy_is_judged_as_its_population_acts(algorithm):
+    """The population's own way unless another is asked for; judging does not change the population."""
+    data = random_log(actions=3) if algorithm == "discrete_bc" else continuous_log()
+    trained = population(algorithm, data)
+
+    def judged(acting=None):
+        member = policy.as_policy(trained, acting=acting)
+        if isinstance(member, DiscretePolicy):
+            return policy.probabilities(member, data.observation, None)
+        return policy.draws(member, data.observation, 2, 0)
+
+    mode, sample = judged(MODE), judged(SAMPLE)
+    assert np.abs(mode - sample).max() > 1e-3, "the case tests nothing"
+    assert trained.acting == MODE
+    np.testing.assert_array_equal(judged(), mode)
+    trained.acting = SAMPLE
+    np.testing.assert_array_equal(judged(), sample)
+    np.testing.assert_array_equal(judged(MODE), mode)
+    assert trained.acting == SAMPLE
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "two_ways"),
+    [("bc", True), ("cql", True), ("td3_bc", False), ("discrete_iql", True), ("discrete_cql", False)],
+)
+def test_which_algorithms_act_in_two_ways(algorithm, two_ways):
+    discrete = algorithm.startswith("discrete")
+    trained = population(algorithm, random_log() if discrete else continuous_log())
+    assert policy.has_two_ways(algorithm) == two_ways
+    assert policy.takes_one_action(trained), "by the mode"
+    trained.acting = SAMPLE
+    assert policy.takes_one_action(trained) != two_ways
 
 
 def test_an_agent_is_its_population():
@@ -95,6 +156,12 @@ def test_an_agent_is_its_population():
         policy.as_policy(agent)
     agent.fit(continuous_log(), steps=1)
     assert policy.as_policy(agent).discount == pytest.approx(0.99)
+    np.testing.assert_allclose(
+        policy.draws(policy.as_policy(agent), continuous_log().observation, 1, 0)[:, 0],
+        agent.predict(continuous_log().observation),
+        atol=1e-5,
+        err_msg="what is judged is not what predict does",
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,15 +193,17 @@ def test_what_has_diverged_is_refused():
     broken = population("cql", data)
     for tensor in broken.state.networks["actor"].values():
         tensor.fill_(np.nan)
-    with pytest.raises(ConfigError, match="diverged"):
-        policy.draws(policy.as_policy(broken), data.observation, 2, 0)
+    for acting in (MODE, SAMPLE):
+        with pytest.raises(ConfigError, match="diverged"):
+            policy.draws(policy.as_policy(broken, acting=acting), data.observation, 2, 0)
     discrete = random_log()
     for algorithm, network in (("discrete_cql", "critic"), ("discrete_bc", "actor")):
         broken = population(algorithm, discrete)
         for tensor in broken.state.networks[network].values():
             tensor.fill_(np.nan)
-        with pytest.raises(ConfigError, match="diverged"):
-            policy.probabilities(policy.as_policy(broken), discrete.observation, None)
+        for acting in (MODE, SAMPLE):
+            with pytest.raises(ConfigError, match="diverged"):
+                policy.probabilities(policy.as_policy(broken, acting=acting), discrete.observation, None)
 
 
 @pytest.mark.parametrize(("agent", "message"), [("cql", "got str"), (3, "got int")])
