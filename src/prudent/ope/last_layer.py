@@ -25,10 +25,11 @@ from prudent.ope.settings import ROWS, WIDEST
 if TYPE_CHECKING:
     from prudent.ope.fqe import Decisions
 
-STATE_ROWS = 0.3
-"""Penalty of V(s), in rows."""
-ACTION_ROWS = 10.0
-"""Penalty of A(s, a), in rows."""
+STATE_ROWS = 0.005
+"""Penalty of V(s), in rows for each feature."""
+CHOICE_ROWS, PAIR_ROWS = 2.0, 0.2
+"""Penalty of A(s, a), in rows for each feature: of discrete actions, each of which has coefficients of its own, and of
+continuous ones, which share theirs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +91,9 @@ class System:
         ]
 
     def _solution(self, matrix: Tensor, right: Tensor, total: float, start: Tensor | None) -> Solution:
-        penalty = torch.full((self.size,), ACTION_ROWS / total, dtype=torch.double)
-        penalty[: self.width] = STATE_ROWS / total
+        rows = CHOICE_ROWS if self.problem.discrete else PAIR_ROWS
+        penalty = torch.full((self.size,), rows * self.width / total, dtype=torch.double)
+        penalty[: self.width] = STATE_ROWS * self.width / total
         system = matrix / total + torch.diag(penalty)
         theta, failed = torch.linalg.solve_ex(system, right / total)
         theta = torch.where(failed > 0, torch.nan, theta)
