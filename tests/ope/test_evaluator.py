@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from benchmarks import known
-from ope.problems import LINEAR, random_log
+from ope.problems import LINEAR, random_log, risky
 from prudent import ConfigError, DataError, algorithms, ope
 from prudent.engine.members import grid
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
-from prudent.ope import behaviour, episodes, evaluator, fqe, interval
+from prudent.ope import behaviour, episodes, evaluator, fqe
+from prudent.ope.critics import Critics
 
 TABULAR = known.tabular(4, shift=0.4)
 QUADRATIC = known.quadratic(2)
@@ -51,7 +52,12 @@ def test_the_behaviour_is_found(problem, request):
 def test_intervals_with_and_without_refits(tabular, quadratic):
     assert {tabular.fqe.method, tabular.wdr.method, tabular.behaviour.method} == {"refit"}
     assert len(tabular.wdr.replicates) == 8
-    assert (quadratic.fqe.method, quadratic.wdr.method) == ("start", "influence")
+    assert {quadratic.fqe.method, quadratic.wdr.method, quadratic.fitted_behaviour.method} == {"influence"}
+    assert quadratic.improvement["fqe"].method == "influence"
+    assert len(quadratic.fqe.influence) == 400
+    assert quadratic.fqe.influence.mean() == pytest.approx(quadratic.fqe.value)
+    low, high = quadratic.fqe.interval
+    assert low < QUADRATIC.target_value < high
     low, high = tabular.wdr.interval
     assert low < TABULAR.target_value < high
 
@@ -89,7 +95,7 @@ def test_the_summary_is_json_and_the_table_readable(tabular):
 
 
 def test_equal_seeds_give_equal_figures():
-    data, settings = TABULAR.log(40, 1), replace(LINEAR, steps=50, behaviour_steps=50, n_bootstrap=2, min_effective=1)
+    data, settings = TABULAR.log(40, 1), replace(LINEAR, behaviour_steps=50, n_bootstrap=2, min_effective=1)
     first, second, third = (
         ope.evaluate_policy(TABULAR.target, data, settings=settings, seed=s).summary() for s in (0, 0, 1)
     )
@@ -112,7 +118,7 @@ def patients():
 @pytest.mark.parametrize("n_bootstrap", [0, 20])
 def test_groups_widen_the_intervals(patients, n_bootstrap):
     """Episodes of one patient are alike, so there are twenty independent units, not two hundred."""
-    settings = replace(LINEAR, steps=100, behaviour_steps=50, n_bootstrap=n_bootstrap, min_effective=2)
+    settings = replace(LINEAR, behaviour_steps=50, n_bootstrap=n_bootstrap, min_effective=2)
     alone = replace(patients, extra={"behavior_log_prob": patients.extra["behavior_log_prob"]})
     grouped, apart = (ope.evaluate_policy(TABULAR.target, d, settings=settings) for d in (patients, alone))
     names = ["behaviour", "pdwis"] + ["fqe", "wdr"] * bool(n_bootstrap)
@@ -153,36 +159,44 @@ def test_too_few_groups_are_refused(patients):
 # --- mistakes ---------------------------------------------------------------------------------------------------------
 
 
-def test_no_minimum_over_members(monkeypatch):
+def is_the_mean_over_members(data, settings):
+    log = ope.Evaluator(data, 0.9, settings)
+    found = log.evaluate(TABULAR.target)
+    problem = fqe.decisions(log.episodes, TABULAR.target, log.features.rows, settings, 0)
+    start = Critics(problem, log.features, log.episodes, log.fold_E, log.counts, settings).start
+    assert np.ptp(start.mean(1)) > 1e-3, "the case tests nothing: members agree"
+    assert found.fqe.value == pytest.approx(start.mean(), rel=1e-9), "not the mean over members"
+    np.testing.assert_allclose(found.starts, start.mean(0), rtol=1e-9, err_msg="not the mean over members")
+    return found
+
+
+@pytest.mark.parametrize("mistaken", [np.min, np.max, np.median], ids=["min", "max", "median"])
+def test_no_minimum_over_members(monkeypatch, mistaken):
     """After few steps members differ: the estimate has to be their mean."""
-    settings = replace(LINEAR, steps=20, behaviour_steps=20, members=4)
-    seen = []
-    plain = fqe.combine
+    settings = replace(LINEAR, hidden=(6,), steps=20, behaviour_steps=20, members=4)
+    data = TABULAR.log(40, 0)
+    is_the_mean_over_members(data, settings)
+    monkeypatch.setattr(fqe, "combine", lambda values: mistaken(values, axis=0))
+    with pytest.raises(AssertionError, match="not the mean over members"):
+        is_the_mean_over_members(data, settings)
 
-    def check():
-        seen.clear()
-        monkeypatch.setattr(evaluator.interval, "from_starts", lambda _name, _members, values: _keep(seen, values))
-        ope.evaluate_policy(TABULAR.target, TABULAR.log(40, 0), settings=settings)
-        values, members = seen[0], seen[1]
-        np.testing.assert_allclose(values, members, err_msg="not the mean over members")
 
-    def _keep(seen, values):
-        seen.append(values)
-        return ope.Estimate("fqe", float(values.mean()), (0.0, 0.0), 1.0, "start")
+def finds_the_longer_horizon(data, settings):
+    """The value of steps of two units of time at 0.9 is that of single steps at 0.81."""
+    slow = replace(data, extra={**data.extra, "dt": np.full(len(data), 2.0)})
+    apart = ope.evaluate_policy(TABULAR.target, slow, discount=0.9, settings=settings)
+    plain = ope.evaluate_policy(TABULAR.target, data, discount=0.9**2, settings=settings)
+    for name in ("fqe", "wdr", "pdwis", "behaviour", "fitted_behaviour"):
+        assert getattr(apart, name).value == pytest.approx(getattr(plain, name).value, rel=1e-9), "dt is ignored"
+        assert getattr(apart, name).interval == pytest.approx(getattr(plain, name).interval, rel=1e-9)
 
-    def remembering(combine):
-        def inner(values):
-            seen.append(combine(values))
-            seen.append(values.mean(0))
-            return seen[-2]
 
-        return inner
-
-    monkeypatch.setattr(fqe, "combine", remembering(plain))
-    check()
-    monkeypatch.setattr(fqe, "combine", remembering(lambda values: values.min(axis=0)))
-    with pytest.raises(AssertionError):
-        check()
+def test_time_that_passed_counts_everywhere(monkeypatch):
+    data, settings = TABULAR.log(60, 0), replace(LINEAR, behaviour_steps=5, n_bootstrap=4, min_effective=1)
+    finds_the_longer_horizon(data, settings)
+    monkeypatch.setattr(episodes.Episodes, "dt", property(lambda log: np.ones(len(log.dataset))))
+    with pytest.raises(AssertionError, match="dt is ignored"):
+        finds_the_longer_horizon(data, settings)
 
 
 # --- abstention -------------------------------------------------------------------------------------------------------
@@ -197,7 +211,7 @@ def never_taken():
 
 def test_a_policy_that_leaves_the_data_gets_no_figure():
     data, elsewhere = never_taken()
-    values = ope.evaluate_policy(elsewhere, data, settings=replace(LINEAR, steps=20))
+    values = ope.evaluate_policy(elsewhere, data, settings=replace(LINEAR, behaviour_steps=20))
     for estimate in (values.fqe, values.wdr, values.pdwis, values.undiscounted["pdwis"], values.improvement["fqe"]):
         assert estimate.value is None
         assert estimate.interval is None
@@ -206,9 +220,36 @@ def test_a_policy_that_leaves_the_data_gets_no_figure():
     assert values.behaviour.supported, "the behaviour needs no support"
 
 
+@pytest.mark.parametrize(("discount", "supported"), [(0.0, True), (0.9, True), (0.999, False)])
+def test_a_small_share_outside_counts_by_the_length_of_episodes(discount, supported):
+    """One action in twenty is one that the log lacks: with a long horizon that leads far away."""
+    data, _ = never_taken()
+    endless = replace(data, terminated=np.zeros(len(data), bool), truncated=data.terminated | data.truncated)
+    mixed = ope.DiscretePolicy(data.spec, lambda s, _: np.tile([0.475, 0.475, 0.05], (len(s), 1)), "mixed")
+    settings = replace(LINEAR, behaviour_steps=100, min_effective=1)
+    values = ope.evaluate_policy(mixed, endless, discount=discount, settings=settings)
+    assert 0.04 < values.support.outside < settings.max_outside
+    assert values.fqe.supported == supported
+    assert values.wdr.supported == supported
+    if not supported:
+        assert "of its actions are rarer in the log than 99 % of the logged actions" in values.fqe.reason
+        limit = 100 * (behaviour.RARE + evaluator.FAR_OUTSIDE / 1000)
+        assert values.fqe.reason.endswith(f"(limit {limit:.1f} % with 1000 steps that count)")
+        assert values.wdr.reason == values.fqe.reason
+
+
+def test_an_action_that_the_log_lacks_is_worth_what_its_state_is():
+    """With the effect of an unseen action taken for none, a policy of such actions has the value of the log."""
+    data, elsewhere = never_taken()
+    settings = replace(LINEAR, behaviour_steps=20, max_outside=1.0)
+    log = ope.Evaluator(data, 0.5, settings)
+    values = log.evaluate(elsewhere)
+    assert values.fqe.value == pytest.approx(values.fitted_behaviour.value, abs=0.25)
+
+
 def test_too_few_effective_episodes_silence_the_weights_alone():
     data = TABULAR.log(30, 0)
-    settings = replace(LINEAR, steps=20, min_effective=29)
+    settings = replace(LINEAR, behaviour_steps=20, min_effective=29)
     values = ope.evaluate_policy(TABULAR.target, data, settings=settings)
     assert values.fqe.supported
     assert "effective sample size" in values.wdr.reason
@@ -240,7 +281,7 @@ def evaluate(data, discount=0.9, **settings):
         ope.DiscretePolicy(data.spec, lambda s, _: np.full((len(s), 2), 0.5), "even"),
         data,
         discount=discount,
-        settings=replace(LINEAR, steps=20, behaviour_steps=20, **settings),
+        settings=replace(LINEAR, behaviour_steps=20, **settings),
     )
 
 
@@ -286,7 +327,7 @@ def test_constant_rewards_are_worth_their_sum():
     data = TABULAR.log(60, 0)
     flat = replace(data, reward=np.ones_like(data.reward), terminated=np.zeros(len(data), bool))
     flat = replace(flat, truncated=data.terminated | data.truncated)
-    values = ope.evaluate_policy(TABULAR.target, flat, settings=replace(LINEAR, min_effective=2))
+    values = ope.evaluate_policy(TABULAR.target, flat, settings=replace(LINEAR, behaviour_steps=20, min_effective=2))
     for estimate in (values.fqe, values.wdr, values.pdwis, values.behaviour):
         assert estimate.value == pytest.approx(10, rel=0.02), estimate.name
     assert any("every reward is 1" in note for note in values.notes)
@@ -299,29 +340,59 @@ def test_short_steps_are_no_divergence(problem):
     ended = data.terminated | data.truncated
     short = replace(data, reward=data.reward - 20, terminated=np.zeros_like(ended), truncated=ended)
     short = replace(short, extra={"dt": np.full(len(data), 1 / 60)})
-    values = ope.evaluate_policy(problem.behaviour, short, discount=0.9, settings=replace(LINEAR, steps=50))
+    values = ope.evaluate_policy(problem.behaviour, short, discount=0.9, settings=replace(LINEAR, behaviour_steps=20))
     assert values.fqe.supported, str(values.fqe)
     assert abs(values.fqe.value) > 10 * np.abs(short.reward).max() / (1 - 0.9), "the case tests nothing"
 
 
 def test_values_beyond_what_rewards_allow_are_refused(monkeypatch):
-    """Steps of half a unit: the limit is ten times ``1 / (1 - gamma^dt)`` of the largest reward."""
+    """Steps of half a unit: nothing above ``1 / (1 - gamma^dt)`` of the largest reward; for each member."""
     data = TABULAR.log(60, 0)
     data = replace(data, extra={"dt": np.full(len(data), 0.5)})
-    largest = np.abs(data.reward).max() / (1 - 0.9**0.5)
+    largest, least = data.reward.max() / (1 - 0.9**0.5), data.reward.min() / (1 - 0.9**0.5)
+    settings = replace(LINEAR, behaviour_steps=20, n_bootstrap=4)
 
-    def fitted(factor):
-        monkeypatch.setattr(evaluator.Critics, "start", np.full((3, 60), factor * largest))
-        return ope.evaluate_policy(TABULAR.target, data, settings=replace(LINEAR, steps=20)).fqe
+    def fitted(*members):
+        monkeypatch.setattr(evaluator.Critics, "start", np.array(members)[:, None] * np.ones(60))
+        return ope.evaluate_policy(TABULAR.target, data, settings=settings).fqe
 
-    assert fitted(9.9).supported
-    assert "diverged" in fitted(10.1).reason
+    for members in ((0.999 * largest,), (0.999 * least,), (0.999 * largest, 0.0)):
+        assert fitted(*members).supported, members
+    for members in ((1.001 * largest,), (1.001 * least,), (1.5 * largest, 0.0), (np.nan, 0.0)):
+        estimate = fitted(*members)
+        assert estimate.value is None, members
+        assert estimate.reason == "the fitted values lie outside what the rewards allow"
+
+
+def test_a_refit_beyond_what_rewards_allow_is_left_out(monkeypatch):
+    data = TABULAR.log(60, 0)
+    settings = replace(LINEAR, behaviour_steps=20, n_bootstrap=12)
+    plain = ope.evaluate_policy(TABULAR.target, data, settings=settings)
+    assert plain.fqe.left_out == 0
+    kept = evaluator.Critics.start_resampled.func
+
+    def with_wild(critics):
+        values = kept(critics).copy()
+        values[3] = 1e4 if critics.problem.policy.shape[1] > 1 else values[3]
+        return values
+
+    monkeypatch.setattr(evaluator.Critics, "start_resampled", property(with_wild))
+    values = ope.evaluate_policy(TABULAR.target, data, settings=settings)
+    assert values.fqe.left_out == 1
+    assert np.isnan(values.fqe.replicates[3])
+    others = np.delete(np.arange(12), 3)
+    np.testing.assert_array_equal(values.fqe.replicates[others], plain.fqe.replicates[others])
+    assert values.fitted_behaviour.left_out == 0
+    assert np.isfinite(plain.improvement["fqe"].replicates[3])
+    assert np.isnan(values.improvement["fqe"].replicates[3])
+    assert values.improvement["fqe"].supported
+    assert values.summary()["fqe"]["refits_left_out"] == 1
 
 
 def test_probabilities_in_other_units_are_noted():
     data = TABULAR.log(60, 0)
     shifted = replace(data, extra={"behavior_log_prob": data.extra["behavior_log_prob"] - 3.0})
-    values = ope.evaluate_policy(TABULAR.target, shifted, settings=replace(LINEAR, steps=20, min_effective=2))
+    values = ope.evaluate_policy(TABULAR.target, shifted, settings=replace(LINEAR, behaviour_steps=20, min_effective=2))
     assert any("check their units" in note for note in values.notes)
 
 
@@ -355,46 +426,49 @@ def test_a_greedy_policy_says_why_weights_are_of_no_use():
         return np.eye(TABULAR.target.spec.action_size)[best]
 
     policy = ope.DiscretePolicy(TABULAR.target.spec, greedy, "greedy", TABULAR.discount)
-    values = ope.evaluate_policy(policy, TABULAR.log(30, 0), settings=replace(LINEAR, steps=20, max_outside=1.0))
+    values = ope.evaluate_policy(
+        policy, TABULAR.log(30, 0), settings=replace(LINEAR, behaviour_steps=20, max_outside=1.0)
+    )
     assert values.fqe.supported
     assert values.wdr.reason.startswith("it takes one action per state")
-    sampled = ope.evaluate_policy(TABULAR.target, TABULAR.log(30, 0), settings=replace(LINEAR, steps=20))
+    sampled = ope.evaluate_policy(TABULAR.target, TABULAR.log(30, 0), settings=replace(LINEAR, behaviour_steps=20))
     assert "one action per state" not in str(sampled)
 
 
 def test_the_fitted_value_of_each_start_state():
     data = TABULAR.log(30, 0)
-    values = ope.evaluate_policy(TABULAR.target, data, settings=replace(LINEAR, steps=20))
+    values = ope.evaluate_policy(TABULAR.target, data, settings=replace(LINEAR, behaviour_steps=20))
     assert values.starts.shape == (30,)
     assert values.starts.mean() == pytest.approx(values.fqe.value)
     state = data.observation[data.episode_bounds[:-1]].argmax(axis=1)
     assert all(np.ptp(values.starts[state == s]) == 0 for s in np.unique(state)), "a value depends on its state alone"
 
 
-# --- a fit that is not at its end -------------------------------------------------------------------------------------
+# --- bad ends ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_fitted_value_that_still_moves_is_told_and_one_that_settled_is_not():
-    problem = known.tabular(0, shift=1.0)
-    data, settings = problem.log(100, 0), replace(LINEAR, n_bootstrap=4)
-    short, long = (
-        ope.evaluate_policy(problem.target, data, settings=replace(settings, steps=steps)) for steps in (60, 1500)
-    )
-    assert short.fqe.interval[1] < long.fqe.value, "the case tests nothing: its interval allows for it"
-    assert short.drift == pytest.approx(short.fqe.value - short.halfway)
-    assert short.moving.startswith(f"the fitted value still moved from {short.halfway:.4g} to {short.fqe.value:.4g} in")
-    assert "note: the fitted value still moved" in str(short)
-    assert long.moving == ""
-    assert long.summary()["drift"] == pytest.approx(long.drift)
-    nowhere = replace(short, fqe=interval.unsupported("fqe", "no"))
-    assert (nowhere.drift, nowhere.moving) == (None, "")
-
-
-def test_the_value_at_half_of_the_steps_is_that_of_half_of_the_fit(monkeypatch):
-    monkeypatch.setattr(fqe, "learning_rate", lambda settings, _: settings.lr)
-    data = TABULAR.log(20, 0)
-    log = episodes.lay_out(data, 0.9)
-    problem, rows = fqe.decisions(log, TABULAR.target, LINEAR, 0), [torch.arange(len(data))]
-    half, whole = (fqe.fit(problem, rows, replace(LINEAR, steps=steps), 0) for steps in (20, 40))
-    np.testing.assert_array_equal(whole.halfway.value([0], log.first), half.value([0], log.first))
-    assert np.abs(whole.value([0], log.first) - half.value([0], log.first)).max() > 1e-3, "the case tests nothing"
+@pytest.mark.parametrize("n_bootstrap", [0, 20])
+def test_chances_of_a_bad_end_of_policy_and_behaviour(n_bootstrap):
+    data, policy, chance_S = risky(300)
+    settings = replace(LINEAR, behaviour_steps=20, max_outside=1.0, n_bootstrap=n_bootstrap)
+    values = ope.evaluate_policy(policy, data, settings=settings)
+    state = data.observation[data.episode_bounds[:-1]].argmax(1)
+    low, high = values.bad_ends.interval
+    assert low < chance_S[state].mean() < high
+    assert high - low < 0.35
+    first = data.episode_bounds[:-1][data.episode_of_row]
+    ended = fqe.bad_ends(data) * 0.9 ** (np.arange(len(data)) - first)
+    observed = ended.sum() / data.n_episodes
+    assert observed < values.behaviour_bad_ends.value, "a truncated episode goes on and may still end badly"
+    assert values.behaviour_bad_ends.value == pytest.approx(observed / (1 - values.tail_weight), abs=0.1)
+    assert values.summary()["bad_ends"]["value"] == values.bad_ends.value
+    assert str(values).count("bad ends") == 2
+    harmless = replace(data, reward=np.abs(data.reward))
+    plain = ope.evaluate_policy(policy, harmless, settings=replace(settings, n_bootstrap=0))
+    assert (plain.bad_ends, plain.behaviour_bad_ends) == (None, None)
+    assert "bad ends" not in str(plain)
+    wide = replace(data, spec=replace(data.spec, action_size=3))
+    never = ope.DiscretePolicy(wide.spec, lambda s, _: np.eye(3)[[2] * len(s)], "elsewhere", 0.9)
+    outside = ope.evaluate_policy(never, wide, settings=replace(LINEAR, behaviour_steps=20))
+    assert outside.bad_ends is None, "a chance without a fitted value"
+    assert outside.behaviour_bad_ends.supported

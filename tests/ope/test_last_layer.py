@@ -57,10 +57,15 @@ def phi_of(problem, learned, member, basis=None):
     return *phi, width
 
 
+def penalty_of(width, size):
+    """The penalty of each coefficient (size,), in rows; the first ``width`` are those of V."""
+    return width * np.where(np.arange(size) < width, last_layer.STATE_ROWS, last_layer.ACTION_ROWS)
+
+
 def oracle(log, problem, learned, count, member=0, basis=None):
     """Q of the logged actions, V of the next states and V of the states, each (rows,), by the dense system."""
     phi, ahead, expected, width = phi_of(problem, learned, member, basis)
-    penalty = np.where(np.arange(phi.shape[1]) < width, last_layer.STATE_ROWS, last_layer.ACTION_ROWS)
+    penalty = penalty_of(width, phi.shape[1])
     discount = log.discount**log.dt * ~log.dataset.terminated
     reward = (log.dataset.reward + (discount - 1) * problem.centre) / problem.spread
     theta = dense(phi, ahead, reward, discount, count, penalty)
@@ -130,7 +135,7 @@ def test_the_visits_are_the_weights_of_the_rows():
     centred = problem.reward.double().numpy() + (discount - 1) * problem.centre
     assert problem.centre + visits @ centred == pytest.approx(value, rel=1e-9)
     phi, ahead, expected, width = phi_of(problem, learned, 0)
-    penalty = np.where(np.arange(phi.shape[1]) < width, last_layer.STATE_ROWS, last_layer.ACTION_ROWS)
+    penalty = penalty_of(width, phi.shape[1])
     matrix = phi.T @ (phi - discount[:, None] * ahead) + np.diag(penalty)
     np.testing.assert_allclose(visits, phi @ np.linalg.solve(matrix.T, expected[log.first].mean(0)), rtol=1e-7)
 

@@ -13,6 +13,7 @@ from prudent.report.verdict import Verdict
 from prudent.runs.read import NOTHING, title_of
 
 _FILES = ("tune.json", "plan.json", "tune.png", "grid/report.html", "bc/report.html", "policy")
+WAYS = {"mode": "likeliest action", "sample": "drawing"}
 _ALT = "Fitted Q evaluation of every run of the grid, by setting"
 _CAPTION = (
     "A dot per run with its interval, estimated on the part of the episodes that ranks the runs. The ring marks the "
@@ -58,7 +59,8 @@ def _settings(grid: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _facts(result: Mapping[str, Any], split: Mapping[str, Any]) -> list[str]:
     parts = split["parts"]
     sizes = f"by {parts['by']}: {parts['train']} to train, {parts['evaluation']} to rank, {parts['final']} to judge"
-    return [f"{len(split['candidates'])} runs", sizes, f"{result['kept']} is kept"]
+    kept = "no policy is kept" if result["kept"] is None else f"{result['kept']} is kept"
+    return [f"{len(split['candidates'])} runs", sizes, kept]
 
 
 def _verdict(result: Mapping[str, Any]) -> Verdict:
@@ -83,12 +85,16 @@ def _grid(result: Mapping[str, Any], split: Mapping[str, Any]) -> Table:
     """Every run, the best first, then BC; the kept one is marked."""
     checked = result["checked"]
     heads = ["step", "Q there", "Q peak at", "FQE", "its interval", "rank"]
+    two_ways = any(c.get("other") is not None for c in (*split["candidates"], *split["imitators"]))
+    heads += ["acts by", "FQE the other way"] if two_ways else []
     heads += [f"return in {checked['env']}"] if checked else []
     rows = []
     for c in [*sorted(split["candidates"], key=lambda c: c["rank"] or math.inf), *split["imitators"]]:
         name = c["name"]
         cells = [_whole(c["step"]), number(c["q"]), _whole(c["peak_step"]), number(c["value"]), interval(c["interval"])]
-        cells += [_whole(c["rank"])] + ([number(checked["returns"].get(name))] if checked else [])
+        cells += [_whole(c["rank"])]
+        cells += [WAYS[c.get("acting", "mode")], number(c.get("other"))] if two_ways else []
+        cells += [number(checked["returns"].get(name))] if checked else []
         kind = "overall" if name == result["kept"] else "member" if c["setting"] else "other"
         rows.append({"name": name, "kind": kind, "cells": cells})
     note = (

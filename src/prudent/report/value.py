@@ -9,6 +9,7 @@ from prudent.runs.read import NOTHING, Run, as_number
 
 ESTIMATORS = ("fqe", "wdr", "pdwis")
 UNSUPPORTED = "unsupported"
+_LOG_HARM = "behaviour_bad_ends"
 
 Row = tuple[str, str, Mapping[str, Any]]
 """Kind (overall, other, member), name, and the summary of a :class:`prudent.ope.OffPolicyValue`."""
@@ -16,19 +17,17 @@ Row = tuple[str, str, Mapping[str, Any]]
 
 def estimates_table(heading: str, episodes: str, rows: Sequence[Row]) -> Table:
     """Every policy with its estimates and intervals, then the behaviour; ``episodes`` says which were used."""
-    lines = [
-        {
-            "name": name,
-            "kind": kind,
-            "cells": [*(_estimate(policy[key]) for key in ESTIMATORS), _estimate(policy["undiscounted"]["pdwis"])],
-        }
-        for kind, name, policy in rows
-    ]
     first = rows[0][2]
+    harm = any(policy.get("bad_ends") for _, _, policy in (*rows, ("", "", {"bad_ends": first.get(_LOG_HARM)})))
+    lines = []
+    for kind, name, policy in rows:
+        cells = [*(_estimate(policy[key]) for key in ESTIMATORS), _estimate(policy["undiscounted"]["pdwis"])]
+        lines.append({"name": name, "kind": kind, "cells": cells + ([_chance(policy.get("bad_ends"))] * harm)})
     cells = [_estimate(first["behaviour"]), NOTHING, NOTHING, _estimate(first["undiscounted"]["behaviour"])]
-    lines.append({"name": "behaviour (what was logged)", "kind": "other", "cells": cells})
+    lines.append({"name": "behaviour (what was logged)", "kind": "other", "cells": cells + [NOTHING] * harm})
     if "fitted_behaviour" in first:
         cells = [_estimate(first["fitted_behaviour"]), NOTHING, NOTHING, NOTHING]
+        cells += [_chance(first.get(_LOG_HARM))] * harm
         lines.append({"name": "behaviour, by FQE as well", "kind": "other", "cells": cells})
     note = (
         f"Value of the start states {episodes}, discounted by {first['discount']:g} a {first.get('clock', 'step')}, "
@@ -37,6 +36,9 @@ def estimates_table(heading: str, episodes: str, rows: Sequence[Row]) -> Table:
         "per-decision weighted importance sampling. Per episode is the sum of rewards as recorded, not discounted."
     )
     heads = ["FQE", "WDR", "PDWIS", "per episode"]
+    if harm:
+        heads.append("ends badly")
+        note += " Ends badly: the fitted share of episodes that terminate with a loss, discounted in the same way."
     return Table(heading, heads, lines, f"{note} {_unsupported_reasons(rows)}".strip(), "policy")
 
 
@@ -52,6 +54,14 @@ def gains_table(heading: str, gains: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def _estimate(estimate: Mapping[str, Any]) -> str:
     return _value(estimate) + (f" ({interval(estimate['ci95'])})" if estimate["ci95"] else "")
+
+
+def _chance(estimate: Mapping[str, Any] | None) -> str:
+    """A chance between 0 and 1, of which a fit may leave the ends, in per cent."""
+    if not estimate or as_number(estimate["value"]) is None:
+        return NOTHING
+    value, low, high = (100 * min(1.0, max(0.0, x)) for x in (estimate["value"], *estimate["ci95"]))
+    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
 
 
 def _value(estimate: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@
 >>> result = prudent.tune(prudent.load_dataset("logs.npz"), "tuned/logs")
 >>> print(result)                        # table, verdict, reasons
 >>> result.verdict, result.alpha
->>> agent = prudent.load(result.policy)  # the winner if the verdict is to deploy it, else BC
+>>> agent = prudent.load("tuned/logs")     # what is kept; result.policy is None if that is what made the log
 
 The files, in the order of the work:
 

@@ -18,6 +18,7 @@ from prudent.tuning.grid import edge_note
 from prudent.tuning.verdict import DEPLOY, KEEP_LOG
 
 FILE = "tune.json"
+_WAYS = {"mode": "likeliest action", "sample": "drawing"}
 
 MORE_STEPS = "more steps"
 """In the readings of :mod:`prudent.tuning.curve`, of a curve that has not settled."""
@@ -264,11 +265,14 @@ class TuneResult:
         split = self.first
         checked = {} if self.checked is None else self.checked["returns"]
         head = ["run", "step", "Q there", "Q peak at", "FQE", "lower bound", "rank"]
+        two_ways = any(c.other is not None for c in (*split.candidates, *split.imitators))
+        head += ["acts by", "FQE the other way"] if two_ways else []
         head += [f"return in {self.checked['env']}"] if self.checked else []
         rows = []
         for c in [*sorted(split.candidates, key=lambda c: c.rank or math.inf), *split.imitators]:
             row = [c.name, _text(c.step, ",d"), _text(c.q), _text(c.peak_step, ",d"), _text(c.value)]
             row += [_text(c.interval and c.interval[0]), _text(c.rank, "d")]
+            row += [_WAYS[c.acting], _text(c.other)] if two_ways else []
             rows.append(row + ([_text(checked.get(c.name))] if self.checked else []))
         return text_table(head, rows)
 
@@ -296,9 +300,8 @@ class TuneResult:
         kept = self.first.kept
         if kept is None:
             return f"{self.folder} holds no policy: the data do not support BC, or it is shown to be worse"
-        way = {"mode": "takes the likeliest action", "sample": "draws its actions"}[kept.acting]
-        stands = ", which stands for what made the log" if self.verdict == KEEP_LOG else ""
-        return f"{kept.name}{stands}, is kept at {self.policy}; it {way}"
+        stands = ", an imitation of what made the log," if self.verdict == KEEP_LOG else ""
+        return f"{kept.name}{stands} is kept at {self.policy}; it acts by {_WAYS[kept.acting]}"
 
 
 def _edges(plan: dict[str, Any], split: Split) -> list[str]:
