@@ -1,4 +1,4 @@
-"""``prudent data``: describe, import, convert and collect datasets."""
+"""``prudent data``: describe, import, convert, split and collect datasets."""
 
 import argparse
 import json
@@ -78,6 +78,47 @@ def convert(words: list[str]) -> None:
     for line in (*dataset.notes, *outcomes.warnings(dataset)):
         print(line)
     _print_written(arguments.out, dataset)
+
+
+def split(words: list[str]) -> None:
+    parser = Parser(
+        prog="prudent data split",
+        usage="prudent data split DATA [DATA ...] --out FOLDER [--fractions X X ...] [--names NAME NAME ...] [--seed N]"
+        " [...]",
+        description="Divide a log by episode, or by group if it has groups, and write each part as a folder that every "
+        "verb takes as DATA. HDF5 files and converted folders may be larger than memory.",
+    )
+    add_data(parser, "+")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to create, with a folder for each part")
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs="+",
+        default=[0.6, 0.1, 0.3],
+        metavar="X",
+        help="share of the episodes in each part, with sum 1 (default: 0.6 0.1 0.3)",
+    )
+    parser.add_argument(
+        "--names",
+        nargs="+",
+        metavar="NAME",
+        help="name of each part (default: train evaluation final; of two parts: train final)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the division (default: 0)")
+    add_data_flags(parser)
+    arguments = parser.parse_strict(words)
+
+    from prudent.data import outcomes
+    from prudent.data.describe import part_line
+    from prudent.data.split import split
+
+    division = {name: getattr(arguments, name) for name in ("fractions", "names", "seed")}
+    parts = split(arguments.data, arguments.out, say=print, **division, **data_options(vars(arguments)))
+    first = next(iter(parts.values()))
+    for line in (*first.notes, *(warning for part in parts.values() for warning in outcomes.warnings(part))):
+        print(line)
+    for name, part in parts.items():
+        print(part_line(Path(arguments.out) / name, part))
 
 
 def collect(words: list[str]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from prudent.data import Dataset
+from prudent.data import Dataset, pieces
 from prudent.data.columns import counted
 from prudent.errors import DataError
 
@@ -64,9 +64,7 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
             "training, evaluation and final part: flag where episodes end, or collect more"
         )
     wanted = {"evaluation": max(least, round(EVALUATION * episodes)), "final": max(least, round(FINAL * episodes))}
-    order_G = np.random.default_rng([seed, number, 5]).permutation(groups)
-    rank_E = np.argsort(order_G)[group_E]
-    size_G = np.bincount(rank_E, minlength=groups).cumsum()
+    rank_E, size_G = pieces.shuffled(group_E, [seed, number, 5])
     # By rank: the first groups, until there are enough episodes and groups, are the final part, the next evaluation.
     last = max(int(np.searchsorted(size_G, wanted["final"])), least - 1)
     second = max(int(np.searchsorted(size_G, size_G[min(last, groups - 1)] + wanted["evaluation"])), last + least)
