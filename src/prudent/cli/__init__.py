@@ -5,6 +5,7 @@
 ``flags``        the argument parser, and flags made from dataclass fields
 ``data_flags``   the argument DATA, and the flags that say how to read it
 ``run_folders``  checks and names of run folders
+``tuned_folders``  a tuned folder in place of a run: what its value rests on
 ``screen``       output that never stops the work and passes on no control codes
 
 A user's mistake ends with one line on standard error and exit code 2, and nothing is written. The file of a verb is

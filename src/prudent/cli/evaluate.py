@@ -10,7 +10,7 @@ from prudent.errors import ConfigError
 
 def evaluate(words: list[str]) -> None:
     parser = Parser(prog="prudent evaluate", description="Run the policies of a run in their environment.")
-    parser.add_argument("run", type=Path, help="run folder, or one checkpoint in it")
+    parser.add_argument("run", type=Path, help="run folder, tuned folder, or one checkpoint")
     parser.add_argument("--env", help="Gymnasium id (default: the one of the run)")
     parser.add_argument("--episodes", type=int, default=10, metavar="N", help="episodes per member (default: 10)")
     parser.add_argument(
@@ -23,7 +23,7 @@ def evaluate(words: list[str]) -> None:
 
     from prudent.evaluation.rollouts import evaluate_both
     from prudent.runs import checkpoint
-    from prudent.runs.folder import environment_of
+    from prudent.runs.tuned import environment_of
 
     check_folder(arguments.run)
     population, _ = checkpoint.load(arguments.run, say=to_stderr)

@@ -17,7 +17,7 @@ def support(words: list[str]) -> None:
         usage="prudent support RUN [--data DATA ...] [--at DATA ...] [--neighbours N] [--level X] ...",
         description="Find the decisions of a run's policies that lie outside the data. Needs no environment.",
     )
-    parser.add_argument("run", type=Path, help="run folder, or one checkpoint in it")
+    parser.add_argument("run", type=Path, help="run folder, tuned folder, or one checkpoint")
     parser.add_argument(
         "--data", nargs="+", dest="logged", metavar="DATA", help="log to compare with (default: the run's own)"
     )

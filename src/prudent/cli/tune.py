@@ -53,8 +53,9 @@ def tune(words: list[str]) -> None:
         raise ConfigError("tune: name a dataset (see prudent tune --help)")
     names = {"alpha", "seeds", *(f.name for f in (*fields(Settings), *fields(config_type)))}
     settings = {name: arguments[name] for name in arguments.keys() & names}
-    dataset = load_dataset(source=arguments["data"], **data_options(arguments))
-    result = tune_on(dataset, arguments["out"], algorithm=arguments["algo"], **settings)
+    sources = {"source": arguments["data"], **data_options(arguments)}
+    dataset = load_dataset(**sources)
+    result = tune_on(dataset, arguments["out"], algorithm=arguments["algo"], sources=sources, **settings)
     print(f"\n{result}\nwritten: {result.folder / 'tune.json'}, {result.folder / 'report.html'}")
 
 

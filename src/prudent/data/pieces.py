@@ -57,8 +57,8 @@ def divide(unit_E: np.ndarray, kind: str, fractions: Sequence[float], seed: int,
             or a fraction of them is none.
     """
     check_fractions(fractions, name)
-    rank_E, taken_U = shuffled(unit_E, seed)
-    units, parts = len(taken_U), len(fractions)
+    rank_E, size_U = shuffled(unit_E, seed)
+    taken_U, units, parts = size_U.cumsum(), len(size_U), len(fractions)
     if units < parts:
         raise DataError(f"{name}: splitting needs {WORDS.get(parts, parts)} or more {kind}s, it has {units}")
     if min(fractions) * units < 0.5:
@@ -71,11 +71,11 @@ def divide(unit_E: np.ndarray, kind: str, fractions: Sequence[float], seed: int,
 
 
 def shuffled(unit_E: np.ndarray, seed: int | Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """A random order of the units: the place of each episode's unit, (episodes,), and how many episodes there are up to
-    each place, (units,). Equal seeds give equal orders."""
+    """A random order of the units: the place of each episode's unit, (episodes,), and the number of episodes at each
+    place, (units,). Equal seeds give equal orders."""
     order_U = np.random.default_rng(seed).permutation(int(unit_E.max()) + 1)
     rank_E = np.argsort(order_U)[unit_E]
-    return rank_E, np.bincount(rank_E).cumsum()
+    return rank_E, np.bincount(rank_E)
 
 
 def check_fractions(fractions: Sequence[float], name: str) -> None:

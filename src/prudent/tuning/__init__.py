@@ -10,6 +10,7 @@ The files, in the order of the work:
 
 - :mod:`~prudent.tuning.plan`: the request (grid and settings), and checks of the data before anything is trained
 - :mod:`~prudent.tuning.parts`: divides the episodes into training, evaluation and final part
+- :mod:`~prudent.tuning.saved_parts`: the parts in the folder of the tuning
 - :mod:`~prudent.tuning.run`: :func:`tune`, runs all steps in order
 - :mod:`~prudent.tuning.candidates`: picks one checkpoint of each run
 - :mod:`~prudent.tuning.curve`: how to pick it from the curve of average dataset Q

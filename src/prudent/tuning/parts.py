@@ -9,6 +9,7 @@ from prudent.data import Dataset, pieces
 from prudent.data.columns import counted
 from prudent.errors import DataError
 
+NAMES = ("train", "evaluation", "final")
 EVALUATION, FINAL = 0.1, 0.3
 """Shares of the episodes. The final part is larger, since the verdict rests on it alone, while runs are ranked on
 training and evaluation part together."""
@@ -26,6 +27,7 @@ class Parts:
         ranking: the evaluation part, and the training part up to :data:`RANKED` rows in total.
         by: what is kept together: ``episode`` or ``group``.
         seed: seed and number of the division.
+        of_each: (episodes of the log,) int64, the part of each: its place in :data:`NAMES`.
     """
 
     train: Dataset
@@ -34,10 +36,11 @@ class Parts:
     ranking: Dataset
     by: str
     seed: tuple[int, int]
+    of_each: np.ndarray
 
     def summary(self) -> dict[str, Any]:
         """Number of episodes of each part, and how they were divided."""
-        counts = {name: getattr(self, name).n_episodes for name in ("train", "evaluation", "final")}
+        counts = {name: getattr(self, name).n_episodes for name in NAMES}
         return {"by": self.by, "seed": list(self.seed), **counts}
 
     def __str__(self) -> str:
@@ -65,6 +68,7 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
         )
     wanted = {"evaluation": max(least, round(EVALUATION * episodes)), "final": max(least, round(FINAL * episodes))}
     rank_E, size_G = pieces.shuffled(group_E, [seed, number, 5])
+    size_G = size_G.cumsum()
     # By rank: the first groups, until there are enough episodes and groups, are the final part, the next evaluation.
     last = max(int(np.searchsorted(size_G, wanted["final"])), least - 1)
     second = max(int(np.searchsorted(size_G, size_G[min(last, groups - 1)] + wanted["evaluation"])), last + least)
@@ -84,7 +88,8 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
         name: dataset.episodes(np.flatnonzero(mask_E)).relabelled(name=f"{dataset.name} ({name} part)")
         for name, mask_E in masks.items()
     }
-    return Parts(**parts, by=by, seed=(seed, number))
+    of_each = np.select([masks[name] for name in NAMES], range(len(NAMES)))
+    return Parts(**parts, by=by, seed=(seed, number), of_each=of_each)
 
 
 def _ranking(dataset: Dataset, rank_E: np.ndarray, final_E: np.ndarray, evaluation: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from prudent.runs.status import incidents, is_finished
 from prudent.training import start
 from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.resume import resume
-from prudent.tuning import picture, plan, verdict
+from prudent.tuning import picture, plan, saved_parts, verdict
 from prudent.tuning.candidates import diverged, from_bc, from_grid
 from prudent.tuning.parts import Parts, divide
 from prudent.tuning.plan import Plan
@@ -40,6 +40,7 @@ def tune(
     algorithm: str | None = None,
     alpha: Sequence[float] = plan.ALPHAS,
     seeds: Sequence[int] = plan.SEEDS,
+    sources: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> TuneResult:
     """Choose alpha and a policy from a log alone, and say whether the policy is good enough to deploy.
@@ -56,6 +57,8 @@ def tune(
         algorithm: any algorithm with an alpha; None is ``cql`` or ``discrete_cql``, by the kind of actions.
         alpha: values to choose from.
         seeds: training seeds of each alpha.
+        sources: arguments of :func:`prudent.load_dataset` that load the log again. Only a large log needs them: the
+            parts of a small one are kept in ``out``.
         settings: fields of :class:`prudent.tuning.Settings` and of the algorithm's ``Config``.
 
     Raises:
@@ -76,6 +79,7 @@ def tune(
         print(warning, flush=True)
     with advice_on_interrupt(f"the same command goes on with {folder}"), locked(create(folder)):
         write_json(folder / "plan.json", content)
+        saved_parts.save(folder, dataset, divisions[0], sources)
         folders = [folder if k == 0 else folder / f"split_{k + 1}" for k in range(len(divisions))]
         splits = [_split(request, parts, place) for parts, place in zip(divisions, folders, strict=True)]
         with as_written(folder / "split.json"):
