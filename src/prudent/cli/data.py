@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from prudent.cli.data_flags import add_data, add_data_flags, data_options
-from prudent.cli.flags import Parser, add_flags, values_of
+from prudent.cli.flags import Parser, add_flags, add_threads, set_threads, values_of
 from prudent.errors import printable
 
 DEFAULT_STEPS = 100_000
@@ -128,13 +128,10 @@ def collect(words: list[str]) -> None:
     add_flags(sac_flags, SacSettings)
     arguments = vars(parser.parse_strict(words))
 
-    import torch
-
     from prudent.data import writers
     from prudent.online import collect as collecting
 
-    if arguments["threads"] < 1:
-        parser.error(f"--threads must be 1 or more, got {arguments['threads']}")
+    set_threads(arguments["threads"], "data collect")
     sac_settings = values_of(arguments, SacSettings)
     for_sac = [*sac_settings, *(name for name in ("level", "reference") if arguments[name] is not None)]
     if for_sac and "sac" not in arguments["policy"]:
@@ -146,7 +143,6 @@ def collect(words: list[str]) -> None:
         plan_values[name] = None if arguments[flag] is None else tuple(arguments[flag])
     writers.check_target(arguments["out"])
     plan = collecting.Plan(**plan_values, learning=SacSettings(**sac_settings))
-    torch.set_num_threads(arguments["threads"])
     dataset, about = collecting.collect(plan, Path(arguments["out"]).stem.removeprefix(writers.MINARI))
     writers.write(dataset, arguments["out"], about, plan.env)
     _print_written(arguments["out"], dataset)
@@ -182,7 +178,7 @@ def _collect_parser() -> tuple[Parser, argparse._ArgumentGroup]:
     )
     parser.add_argument("--deterministic", action="store_true", help="take the policy's mode instead of sampling")
     parser.add_argument("--member", metavar="NAME", help="member of a run, name or number (default: the best)")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+    add_threads(parser, default=1)
     sac_flags = parser.add_argument_group("sac")
     sac_flags.add_argument(
         "--level",

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from prudent.cli.flags import Parser
+from prudent.cli.flags import Parser, add_threads, set_threads
 from prudent.cli.run_folders import check_folder, to_stderr
 from prudent.errors import ConfigError
 
@@ -17,9 +17,11 @@ def evaluate(words: list[str]) -> None:
         "--seed", type=int, default=0, metavar="N", help="random seed of start states and sampled actions (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_threads(parser, what="CPU threads for predicted values; acting takes one")
     arguments = parser.parse_strict(words)
     if arguments.episodes < 1:
         raise ConfigError(f"evaluate: --episodes must be 1 or more, got {arguments.episodes}")
+    set_threads(arguments.threads, "evaluate")
 
     from prudent.evaluation.rollouts import evaluate_both
     from prudent.runs import checkpoint

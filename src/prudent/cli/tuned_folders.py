@@ -38,8 +38,8 @@ def episodes(folder: Path, dataset: Any) -> Episodes:
     if dataset is None:
         final = tuned.part(folder, "final")
         sentence = (
-            f"These are the {final.n_episodes:,} episodes of the tuning's final part: the policy was neither trained on "
-            "them nor chosen by them. The verdict of the tuning rests on them too; new episodes would be a second test."
+            f"These are the {final.n_episodes:,} episodes of the tuning's final part: the policy was neither trained "
+            "on them nor chosen by them. The verdict of the tuning rests on them too; new episodes are a second test."
         )
         return Episodes(final, False, {"train": 0, "evaluation": 0, "final": final.n_episodes}, sentence)
     try:
@@ -55,8 +55,8 @@ def episodes(folder: Path, dataset: Any) -> Episodes:
 def _sentence(count: int, shared: dict[str, int]) -> str:
     if not any(shared.values()):
         return (
-            f"None of these {count:,} episodes was part of the tuning: the policy was neither trained on them nor chosen "
-            "by them, so luck in the choice does not raise its value here."
+            f"None of these {count:,} episodes was part of the tuning: the policy was neither trained on them nor "
+            "chosen by them, so luck in the choice does not raise its value here."
         )
     listed = [f"{number:,} of its {PARTS[name]}" for name, number in shared.items() if number]
     text = f"Of these {count:,} episodes the tuning had {' and '.join(listed)}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from prudent.cli import tuned_folders
 from prudent.cli.data_flags import add_data_flags, load_named
-from prudent.cli.flags import Parser, add_flags, values_of
+from prudent.cli.flags import Parser, add_flags, add_threads, set_threads, values_of
 from prudent.cli.run_folders import check_folder, is_run, named_runs, to_stderr, training_data
 from prudent.errors import ConfigError, PrudentError
 
@@ -22,6 +22,7 @@ def value(words: list[str]) -> None:
         check_folder(path)
     if arguments["seed"] < 0:
         raise ConfigError(f"value: --seed must be 0 or more, got {arguments['seed']}")
+    set_threads(arguments["threads"], "value")
     figures = _estimate(arguments, rivals, settings)
     # Print before writing: if the folder cannot be written to, minutes of work are not lost.
     if arguments["json"]:
@@ -53,8 +54,8 @@ def _parse(words: list[str]) -> dict[str, Any]:
         nargs="+",
         dest="logged",
         metavar="DATA",
-        help="episodes for the estimate, best held out from training (default: the run's own, which are optimistic; of a "
-        "tuned folder its final part, which is held out)",
+        help="episodes for the estimate, best held out from training (default: the run's own, which are optimistic; "
+        "of a tuned folder its final part, which is held out)",
     )
     parser.add_argument("--compare", nargs="+", default=[], metavar="NAME=RUN", help="other runs to compare with")
     parser.add_argument("--member", metavar="NAME", help="member of RUN (default: the first seed of each setting)")
@@ -63,6 +64,7 @@ def _parse(words: list[str]) -> dict[str, Any]:
         "--seed", type=int, default=0, metavar="N", help="random seed of folds, resamples and fits (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_threads(parser)
     add_data_flags(parser)
     add_flags(parser.add_argument_group("estimation"), Settings)
     return vars(parser.parse_strict(words))

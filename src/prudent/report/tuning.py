@@ -24,8 +24,8 @@ _CAPTION = (
 def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | None = None) -> Path:
     """Write ``folder/report.html`` from :meth:`prudent.tuning.TuneResult.to_json`; returns its path.
 
-    ``picture`` is a PNG of the grid. A ``value.json`` in the folder, which ``prudent value`` wrote, gets a section if it
-    is of the policy that is kept.
+    ``picture`` is a PNG of the grid. A ``value.json`` in the folder, which ``prudent value`` wrote, gets a section if
+    it is of the policy that is kept.
     """
     folder, split, plan = Path(folder), result["splits"][0], result["plan"]
     page = pages.render(

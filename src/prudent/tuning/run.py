@@ -68,6 +68,7 @@ def tune(
     """
     request = plan.make(dataset, algorithm, alpha, seeds, settings)
     plan.check_data(dataset, request)
+    sources = saved_parts.plain(sources)
     least = 2 * request.settings.final.folds
     divisions = [divide(dataset, request.settings.seed, k, least) for k in range(request.settings.splits)]
     if request.settings.env is not None:

@@ -1,5 +1,7 @@
 """The parts of the log in a tuned folder, so that everybody can have them again (:func:`prudent.runs.tuned.part`)."""
 
+import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +11,25 @@ from prudent.data import Dataset
 from prudent.data.mapped.index import KEY, NUMBER
 from prudent.data.readers import stream
 from prudent.data.split import PARTS, write
-from prudent.errors import PrudentError
+from prudent.errors import ConfigError, PrudentError, in_one_line
 from prudent.runs import tuned
 from prudent.runs.folder import read_json
 from prudent.tuning.parts import NAMES, Parts
 
 LARGEST_COPY = 256 << 20
 """Bytes of a log above which a tuned folder has the numbers of the episodes, and not the episodes themselves."""
+
+
+def plain(sources: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Arguments of :func:`prudent.data.load_dataset` as JSON holds them.
+
+    Raises:
+        ConfigError: one of them is no text, number, path, or list or dictionary of these.
+    """
+    try:
+        return None if sources is None else json.loads(json.dumps(dict(sources), default=os.fspath))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"tune: sources holds what no file can: {in_one_line(error)}") from error
 
 
 def save(folder: Path, dataset: Dataset, parts: Parts, sources: Mapping[str, Any] | None) -> None:
@@ -29,7 +43,7 @@ def save(folder: Path, dataset: Dataset, parts: Parts, sources: Mapping[str, Any
     """
     place = folder / tuned.PARTS
     division = {"by": parts.by, "seed": list(parts.seed), "fingerprint": dataset.fingerprint}
-    about = {**division, "sources": None if sources is None else dict(sources)}
+    about = {**division, "sources": plain(sources)}
     if _is_saved(place, about):
         return
     shutil.rmtree(place, ignore_errors=True)
