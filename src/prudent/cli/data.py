@@ -109,11 +109,11 @@ def split(words: list[str]) -> None:
     arguments = parser.parse_strict(words)
 
     from prudent.data import outcomes
+    from prudent.data import split as write_parts
     from prudent.data.describe import part_line
-    from prudent.data.split import split
 
     division = {name: getattr(arguments, name) for name in ("fractions", "names", "seed")}
-    parts = split(arguments.data, arguments.out, say=print, **division, **data_options(vars(arguments)))
+    parts = write_parts(arguments.data, arguments.out, say=print, **division, **data_options(vars(arguments)))
     first = next(iter(parts.values()))
     for line in (*first.notes, *(warning for part in parts.values() for warning in outcomes.warnings(part))):
         print(line)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from prudent import nn, statistics
+from prudent.engine.batches import as_tensor
 from prudent.engine.scaling import Scaling
 from prudent.nn import optim
 from prudent.nn.rng import MemberRng
@@ -96,10 +97,10 @@ def _assemble(
     discount = np.where(goes_on(dataset), episodes.discount**episodes.dt, 0.0)
     centre, spread = first_values(episodes)
     return Decisions(
-        observation=scaling.observation(torch.from_numpy(dataset.observation)),
-        next_observation=scaling.observation(torch.from_numpy(dataset.next_observation)),
-        action=torch.from_numpy(action),
-        reward=torch.from_numpy(dataset.reward),
+        observation=scaling.observation(as_tensor(dataset.observation)),
+        next_observation=scaling.observation(as_tensor(dataset.next_observation)),
+        action=as_tensor(action),
+        reward=as_tensor(dataset.reward),
         discount=torch.from_numpy(discount.astype(np.float32)),
         policy=torch.from_numpy(policy),
         next_policy=torch.from_numpy(next_policy),
