@@ -51,7 +51,7 @@ def test_the_policy_is_the_one_that_is_kept(folder):
 def test_no_policy_is_said_with_the_verdict(folder):
     edit(folder, kept=None, verdict="keep what made\nthe log")
     shutil.rmtree(folder / "policy")
-    with pytest.raises(ConfigError, match="x holds no policy: its verdict is: keep what made the log$"):
+    with pytest.raises(ConfigError, match=r"x holds no policy: its verdict is: keep what made the log$"):
         package.load(folder)
 
 
