@@ -89,7 +89,7 @@ def test_a_folder_keeps_the_names_of_its_groups(tmp_path):
     assert two.meanings.groups == ("bob", "cy")
 
 
-def test_a_group_without_a_name_is_refused(tmp_path):
+def test_a_group_without_a_name_is_refused():
     """As in a folder that somebody made by hand."""
     joined = meanings.join([("a", Meanings(("x", "y")), True), ("b", Meanings(("x",)), True)])
     for number in (-1, 1):
