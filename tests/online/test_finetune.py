@@ -14,6 +14,7 @@ from helpers.patches import leave_pictures_blank
 from helpers.runs import discrete_columns, flags, metrics_of, prudent, tree, write_log
 from helpers.toys import TOY_SPEC
 from prudent import algorithms, load_dataset
+from prudent.data.readers import provenance
 from prudent.engine.members import Member
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
@@ -68,6 +69,9 @@ def test_a_tuned_policy_goes_on_with_the_part_that_it_learned_from(tmp_path, cap
     assert stored["dataset"]["name"] == "log.npz (train part)"
     step = checkpoint.load(tmp_path / "x")[0].state.step
     assert stored["finetuned_from"] == {"run": str(tmp_path / "x"), "step": step}
+    made = ("data", "collect", "--env", "CartPole-v1", "--steps", 20, "--policy", tmp_path / "x")
+    assert prudent(*made, "--out", tmp_path / "more.hdf5") == 0
+    assert provenance.read(tmp_path / "more.hdf5")["policy"] == str(tmp_path / "x")
     assert tree(tmp_path / "x") == before
 
 
