@@ -144,6 +144,7 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
     for place in (
         "prudent.data.load_dataset",
         "prudent.data.convert",
+        "prudent.data.split",
         "prudent.training.resume.resume",
         "prudent.runs.checkpoint.load",
         "prudent.online.finetune.finetune",

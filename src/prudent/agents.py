@@ -26,7 +26,7 @@ from prudent.engine.process import choose_device, prepare_process
 from prudent.errors import ConfigError, PrudentError, StartsAnewWarning
 from prudent.evaluation.rollouts import evaluate_both
 from prudent.progress import quiet
-from prudent.runs import checkpoint, copies
+from prudent.runs import checkpoint, copies, tuned
 from prudent.training import in_memory, start
 from prudent.types import Batch
 
@@ -273,7 +273,7 @@ class Agent:
             PrudentError: nothing was trained or loaded, or ``path`` is the folder of a run.
         """
         folder, population = Path(path), self._fitted()
-        if (folder / "config.json").exists():
+        if (folder / "config.json").exists() or tuned.is_tuned(folder):
             raise ConfigError(f"{folder} is the folder of a run, which keeps its own checkpoints: choose another")
         return checkpoint.save_only(folder, population)
 
@@ -328,10 +328,10 @@ def __getattr__(name: str) -> type[Agent]:
 
 
 def load(path: Path | str, device: str = "auto") -> Agent:
-    """The agent saved at ``path``: a run folder, what :meth:`Agent.save` wrote, or one checkpoint.
+    """The agent saved at ``path``: a run folder, a tuned folder, what :meth:`Agent.save` wrote, or one checkpoint.
 
     Raises:
-        PrudentError: there is nothing that verifies.
+        PrudentError: there is nothing that verifies, or a tuning keeps no policy; the line has its verdict.
     """
     population, _ = checkpoint.load(path, str(choose_device(device)))
     agent = AGENTS[population.algorithm_name]()

@@ -111,7 +111,7 @@ def test_selection_and_split_keep_whole_episodes():
     episodes = sorted(set(first.observation[:, 0]) | set(second.observation[:, 0]))
     assert episodes == [0, 100, 200, 300, 400]
     assert "at least one episode" in complaint(data.episodes, [])
-    assert "splitting needs" in complaint(data.split, 1.5)
+    assert "between 0 and 1" in complaint(data.split, 1.5)
 
 
 def test_a_split_keeps_groups_whole():

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers.data_logs import complaint
-from prudent.data import Dataset, convert, load_dataset
+from prudent.data import Dataset, convert, load_dataset, meanings
+from prudent.data.meanings import Meanings
 from prudent.data.writers import write
 
 ROLES = {"episode": "id", "observation": "x", "action": "a", "reward": "r", "terminated": "end"}
@@ -75,3 +76,22 @@ def test_units_of_dt_that_differ_are_refused(tmp_path):
     dataset = load_dataset(files, mapping=ROLES | {"time": "at", "time_unit": 60})
     assert dataset.extra["dt"][[0, 2]].tolist() == [1, 60]
     assert isinstance(dataset, Dataset)
+
+
+def test_a_folder_keeps_the_names_of_its_groups(tmp_path):
+    one = load([table(tmp_path / "one.parquet", ["bob", "ann"])], tmp_path, on_disk=True)
+    assert load_dataset(tmp_path / "folder").meanings == one.meanings
+    assert one.meanings.groups == ("ann", "bob")
+    two = convert(table(tmp_path / "two.parquet", ["cy", "bob"]), tmp_path / "other", mapping=ROLES | {"group": "who"})
+    both = convert([tmp_path / "folder", tmp_path / "other"], tmp_path / "both")
+    assert both.meanings.groups == ("ann", "bob", "cy")
+    assert both.extra["group"].tolist() == [1, 1, 0, 0, 2, 2, 1, 1]
+    assert two.meanings.groups == ("bob", "cy")
+
+
+def test_a_group_without_a_name_is_refused():
+    """As in a folder that somebody made by hand."""
+    joined = meanings.join([("a", Meanings(("x", "y")), True), ("b", Meanings(("x",)), True)])
+    for number in (-1, 1):
+        assert "a number without a name" in complaint(joined.renumbered, 1, np.array([0, number]))
+    assert joined.renumbered(1, np.array([0, 0])).tolist() == [0, 0]

@@ -279,7 +279,7 @@ def test_a_mixture_has_its_shares(run):
             "no --noise, no --deterministic",
         ),
         (f"--env {TOY} --seed -1", "seed must be 0 or more"),
-        (f"--env {TOY} --threads 0", "--threads must be 1 or more"),
+        (f"--env {TOY} --threads 0", "--threads must lie between 1 and 4096, got 0"),
         (f"--env {TOY} --stepz 5", "did you mean --steps?"),
         (f"--env {TOY} --out there.hdf5", "there.hdf5 exists"),
         (f"--env {TOY} --out data.csv", "is written to a .hdf5"),

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import tunings
 from helpers.patches import leave_pictures_blank
-from helpers.runs import flags, metrics_of, prudent, tree, write_log
+from helpers.runs import discrete_columns, flags, metrics_of, prudent, tree, write_log
 from helpers.toys import TOY_SPEC
-from prudent import algorithms
+from prudent import algorithms, load_dataset
+from prudent.data.readers import provenance
 from prudent.engine.members import Member
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
@@ -50,6 +52,27 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         leave_pictures_blank(patch)
         return trained(tmp_path_factory.mktemp("run"))
+
+
+def test_a_tuned_policy_goes_on_with_the_part_that_it_learned_from(tmp_path, capsys, monkeypatch):
+    leave_pictures_blank(monkeypatch)
+    log = load_dataset(write_log(tmp_path / "log.npz", **discrete_columns(40 * 18)))
+    tunings.make(tmp_path / "x", log, steps=4)
+    capsys.readouterr()
+    words = ("finetune", tmp_path / "x", *QUICK)
+    assert prudent(*words, "--out", tmp_path / "no") == 2
+    assert "was tuned without an environment: name one with --env" in capsys.readouterr().err
+    before = tree(tmp_path / "x")
+    assert prudent(*words, "--env", "CartPole-v1", "--out", tmp_path / "online") == 0
+    stored = json.loads((tmp_path / "online" / "config.json").read_text())
+    assert [member["name"] for member in stored["members"]] == ["alpha=0.1,seed=0"]
+    assert stored["dataset"]["name"] == "log.npz (train part)"
+    step = checkpoint.load(tmp_path / "x")[0].state.step
+    assert stored["finetuned_from"] == {"run": str(tmp_path / "x"), "step": step}
+    made = ("data", "collect", "--env", "CartPole-v1", "--steps", 20, "--policy", tmp_path / "x")
+    assert prudent(*made, "--out", tmp_path / "more.hdf5") == 0
+    assert provenance.read(tmp_path / "more.hdf5")["policy"] == str(tmp_path / "x")
+    assert tree(tmp_path / "x") == before
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------

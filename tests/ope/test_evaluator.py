@@ -14,6 +14,7 @@ from prudent.engine.members import grid
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
 from prudent.ope import behaviour, episodes, evaluator, fqe
+from prudent.ope import policy as policies
 from prudent.ope.critics import Critics
 
 TABULAR = known.tabular(4, shift=0.4)
@@ -211,7 +212,7 @@ def never_taken():
 
 def test_a_policy_that_leaves_the_data_gets_no_figure():
     data, elsewhere = never_taken()
-    values = ope.evaluate_policy(elsewhere, data, settings=replace(LINEAR, behaviour_steps=20))
+    values = ope.evaluate_policy(elsewhere, data, settings=LINEAR)
     for estimate in (values.fqe, values.wdr, values.pdwis, values.undiscounted["pdwis"], values.improvement["fqe"]):
         assert estimate.value is None
         assert estimate.interval is None
@@ -233,9 +234,24 @@ def test_a_small_share_outside_counts_by_the_length_of_episodes(discount, suppor
     assert values.wdr.supported == supported
     if not supported:
         assert "of its actions are rarer in the log than 99 % of the logged actions" in values.fqe.reason
-        limit = 100 * (behaviour.RARE + evaluator.FAR_OUTSIDE / 1000)
+        usual = 0.01 + 2 * (0.01 / len(data)) ** 0.5
+        limit = 100 * (usual + evaluator.FAR_OUTSIDE / 1000)
         assert values.fqe.reason.endswith(f"(limit {limit:.1f} % with 1000 steps that count)")
         assert values.wdr.reason == values.fqe.reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_behaviour_policy_is_inside_its_own_log_however_long_the_horizon(seed):
+    """In a short log its share of rare actions differs from that of the log by chance."""
+    problem = known.quadratic(seed)
+    data = replace(problem.log(40, seed), extra={})
+    settings = replace(CURVED, hidden=(16,), steps=1)
+    log = ope.Evaluator(data, 0.9995, settings)
+    drawn = policies.draws(problem.behaviour, data.observation, 8, 0)
+    outside = float(log.behaviour.outside(drawn).mean())
+    assert outside > 0.013, "the case tests nothing"
+    assert log._outside_reason(outside) == ""
+    assert log._outside_reason(outside + 0.02)
 
 
 def test_an_action_that_the_log_lacks_is_worth_what_its_state_is():
@@ -267,8 +283,8 @@ def test_one_action_per_state_has_fitted_values_alone():
         "td3_bc", grid(algorithms.get("td3_bc").Config(hidden=(8,)), {}, [0]), data.spec, Scaling.fit(data, True)
     )
     settings = replace(CURVED, steps=20, behaviour_steps=20, max_outside=1.0)
-    values = ope.evaluate_policy(policy, data, settings=settings)
-    assert values.fqe.supported
+    values = ope.evaluate_policy(policy, data, discount=0.9, settings=settings)
+    assert values.fqe.supported, str(values)
     assert "no density" in values.wdr.reason
     assert values.support.effective_sample_size is None
 
@@ -340,7 +356,7 @@ def test_short_steps_are_no_divergence(problem):
     ended = data.terminated | data.truncated
     short = replace(data, reward=data.reward - 20, terminated=np.zeros_like(ended), truncated=ended)
     short = replace(short, extra={"dt": np.full(len(data), 1 / 60)})
-    values = ope.evaluate_policy(problem.behaviour, short, discount=0.9, settings=replace(LINEAR, behaviour_steps=20))
+    values = ope.evaluate_policy(problem.behaviour, short, discount=0.9, settings=LINEAR)
     assert values.fqe.supported, str(values.fqe)
     assert abs(values.fqe.value) > 10 * np.abs(short.reward).max() / (1 - 0.9), "the case tests nothing"
 

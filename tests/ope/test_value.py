@@ -10,12 +10,13 @@ import torch
 import prudent
 from benchmarks import known
 from prudent import algorithms, ope
-from prudent.data import Dataset
+from prudent.data import Dataset, split, writers
 from prudent.engine.members import grid
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
 from prudent.errors import ConfigError, DataError
 from prudent.ope.result import ValueResult
+from prudent.ope.value import shared_episodes
 from prudent.report.value import value_tables
 
 QUICK = {"members": 2, "folds": 2, "n_bootstrap": 0, "steps": 20, "behaviour_steps": 20, "hidden": (8,), "lr": 0.02}
@@ -229,3 +230,22 @@ def test_members_of_different_discount_need_one():
         prudent.value(function, LOG, **QUICK)
     with pytest.raises(DataError, match="1 episode"):
         prudent.value(TABULAR.target, LOG.episodes([0]), **QUICK)
+
+
+@pytest.mark.parametrize("problem", [TABULAR, QUADRATIC], ids=["discrete", "continuous"])
+def test_rows_on_disk_give_the_same_value(problem, tmp_path):
+    """Their arrays are read-only, of which PyTorch would warn."""
+    writers.write(problem.log(20, 3), str(tmp_path / "log.hdf5"), {})
+    log = prudent.load_dataset(tmp_path / "log.hdf5")
+    parts = split(tmp_path / "log.hdf5", tmp_path / "parts", fractions=(0.5, 0.5))
+    for name, part in parts.items():
+        whole = log.episodes(np.load(tmp_path / "parts" / f"{name}.npy")).relabelled(name=part.name)
+        values = [prudent.value(problem.target, data, seen=False, **QUICK) for data in (part, whole)]
+        on_disk, in_memory = (value.to_json() for value in values)
+        assert on_disk == in_memory
+
+
+def test_episodes_are_counted_whatever_else_is_beside_them():
+    assert shared_episodes(LOG, LOG.episodes([3, 5, 8])) == 3
+    assert shared_episodes(LOG.episodes([3, 5, 8]), LOG) == 3
+    assert shared_episodes(LOG, TABULAR.log(50, 9)) == 0

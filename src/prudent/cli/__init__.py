@@ -1,10 +1,11 @@
 """``prudent``, the command line: every verb has a file of its name.
 
-``data.py`` has the four verbs that begin with ``data``. The other files are no verbs:
+``data.py`` has the five verbs that begin with ``data``. The other files are no verbs:
 
 ``flags``        the argument parser, and flags made from dataclass fields
 ``data_flags``   the argument DATA, and the flags that say how to read it
 ``run_folders``  checks and names of run folders
+``tuned_folders``  a tuned folder in place of a run: what its value rests on
 ``screen``       output that never stops the work and passes on no control codes
 
 A user's mistake ends with one line on standard error and exit code 2, and nothing is written. The file of a verb is
@@ -43,6 +44,7 @@ verbs:
   data describe DATA      sizes, returns, action ranges, problems with row numbers, suggested settings
   data import TABLE       write a CSV or Parquet table as HDF5 or Minari; --map FILE says what its columns mean
   data convert DATA       write a folder of columns that are read from disk: for datasets larger than memory
+  data split DATA         divide a log by episode or group into parts, each of which every verb takes as DATA
   data collect            make a dataset with a random policy, a run's policy, or SAC trained to a given level
 
 Each verb explains itself with --help. DATA is a file (.npz, .hdf5; .parquet, .csv with --map), a Minari dataset
@@ -147,6 +149,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "data describe": _verb("data", "describe"),
     "data import": _verb("data", "import_"),
     "data convert": _verb("data", "convert"),
+    "data split": _verb("data", "split"),
     "data collect": _verb("data", "collect"),
 }
 GROUPS = {verb.split()[0] for verb in VERBS if " " in verb}

@@ -1,11 +1,11 @@
-"""``prudent data``: describe, import, convert and collect datasets."""
+"""``prudent data``: describe, import, convert, split and collect datasets."""
 
 import argparse
 import json
 from pathlib import Path
 
 from prudent.cli.data_flags import add_data, add_data_flags, data_options
-from prudent.cli.flags import Parser, add_flags, values_of
+from prudent.cli.flags import Parser, add_flags, add_threads, set_threads, values_of
 from prudent.errors import printable
 
 DEFAULT_STEPS = 100_000
@@ -80,6 +80,47 @@ def convert(words: list[str]) -> None:
     _print_written(arguments.out, dataset)
 
 
+def split(words: list[str]) -> None:
+    parser = Parser(
+        prog="prudent data split",
+        usage="prudent data split DATA [DATA ...] --out FOLDER [--fractions X X ...] [--names NAME NAME ...] [--seed N]"
+        " [...]",
+        description="Divide a log by episode, or by group if it has groups, and write each part as a folder that every "
+        "verb takes as DATA. HDF5 files and converted folders may be larger than memory.",
+    )
+    add_data(parser, "+")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to create, with a folder for each part")
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs="+",
+        default=[0.6, 0.1, 0.3],
+        metavar="X",
+        help="share of the episodes in each part, with sum 1 (default: 0.6 0.1 0.3)",
+    )
+    parser.add_argument(
+        "--names",
+        nargs="+",
+        metavar="NAME",
+        help="name of each part (default: train evaluation final; of two parts: train final)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed of the division (default: 0)")
+    add_data_flags(parser)
+    arguments = parser.parse_strict(words)
+
+    from prudent.data import outcomes
+    from prudent.data import split as write_parts
+    from prudent.data.describe import part_line
+
+    division = {name: getattr(arguments, name) for name in ("fractions", "names", "seed")}
+    parts = write_parts(arguments.data, arguments.out, say=print, **division, **data_options(vars(arguments)))
+    first = next(iter(parts.values()))
+    for line in (*first.notes, *(warning for part in parts.values() for warning in outcomes.warnings(part))):
+        print(line)
+    for name, part in parts.items():
+        print(part_line(Path(arguments.out) / name, part))
+
+
 def collect(words: list[str]) -> None:
     from prudent.online.sac_learner import SacSettings
 
@@ -87,13 +128,10 @@ def collect(words: list[str]) -> None:
     add_flags(sac_flags, SacSettings)
     arguments = vars(parser.parse_strict(words))
 
-    import torch
-
     from prudent.data import writers
     from prudent.online import collect as collecting
 
-    if arguments["threads"] < 1:
-        parser.error(f"--threads must be 1 or more, got {arguments['threads']}")
+    set_threads(arguments["threads"], "data collect")
     sac_settings = values_of(arguments, SacSettings)
     for_sac = [*sac_settings, *(name for name in ("level", "reference") if arguments[name] is not None)]
     if for_sac and "sac" not in arguments["policy"]:
@@ -105,7 +143,6 @@ def collect(words: list[str]) -> None:
         plan_values[name] = None if arguments[flag] is None else tuple(arguments[flag])
     writers.check_target(arguments["out"])
     plan = collecting.Plan(**plan_values, learning=SacSettings(**sac_settings))
-    torch.set_num_threads(arguments["threads"])
     dataset, about = collecting.collect(plan, Path(arguments["out"]).stem.removeprefix(writers.MINARI))
     writers.write(dataset, arguments["out"], about, plan.env)
     _print_written(arguments["out"], dataset)
@@ -141,7 +178,7 @@ def _collect_parser() -> tuple[Parser, argparse._ArgumentGroup]:
     )
     parser.add_argument("--deterministic", action="store_true", help="take the policy's mode instead of sampling")
     parser.add_argument("--member", metavar="NAME", help="member of a run, name or number (default: the best)")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+    add_threads(parser, default=1)
     sac_flags = parser.add_argument_group("sac")
     sac_flags.add_argument(
         "--level",

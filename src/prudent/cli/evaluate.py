@@ -3,27 +3,29 @@
 import json
 from pathlib import Path
 
-from prudent.cli.flags import Parser
+from prudent.cli.flags import Parser, add_threads, set_threads
 from prudent.cli.run_folders import check_folder, to_stderr
 from prudent.errors import ConfigError
 
 
 def evaluate(words: list[str]) -> None:
     parser = Parser(prog="prudent evaluate", description="Run the policies of a run in their environment.")
-    parser.add_argument("run", type=Path, help="run folder, or one checkpoint in it")
+    parser.add_argument("run", type=Path, help="run folder, tuned folder, or one checkpoint")
     parser.add_argument("--env", help="Gymnasium id (default: the one of the run)")
     parser.add_argument("--episodes", type=int, default=10, metavar="N", help="episodes per member (default: 10)")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="random seed of start states and sampled actions (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_threads(parser, what="CPU threads for predicted values; acting takes one")
     arguments = parser.parse_strict(words)
     if arguments.episodes < 1:
         raise ConfigError(f"evaluate: --episodes must be 1 or more, got {arguments.episodes}")
+    set_threads(arguments.threads, "evaluate")
 
     from prudent.evaluation.rollouts import evaluate_both
     from prudent.runs import checkpoint
-    from prudent.runs.folder import environment_of
+    from prudent.runs.tuned import environment_of
 
     check_folder(arguments.run)
     population, _ = checkpoint.load(arguments.run, say=to_stderr)

@@ -17,7 +17,7 @@ def finetune(words: list[str]) -> None:
         usage="prudent finetune RUN [--env ID] [--steps N] [--out RUN] [--mix X] ...",
         description="Continue a finished run online: half of each batch comes from its dataset, half is new.",
     )
-    parser.add_argument("run", type=Path, help="run folder to start from; it is not changed")
+    parser.add_argument("run", type=Path, help="run folder or tuned folder to start from; it is not changed")
     parser.add_argument("--out", type=Path, help="run folder to create (default: RUN-online, numbered)")
     parser.add_argument(
         "--data", nargs="+", dest="moved", metavar="DATA", help="where its dataset is now, if it has moved"

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from prudent.config import AUTO, FloatOrAuto, field_comments, group_fields, member_fields
 from prudent.errors import ConfigError
 
+MOST_THREADS = 4096
 # Like argparse's own, with exponents and infinities: "-1e-3" and "-inf" are values, not flags.
 _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|-inf$", re.IGNORECASE)
 
@@ -115,6 +116,27 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def add_threads(parser: argparse._ActionsContainer, default: int | None = None, what: str = "CPU threads") -> None:
+    """Add ``--threads`` to a verb that trains no run; :func:`set_threads` heeds it."""
+    text = "none, which leaves it to PyTorch" if default is None else str(default)
+    parser.add_argument("--threads", type=int, default=default, metavar="N", help=f"{what} (default: {text})")
+
+
+def set_threads(threads: int | None, verb: str) -> None:
+    """Let PyTorch use so many threads from here on; None changes nothing.
+
+    Raises:
+        ConfigError: the number is below 1 or above :data:`MOST_THREADS`.
+    """
+    if threads is None:
+        return
+    if not 1 <= threads <= MOST_THREADS:
+        raise ConfigError(f"{verb}: --threads must lie between 1 and {MOST_THREADS}, got {threads}")
+    import torch
+
+    torch.set_num_threads(threads)
 
 
 def values_of(arguments: Mapping[str, Any], config_type: type) -> dict[str, Any]:

@@ -19,14 +19,19 @@ def free_folder(stem: str) -> Path:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a path that is not a folder, or a folder with the runs of several groups.
+    """Refuse a path that is not a folder, a folder with the runs of several groups, and a tuned one without a policy.
 
     Raises:
         ConfigError: the path does not exist, is a file, or is such a folder.
+        PrudentError: the ``tune.json`` of a tuned folder is damaged.
     """
+    from prudent.runs import tuned
+
     if not path.is_dir():
         raise ConfigError(f"{path}: a file, expected a run folder" if path.is_file() else f"{path}: no such folder")
     check_one_run(path)
+    if tuned.is_tuned(path):
+        tuned.policy_of(path)
 
 
 def check_one_run(path: Path) -> None:
@@ -47,13 +52,16 @@ def is_run(path: Path) -> bool:
 
 
 def training_data(path: Path) -> Any:
-    """The dataset that a run was trained on; ``path`` is its folder or one of its checkpoints.
+    """The dataset that a run was trained on; ``path`` is its folder, one of its checkpoints, or a tuned folder.
 
     Raises:
         ConfigError, DataError: the run does not say which dataset, or the dataset cannot be found.
     """
+    from prudent.runs import tuned
     from prudent.runs.folder import dataset_of, folder_of, read_run
 
+    if tuned.is_tuned(path):
+        return tuned.part(path, "train")
     folder = folder_of(path)
     if folder is None:
         raise ConfigError(f"{path} does not say what it was trained on: name the log with --data")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from prudent.cli.data_flags import add_data_flags, data_options
-from prudent.cli.flags import Parser, add_flags, values_of
+from prudent.cli.flags import Parser, add_flags, add_threads, set_threads, values_of
 from prudent.cli.run_folders import check_folder, to_stderr, training_data
 from prudent.errors import ConfigError
 
@@ -17,7 +17,7 @@ def support(words: list[str]) -> None:
         usage="prudent support RUN [--data DATA ...] [--at DATA ...] [--neighbours N] [--level X] ...",
         description="Find the decisions of a run's policies that lie outside the data. Needs no environment.",
     )
-    parser.add_argument("run", type=Path, help="run folder, or one checkpoint in it")
+    parser.add_argument("run", type=Path, help="run folder, tuned folder, or one checkpoint")
     parser.add_argument(
         "--data", nargs="+", dest="logged", metavar="DATA", help="log to compare with (default: the run's own)"
     )
@@ -26,6 +26,7 @@ def support(words: list[str]) -> None:
     )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the scores as a PNG file")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    add_threads(parser)
     add_data_flags(parser)
     add_flags(parser.add_argument_group("support"), Settings)
     arguments = vars(parser.parse_strict(words))
@@ -34,6 +35,7 @@ def support(words: list[str]) -> None:
     Settings(**settings)
     check_folder(run)
     _check_picture(picture)
+    set_threads(arguments["threads"], "support")
 
     from prudent.coverage.support import support
     from prudent.data import load_dataset, outcomes

@@ -67,8 +67,9 @@ def tune(words: list[str]) -> None:
     own = (f.name for config_type in config_types.values() for f in fields(config_type))
     names = {"seeds", *(f.name for f in fields(Settings)), *own}
     settings = {name: arguments[name] for name in arguments.keys() & names}
-    dataset = load_dataset(source=arguments["data"], **data_options(arguments))
-    result = tune_on(dataset, arguments["out"], algorithm=arguments["algo"], **settings)
+    sources = {"source": arguments["data"], **data_options(arguments)}
+    dataset = load_dataset(**sources)
+    result = tune_on(dataset, arguments["out"], algorithm=arguments["algo"], sources=sources, **settings)
     print(f"\n{result}\nwritten: {result.folder / 'tune.json'}, {result.folder / 'report.html'}")
 
 

@@ -10,7 +10,7 @@
 - ``readers``, ``episodes``: one reader per format; where episodes end when a file does not say
 - ``end_names``: the names that columns which mark ends of episodes have in the field
 - ``builtin``: datasets that controllers generate
-- ``convert``, ``mapped``: datasets larger than memory, as folders of columns
+- ``convert``, ``mapped``: datasets larger than memory, as folders of columns; ``split``: a log as folders of its parts
 - ``writers``: datasets to files
 - ``audit``, ``outcomes``, ``features``, ``finding``: problems with row numbers; those of how episodes end and of
   observation features; what a problem is
@@ -26,6 +26,7 @@ from prudent.data.dataset import Dataset
 from prudent.data.describe import describe, describe_dict
 from prudent.data.load import load_dataset
 from prudent.data.scores import normalized_score
+from prudent.data.split import split
 
 __all__ = [
     "BUILTIN",
@@ -37,4 +38,5 @@ __all__ = [
     "describe_dict",
     "load_dataset",
     "normalized_score",
+    "split",
 ]

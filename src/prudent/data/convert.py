@@ -1,6 +1,6 @@
 """From files to folders of mapped columns: datasets larger than memory."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from prudent import files
 from prudent.data import find, meanings
 from prudent.data.dataset import Dataset
-from prudent.data.episodes.dropped import Dropped, merge
+from prudent.data.episodes.dropped import merge
 from prudent.data.join import merge_specs, notes_of
 from prudent.data.load import Source, check_magic, is_bare_name, load_dataset, source_note
 from prudent.data.mapped import folder
@@ -41,6 +41,26 @@ def convert(
             their spaces.
     """
     folder.check_target(Path(out))
+    with opened(source, say, seed, options) as stream, ExitStack() as stack:
+        writer = stack.enter_context(folder.Writer(out, stream.rows))
+        wait = stack.enter_context(Wait(f"writing {out}", stream.rows, "rows"))
+        spec: Spec | None = None
+        for spec, block in stream.blocks():  # noqa: B007 - the last spec is that of all blocks
+            writer.append(block)
+            wait.advance(len(block["reward"]))
+        assert spec is not None
+        return writer.finish(spec, stream.name, stream.notes, stream.dropped, stream.meanings)
+
+
+@contextmanager
+def opened(
+    source: Source | Sequence[Source], say: Callable[[str], None], seed: int, options: Mapping[str, Any]
+) -> Iterator[Stream]:
+    """The dataset named by ``source`` as one stream, with the arguments of :func:`convert`.
+
+    Raises:
+        DataError: a source cannot be read, or two differ in their spaces.
+    """
     declared = Declared(**options)
     declared.check()
     sources = [source] if isinstance(source, str | Path) else list(source)
@@ -53,37 +73,38 @@ def convert(
         for part in streams:
             if part.whole:
                 say(f"{part.name} was read into memory as a whole: only flat HDF5 files are read block by block")
-        joined = _meanings(streams)
-        writer = stack.enter_context(folder.Writer(out, sum(part.rows for part in streams)))
-        spec: Spec | None = None
-        wait = stack.enter_context(Wait(f"writing {out}", sum(part.rows for part in streams), "rows"))
-        for number, part in enumerate(streams):
-            for block_spec, block in part.blocks():
-                spec = block_spec if spec is None else merge_specs(spec, block_spec, "what comes before it", part.name)
-                if "group" in block:
-                    block = {**block, "group": joined.renumbered(number, block["group"])}
-                writer.append(block)
-                wait.advance(len(block["reward"]))
-        assert spec is not None
-        return writer.finish(spec, *_name_and_notes(streams, joined), _dropped(streams))
+        yield _joined(streams)
 
 
-def _name_and_notes(streams: Sequence[Stream], joined: meanings.Joined) -> tuple[str, list[str]]:
-    """Name and notes, as loading the same sources gives them."""
-    if len(streams) == 1:
-        return streams[0].name, list(streams[0].notes)
-    name = "+".join(part.name for part in streams)
+def _joined(streams: Sequence[Stream], name: str | None = None, first_notes: Sequence[str] = ()) -> Stream:
+    """Streams as one, with the name and notes that loading the same sources gives; ``first_notes`` come before them.
+
+    The spec of a block is that of all blocks up to it.
+    """
+    joined = meanings.join([(part.name, part.meanings, part.has_groups) for part in streams])
+    several = len(streams) > 1
     notes = [f"{part.name}: {note}" for part in streams for note in notes_of(part.notes, part.meanings, joined)]
-    return name, notes + joined.notes
+
+    def blocks() -> Iterator[tuple[Spec, Block]]:
+        spec: Spec | None = None
+        for number, part in enumerate(streams):
+            for part_spec, block in part.blocks():
+                spec = part_spec if spec is None else merge_specs(spec, part_spec, "what comes before it", part.name)
+                yield spec, _renumbered(block, joined, number) if several else block
+
+    return Stream(
+        name or "+".join(part.name for part in streams),
+        sum(part.rows for part in streams),
+        (*first_notes, *([*notes, *joined.notes] if several else streams[0].notes)),
+        blocks,
+        dropped=merge([(part.dropped, (block["reward"] for _, block in part.blocks())) for part in streams]),
+        meanings=joined.meanings if several else streams[0].meanings,
+        has_groups=all(part.has_groups for part in streams),
+    )
 
 
-def _meanings(streams: Sequence[Stream]) -> meanings.Joined:
-    return meanings.join([(part.name, part.meanings, part.has_groups) for part in streams])
-
-
-def _dropped(streams: Sequence[Stream]) -> Dropped | None:
-    """What was lost with rows that could not be kept, over all sources."""
-    return merge([(part.dropped, (block["reward"] for _, block in part.blocks())) for part in streams])
+def _renumbered(block: Block, joined: meanings.Joined, part: int) -> Block:
+    return {**block, "group": joined.renumbered(part, block["group"])} if "group" in block else block
 
 
 @contextmanager
@@ -103,15 +124,4 @@ def _streams(source: Source, declared: Declared, seed: int) -> Iterator[list[Str
     declared.refuse(str(source), ("mapping",))
     with ExitStack() as stack:
         streams = read_each(paths, declared, lambda path, said: stack.enter_context(stream.of_hdf5(path, said)))
-        yield [_chain(str(source), paths, streams)] if is_name else streams
-
-
-def _chain(name: str, paths: Sequence[Path], streams: Sequence[Stream]) -> Stream:
-    """The files that :func:`prudent.data.find.find` gives for a name, as one stream."""
-
-    def blocks() -> Iterator[tuple[Spec, Block]]:
-        for part in streams:
-            yield from part.blocks()
-
-    notes = (source_note(paths), *_name_and_notes(streams, _meanings(streams))[1])
-    return Stream(name, sum(part.rows for part in streams), notes, blocks, dropped=_dropped(streams))
+        yield [_joined(streams, str(source), (source_note(paths),))] if is_name else streams

@@ -210,15 +210,17 @@ class Dataset:
         """
         return pieces.with_successors(self, ends, next_observation, notes, next_mask)
 
-    def split(self, fraction: float, seed: int = 0) -> tuple["Dataset", "Dataset"]:
-        """Two datasets of whole episodes, the first with about ``fraction`` of them; equal seeds give equal splits.
+    def split(self, fractions: float | Sequence[float], seed: int = 0) -> tuple["Dataset", ...]:
+        """Datasets of whole episodes that share none and hold all; equal seeds give equal parts.
 
-        With a column ``group``, the episodes of a group stay together.
+        ``fractions`` are the shares of the episodes, about: ``(0.6, 0.1, 0.3)``; a single one is that of the first of
+        two parts. With a column ``group``, the episodes of a group stay together. The parts are in memory;
+        :func:`prudent.data.split` writes them to disk.
 
         Raises:
-            DataError: there are fewer than two episodes (or groups), or the fraction is not inside (0, 1).
+            DataError: there are fewer episodes (or groups) than parts, or the fractions are not above 0 with sum 1.
         """
-        return pieces.split(self, fraction, seed)
+        return pieces.split(self, fractions, seed)
 
     def units(self) -> tuple[np.ndarray, str]:
         """The unit of each episode, (episodes,) int64 from 0 on, and the kind of unit: ``group`` or ``episode``.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from prudent.data.audit import Finding, audit
@@ -57,6 +58,17 @@ def _check_readable(dataset: Dataset) -> None:
     if is_mapped(dataset):
         size = sum(column.nbytes for column in rows_of(dataset, slice(None)).values())
         Budget().spend(size, stored=size, key="looking for problems in all of its rows", name=dataset.name)
+
+
+def part_line(place: Path | str, part: Dataset) -> str:
+    """Size and returns of a part of a log, in one line: ``parts/train: 60 episodes in 12 groups, ...``."""
+    unit_E, by = part.units()
+    groups = f" in {counted(int(unit_E.max()) + 1, 'group')}" if by == "group" else ""
+    returns = part.episode_returns
+    return (
+        f"{place}: {counted(part.n_episodes, 'episode')}{groups}, {counted(len(part), 'transition')}, mean return "
+        f"{returns.mean():.4g} ({returns.min():.4g} to {returns.max():.4g}), fingerprint {part.fingerprint}"
+    )
 
 
 def _head(figures: dict[str, Any]) -> str:

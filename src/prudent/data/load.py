@@ -133,6 +133,11 @@ def _find(source: Source, declared: Declared, seed: int) -> Dataset:
             return read_file(path, declared)
         if (path / "config.json").is_file() or (path / "tune.json").is_file():
             raise DataError(f"{source}: a run, not data; prudent value, support, evaluate and report take runs")
+        if (path / "parts.json").is_file():
+            names = ", ".join(sorted(str(part.parent) for part in path.glob("*/index.json")))
+            raise DataError(
+                f"{source}: the parts of a log, name one of them: {names or 'their episodes are in NAME.npy'}"
+            )
         return _columns(path, declared) if is_folder_of_columns(path) else _minari(path, declared)
     if _extension(path) in (*_FORMAT, *_PICKLES):
         raise DataError(f"{source}: no such file")

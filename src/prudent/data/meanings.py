@@ -48,9 +48,17 @@ class Joined:
     notes: list[str]
 
     def renumbered(self, part: int, group: np.ndarray) -> np.ndarray:
-        """The column of groups (rows,) of a dataset, given by its place."""
+        """The column of groups (rows,) of a dataset, given by its place.
+
+        Raises:
+            DataError: a group has no name, as in a folder that somebody edited.
+        """
         numbers = self.numbers[part]
-        return group if numbers is None else numbers[group]
+        if numbers is None:
+            return group
+        if len(group) and not 0 <= group.min() <= group.max() < len(numbers):
+            raise DataError(f"group {shown(self.meanings.column)}: a number without a name: read the original again")
+        return numbers[group]
 
 
 def join(parts: Sequence[tuple[str, Meanings, bool]]) -> Joined:

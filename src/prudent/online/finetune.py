@@ -27,9 +27,9 @@ from prudent.online.explorers import Explorer
 from prudent.online.interaction import Interaction
 from prudent.online.replay_buffer import ReplayBuffer, check_memory
 from prudent.progress import Wait
-from prudent.runs import checkpoint
+from prudent.runs import checkpoint, tuned
 from prudent.runs.begin import begin_run
-from prudent.runs.folder import check_free, create, dataset_of, environment_of, locked, read_run
+from prudent.runs.folder import check_free, create, dataset_of, locked, read_run
 from prudent.runs.status import check_ended
 from prudent.training.recorder import Recorder
 from prudent.training.session import session
@@ -121,7 +121,7 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
     the run, its policy is saved.
 
     Args:
-        run: a finished run folder.
+        run: a finished run folder, or a tuned one.
         settings: how to go on.
         out: the run folder to create.
         dataset: what the run was trained on; None loads it again from where it was.
@@ -135,15 +135,18 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
     run, folder = Path(run), Path(out)
     taken = f"choose another folder; {folder} is not overwritten"
     check_free(folder, taken)
-    stored = read_run(run)
-    check_ended(run)
+    member_of = tuned.run_of(run)[0] if tuned.is_tuned(run) else run
+    stored = read_run(member_of)
+    check_ended(member_of)
     population, _ = checkpoint.load(run, str(prepare_process(settings.options(0, ""))), print)
     if population.algorithm.q_value is None:
         name = population.algorithm_name
         raise ConfigError(f"finetune: {name} does not learn from rewards, so it would not change: fine-tune another")
-    env = settings.env or environment_of(run)
+    env = settings.env or tuned.environment_of(run)
     check_fits(env, population.spec, "the policy")
-    data = dataset_of(run, stored, dataset)
+    if dataset is None and member_of != run:
+        dataset = tuned.part(run, "train")
+    data = dataset_of(member_of, stored, dataset)
     if "dt" in data.extra:
         raise ConfigError(f"finetune: {data.name} has steps of different length (dt), those online have one")
     options = settings.options(population.state.step, env)

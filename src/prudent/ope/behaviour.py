@@ -20,6 +20,7 @@ from torch import Tensor
 from prudent import nn
 from prudent.data import Dataset
 from prudent.data.columns import counted
+from prudent.engine.batches import as_tensor
 from prudent.engine.scaling import Scaling
 from prudent.errors import DataError
 from prudent.nn import optim
@@ -229,7 +230,7 @@ def _train(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) 
     pools, held_out = zip(*[_split(dataset, fold_E, k, seed) for k in range(folds)], strict=True)
     outputs = spec.action_size if spec.discrete else settings.components * (1 + 2 * spec.action_size)
     params = nn.init_mlp(MemberRng(seeds, "behaviour"), (spec.observation_size, *settings.hidden, outputs))
-    broad_2A = torch.zeros(2, 0) if spec.discrete else broad(scaling.action(torch.from_numpy(dataset.action)))
+    broad_2A = torch.zeros(2, 0) if spec.discrete else broad(scaling.action(as_tensor(dataset.action)))
     loss = _loss(dataset, scaling, broad_2A)
     held_out_KB = _draw_rows(MemberRng(seeds, "behaviour held out"), held_out, 2048)
     rng, state = MemberRng(seeds, "behaviour rows"), optim.adam_init(params)
@@ -269,9 +270,9 @@ def _split(dataset: Dataset, fold_E: np.ndarray, fold: int, seed: int) -> tuple[
 
 def _loss(dataset: Dataset, scaling: Scaling, broad_2A: Tensor) -> Any:
     """The negative log-likelihood (K,), as a function of parameters, rows (K, B) and, if discrete, a temperature."""
-    observation = scaling.observation(torch.from_numpy(dataset.observation))
-    action = scaling.action(torch.from_numpy(dataset.action))
-    mask = torch.from_numpy(dataset.extra["mask"]) if dataset.spec.discrete and "mask" in dataset.extra else None
+    observation = scaling.observation(as_tensor(dataset.observation))
+    action = scaling.action(as_tensor(dataset.action))
+    mask = as_tensor(dataset.extra["mask"]) if dataset.spec.discrete and "mask" in dataset.extra else None
 
     def discrete(params: Params, rows: Tensor, temperature: float = 1.0) -> Tensor:
         logits = nn.mlp(params, observation[rows]) / temperature

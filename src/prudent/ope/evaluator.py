@@ -177,9 +177,11 @@ class Evaluator:
         rare = f"{100 * outside:.0f} % of its actions are rarer in the log than 99 % of the logged actions"
         if outside > limit:
             return f"{rare} (limit {100 * limit:.0f} %)"
+        # Of the behaviour policy itself, with two standard errors: in a short log its share may well be twice as large.
+        usual = behaviour.RARE + 2 * (behaviour.RARE / len(self.episodes.dataset)) ** 0.5
         steps = self.episodes.usual_steps
-        if (outside - behaviour.RARE) * steps > FAR_OUTSIDE:
-            limit = behaviour.RARE + FAR_OUTSIDE / steps
+        if (outside - usual) * steps > FAR_OUTSIDE:
+            limit = usual + FAR_OUTSIDE / steps
             return f"{rare} (limit {100 * limit:.1f} % with {steps:.0f} steps that count)"
         return ""
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from prudent import nn, statistics
 from prudent.data import Dataset
+from prudent.engine.batches import as_tensor
 from prudent.engine.scaling import Scaling
 from prudent.nn import optim
 from prudent.nn.rng import MemberRng
@@ -98,8 +99,8 @@ class LogRows:
 def read(dataset: Dataset) -> LogRows:
     """The rows of ``dataset``."""
     scaling = Scaling.fit(dataset, True)
-    observation = scaling.observation(torch.from_numpy(dataset.observation))
-    following = scaling.observation(torch.from_numpy(dataset.next_observation))
+    observation = scaling.observation(as_tensor(dataset.observation))
+    following = scaling.observation(as_tensor(dataset.next_observation))
     if dataset.spec.discrete:
         action = torch.from_numpy(dataset.spec.index_of(dataset.action))
         return LogRows(observation, following, action, np.zeros(0), np.ones(0))

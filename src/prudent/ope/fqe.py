@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from prudent.data import Dataset
+from prudent.engine.batches import as_tensor
 from prudent.ope import policy as policies
 from prudent.ope.episodes import Episodes, goes_on
 from prudent.ope.features import LogFeatures, LogRows, level
@@ -97,7 +98,7 @@ def _assemble(
         observation=rows.observation,
         next_observation=rows.next_observation,
         action=action,
-        reward=torch.from_numpy(dataset.reward),
+        reward=as_tensor(dataset.reward),
         discount=torch.from_numpy(discount),  # float64: with short steps it is close to 1
         policy=policy,
         next_policy=next_policy,

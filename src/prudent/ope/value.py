@@ -96,10 +96,15 @@ def value(
 def _seen(dataset: Dataset, seen: bool | Dataset | None) -> tuple[bool | None, int | None]:
     """Whether a policy was trained on any of these episodes, and on how many; None if unknown."""
     if isinstance(seen, Dataset):
-        trained_on = set(_digests(seen))
-        shared = sum(digest in trained_on for digest in _digests(dataset))
+        shared = shared_episodes(dataset, seen)
         return shared > 0, shared
     return seen, None if seen is None else dataset.n_episodes if seen else 0
+
+
+def shared_episodes(dataset: Dataset, other: Dataset) -> int:
+    """How many episodes of a dataset the other one has too, by their observations, actions and rewards."""
+    known = set(_digests(other))
+    return sum(digest in known for digest in _digests(dataset))
 
 
 def _digests(dataset: Dataset) -> Iterator[bytes]:

@@ -1,12 +1,13 @@
 """Other runs next to a run: whether they can be compared, and their last metrics."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prudent.errors import ConfigError
 from prudent.report.format import Table, number
-from prudent.runs import checkpoint
+from prudent.runs import checkpoint, tuned
 from prudent.runs.foreign import parse_json, read_bytes
 from prudent.runs.read import Run, as_number, mean_of, read_run
 
@@ -32,7 +33,7 @@ def read_others(run: Run, compare: Mapping[str, Path | str] | None) -> dict[str,
         ConfigError: one has other spaces.
         DataError: one is not a run folder.
     """
-    others = {name: read_run(folder) for name, folder in (compare or {}).items()}
+    others = {name: _read(Path(folder)) for name, folder in (compare or {}).items()}
     ours = _spaces(run)
     for name, other in others.items():
         theirs = _spaces(other)
@@ -42,6 +43,14 @@ def read_others(run: Run, compare: Mapping[str, Path | str] | None) -> dict[str,
                 "only runs with the same spaces can be compared"
             )
     return others
+
+
+def _read(folder: Path) -> Run:
+    """A run; of a tuned folder the run that its policy comes from, with this member alone."""
+    if not tuned.is_tuned(folder):
+        return read_run(folder)
+    place, name = tuned.run_of(folder)
+    return replace(read_run(place).only(name), folder=folder / tuned.POLICY)
 
 
 def missing_comparisons(run: Run, others: Mapping[str, Run]) -> list[str]:

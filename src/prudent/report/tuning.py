@@ -8,12 +8,13 @@ from typing import Any
 from prudent.files import replace
 from prudent.report import pages
 from prudent.report.format import Table, interval, number
-from prudent.report.value import estimates_table, gains_table
+from prudent.report.value import estimates_table, gains_table, value_tables
 from prudent.report.verdict import Verdict
+from prudent.runs.folder import read_json
 from prudent.runs.read import NOTHING, title_of
 
-_FILES = ("tune.json", "plan.json", "tune.png", "grid/report.html", "bc/report.html", "policy")
 WAYS = {"mode": "likeliest action", "sample": "drawing"}
+_FILES = ("tune.json", "plan.json", "value.json", "tune.png", "grid/report.html", "bc/report.html", "policy")
 _ALT = "Fitted Q evaluation of every run of the grid, by setting"
 _CAPTION = (
     "A dot per run with its interval, estimated on the part of the episodes that ranks the runs. The ring marks the "
@@ -24,7 +25,8 @@ _CAPTION = (
 def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | None = None) -> Path:
     """Write ``folder/report.html`` from :meth:`prudent.tuning.TuneResult.to_json`; returns its path.
 
-    ``picture`` is a PNG of the grid.
+    ``picture`` is a PNG of the grid. A ``value.json`` in the folder, which ``prudent value`` wrote, gets a section if
+    it is of the policy that is kept.
     """
     folder, split, plan = Path(folder), result["splits"][0], result["plan"]
     page = pages.render(
@@ -37,6 +39,7 @@ def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | N
         gains=gains_table("Differences on the final part", split["final"]["differences"]),
         readings=[f"{c['name']}: {c['reading']}." for c in split["candidates"] if c["reading"]],
         stability=_stability(result["stability"]),
+        value=_value(folder, result["kept"]),
         picture=None if picture is None else pages.figure(picture, "wide", _ALT, _CAPTION),
         dataset=pages.setting_pairs(plan["dataset"]),
         tuning=pages.setting_pairs({"seeds": plan["seeds"]} | plan["settings"]),
@@ -105,6 +108,17 @@ def _grid(result: Mapping[str, Any], split: Mapping[str, Any]) -> Table:
     if checked:
         note += f" Returns in {checked['env']} were measured afterwards as a check; the choice did not use them."
     return Table("Runs", heads, rows, note, "run")
+
+
+def _value(folder: Path, kept: str | None) -> dict[str, Any]:
+    """Tables and sentences of ``value.json``; empty without it, or if it is of another policy."""
+    path = folder / "value.json"
+    value = read_json(path, strict=False) if path.is_file() else {}
+    tables = value_tables(value)
+    if kept is None or not tables or value["tuning"]["kept"] != kept:
+        return {}
+    sentences = [*value["reasons"], *value["cautions"], *value["reading"]]
+    return {"headline": f"{value['verdict']}.", "tables": tables, "sentences": [str(s) for s in sentences]}
 
 
 def _stability(stability: Mapping[str, Any]) -> list[tuple[str, str]]:

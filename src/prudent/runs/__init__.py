@@ -8,5 +8,6 @@
 - ``checkpoint``: saving and loading a population
 - ``copies``: a population that is pickled or copied
 - ``metrics``: writing and reading ``metrics.jsonl`` and TensorBoard files
+- ``tuned``: a tuned folder in place of a run: its policy, its BC, the parts of its log
 - ``read``: everything a finished folder holds, for reports
 """

@@ -28,6 +28,7 @@ from prudent.engine.members import Member
 from prudent.engine.population import MODE, SAMPLE, Population
 from prudent.engine.scaling import Scaling
 from prudent.errors import PrudentError
+from prudent.runs import tuned
 from prudent.runs.foreign import parse_json, read_bytes
 from prudent.types import Spec
 from prudent.version import __version__
@@ -187,14 +188,16 @@ def _is_renamed(description: Any, step: int) -> bool:
 def load(
     path: Path | str, device: str = "cpu", say: Callable[[str], None] | None = None
 ) -> tuple[Population, dict[str, Tensor]]:
-    """The population of a run folder or a checkpoint, and the extra tensors saved with it.
+    """The population of a run folder, a tuned folder or a checkpoint, and the extra tensors saved with it.
 
     ``say`` is called with a line for each newer checkpoint that does not verify and was skipped.
 
     Raises:
-        PrudentError: there is no checkpoint that verifies, or it does not describe a population.
+        PrudentError: there is no checkpoint that verifies, or it does not describe a population; or a tuned folder
+            holds no policy.
     """
-    folder, tensors, description, skipped = newest(Path(path))
+    path = Path(path)
+    folder, tensors, description, skipped = newest(tuned.policy_of(path) if tuned.is_tuned(path) else path)
     try:
         population = described(tensors, description, device)
     except PrudentError as error:

@@ -198,23 +198,45 @@ def dataset_of(folder: Path, stored: Mapping[str, Any], dataset: Dataset | None)
         ConfigError: the run does not say where it was, or it is not the one the run was trained on.
         DataError: it is gone, or cannot be read.
     """
+    fingerprint = stored["dataset"]["fingerprint"]
     if dataset is None:
-        sources = stored["train"].get("sources")
-        if sources is not None and not _are_sources(sources):
-            raise PrudentError(f"{folder / 'config.json'} is damaged: it does not say where the dataset is")
-        if sources is None:
-            raise ConfigError(f"{folder} was trained on a dataset that lived in memory: name it, or hand it over")
-        try:
-            dataset = load_dataset(**sources)
-        except (DataError, ConfigError) as error:
-            raise type(error)(f"{error} (the data of {folder}; if they are elsewhere now, name them)") from error
-        except MISFITS as error:
-            raise PrudentError(
-                f"{folder / 'config.json'} is damaged: it does not say how to read the dataset ({in_one_line(error)})"
-            ) from error
-    if dataset.fingerprint != stored["dataset"]["fingerprint"]:
-        raise ConfigError(f"{folder} was trained on other data than {dataset.name} holds now (fingerprint differs)")
+        return reopened(folder, folder / "config.json", stored["train"].get("sources"), fingerprint)
+    fits_fingerprint(dataset, fingerprint, folder)
     return dataset
+
+
+def reopened(folder: Path, place: Path, sources: Any, fingerprint: str) -> Dataset:
+    """The data of ``folder``, loaded as ``sources`` in the file ``place`` says.
+
+    Raises:
+        ConfigError: there are no sources, or the data are other ones now.
+        DataError: they are gone, or cannot be read.
+        PrudentError: the file is damaged.
+    """
+    if sources is not None and not _are_sources(sources):
+        raise PrudentError(f"{place} is damaged: it does not say where the dataset is")
+    if sources is None:
+        raise ConfigError(f"{folder} was trained on a dataset that lived in memory: name it, or hand it over")
+    try:
+        dataset = load_dataset(**sources)
+    except (DataError, ConfigError) as error:
+        raise type(error)(f"{error} (the data of {folder}; if they are elsewhere now, name them)") from error
+    except MISFITS as error:
+        raise PrudentError(
+            f"{place} is damaged: it does not say how to read the dataset ({in_one_line(error)})"
+        ) from error
+    fits_fingerprint(dataset, fingerprint, folder)
+    return dataset
+
+
+def fits_fingerprint(dataset: Dataset, fingerprint: str, folder: Path) -> None:
+    """Refuse other data than those of ``folder``.
+
+    Raises:
+        ConfigError: the fingerprint differs.
+    """
+    if dataset.fingerprint != fingerprint:
+        raise ConfigError(f"{folder} was trained on other data than {dataset.name} holds now (fingerprint differs)")
 
 
 def _are_sources(stored: Any) -> bool:

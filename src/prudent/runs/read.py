@@ -4,7 +4,7 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,14 @@ class Run:
     def data_mean(self) -> float | None:
         """Mean return of the episodes in the data; None if it is not known."""
         return as_number(self.dataset.get("mean_return"))
+
+    def only(self, name: str) -> "Run":
+        """One member alone: its settings and metrics, without evaluation and values, which may be of others."""
+        members = [m for m in self.config.get("members") or [] if isinstance(m, dict) and m.get("name") == name]
+        series = {metric: {name: rows[name]} for metric, rows in self.series.items() if name in rows}
+        return replace(
+            self, config={**self.config, "members": members}, evaluation={}, support={}, value={}, series=series
+        )
 
     def groups(self) -> dict[str, list[str]]:
         """The members of each setting, which differ only in their seed.

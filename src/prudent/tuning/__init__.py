@@ -13,6 +13,7 @@ The files, in the order of the work:
 - :mod:`~prudent.tuning.budget`: steps and networks that fit the number of rows
 - :mod:`~prudent.tuning.horizon`: whether the discount looks past the end of the recordings
 - :mod:`~prudent.tuning.parts`: divides the episodes into training, evaluation and final part
+- :mod:`~prudent.tuning.saved_parts`: the parts in the folder of the tuning
 - :mod:`~prudent.tuning.run`: :func:`tune`, runs all steps in order
 - :mod:`~prudent.tuning.estimate`: how long all of it will take
 - :mod:`~prudent.tuning.training`: trains a run or goes on with it

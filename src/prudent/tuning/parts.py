@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from prudent import ope
-from prudent.data import Dataset
+from prudent.data import Dataset, pieces
 from prudent.data.columns import counted
 from prudent.errors import DataError
 from prudent.ope.interval import t_quantile
 
+NAMES = ("train", "evaluation", "final")
 EVALUATION, FINAL = 0.1, 0.3
 """Shares of the episodes. The final part is larger, since the verdict rests on it alone, while runs are ranked on
 training and evaluation part together."""
@@ -34,6 +35,7 @@ class Parts:
         ranking: the evaluation part, and the training part up to :data:`RANKED` rows in total.
         by: what is kept together: ``episode`` or ``group``.
         seed: seed and number of the division.
+        of_each: (episodes of the log,) int64, the part of each: its place in :data:`NAMES`.
     """
 
     train: Dataset
@@ -42,10 +44,11 @@ class Parts:
     ranking: Dataset
     by: str
     seed: tuple[int, int]
+    of_each: np.ndarray
 
     def summary(self) -> dict[str, Any]:
         """Number of episodes of each part, and how they were divided."""
-        counts = {name: getattr(self, name).n_episodes for name in ("train", "evaluation", "final")}
+        counts = {name: getattr(self, name).n_episodes for name in NAMES}
         return {"by": self.by, "seed": list(self.seed), **counts}
 
     def __str__(self) -> str:
@@ -87,9 +90,7 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
             f"{dataset.name}: {counted(episodes, 'episode')}, tuning needs {3 * least} or more, to divide them into "
             "training, evaluation and final part: flag where episodes end, or collect more"
         )
-    order_G = np.random.default_rng([seed, number, 5]).permutation(groups)
-    rank_E = np.argsort(order_G)[group_E]
-    size_G = np.bincount(rank_E, minlength=groups)
+    rank_E, size_G = pieces.shuffled(group_E, [seed, number, 5])
     last, second = _bounds(size_G, least)
     if groups < 3 * least or second >= groups - 1:
         last, second = _few(dataset, size_G, least)
@@ -103,7 +104,8 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
         name: dataset.episodes(np.flatnonzero(mask_E)).relabelled(name=f"{dataset.name} ({name} part)")
         for name, mask_E in masks.items()
     }
-    return Parts(**parts, by=by, seed=(seed, number))
+    of_each = np.select([masks[name] for name in NAMES], range(len(NAMES)))
+    return Parts(**parts, by=by, seed=(seed, number), of_each=of_each)
 
 
 def _bounds(size_G: np.ndarray, least: int) -> tuple[int, int]:

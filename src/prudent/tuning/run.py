@@ -22,7 +22,7 @@ from prudent.runs import checkpoint
 from prudent.runs.folder import check_free, create, locked, read_json, write_json
 from prudent.runs.foreign import as_written, check_plain
 from prudent.training.interrupts import advice_on_interrupt
-from prudent.tuning import estimate, picture, plan, verdict
+from prudent.tuning import estimate, picture, plan, saved_parts, verdict
 from prudent.tuning.candidates import diverged, from_bc, from_grid
 from prudent.tuning.grid import Run
 from prudent.tuning.growth import further_runs
@@ -40,6 +40,7 @@ def tune(
     algorithm: str | Sequence[str] | None = None,
     alpha: Sequence[float] | None = None,
     seeds: Sequence[int] = plan.SEEDS,
+    sources: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> TuneResult:
     """Choose alpha and a policy from a log alone, and say whether the policy is good enough to deploy.
@@ -59,6 +60,8 @@ def tune(
             shares its networks with; None is ``cql`` or ``discrete_cql``, by the kind of actions.
         alpha: values to choose from, for every algorithm that has one; None follows from the log.
         seeds: training seeds of each value.
+        sources: arguments of :func:`prudent.load_dataset` that load the log again. Only a large log needs them: the
+            parts of a small one are kept in ``out``.
         settings: fields of :class:`prudent.tuning.Settings` and of the algorithms' ``Config``; ``beta`` of IQL and
             ``actor_penalty`` of ReBRAC take several values, as alpha does.
 
@@ -69,6 +72,7 @@ def tune(
     """
     request = plan.make(dataset, algorithm, alpha, seeds, settings)
     plan.check_data(dataset, request)
+    sources = saved_parts.plain(sources)
     least = 2 * request.settings.final.folds
     divisions = [divide(dataset, request.settings.seed, k, least) for k in range(request.settings.splits)]
     if request.settings.env is not None:
@@ -82,6 +86,7 @@ def tune(
         write_json(folder / "plan.json", content)
         if not (folder / "bc").is_dir():
             print(estimate.text(request, divisions[0]), flush=True)
+        saved_parts.save(folder, dataset, divisions[0], sources)
         folders = [folder if k == 0 else folder / f"split_{k + 1}" for k in range(len(divisions))]
         splits = [_split(request, parts, place) for parts, place in zip(divisions, folders, strict=True)]
         with as_written(folder / "split.json"):

@@ -396,6 +396,11 @@ def hidden_ends(folder):
         (column_with(shape=[-1]), "is not a shape"),
         (lambda folder: (folder / "index.json").write_text("[" * 100_000), "cannot be read"),
         (index_with(spec={"observation_size": 3}), "is damaged"),
+        (index_with(meanings={}), "is damaged (no 'groups')"),
+        (index_with(meanings={"groups": [3], "column": "who", "dt_unit": None}), "names of groups must be text"),
+        (index_with(meanings={"groups": None, "column": 3, "dt_unit": None}), "column must be text"),
+        (index_with(meanings={"groups": None, "column": "who", "dt_unit": "s"}), "dt_unit a number"),
+        (index_with(meanings=[1]), "is damaged"),
     ],
 )
 def test_damaged_folders_are_refused_in_one_line(tmp_path, damage, words):

@@ -2,8 +2,8 @@
 
 The folder holds ``observation.npy``, ``action.npy``, ... with the columns of :class:`prudent.data.Dataset`;
 ``episode_bounds.npy``, ``episode_returns.npy`` and ``followed.npy``; and ``index.json``: shapes and types of all files,
-spec, name, notes, fingerprint, the figures of the observations (:class:`prudent.data.figures.Figures`), and what
-``seal`` compares.
+spec, name, notes, names of groups, fingerprint, the figures of the observations
+(:class:`prudent.data.figures.Figures`), and what ``seal`` compares.
 """
 
 import json
@@ -28,6 +28,7 @@ from prudent.data.figures import Figures
 from prudent.data.mapped import index as index_file
 from prudent.data.mapped import seal
 from prudent.data.mapped.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, VERSION
+from prudent.data.meanings import UNKNOWN, Meanings
 from prudent.data.readers.stream import Block
 from prudent.data.writers.d4rl import check_target
 from prudent.errors import DataError, in_one_line
@@ -99,18 +100,27 @@ class Writer:
             file = self._open[key] = (self.aside / f"{key}.npy").open("wb")
             _write_header(file, dtype, (self.rows, *shape))
 
-    def finish(self, spec: Spec, name: str, notes: Sequence[str] = (), dropped: Dropped | None = None) -> Dataset:
+    def finish(
+        self,
+        spec: Spec,
+        name: str,
+        notes: Sequence[str] = (),
+        dropped: Dropped | None = None,
+        meanings: Meanings = UNKNOWN,
+    ) -> Dataset:
         """Compute the figures from the files, give the folder its name, and open it.
 
-        ``dropped`` is what was lost with rows that could not be kept.
+        ``dropped`` is what was lost with rows that could not be kept; ``meanings`` name the groups.
         """
         if self.written != self.rows:
             raise ValueError(f"{self.written} rows were written, {self.rows} were announced")
         with _writing(self.folder):
-            self._complete(spec, name, notes, dropped)
+            self._complete(spec, name, notes, dropped, meanings)
         return read(self.folder, just_written=True)
 
-    def _complete(self, spec: Spec, name: str, notes: Sequence[str], dropped: Dropped | None) -> None:
+    def _complete(
+        self, spec: Spec, name: str, notes: Sequence[str], dropped: Dropped | None, meanings: Meanings
+    ) -> None:
         for file in self._open.values():
             file.flush()
             os.fsync(file.fileno())
@@ -131,6 +141,7 @@ class Writer:
             "spec": asdict(spec),
             "notes": list(notes),
             "dropped": None if dropped is None else dropped.numbers(),
+            "meanings": {key: getattr(meanings, key) for key in ("groups", "column", "dt_unit")},
             "columns": {key: {"dtype": t.str, "shape": list(shape)} for key, (t, shape) in self._arrays().items()},
             "fingerprint": dataset.fingerprint,
             **figures,
@@ -213,6 +224,7 @@ def read(
         name=index["name"],
         notes=tuple(index["notes"]),
         dropped=index["dropped"],
+        meanings=index["meanings"],
         extra={key: column for key, column in columns.items() if key not in COLUMNS},
     ).knowing(
         **{key: np.array(figures[key]) for key in PER_EPISODE},

@@ -15,6 +15,7 @@ from prudent.data.columns import MOST_ACTIONS, counted
 from prudent.data.end_names import is_flag_name
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.figures import Figures
+from prudent.data.meanings import UNKNOWN, Meanings
 from prudent.errors import DataError
 from prudent.types import Spec
 
@@ -90,12 +91,25 @@ def _checked(index: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **index,
         "dropped": None if lost is None else Dropped.from_numbers(_list(lost, "dropped")),
+        "meanings": _meanings(index.get("meanings")),
         "rows": rows,
         "episodes": episodes,
         "spec": spec,
         "columns": columns,
         **figures,
     }
+
+
+def _meanings(entries: Mapping[str, Any] | None) -> Meanings:
+    """What optional columns stand for; folders of earlier versions do not say it."""
+    if entries is None:
+        return UNKNOWN
+    groups, column, unit = entries["groups"], entries["column"], entries["dt_unit"]
+    if groups is not None and not all(isinstance(name, str) for name in _list(groups, "groups")):
+        raise ValueError("the names of groups must be text")
+    if not isinstance(column, str) or not (unit is None or (type(unit) in (int, float) and math.isfinite(unit))):
+        raise ValueError("column must be text, dt_unit a number")
+    return Meanings(None if groups is None else tuple(groups), column, unit)
 
 
 def _spec(entries: Mapping[str, Any]) -> Spec:
