@@ -1,6 +1,7 @@
 """Valid requests, and data that do not allow a choice."""
 
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -171,7 +172,7 @@ def test_more_splits_than_anybody_trains_are_refused_before_they_are_made(log):
     ],
 )
 def test_the_budget_follows_from_the_number_of_rows(log, monkeypatch, rows, steps, hidden, batch_size):
-    monkeypatch.setattr(plan.horizon, "choose", lambda _, discount, __: (discount, ""))
+    monkeypatch.setattr(plan.horizon, "choose", lambda _, discount: (discount, ""))
     monkeypatch.setattr(type(log), "__len__", lambda _: rows)
     request = plan.make(log, None, None, [0], {"discount": 0.5})
     config = request.grids[0].config
@@ -218,18 +219,49 @@ def recordings(length, ended=False):
 
 
 def test_a_discount_that_looks_past_the_recordings_is_questioned():
-    """Episodes of 60 steps: 0.99 ** 60 is 55 %, 0.95 ** 60 is 5 %."""
+    """Episodes of 60 steps: 0.99 ** 60 is 55 %, 0.95 ** 60 is 5 %, 0.97 ** 60 is 16 %."""
     long = recordings(60)
-    discount, line = horizon.choose(long, None, 0.99)
+    discount, line = horizon.choose(long, None)
     assert discount == 0.95
-    assert line.startswith("55 % of the value lies behind the end of the recordings at discount 0.99")
-    assert "at 0.95 it would be 5 %" in line
-    assert "0.95 is taken (--discount 0.99 keeps 0.99)" in line
-    discount, line = horizon.choose(long, 0.99, 0.5)
-    assert discount == 0.99
+    assert line == (
+        "55 % of the value lies behind the end of the recordings at discount 0.99, where nothing was observed; at 0.95 "
+        "it would be 5 %: that one is taken (--discount 0.99 keeps the first)"
+    )
+    discount, line = horizon.choose(long, 0.98)
+    assert discount == 0.98
+    assert line.startswith("30 % of the value ")
     assert line.endswith("(--discount 0.95)")
-    assert horizon.choose(long, 0.95, 0.99) == (0.95, "")
-    assert horizon.choose(recordings(60, ended=True), None, 0.99) == (0.99, ""), "nothing lies behind a termination"
+    assert horizon.choose(long, 0.95) == (0.95, "")
+    assert horizon.choose(recordings(60, ended=True), None) == (0.99, ""), "nothing lies behind a termination"
+    assert horizon.choose(recordings(300), None) == (0.99, ""), "0.99 ** 300 is 5 %"
+    assert horizon.choose(recordings(1), 0.1) == (0.1, ""), "there is no lower one to propose"
+    with pytest.raises(PrudentError, match="dt must be a number above 0"):
+        horizon.choose(replace(long, extra={"dt": np.zeros(len(long))}), None)
     request = plan.make(long, None, [1.0], [0], {"steps": 10})
     assert request.discount == 0.95
     assert len(request.remarks) == 1
+
+
+@pytest.mark.parametrize("length", [60, 300])
+def test_the_discount_is_the_same_in_hours_and_in_minutes(length):
+    hours = replace(recordings(length), extra={"dt": np.full(20 * length, 0.5)})
+    minutes = replace(hours, extra={"dt": hours.extra["dt"] * 60})
+    one, other = (horizon.choose(log, None) for log in (hours, minutes))
+    assert one[0] ** 0.5 == pytest.approx(other[0] ** 30, rel=1e-9)
+    assert one[0] ** 0.5 == pytest.approx(0.95 if length == 60 else 0.99)
+    assert "per unit of time" in one[1]
+
+
+def test_alpha_is_placed_around_what_the_log_suggests(log, monkeypatch):
+    suggestion = SimpleNamespace(alpha=0.3, raw=0.006)
+    monkeypatch.setattr(plan, "suggest_alpha", lambda _dataset, discount: suggestion if discount == 0.5 else None)
+
+    def values(name, **options):
+        (grid,) = plan.make(log, (name,), None, [0], {"discount": 0.5} | options).grids
+        return grid.values
+
+    assert values("discrete_cql") == (0.01, 0.03, 0.1, 0.3, 0.9, 3.0)
+    assert values("discrete_cql", reward_scale=1.0) == (0.0002, 0.0006, 0.002, 0.006, 0.018, 0.06)
+    assert values("discrete_cql", reward_scale=10.0) == (0.002, 0.006, 0.02, 0.06, 0.18, 0.6)
+    assert values("discrete_cql", discount=0.6) == (0.033, 0.1, 0.33, 1.0, 3.0, 10.0), "nothing is suggested"
+    assert values("discrete_iql") == (0.1, 0.3, 1.0, 3.0, 9.0, 30.0)

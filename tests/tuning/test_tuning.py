@@ -269,6 +269,21 @@ def test_a_damaged_result_is_told(tmp_path, damage):
         TuneResult.load(tmp_path)
 
 
+@pytest.mark.parametrize("run", ["../elsewhere", "/elsewhere", "grid/..", ".", "..", ""])
+def test_no_run_is_loaded_from_outside_the_folder(log, tmp_path, tuned, run):
+    """Whoever hands over a folder may have edited its files."""
+    folder = shutil.copytree(tuned[1], tmp_path / "log")
+    for file in ("split.json", "tune.json"):
+        content = json.loads((folder / file).read_text())
+        split = content if file == "split.json" else content["splits"][0]
+        split["imitators"][0]["run"] = split["candidates"][0]["run"] = run
+        (folder / file).write_text(json.dumps(content))
+    with pytest.raises(PrudentError, match=r"split.json seems damaged.* is no name of a folder"):
+        tune(log, folder, **SMALL)
+    with pytest.raises(PrudentError, match=r"tune.json is damaged"):
+        TuneResult.load(folder)
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 

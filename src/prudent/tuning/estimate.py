@@ -23,7 +23,7 @@ from prudent.types import Totals
 
 STEPS = 12
 """Steps of a training that are timed, behind two that are not: the first ones take longer."""
-FIT = 60
+FIT = 40
 """Steps of an estimate that are timed."""
 ROWS = 20_000
 """Rows that are timed on. What estimates take besides their steps grows with the rows, so it is scaled up."""

@@ -9,6 +9,7 @@ import numpy as np
 from prudent import algorithms, ope
 from prudent.config import AUTO, check_names, check_whole
 from prudent.data import Dataset
+from prudent.data.suggestions import suggest_alpha
 from prudent.engine.members import grid as members_of
 from prudent.engine.members import split_settings
 from prudent.engine.options import Options
@@ -169,11 +170,9 @@ def make(
     log_budget = budget.of(len(dataset)) if settings.steps is None else budget.LARGEST
     discount, question = rest.get("discount"), ""
     if _is_discount(discount):
-        default = algorithms.get(names[0]).Config().discount
-        given = None if discount is None else float(discount)
-        discount, question = horizon.choose(dataset, given, default)
+        discount, question = horizon.choose(dataset, None if discount is None else float(discount))
     automatic = {**log_budget.own, "discount": discount}
-    grids = tuple(_grid(name, rest, automatic) for name in names)
+    grids = tuple(_grid(name, dataset, rest, automatic) for name in names)
     completed = budget.complete(settings, log_budget)
     remarks = [question] if question else []
     if settings.steps is None:
@@ -210,7 +209,7 @@ def _is_discount(value: Any) -> bool:
     return value is None or (isinstance(value, int | float | np.number) and bool(0 <= value < 1))
 
 
-def _grid(name: str, settings: Mapping[str, Any], automatic: Mapping[str, Any]) -> Grid:
+def _grid(name: str, dataset: Dataset, settings: Mapping[str, Any], automatic: Mapping[str, Any]) -> Grid:
     """The grid of one algorithm: with the settings that it has, and where they are not given, with automatic ones."""
     config_type, strength = algorithms.get(name).Config, strength_of(name)
     assert strength is not None
@@ -224,12 +223,22 @@ def _grid(name: str, settings: Mapping[str, Any], automatic: Mapping[str, Any]) 
         raise ConfigError(f"{next(iter(lists))} takes one value here: only {strength} of {name} is tuned")
     values = settings.get(strength)
     if values is None:
-        centre = 1.0 if name in _ALPHA_OF_UNITS else getattr(config, strength)  # TODO units
-        return Grid(name, config, strength, around(centre), given=False)
+        return Grid(name, config, strength, around(_suggested(name, dataset, config, strength)), given=False)
     listed = np.atleast_1d(values).tolist() if isinstance(values, int | float | np.generic) else list(values)
     if any(isinstance(v, bool) or not isinstance(v, int | float | np.number) for v in listed):
         raise ConfigError(f"{strength} must be one or more numbers, got {values!r}")
     return Grid(name, config, strength, tuple(float(v) for v in listed), given=True)
+
+
+def _suggested(name: str, dataset: Dataset, config: Any, strength: str) -> float:
+    """The value in the middle of a default grid: what the log suggests for alpha of CQL, else the algorithm's default.
+
+    A suggested alpha is for scaled rewards, so it follows a scale that the user gave.
+    """
+    suggestion = suggest_alpha(dataset, config.discount) if name in _ALPHA_OF_UNITS else None
+    if suggestion is None:
+        return getattr(config, strength)
+    return suggestion.alpha if config.reward_scale == AUTO else suggestion.raw * config.reward_scale
 
 
 def _budget_text(dataset: Dataset, settings: Settings, config: Any) -> str:

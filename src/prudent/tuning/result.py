@@ -169,6 +169,10 @@ class Split:
 
 
 def _candidate(content: dict[str, Any]) -> Candidate:
+    if (
+        content["run"] in ("", "..") or Path(content["run"]).name != content["run"]
+    ):  # runs are loaded from there: none lies outside the tuning
+        raise ValueError(f"the run {content['run']!r} is no name of a folder")
     interval = None if content["interval"] is None else tuple(content["interval"])
     curve = tuple((step, q) for step, q in content["curve"])
     return Candidate(**{**content, "interval": interval, "curve": curve})
