@@ -172,3 +172,14 @@ def test_steps_too_short_for_the_discount_are_refused():
     with pytest.raises(ConfigError, match="smaller unit of time") as caught:
         episodes.lay_out(lasting(1e-9), 0.999)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("unit", [1024.0, 2.0**-40])
+@pytest.mark.parametrize("constant", [False, True])
+def test_first_values_have_the_unit_of_the_reward(unit, constant):
+    """Tiny rewards start no larger, for their size, than others: with and without a spread."""
+    data = replace(DATA, reward=np.ones_like(DATA.reward)) if constant else DATA
+    one = fqe.first_values(episodes.lay_out(data, 0.9))
+    other = fqe.first_values(episodes.lay_out(replace(data, reward=data.reward * np.float32(unit)), 0.9))
+    assert other == (unit * one[0], unit * one[1])
+    assert one[1] > 0

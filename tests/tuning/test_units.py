@@ -84,7 +84,7 @@ def test_rewards_in_a_unit_of_1024_give_the_same_verdict_to_the_bit(tuned):
     assert sum(x is not None for x in figures(one).values()) > 10
 
 
-@pytest.mark.parametrize(("reward_unit", "time_unit"), [(1000.0, 1.0), (0.01, 1.0), (1.0, 60.0)])
+@pytest.mark.parametrize(("reward_unit", "time_unit"), [(1000.0, 1.0), (0.01, 1.0), (1e-9, 1.0), (1.0, 60.0)])
 def test_other_units_give_the_same_verdict(tuned, reward_unit, time_unit):
     one, other = tuned(), tuned(reward_unit, time_unit)
     assert choice(other) == choice(one)
