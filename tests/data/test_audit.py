@@ -118,6 +118,17 @@ def planted(kind):
     }[kind]
 
 
+@pytest.mark.parametrize("unit", [1000.0, 0.01, 1e-9])
+def test_what_is_wrong_with_rewards_has_no_unit(unit):
+    """A sensor fault is one in cents, too, and a column of equal rewards in any unit."""
+    for change in (at(700, -1e4), at(slice(None), 1)):
+        one = dataset(reward=change)
+        other = dataset(reward=one.reward * np.float32(unit))
+        found = [[(f.kind, f.rows, f.count) for f in audit(data)] for data in (one, other)]
+        assert len(found[0]) == 1
+        assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     "kind",
     [

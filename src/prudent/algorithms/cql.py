@@ -60,7 +60,7 @@ PROPOSALS = ("uniform", "policy", "next_policy")
 class Config(SoftActorCritic):
     """Own settings; ``shared/settings.py`` has the others. Members of a population may differ in float fields."""
 
-    alpha: float = 5.0  # weight of the conservative gap: 1-2 for expert data, 5 medium, 10-20 mixed
+    alpha: float = 5.0  # weight of the conservative gap, in units of the values; prudent data describe suggests one
     alpha_final: float | None = None  # anneal alpha linearly to this value; none keeps it constant
     alpha_anneal_steps: int = 0  # steps over which alpha reaches alpha_final
     lagrange: bool = False  # learn a multiplier of alpha so that the gap meets target_gap

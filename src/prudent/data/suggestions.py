@@ -20,7 +20,7 @@ DISCOUNTS = (0.99, 0.98, 0.97, 0.95, 0.9, 0.8, 0.7, 0.5, 0.3, 0.1)
 ENOUGH_EPISODES, ENOUGH_ROWS = 20, 1000
 """With fewer, a log tells too little about its returns for a suggested alpha."""
 
-SHARE, LEAST, MOST = 0.01, 0.003, 0.1
+SHARE, LEAST, MOST = 0.006, 0.003, 0.1
 """The suggested alpha as a share of the spread of returns-to-go: ``SHARE`` times their reach, within these limits."""
 
 MOST_BEHIND = 0.15
