@@ -197,5 +197,5 @@ def _absolute(sources: Mapping[str, Any]) -> dict[str, Any]:
     stored["source"] = [absolute(source) for source in all_sources]
     if sources.get("mapping") is not None:
         roles = to_json(read_map(sources["mapping"]))
-        stored["mapping"] = {role: value for role, value in roles.items() if value not in (None, [])}
+        stored["mapping"] = {role: value for role, value in roles.items() if value not in (None, [], {})}
     return stored
