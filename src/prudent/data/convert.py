@@ -65,7 +65,7 @@ def convert(
                 writer.append(block)
                 wait.advance(len(block["reward"]))
         assert spec is not None
-        return writer.finish(spec, *_name_and_notes(streams, joined), _dropped(streams))
+        return writer.finish(spec, *_name_and_notes(streams, joined), _dropped(streams), joined.meanings.encoding)
 
 
 def _name_and_notes(streams: Sequence[Stream], joined: meanings.Joined) -> tuple[str, list[str]]:
@@ -114,4 +114,5 @@ def _chain(name: str, paths: Sequence[Path], streams: Sequence[Stream]) -> Strea
             yield from part.blocks()
 
     notes = (source_note(paths), *_name_and_notes(streams, _meanings(streams))[1])
-    return Stream(name, sum(part.rows for part in streams), notes, blocks, dropped=_dropped(streams))
+    joined = _meanings(streams).meanings
+    return Stream(name, sum(part.rows for part in streams), notes, blocks, dropped=_dropped(streams), meanings=joined)

@@ -72,11 +72,11 @@ class Column:
             parts = [np.where(np.isnan(numbers)[:, None], np.nan, hot)] if numbers.dtype.kind == "f" else [hot]
         return np.concatenate([*parts, missing[:, None]], axis=1) if self.flag else parts[0]
 
-    def unknown(self, value: Any) -> str:
-        """Why a category is refused, as the end of a sentence."""
+    def unknown(self, value: Any, what: str = "its categories") -> str:
+        """Why a value is refused that is none of ``what``, as the end of a sentence."""
         close = get_close_matches(str(value), self.values, n=1)
         hint = f"; did you mean {shown(close[0])}?" if close else ""
-        return f"{shown(value)}, which is none of its categories ({listed(self.values)}){hint}"
+        return f"{shown(value)}, which is none of {what} ({listed(self.values)}){hint}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Encoding:
             raise DataError("these actions have no labels: they are the numbers or amounts of the log")
         numbers = np.asarray(action)
         if numbers.dtype.kind not in "iu" or ((numbers < 0) | (numbers >= len(self.labels))).any():
-            raise DataError(f"there is no action {shown(action)}: labels are for the numbers 0 to {len(self.labels) - 1}")
+            raise DataError(f"there is no action {shown(action)}: labels are for numbers 0 to {len(self.labels) - 1}")
         texts = np.array(self.labels, dtype=object)[numbers]
         return texts if isinstance(texts, str) else texts.tolist()
 
@@ -155,7 +155,8 @@ class Encoding:
         for what in ("actions", "labels"):
             here, there = getattr(self, what) or (), getattr(other, what) or ()
             if here != there:
-                return f"{'action columns' if what == 'actions' else 'action labels'} {listed(there)} against {listed(here)}"
+                kind = "action columns" if what == "actions" else "action labels"
+                return f"{kind} {listed(there) or 'none'} against {listed(here) or 'none'}"
         return ""
 
     def check_fits(self, spec: Spec) -> None:
@@ -213,8 +214,8 @@ def texts_of(value: Any) -> tuple[str, ...]:
         return (whole[1] if whole else value,)
     if isinstance(value, Integral):
         return (str(int(value)),)
-    if isinstance(value, Real) and math.isfinite(value):
-        return (str(int(value)) if float(value).is_integer() else repr(float(value)),)
+    if isinstance(value, Real) and math.isfinite(number := float(value)):
+        return (str(int(number)) if number.is_integer() else repr(number),)
     return ()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from prudent import files
-from prudent.config import to_json
+from prudent.config import check_names, to_json
 from prudent.data import BUILTIN, Dataset
 from prudent.data.audit import cautions
 from prudent.data.columns import check_bounds
@@ -20,6 +20,7 @@ from prudent.engine.options import Options
 from prudent.engine.population import Population, new_population
 from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits, spec_of
+from prudent.errors import ConfigError
 from prudent.evaluation.rollouts import check_memory
 from prudent.runs.begin import begin_run
 from prudent.runs.folder import check_free, create, locked
@@ -182,6 +183,23 @@ def _note_on_narrower_bounds(spec: Spec, env: Spec, env_id: str) -> str | None:
 def _numbers(values: np.ndarray) -> str:
     """One number if all are equal, else a list."""
     return f"{values[0]:g}" if (values == values[0]).all() else str([float(f"{v:g}") for v in values])
+
+
+def options_of_fit(dataset: Dataset, device: str, out: Path | str | None, given: dict[str, Any]) -> Options:
+    """The options of a call of an agent's ``fit``, checked.
+
+    Raises:
+        ConfigError: ``dataset`` is none, or an option does not exist or needs ``out``.
+    """
+    if not isinstance(dataset, Dataset):
+        raise ConfigError(f"fit takes a dataset, got {dataset!r}: hand it prudent.load_dataset(...)")
+    if "device" in given:
+        raise ConfigError("device is a setting of the agent: give it to the constructor")
+    check_names(Options, given)
+    others = given.keys() - {"steps", "threads", "tf32"}
+    if others and out is None:
+        raise ConfigError(f"{', '.join(sorted(others))}: only with out, the folder to write to")
+    return Options(device=device, **given)
 
 
 def _absolute(sources: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,11 +23,13 @@ import numpy as np
 from prudent import files
 from prudent.data.columns import Bound, bounds, check_bounds
 from prudent.data.dataset import COLUMNS, Dataset
+from prudent.data.encoding import Encoding
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.figures import Figures
 from prudent.data.mapped import index as index_file
 from prudent.data.mapped import seal
 from prudent.data.mapped.index import FIGURES, INDEX, KEY, NUMBER, PER_EPISODE, VERSION
+from prudent.data.meanings import Meanings
 from prudent.data.readers.stream import Block
 from prudent.data.writers.d4rl import check_target
 from prudent.errors import DataError, in_one_line
@@ -99,18 +101,27 @@ class Writer:
             file = self._open[key] = (self.aside / f"{key}.npy").open("wb")
             _write_header(file, dtype, (self.rows, *shape))
 
-    def finish(self, spec: Spec, name: str, notes: Sequence[str] = (), dropped: Dropped | None = None) -> Dataset:
+    def finish(
+        self,
+        spec: Spec,
+        name: str,
+        notes: Sequence[str] = (),
+        dropped: Dropped | None = None,
+        encoding: Encoding | None = None,
+    ) -> Dataset:
         """Compute the figures from the files, give the folder its name, and open it.
 
-        ``dropped`` is what was lost with rows that could not be kept.
+        ``dropped`` is what was lost with rows that could not be kept; ``encoding`` says what the columns are called.
         """
         if self.written != self.rows:
             raise ValueError(f"{self.written} rows were written, {self.rows} were announced")
         with _writing(self.folder):
-            self._complete(spec, name, notes, dropped)
+            self._complete(spec, name, notes, dropped, encoding)
         return read(self.folder, just_written=True)
 
-    def _complete(self, spec: Spec, name: str, notes: Sequence[str], dropped: Dropped | None) -> None:
+    def _complete(
+        self, spec: Spec, name: str, notes: Sequence[str], dropped: Dropped | None, encoding: Encoding | None
+    ) -> None:
         for file in self._open.values():
             file.flush()
             os.fsync(file.fileno())
@@ -131,6 +142,7 @@ class Writer:
             "spec": asdict(spec),
             "notes": list(notes),
             "dropped": None if dropped is None else dropped.numbers(),
+            **({} if encoding is None else {"encoding": encoding.to_json()}),
             "columns": {key: {"dtype": t.str, "shape": list(shape)} for key, (t, shape) in self._arrays().items()},
             "fingerprint": dataset.fingerprint,
             **figures,
@@ -213,6 +225,7 @@ def read(
         name=index["name"],
         notes=tuple(index["notes"]),
         dropped=index["dropped"],
+        meanings=Meanings(encoding=index["encoding"]),
         extra={key: column for key, column in columns.items() if key not in COLUMNS},
     ).knowing(
         **{key: np.array(figures[key]) for key in PER_EPISODE},

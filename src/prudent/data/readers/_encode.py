@@ -39,7 +39,7 @@ def declared_by(roles: TableMap, user: Declared, name: str) -> Declared:
         if user.discrete is False or user.action_low is not None or user.action_high is not None:
             raise ConfigError(f"{name}: action_labels are for choices, and these are declared amounts")
         if user.n_actions not in (None, count) or user.first_action not in (None, 0):
-            raise ConfigError(f"{name}: {count} action_labels number the actions from 0 to {count - 1}, nothing else may")
+            raise ConfigError(f"{name}: {count} action_labels number the actions 0 to {count - 1}; declare no others")
     return Declared(
         action_low=roles.action_low,
         action_high=roles.action_high,
@@ -107,7 +107,8 @@ class EncodedColumns:
             if column.fill is None:
                 self._refuse_missing(missing, name, role)
             elif missing.any():
-                self.notes.append(f"{role} {shown(name)}: {counted(int(missing.sum()), 'missing cell')} filled with {column.fill}")
+                count = counted(int(missing.sum()), "missing cell")
+                self.notes.append(f"{role} {shown(name)}: {count} filled with {column.fill}")
             parts.append(column.encoded(numbers, missing))
         taken = 8 * len(parts[0]) * sum(part.shape[1] for part in parts)
         Budget().spend(taken, stored=taken, key=role, name=self.name)
@@ -131,9 +132,9 @@ class EncodedColumns:
         rows = np.flatnonzero((values < 0) & ~missing)
         if len(rows):
             cell = cells[codes[rows[0]]]
-            what = column.unknown(cell).replace("its categories", "action_labels" if role == "action" else "its categories")
+            what = column.unknown(cell, "action_labels" if role == "action" else "its categories")
             raise EpisodeError(
-                f"{self.name}: column {shown(name)} for {role} holds {what} (row {rows[0]})",
+                f"{self.name}: column {shown(name)} for {role} holds in row {rows[0]} {what}",
                 rows,
                 f"{role} is {shown(cell)}",
             )
@@ -181,7 +182,9 @@ class EncodedColumns:
             used, codes = np.unique(np.where(missing, 0, column.values), return_inverse=True)
             cells = [bool(value) for value in used] if column.type == "bool" else used.tolist()
         else:
-            raise DataError(f"{self.name}: column {shown(name)} for {role} holds {column.type}, expected text or numbers")
+            raise DataError(
+                f"{self.name}: column {shown(name)} for {role} holds {column.type}, expected text or numbers"
+            )
         # Cells of missing rows alone are no values.
         present = np.unique(codes[~missing])
         number_of = np.zeros(len(cells), dtype=np.int64)

@@ -23,7 +23,7 @@ class TableMap:
 
     ``discrete``, ``n_actions``, ``first_action``, ``action_low``, ``action_high``, ``time_unit`` and ``last_rows`` hold
     for the whole table. ``categories`` says of observation columns that they hold categories: a list of them becomes
-    one feature for each, ``{"index": [...]}`` their place in the list; "one-hot" and "index" take the values of the log.
+    one feature for each, ``{"index": [...]}`` their place in the list; "one-hot" and "index" take those of the log.
     """
 
     observation: tuple[str, ...]  # columns of what the policy saw
@@ -174,7 +174,9 @@ def _column(column: str, roles: TableMap, name: str) -> Column:
         if kind != "number":
             fill = next(iter(texts_of(fill)), None)
             if wrong or fill is None or (values and fill not in values):
-                raise ConfigError(f"{name}: the fill value of {shown(column)} must be one of its categories, got {fill!r}")
+                raise ConfigError(
+                    f"{name}: the fill value of {shown(column)} must be one of its categories, got {fill!r}"
+                )
     flag = column in roles.missing_flag
     if flag and column not in roles.fill:
         raise ConfigError(f"{name}: missing_flag is for columns with a fill value, and {shown(column)} has none")
