@@ -1,5 +1,6 @@
 """Values outside the range of the log, in what a policy is asked."""
 
+import sys
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -46,14 +47,26 @@ def heed(scaling: Scaling, rows: np.ndarray, where: str = "") -> None:
     bounds = [scaling.in_log_units(end)[feature] for end in (low, high)]
     is_high = bool(scaled[row, feature] > high[feature])
     at = f" in row {row}" if len(rows) > 1 else ""
-    text = f"{where}{name_of(scaling, feature)} is {rows[row, feature]:g}{at}, "
-    text += f"{'far ' if choice == 'clip' else ''}outside the range that the log covers, {bounds[0]:g} to {bounds[1]:g}"
+    # Numbers that only float64 holds, such as Unix times, differ in their last digits alone.
+    digits = 6 if scaling.observation_offset is None else 14
+    value, *ends = (f"{number:.{digits}g}" for number in (rows[row, feature], *bounds))
+    text = f"{where}{name_of(scaling, feature)} is {value}{at}, "
+    text += f"{'far ' if choice == 'clip' else ''}outside the range that the log covers, {' to '.join(ends)}"
     more = f"; so {'are' if len(features) > 2 else 'is'} {len(features) - 1} more" if len(features) > 1 else ""
     if choice == "refuse":
         raise PrudentError(f"{text}{more} (outside_range is refuse)")
     scaling.warned_of.update(features.tolist())
-    does = f"taken as {bounds[is_high]:g}" if choice == "clip" else "taken as it is"
-    warnings.warn(f"{text}: {does}{more} (outside_range is {choice}; said once)", OutsideRangeWarning, stacklevel=4)
+    does = f"taken as {ends[is_high]}" if choice == "clip" else "taken as it is"
+    text += f": {does}{more} (outside_range is {choice}; said once)"
+    warnings.warn(text, OutsideRangeWarning, stacklevel=_callers_level())
+
+
+def _callers_level() -> int:
+    """The level of the caller's line for :func:`warnings.warn`: the first one outside this library."""
+    frame, level = sys._getframe(1), 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "prudent":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def name_of(scaling: Scaling, feature: int) -> str:

@@ -2,7 +2,7 @@
 
 A policy is a few functions of observations. :func:`as_policy` makes one from a member of a trained population,
 including its scaling. Any other policy can be written down directly as a :class:`DiscretePolicy` or a
-:class:`ContinuousPolicy`.
+:class:`ContinuousPolicy`. ``encoding`` says what columns and actions are called, if that is known.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ import torch
 
 from prudent import nn
 from prudent.data import Dataset
+from prudent.data.encoding import Encoding, check_same
 from prudent.engine.population import Population
 from prudent.errors import ConfigError
 from prudent.progress import Wait
@@ -34,6 +35,7 @@ class DiscretePolicy:
     probability: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
     name: str = "policy"
     discount: float | None = None
+    encoding: Encoding | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class ContinuousPolicy:
     log_prob: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
     name: str = "policy"
     discount: float | None = None
+    encoding: Encoding | None = None
 
 
 Policy = DiscretePolicy | ContinuousPolicy
@@ -73,6 +76,7 @@ def as_policy(agent: Any, member: int = 0) -> Policy:
         raise ConfigError(f"member must lie within 0 to {population.size - 1}, got {member}")
     solo = population.member(member)
     shared = {"spec": solo.spec, "name": solo.names[0], "discount": float(solo.discount[0])}
+    shared["encoding"] = solo.scaling.encoding
     if solo.spec.discrete:
         return DiscretePolicy(probability=lambda observation, mask: _probability(solo, observation, mask), **shared)
     kind = solo.algorithm.POLICY
@@ -118,7 +122,9 @@ def check(policy: Policy, dataset: Dataset) -> None:
 
     Raises:
         ConfigError: kinds, sizes or declared bounds differ.
+        DataError: columns have other names, categories or labels.
     """
+    check_same(policy.encoding, dataset.meanings.encoding, dataset.name, policy.name)
     for f in fields(Spec):
         expected, logged = getattr(policy.spec, f.name), getattr(dataset.spec, f.name)
         undeclared = f.name in ("action_low", "action_high") and (expected is None or logged is None)

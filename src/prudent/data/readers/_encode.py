@@ -108,7 +108,8 @@ class EncodedColumns:
                 self._refuse_missing(missing, name, role)
             elif missing.any():
                 count = counted(int(missing.sum()), "missing cell")
-                self.notes.append(f"{role} {shown(name)}: {count} filled with {column.fill}")
+                fill = f"{column.fill:g}" if isinstance(column.fill, float) else column.fill
+                self.notes.append(f"{role} {shown(name)}: {count} filled with {fill}")
             parts.append(column.encoded(numbers, missing))
         taken = 8 * len(parts[0]) * sum(part.shape[1] for part in parts)
         Budget().spend(taken, stored=taken, key=role, name=self.name)

@@ -174,9 +174,7 @@ def _column(column: str, roles: TableMap, name: str) -> Column:
         if kind != "number":
             fill = next(iter(texts_of(fill)), None)
             if wrong or fill is None or (values and fill not in values):
-                raise ConfigError(
-                    f"{name}: the fill value of {shown(column)} must be one of its categories, got {fill!r}"
-                )
+                raise ConfigError(f"{name}: the fill value of {shown(column)} is none of its categories: {fill!r}")
     flag = column in roles.missing_flag
     if flag and column not in roles.fill:
         raise ConfigError(f"{name}: missing_flag is for columns with a fill value, and {shown(column)} has none")
