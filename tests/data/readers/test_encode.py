@@ -80,8 +80,9 @@ def test_a_table_of_words_becomes_numbers_that_keep_their_names(tmp_path, name):
 
 def test_formats_types_and_spellings_agree(tmp_path):
     prints = {read(tmp_path, name=name).fingerprint for name in FORMATS}
-    prints |= {read(tmp_path, log(order=[str(o) for o in log()["order"]]), name=name).fingerprint for name in FORMATS}
-    prints |= {read(tmp_path, log(order=[float(o) for o in log()["order"]]), name=name).fingerprint for name in FORMATS}
+    for kind in (str, float):
+        orders = [kind(order) for order in log()["order"]]
+        prints.add(read(tmp_path, log(order=orders), name="log.parquet").fingerprint)
     prints.add(read(tmp_path, categories={"day": ["Mon", "Tue", "Wed"], "promo": ["flyer", "none"]}).fingerprint)
     nan = log(stock=[np.nan if value is None else value for value in log()["stock"]])
     prints.add(read(tmp_path, nan, name="log.parquet").fingerprint)
@@ -168,6 +169,20 @@ def test_an_id_is_no_category(tmp_path):
     roles = {"episode": "id", "observation": "x", "action": "a", "reward": "r", "categories": {"x": "one-hot"}}
     with pytest.raises(DataError, match="'x' has 1,100 different values, and categories may be 1 to 1,024"):
         load_dataset(save(tmp_path / "log.parquet", columns), mapping=roles)
+
+
+def test_categories_do_not_make_a_small_file_large(tmp_path, monkeypatch):
+    rows = 5_000
+    lines = "".join(f"{row // 10},{row % 1000},0.5,1\n" for row in range(rows))
+    (tmp_path / "log.csv").write_text(f"id,x,a,r\n{lines}")
+    roles = {"episode": "id", "observation": "x", "action": "a", "reward": "r", "categories": {"x": "one-hot"}}
+
+    def load():
+        return load_dataset(tmp_path / "log.csv", mapping=roles, action_low=0, action_high=1)
+
+    assert "out of all proportion" in complaint(load)
+    monkeypatch.setenv("PRUDENT_MAX_BYTES", str(1 << 30))
+    assert load().spec.observation_size == 1000
 
 
 def test_an_episode_with_an_unknown_category_is_left_out_if_that_is_asked_for(tmp_path):

@@ -81,8 +81,8 @@ class Shared:
     orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
     batch_size: int = 256  # transitions per step, drawn with replacement
     normalize_observations: bool = True  # standardise observations with the dataset's mean and standard deviation
-    # What a policy does with features that leave the range of the log it learned from.
-    outside_range: Literal["clip", "warn", "refuse"] = "clip"  # clip to its edge, warn and use as it is, or refuse
+    # Clip to the edge of the range, use the value as it is with a warning, or refuse to act.
+    outside_range: Literal["clip", "warn", "refuse"] = "clip"  # when acting on features that leave the log's range
     discount: float = 0.99  # gamma, per unit of time
     reward_scale: float = 1.0  # rewards are multiplied by this before learning
     reward_shift: float = 0.0  # and this is then added

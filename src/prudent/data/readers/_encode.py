@@ -52,16 +52,24 @@ def declared_by(roles: TableMap, user: Declared, name: str) -> Declared:
 class EncodedColumns:
     """Observations and actions of a table; ``encoding`` says what they stand for, ``notes`` what was done to them.
 
+    ``stored`` are the bytes of the file: categories may not make it grow out of proportion.
+
     Raises:
         DataError: a column does not fit its role, naming column, role and row: EpisodeError if only some rows do not.
+            Or the features take too much memory.
         ConfigError: the mapping's fill value is none of a column's categories.
     """
 
-    def __init__(self, table: RoleColumns):
+    def __init__(self, table: RoleColumns, rows: int, stored: int):
         self.table, self.roles, self.name = table, table.roles, table.name
         columns = [self._with_values(column) for column in columns_of(self.roles, self.name)]
         self.encoding = Encoding(tuple(columns), self.roles.action, self.roles.action_labels)
         self.notes = self.encoding.notes()
+        if not self.is_plain:
+            # float64 while they are put together, then float32 here and next.
+            taken, budget = 16 * rows * len(self.encoding.features), Budget()
+            budget.spend(taken, stored=taken, key="categories", name=self.name)
+            budget.proportion(taken, stored, self.name)
 
     @property
     def is_plain(self) -> bool:
@@ -111,8 +119,6 @@ class EncodedColumns:
                 fill = f"{column.fill:g}" if isinstance(column.fill, float) else column.fill
                 self.notes.append(f"{role} {shown(name)}: {count} filled with {fill}")
             parts.append(column.encoded(numbers, missing))
-        taken = 8 * len(parts[0]) * sum(part.shape[1] for part in parts)
-        Budget().spend(taken, stored=taken, key=role, name=self.name)
         return np.concatenate(parts, axis=1)
 
     def _refuse_missing(self, missing: np.ndarray, name: str, role: str) -> None:

@@ -67,11 +67,11 @@ def read(path: str | Path, user: Declared) -> Dataset:
         )
     if rows == 0:
         raise DataError(f"{path.name}: the table has no rows")
-    columns = RoleColumns(table, roles, path.name)
+    columns, size = RoleColumns(table, roles, path.name), path.stat().st_size
     if user.skip_bad_episodes:
-        return sound_episodes(columns, lambda columns, rows: _Table(columns, rows, notes).dataset(user))
+        return sound_episodes(columns, lambda columns, rows: _Table(columns, rows, notes, size).dataset(user))
     try:
-        return _Table(columns, rows, notes).dataset(user)
+        return _Table(columns, rows, notes, size).dataset(user)
     except EpisodeError:
         episodes_of(columns)  # refuses the table for good if its rows cannot be assigned to episodes
         raise
@@ -119,12 +119,12 @@ def _kinds(roles: TableMap, names: list[str], name: str) -> dict[str, list[_arro
 
 
 class _Table:
-    """Turns the columns of one file into a dataset."""
+    """Turns the columns of one file, of ``size`` bytes, into a dataset."""
 
-    def __init__(self, table: RoleColumns, rows: int, notes: list[str]):
+    def __init__(self, table: RoleColumns, rows: int, notes: list[str], size: int):
         self.table, self.rows = table, rows
         self.roles, self.name = table.roles, table.name
-        self.columns = EncodedColumns(table)
+        self.columns = EncodedColumns(table, rows, size)
         self.notes = notes
         self.groups: tuple[str, ...] | None = None
 
