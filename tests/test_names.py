@@ -199,6 +199,14 @@ def test_continuous_actions_keep_their_names_too(tmp_path):
         agent.encoding.label(agent.predict(row))
 
 
+def test_describe_names_the_features(folder, capsys):
+    words = ["data", "describe", str(folder / "log.csv"), "--map", str(folder / "map.toml")]
+    cli.main(words)
+    assert "Observation features\n        0 'on_hand'\n        1 'weekday=Mon'\n" in capsys.readouterr().out
+    cli.main([*words, "--json"])
+    assert json.loads(capsys.readouterr().out)["features"] == list(FEATURES)
+
+
 def test_the_command_line_refuses_in_one_line(folder, tmp_path, capsys):
     (tmp_path / "map.toml").write_text(MAP.replace("[0, 20, 40]", "[0, 20]"))
     words = ["train", str(folder / "log.csv"), "--map", str(tmp_path / "map.toml"), "--algo", "discrete_bc"]

@@ -1,5 +1,7 @@
 """Between the log's units and the networks': what drift, rare flags and large numbers do to a policy."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -51,10 +53,9 @@ def test_drift_of_what_did_not_vary_does_not_change_the_policy(clone, sensor, on
     usual = np.column_stack([x, np.ones(200), np.zeros(200), np.full(200, 5.0)]).astype(np.float32)
     drifted = usual.copy()
     drifted[:, 2:] = sensor, once, constant
-    before = clone.predict(usual)
-    clone.population.scaling.warned_of.clear()
-    with pytest.warns(OutsideRangeWarning, match="feature [234] is .* far outside"):
-        change = np.abs(clone.predict(drifted) - before)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OutsideRangeWarning)  # test_outside.py is about these
+        change = np.abs(clone.predict(drifted) - clone.predict(usual))
     assert change.max() < 0.02, f"the drift moves actions by up to {change.max():.2f}"
 
 

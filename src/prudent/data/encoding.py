@@ -49,7 +49,12 @@ class Column:
 
     def place(self, value: Any) -> int | None:
         """The number of a category, from 0; None if it is none of ``values``."""
-        return next((self.values.index(text) for text in texts_of(value) if text in self.values), None)
+        return self.places([value])[0]
+
+    def places(self, cells: Iterable[Any]) -> list[int | None]:
+        """:meth:`place` of each of several values."""
+        place_of = {text: place for place, text in enumerate(self.values)}
+        return [next((place_of[text] for text in texts_of(cell) if text in place_of), None) for cell in cells]
 
     @property
     def fill_number(self) -> float | None:

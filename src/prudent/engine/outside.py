@@ -58,7 +58,7 @@ def heed(scaling: Scaling, rows: np.ndarray, where: str = "") -> None:
     scaling.warned_of.update(features.tolist())
     does = f"taken as {ends[is_high]}" if choice == "clip" else "taken as it is"
     text += f": {does}{more} (outside_range is {choice}; said once)"
-    warnings.warn(text, OutsideRangeWarning, stacklevel=_callers_level())
+    warnings.warn(" ".join(text.split()), OutsideRangeWarning, stacklevel=_callers_level())
 
 
 def _callers_level() -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from prudent.data.columns import counted
-from prudent.data.encoding import MOST_VALUES, Column, Encoding, distinct, listed
+from prudent.data.encoding import MOST_VALUES, Column, Encoding, listed, texts_of
 from prudent.data.meanings import in_order
 from prudent.data.readers import _arrow
 from prudent.data.readers._budget import Budget
@@ -134,7 +134,7 @@ class EncodedColumns:
     def _places(self, name: str, role: str, column: Column) -> tuple[np.ndarray, np.ndarray]:
         """The place of each row's category, (rows,) int64, and which rows have none, (rows,) bool."""
         codes, cells, missing = self._cells(name, role)
-        places = np.array([-1 if (place := column.place(cell)) is None else place for cell in cells], dtype=np.int64)
+        places = np.array([-1 if place is None else place for place in column.places(cells)], dtype=np.int64)
         values = np.where(missing, 0, places[codes] if len(cells) else 0)
         rows = np.flatnonzero((values < 0) & ~missing)
         if len(rows):
@@ -158,12 +158,12 @@ class EncodedColumns:
         texts: dict[str, None] = {}
         for name, role in names:
             _, cells, _ = self._cells(name, role)
-            texts |= dict.fromkeys(text for cell in cells for text in distinct([cell], f"{self.name}: {shown(name)}"))
-        if not 1 <= len(texts) <= MOST_VALUES:
-            raise DataError(
-                f"{self.name}: column {shown(column.name)} has {len(texts):,} different values, "
-                f"and categories may be 1 to {MOST_VALUES:,}: leave it out, or group its values"
-            )
+            if not 1 <= max(len(cells), len(texts)) <= MOST_VALUES:
+                raise DataError(
+                    f"{self.name}: column {shown(name)} has {len(cells):,} different values, "
+                    f"and categories may be 1 to {MOST_VALUES:,}: leave it out, or group its values"
+                )
+            texts |= dict.fromkeys(text for cell in cells for text in texts_of(cell)[:1])
         values = tuple(sorted(texts, key=in_order))
         if column.fill is not None and column.fill not in values:
             raise ConfigError(
