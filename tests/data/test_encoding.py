@@ -80,6 +80,7 @@ def test_json_and_back():
         (("columns", 1, "name"), "day"),
         (("columns", 2, "fill"), "x"),
         (("columns", 2, "fill"), float("nan")),
+        (("columns", 2, "fill"), 10**400),
         (("columns", 2, "flag"), 1),
         (("actions",), "order"),
         (("labels",), ["0"]),

@@ -25,6 +25,7 @@ MOST_VALUES = 1_024
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))\.0+")
 _LISTED = 12
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,11 @@ def check_same(here: Encoding | None, there: Encoding | None, name: str, whose: 
         raise DataError(f"{name} does not fit {whose}: {difference}")
 
 
+def is_finite(number: Any) -> bool:
+    """Whether float32 can hold a number, whatever its type."""
+    return bool(abs(number) <= _LARGEST)  # works for whole numbers of any size, which do not all become floats
+
+
 def texts_of(value: Any) -> tuple[str, ...]:
     """The texts under which a category may be listed: ``1``, ``1.0`` and "1" are one, "007" is another one."""
     if isinstance(value, bool | np.bool_):
@@ -261,7 +267,7 @@ def _column(entry: Any) -> Column:
     if (column.kind == "number") == bool(column.values) or len(set(column.values)) < len(column.values):
         raise ValueError(f"the categories of {shown(column.name)} are damaged")
     fill = column.fill
-    is_number = type(fill) in (int, float) and math.isfinite(fill)  # type: ignore[arg-type]
+    is_number = type(fill) in (int, float) and is_finite(fill)
     if fill is not None and not (fill in column.values if column.values else is_number):
         raise ValueError(f"the fill value of {shown(column.name)} is damaged")
     return column

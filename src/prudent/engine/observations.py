@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from prudent.data.encoding import Column, Encoding, listed
+from prudent.data.encoding import Column, Encoding, is_finite, listed
 from prudent.engine import outside
 from prudent.engine.inputs import action_numbers, feature_rows
 from prudent.errors import PrudentError, shown
@@ -143,11 +143,9 @@ def _features(cells: Any, column: Column) -> np.ndarray:
     Raises:
         PrudentError: a value is missing and the column has no fill value, or it is no number or none of the categories.
     """
-    if isinstance(cells, np.ndarray) and cells.dtype.kind == "f" and column.kind == "number":
-        with np.errstate(over="ignore"):
-            sound = np.isfinite(cells.astype(np.float32)).all()
-        if sound:
-            return column.encoded(cells.astype(np.float64), np.zeros(len(cells), dtype=bool))
+    is_plain = isinstance(cells, np.ndarray) and cells.dtype.kind == "f" and column.kind == "number"
+    if is_plain and (np.abs(cells) <= np.finfo(np.float32).max).all():
+        return column.encoded(cells.astype(np.float64), np.zeros(len(cells), dtype=bool))
     missing = np.array([_is_missing(cell) for cell in cells])
     if missing.any() and column.fill is None:
         raise PrudentError(f"{_at(column, missing)} is missing, and its column has no fill value")
@@ -168,9 +166,8 @@ def _number(cell: Any, column: Column, row: int, rows: int) -> float:
         cell = cell[()]
     if not isinstance(cell, Real | np.bool_):
         raise PrudentError(f"{_name(column, row, rows)} is {shown(cell)}, expected a number")
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite for the networks
-        if not np.isfinite(np.float32(cell)):
-            raise PrudentError(f"{_name(column, row, rows)} is {cell}: a policy has no answer to that")
+    if not is_finite(cell):  # for the networks, which take float32
+        raise PrudentError(f"{_name(column, row, rows)} is infinite or too large: a policy has no answer to that")
     return float(cell)
 
 
@@ -186,7 +183,7 @@ def _is_missing(cell: Any) -> bool:
         return True
     if isinstance(cell, str):
         return not cell.strip()
-    return isinstance(cell, Real) and bool(np.isnan(float(cell)))
+    return isinstance(cell, Real) and bool(cell != cell)
 
 
 def _at(column: Column, rows: np.ndarray) -> str:

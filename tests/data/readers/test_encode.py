@@ -213,6 +213,8 @@ def test_an_episode_with_an_unknown_category_is_left_out_if_that_is_asked_for(tm
         ({"fill": {"day": "Sun"}}, "the fill value of 'day' is none of its categories: 'Sun'"),
         ({"fill": {"stock": "no"}}, "the fill value of 'stock' must be a finite number, got 'no'"),
         ({"fill": {"stock": float("nan")}}, "the fill value of 'stock' must be a finite number, got nan"),
+        ({"fill": {"stock": 10**400}}, "the fill value of 'stock' must be a finite number, got 1000"),
+        ({"fill": {"stock": [1]}}, "the fill value of 'stock' must be a finite number, got [1]"),
         ({"fill": {"stock": True}}, "the fill value of 'stock' must be a finite number, got True"),
         ({"action_labels": [0, 20, 20.0]}, "action_labels name '20' twice"),
         ({"action_labels": []}, "action_labels must be 1 to 1,024, got 0"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from prudent import files
 from prudent.config import check_names, from_json, read_toml
-from prudent.data.encoding import Column, Kind, distinct, texts_of
+from prudent.data.encoding import Column, Kind, distinct, is_finite, texts_of
 from prudent.data.episodes.dropped import LAST_ROWS
 from prudent.errors import ConfigError, shown
 
@@ -169,7 +169,7 @@ def _column(column: str, roles: TableMap, name: str) -> Column:
     fill = roles.fill.get(column)
     if column in roles.fill:
         wrong = isinstance(fill, bool) or not isinstance(fill, int | float | str)
-        if kind == "number" and (wrong or isinstance(fill, str) or not math.isfinite(fill)):  # type: ignore[arg-type]
+        if kind == "number" and (wrong or isinstance(fill, str) or not is_finite(fill)):  # type: ignore[arg-type]
             raise ConfigError(f"{name}: the fill value of {shown(column)} must be a finite number, got {fill!r}")
         if kind != "number":
             fill = next(iter(texts_of(fill)), None)
