@@ -128,7 +128,7 @@ def test_a_data_frame_goes_by_its_names_not_by_its_order():
         ({**ROW, "size": [1]}, "observation: stock has one value and size 1 values: give every name one value"),
         ({k: [] for k in ROW}, "observation: stock has no values"),
         ({**ROW, "stock": np.zeros((2, 2))}, "observation: stock has shape (2, 2), expected one value"),
-        ({k: np.array([v] * 3) for k, v in ROW.items()} | {"stock": np.array([1, np.inf, 2])}, "stock in row 1 is infinite"),
+        ({k: np.array([v] * 3) for k, v in ROW.items()} | {"stock": np.array([1, np.inf, 2])}, "row 1 is infinite"),
         (FEATURES[:5], "observation has shape (5,), expected (6,)"),
         ((FEATURES, {}), "observation is what env.reset() returns"),
         ([FEATURES[0], {}], "observation is no array of numbers"),
