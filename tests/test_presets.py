@@ -32,7 +32,7 @@ def published():
 OWN = {
     "value_init",
     "value_init_steps",
-    "clip_observations",
+    "outside_range",
     "gradient",
     "gradient_samples",
     "alpha_final",

@@ -50,6 +50,11 @@ def python(page):
     return re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
+def toml(page):
+    """The blocks of TOML in a page."""
+    return re.findall(r"^```toml\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
 def run(code, **names):
     for long, short in SHORTER.items():
         code = code.replace(long, short)
@@ -69,6 +74,21 @@ def test_the_six_lines_run(logs):
     np.testing.assert_array_equal(again.predict(observation), names["agent"].predict(observation))
 
 
+def shop(path):
+    """A policy that learned from a table with words in it, by the mapping of docs/data.md."""
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{row // 5},{row},{rng.choice(['Mon', 'Tue'])},{rng.choice(['none', 'flyer'])},{rng.choice(['S', 'L'])},"
+        f"{rng.uniform(5, 20) if row % 3 else ''},{rng.choice([0, 20, 40, 60, 80])},1"
+        for row in range(60)
+    ]
+    path.write_text("\n".join(["id,on_hand,weekday,promo,size,demand,order,profit", *rows]))
+    (mapping,) = (code for code in toml("docs/data.md") if "[categories]" in code)
+    Path("map.toml").write_text(f'episode = "id"\nreward = "profit"\n{mapping}')
+    data = prudent.load_dataset(path, mapping="map.toml")
+    return prudent.DiscreteCQL(hidden=(8, 8), batch_size=8).fit(data, steps=1, progress=False)
+
+
 @pytest.mark.parametrize("page", ["docs/data.md", "docs/training.md"])
 def test_the_docs_run(logs, page):
     for code in python(page):
@@ -77,6 +97,7 @@ def test_the_docs_run(logs, page):
             data=prudent.load_dataset("logs.npz"),
             observation=logs["observations"][0],
             action=logs["actions"][0],
+            agent=shop(Path("shop.csv")),
             model=model_of(ROOT / "tests" / "fixtures" / "sb3_two_environments.npz"),
         )
 

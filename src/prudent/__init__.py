@@ -11,7 +11,7 @@ Every algorithm has an agent: ``prudent.CQL``, ``prudent.IQL``, ``prudent.Discre
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from prudent.errors import ConfigError, DataError, PrudentError, StartsAnewWarning
+from prudent.errors import ConfigError, DataError, OutsideRangeWarning, PrudentError, StartsAnewWarning
 from prudent.version import __version__
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Dataset",
+    "OutsideRangeWarning",
     "PrudentError",
     "StartsAnewWarning",
     "TuneResult",

@@ -17,10 +17,13 @@ import torch
 from prudent import algorithms, presets
 from prudent.config import check_names, from_json, to_json
 from prudent.data import Dataset
+from prudent.data.encoding import Encoding
 from prudent.engine.batches import network_batch
-from prudent.engine.inputs import action_numbers, feature_rows, mask_rows, member_index
+from prudent.engine.inputs import mask_rows, member_index
 from prudent.engine.members import Member, grid, split_settings
+from prudent.engine.observations import action_rows, observation_rows
 from prudent.engine.options import Options
+from prudent.engine.outside import set_outside_range
 from prudent.engine.population import MODE, Population, new_population
 from prudent.engine.process import choose_device, prepare_process
 from prudent.errors import ConfigError, PrudentError, StartsAnewWarning
@@ -132,7 +135,7 @@ class Agent:
         """
         if warm_start and out is not None:
             raise ConfigError("warm_start leaves no run folder: leave out out, and save the agent afterwards")
-        chosen = _options(dataset, self.device, out, {"steps": steps, **options})
+        chosen = start.options_of_fit(dataset, self.device, out, {"steps": steps, **options})
         with quiet(not progress):
             if warm_start:
                 in_memory.go_on(self._fitted(), dataset, chosen)
@@ -204,12 +207,17 @@ class Agent:
         """The members' names, such as ``alpha=5,seed=0``."""
         return self.population.names if self.population else [m.name for m in self._members()]
 
-    def predict(self, observation: np.ndarray, member: int = 0, mask: np.ndarray | None = None) -> np.ndarray:
+    @property
+    def encoding(self) -> Encoding | None:
+        """What columns and actions are called in the data: ``encoding.features``, ``encoding.label(action)``."""
+        return self._fitted().scaling.encoding
+
+    def predict(self, observation: Any, member: int = 0, mask: np.ndarray | None = None) -> np.ndarray:
         """The action: one observation (S,) -> (A,), several (B, S) -> (B, A), in the log's units.
 
         It is the likeliest one, unless ``population.acting`` is ``sample``, as with some policies of ``prudent tune``.
-
-        Discrete actions are the log's numbers, () and (B,). ``mask`` (A,) or (B, A) bool says which are allowed.
+        An observation may have names: a dictionary of the log's columns, or several (see :attr:`encoding`). Discrete
+        actions are the log's numbers, () and (B,). ``mask`` (A,) or (B, A) bool says which are allowed.
 
         Raises:
             PrudentError: nothing was trained or loaded, or shapes do not fit.
@@ -218,7 +226,7 @@ class Agent:
 
     def act(
         self,
-        observation: np.ndarray,
+        observation: Any,
         deterministic: bool = False,
         member: int = 0,
         generator: torch.Generator | None = None,
@@ -235,7 +243,7 @@ class Agent:
         population = self._fitted()
         if not isinstance(generator, torch.Generator | None):
             raise ConfigError(f"generator must be a torch.Generator, got {generator!r}")
-        rows, single = feature_rows(observation, population.spec.observation_size, "observation")
+        rows, single = observation_rows(population, observation)
         allowed = None if mask is None else mask_rows(mask, len(rows), population.spec)[None]
         action_1B, log_prob_1B = population.act_with_log_prob(
             rows[None], deterministic, generator, member_index(member, population.size), allowed
@@ -243,7 +251,7 @@ class Agent:
         action, log_prob = action_1B[0], log_prob_1B[0]
         return (action[0], log_prob[0]) if single else (action, log_prob)
 
-    def q_value(self, observation: np.ndarray, action: np.ndarray, member: int = 0) -> np.ndarray:
+    def q_value(self, observation: Any, action: Any, member: int = 0) -> np.ndarray:
         """The smallest Q of the critics, (S,) and (A,) -> (), (B, S) and (B, A) -> (B,); discrete actions () and (B,).
 
         The unit is the discounted sum of rewards, transformed if the settings transform them.
@@ -251,15 +259,10 @@ class Agent:
         Raises:
             PrudentError: nothing was trained or loaded, shapes do not fit, or there is no critic.
         """
-        spec = self._fitted().spec
-        observations, single = feature_rows(observation, spec.observation_size, "observation")
-        if spec.discrete:
-            actions = action_numbers(action, spec)
-        else:
-            actions, _ = feature_rows(action, spec.action_size, "action")
-        if len(actions) != len(observations):
-            raise PrudentError(f"{len(observations)} observations and {len(actions)} actions: give as many of each")
-        q = self._fitted().q_value(observations[None], actions[None], member_index(member, self._fitted().size))[0]
+        population = self._fitted()
+        observations, single = observation_rows(population, observation)
+        actions = action_rows(population, action, len(observations))
+        q = population.q_value(observations[None], actions[None], member_index(member, population.size))[0]
         return q[0] if single else q
 
     def evaluate(self, env: str, episodes: int = 10, seed: int = 0) -> dict[str, Any]:
@@ -289,19 +292,6 @@ _ANEW = (
 )
 
 
-def _options(dataset: Dataset, device: str, out: Path | str | None, given: dict[str, Any]) -> Options:
-    """The options of a call of ``fit``, checked."""
-    if not isinstance(dataset, Dataset):
-        raise ConfigError(f"fit takes a dataset, got {dataset!r}: hand it prudent.load_dataset(...)")
-    if "device" in given:
-        raise ConfigError("device is a setting of the agent: give it to the constructor")
-    check_names(Options, given)
-    others = given.keys() - {"steps", "threads", "tf32"}
-    if others and out is None:
-        raise ConfigError(f"{', '.join(sorted(others))}: only with out, the folder to write to")
-    return Options(device=device, **given)
-
-
 def _agent_type(name: str) -> type[Agent]:
     title = algorithms.get(name).TITLE
     doc = f"{title}; settings are the fields of :class:`prudent.algorithms.{name}.Config`."
@@ -327,13 +317,17 @@ def __getattr__(name: str) -> type[Agent]:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def load(path: Path | str, device: str = "auto") -> Agent:
+def load(path: Path | str, device: str = "auto", outside_range: str | None = None) -> Agent:
     """The agent saved at ``path``: a run folder, a tuned folder, what :meth:`Agent.save` wrote, or one checkpoint.
+
+    ``outside_range`` (``clip``, ``warn`` or ``refuse``) replaces the stored setting of that name.
 
     Raises:
         PrudentError: there is nothing that verifies, or a tuning keeps no policy; the line has its verdict.
     """
     population, _ = checkpoint.load(path, str(choose_device(device)))
+    if outside_range is not None:
+        set_outside_range(population, outside_range)
     agent = AGENTS[population.algorithm_name]()
     configs = [m.config for m in population.members]
     for f in fields(configs[0]):

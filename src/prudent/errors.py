@@ -40,6 +40,10 @@ class StartsAnewWarning(UserWarning):
     """``fit`` drops what was trained or loaded before, and starts from new weights."""
 
 
+class OutsideRangeWarning(UserWarning):
+    """A policy was asked about a value outside the range of the log it learned from."""
+
+
 FAILURES = (PrudentError, OSError, MemoryError, RuntimeError)
 """Errors that end one training of several while the others go on. PyTorch raises RuntimeError when the memory of the
 accelerator is full."""

@@ -16,7 +16,7 @@ from prudent.data import load_dataset
 from prudent.engine.loop import Observer, fit
 from prudent.engine.members import grid
 from prudent.engine.population import new_population
-from prudent.errors import PrudentError
+from prudent.errors import OutsideRangeWarning, PrudentError
 from prudent.runs import checkpoint
 
 pytest_plugins = ["helpers.run_fixtures"]
@@ -265,7 +265,8 @@ def test_a_checkpoint_alone_acts_the_same(log, tmp_path, quick_report):  # noqa:
         assert np.array_equal(alone.predict(OBSERVATION[0], member=m), expected[m])
         assert np.array_equal(alone.q_value(OBSERVATION[0], expected[m], member=m), values[m])
     # The log's observations are far from standard, its actions reach to 2: both only fit with the scalers.
-    far = np.concatenate([alone.act(OBSERVATION[0] * 9, deterministic=False)[0] for _ in range(5)])
+    with pytest.warns(OutsideRangeWarning, match="far outside the range"):
+        far = np.concatenate([alone.act(OBSERVATION[0] * 9, deterministic=False)[0] for _ in range(5)])
     assert 1.5 < np.abs(far).max() <= 2.0
     assert np.allclose(alone.population.scaling.observation_mean, [1, -2, 3], atol=0.7)
 

@@ -65,7 +65,14 @@ def stored(name: str) -> str:
 
 
 def stored_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in a run or a checkpoint, with those that an older version did not have and so did not write."""
+    """The settings in a run or a checkpoint, with those that an older version did not have and so did not write.
+
+    What was ``clip_observations`` is ``outside_range``.
+    """
+    settings = dict(settings)
+    if isinstance(clip := settings.get("clip_observations"), bool):
+        del settings["clip_observations"]
+        settings.setdefault("outside_range", "clip" if clip else "warn")
     return {**getattr(get(name), "FORMER_SETTINGS", {}), **settings}
 
 

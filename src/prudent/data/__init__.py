@@ -6,6 +6,7 @@
 - ``exact``: whole numbers that stay exact; ``terminal``: what may be missing after a terminal row
 - ``returns``, ``join``, ``pieces``, ``sampling``: returns of its episodes, several datasets as one, parts of one,
   random batches; ``meanings``: what the numbers of groups and ``dt`` stand for, also in several tables
+- ``encoding``: how named values become observations: categories, fill values, labels of actions
 - ``load``: :func:`load_dataset`, from a name, file or folder to the dataset; ``find`` looks names up
 - ``readers``, ``episodes``: one reader per format; where episodes end when a file does not say
 - ``end_names``: the names that columns which mark ends of episodes have in the field

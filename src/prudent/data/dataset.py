@@ -34,7 +34,7 @@ class Dataset:
     (rows,) float32; ``terminated`` and ``truncated`` (rows,) bool. ``extra`` holds optional columns, such as ``dt``,
     ``group``, ``step``, ``behavior_log_prob``, ``mask`` and ``next_mask``. The masks (rows, n_actions) bool, both or
     neither, say which discrete actions were allowed here and next. ``notes`` say what the reader inferred or dropped;
-    ``dropped`` counts the rows that it could not keep, with their reward (None: it kept all); ``meanings`` name groups.
+    ``dropped`` counts the rows that it could not keep, with their reward (None: it kept all); ``meanings`` have names.
     """
 
     observation: np.ndarray

@@ -13,20 +13,22 @@ from prudent.data.readers._budget import Budget
 from prudent.data.readers.stream import rows_of
 from prudent.data.suggestions import suggest_alpha, suggest_discount
 from prudent.data.summary import summary
+from prudent.errors import shown
 
-_MOST_ACTIONS = 12
+_MOST_ACTIONS, _MOST_FEATURES = 12, 24
 
 
 def describe_dict(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
     """What :func:`describe` says, ready for JSON.
 
-    The figures of :func:`prudent.data.summary.summary`, ``findings``, ``notes``, ``made``, ``suggested_discount``, and
-    ``suggested_alpha``, which may be None.
+    The figures of :func:`prudent.data.summary.summary`, ``features`` by name (None: no names), ``findings``,
+    ``notes``, ``made``, ``suggested_discount``, and ``suggested_alpha``, which may be None.
     """
     _check_readable(dataset)
     suggestion = suggest_alpha(dataset)
     return {
         **summary(dataset),
+        "features": None if (encoding := dataset.meanings.encoding) is None else list(encoding.features),
         "findings": [finding.as_dict() for finding in audit(dataset)],
         "notes": list(dataset.notes),
         "made": {name: dict(about) for name, about in (made or {}).items()},
@@ -44,8 +46,8 @@ def describe(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = No
     _check_readable(dataset)
     figures = summary(dataset)
     findings = audit(dataset)
-    blocks = [_head(figures), _actions(figures), _problems(findings), _notes(dataset.notes), _made(made or {})]
-    blocks.append(_suggestions(dataset))
+    blocks = [_head(figures), _features(dataset), _actions(figures), _problems(findings), _notes(dataset.notes)]
+    blocks += [_made(made or {}), _suggestions(dataset)]
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -105,6 +107,16 @@ def _spread(numbers: dict[str, float]) -> str:
     if low == high:
         return f"all {low}"
     return f"mean {_number(numbers['mean'])}, std {_number(numbers['std'])}, {low} to {high}"
+
+
+def _features(dataset: Dataset) -> str:
+    """The names of observation features, by the numbers that findings give; empty without names."""
+    if dataset.meanings.encoding is None:
+        return ""
+    names = dataset.meanings.encoding.features
+    lines = [f"  {number:>7} {shown(name)}" for number, name in enumerate(names[:_MOST_FEATURES])]
+    more = [f"  ... and {len(names) - _MOST_FEATURES} more"] if len(names) > _MOST_FEATURES else []
+    return "\n".join(["Observation features", *lines, *more])
 
 
 def _actions(figures: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the numbers of optional columns stand for, so that several tables can be joined without mixing them up."""
+"""What the numbers of a dataset stand for, so that several tables can be joined without mixing them up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prudent.data.columns import counted
+from prudent.data.encoding import Encoding, check_same
 from prudent.errors import DataError, shown
 
 _LISTED = 20
@@ -13,15 +14,17 @@ _LISTED = 20
 
 @dataclass(frozen=True)
 class Meanings:
-    """What a reader knows about a dataset's optional columns.
+    """What a reader knows about a dataset's columns.
 
     ``groups`` names the numbers in ``group``, from 0 on, and ``column`` is where they come from. ``dt_unit`` is how
-    much time a ``dt`` of 1 is. None: the reader does not know, or there is no such column.
+    much time a ``dt`` of 1 is. ``encoding`` names the columns of observations, their categories and fill values, and
+    the labels of actions. None: the reader does not know, or there is no such column.
     """
 
     groups: tuple[str, ...] | None = None
     column: str = "group"
     dt_unit: float | None = None
+    encoding: Encoding | None = None
 
     def notes(self) -> list[str]:
         """The note that says which group has which number; none without groups."""
@@ -68,8 +71,9 @@ def join(parts: Sequence[tuple[str, Meanings, bool]]) -> Joined:
     stand: equal ones are one group, and a note says so.
 
     Raises:
-        DataError: their ``dt`` count in different units.
+        DataError: their ``dt`` count in different units, or their columns have other names or categories.
     """
+    encoding, unnamed = _encoding(parts)
     units = [(name, meanings.dt_unit) for name, meanings, _ in parts if meanings.dt_unit is not None]
     for name, unit in units[1:]:
         if unit != units[0][1]:
@@ -80,23 +84,35 @@ def join(parts: Sequence[tuple[str, Meanings, bool]]) -> Joined:
     dt_unit = units[0][1] if units else None
     nothing: list[np.ndarray | None] = [None] * len(parts)
     if not all(has for _, _, has in parts):
-        return Joined(Meanings(dt_unit=dt_unit), nothing, [])
+        return Joined(Meanings(dt_unit=dt_unit, encoding=encoding), nothing, unnamed)
     lists = [meanings.groups for _, meanings, _ in parts]
     known = [groups for groups in lists if groups is not None]
     if len(known) < len(lists):
         nameless = [name for (name, meanings, _) in parts if meanings.groups is None]
         note = f"group: {nameless[0]} has numbers without names, so equal numbers count as one group in all files"
-        return Joined(Meanings(dt_unit=dt_unit), nothing, [note])
-    names = sorted({name for groups in known for name in groups}, key=_place)
+        return Joined(Meanings(dt_unit=dt_unit, encoding=encoding), nothing, [note, *unnamed])
+    names = sorted({name for groups in known for name in groups}, key=in_order)
     number_of = {name: number for number, name in enumerate(names)}
     numbers: list[np.ndarray | None] = [np.array([number_of[n] for n in groups], dtype=np.int64) for groups in known]
-    meanings = Meanings(tuple(names), parts[0][1].column, dt_unit)
-    return Joined(
-        meanings, numbers, [f"{note}; {counted(len(names), 'group')} in all files" for note in meanings.notes()]
-    )
+    meanings = Meanings(tuple(names), parts[0][1].column, dt_unit, encoding)
+    notes = [f"{note}; {counted(len(names), 'group')} in all files" for note in meanings.notes()]
+    return Joined(meanings, numbers, [*notes, *unnamed])
 
 
-def _place(name: str) -> tuple[int, float, str]:
+def _encoding(parts: Sequence[tuple[str, Meanings, bool]]) -> tuple[Encoding | None, list[str]]:
+    """The names of columns that all parts share, and a note if some have none: those of the others are then lost."""
+    first, whose = parts[0][1].encoding, parts[0][0]
+    for name, meanings, _ in parts[1:]:
+        check_same(first, meanings.encoding, name, whose)
+        if first is None:
+            first, whose = meanings.encoding, name
+    nameless = [name for name, meanings, _ in parts if meanings.encoding is None]
+    if first is None or not nameless:
+        return first, []
+    return None, [f"{nameless[0]} does not name its columns, so those of the joined data have no names"]
+
+
+def in_order(name: str) -> tuple[int, float, str]:
     """Numbers come first, in their order, then names in alphabetical order."""
     try:
         return 0, float(name), name

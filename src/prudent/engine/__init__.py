@@ -3,7 +3,8 @@
 - ``population``: the members, their networks, a training step, and how they act
 - ``members``: seeds x hyperparameters, and which of them train together
 - ``options``: how to train, apart from the algorithm's settings
-- ``inputs``: checks of what a caller hands in
+- ``inputs``: checks of what a caller hands in; ``observations``: the same of named values
+- ``outside``: values outside the range of the log, in what a policy is asked
 - ``batches``: batches of a dataset, or of a user's own, in the networks' units
 - ``scaling``: from the log's units to the networks' and back
 - ``loop``: the training loop

@@ -331,5 +331,5 @@ def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], 
     memory.check_batch([member.config for member in members], dataset.spec, torch.device(device))
     members = with_reward_scales(members, dataset)
     config = members[0].config
-    scaling = Scaling.fit(dataset, config.normalize_observations, config.clip_observations)
+    scaling = Scaling.fit(dataset, config.normalize_observations, config.outside_range)
     return Population(algorithm, members, dataset.spec, scaling, device, dataset.name)

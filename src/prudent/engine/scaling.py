@@ -1,6 +1,6 @@
 """From the log's units to the networks' and back."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from prudent import statistics
 from prudent.data import Dataset, precision
 from prudent.data.columns import rows_outside
+from prudent.data.encoding import Encoding
 from prudent.errors import DataError
 
 LEAST_SPREAD = 1e-3
@@ -17,18 +18,21 @@ LEAST_SPREAD = 1e-3
 
 @dataclass(frozen=True)
 class Scaling:
-    """Observation statistics and action bounds. Every checkpoint has them: a policy is useless without them."""
+    """Observation statistics, action bounds and names. Every checkpoint has them: a policy is useless without them."""
 
     observation_mean: Tensor  # (S,)
     observation_std: Tensor  # (S,), 1 where a feature is constant
     action_center: Tensor  # (A,); empty for discrete actions
     action_half_range: Tensor  # (A,), or empty
     observation_offset: Tensor | None = None  # (S,) float64 on the CPU, subtracted first; None if float32 is enough
-    observation_range: Tensor | None = None  # (2, S) lowest and highest input of a policy; None does not clip
+    observation_range: Tensor | None = None  # (2, S) range of the log in the networks' units; None if it is not known
     first_action: int = 0  # the log's number of the first discrete action; networks count from 0
+    outside_range: str = "clip"  # what a policy does with features that leave that range: the setting of this name
+    encoding: Encoding | None = None  # what the observations' columns and the actions are called; None if unknown
+    warned_of: set[int] = field(default_factory=set)  # features of which the policy has warned
 
     @classmethod
-    def fit(cls, dataset: Dataset, normalize_observations: bool, clip_observations: bool = True) -> "Scaling":
+    def fit(cls, dataset: Dataset, normalize_observations: bool, outside_range: str = "clip") -> "Scaling":
         """Statistics of a dataset's observations, and its declared action bounds (or -1 to 1).
 
         A dataset with float64 observations is centred in float64, whether it is normalised or not.
@@ -68,9 +72,9 @@ class Scaling:
             tensor((high - low) / 2),
             None if offset is None else torch.from_numpy(offset),
             first_action=spec.first_action,
+            outside_range=outside_range,
+            encoding=dataset.meanings.encoding,
         )
-        if not clip_observations:
-            return scaling
         return replace(scaling, observation_range=scaling._ends(dataset))
 
     def widened(self, dataset: Dataset) -> "Scaling":
@@ -113,10 +117,17 @@ class Scaling:
         """:meth:`observation` for a policy that acts: features that leave the log's range are taken at its edge.
 
         No network has learned what lies beyond: a sensor that hardly moved in the log saturates every action when it
-        drifts, and so does a flag that was never set.
+        drifts, and so does a flag that was never set. With ``outside_range`` ``warn`` they are taken as they are.
         """
         scaled = self.observation(observation)
-        return scaled if self.observation_range is None else scaled.clamp(*self.observation_range)
+        if self.observation_range is None or self.outside_range == "warn":
+            return scaled
+        return scaled.clamp(*self.observation_range)
+
+    def in_log_units(self, scaled: Tensor) -> np.ndarray:
+        """The inverse of :meth:`observation`, float64 on the CPU."""
+        centered = scaled.double().cpu() * self.observation_std.double().cpu() + self.observation_mean.double().cpu()
+        return (centered if self.observation_offset is None else centered + self.observation_offset).numpy()
 
     def action(self, action: Tensor) -> Tensor:
         """The log's actions in the networks' units, within [-1, 1]; discrete actions counted from 0."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from prudent.config import reorder_fields
 from prudent.data import Dataset, outcomes
+from prudent.data.encoding import check_same
 from prudent.engine.batches import Source
 from prudent.engine.loop import memory_line
 from prudent.engine.options import Options
@@ -147,6 +148,7 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
     if dataset is None and member_of != run:
         dataset = tuned.part(run, "train")
     data = dataset_of(member_of, stored, dataset)
+    check_same(population.scaling.encoding, data.meanings.encoding, data.name, "what was trained")
     if "dt" in data.extra:
         raise ConfigError(f"finetune: {data.name} has steps of different length (dt), those online have one")
     options = settings.options(population.state.step, env)

@@ -47,7 +47,7 @@ class SacSettings:
         """SAC's Config. Observations are not standardised: there is no dataset with statistics."""
         shared = {f.name for f in fields(self)} & {f.name for f in fields(sac.Config)}
         return sac.Config(
-            normalize_observations=False, clip_observations=False, **{name: getattr(self, name) for name in shared}
+            normalize_observations=False, outside_range="warn", **{name: getattr(self, name) for name in shared}
         )
 
 

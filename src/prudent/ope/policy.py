@@ -2,7 +2,7 @@
 
 A policy is a few functions of observations. :func:`as_policy` makes one from a member of a trained population,
 including its scaling. Any other policy can be written down directly as a :class:`DiscretePolicy` or a
-:class:`ContinuousPolicy`.
+:class:`ContinuousPolicy`. ``encoding`` says what columns and actions are called, if that is known.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ import torch
 
 from prudent import algorithms, nn
 from prudent.data import Dataset
+from prudent.data.encoding import Encoding, check_same
 from prudent.engine.population import MODE, Population
 from prudent.errors import ConfigError
 from prudent.progress import Wait
@@ -34,6 +35,7 @@ class DiscretePolicy:
     probability: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
     name: str = "policy"
     discount: float | None = None
+    encoding: Encoding | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class ContinuousPolicy:
     log_prob: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
     name: str = "policy"
     discount: float | None = None
+    encoding: Encoding | None = None
 
 
 Policy = DiscretePolicy | ContinuousPolicy
@@ -74,6 +77,7 @@ def as_policy(agent: Any, member: int = 0, acting: str | None = None) -> Policy:
     solo = population.member(member)
     solo.acting = acting or population.acting
     shared = {"spec": solo.spec, "name": solo.names[0], "discount": float(solo.discount[0])}
+    shared["encoding"] = solo.scaling.encoding
     if solo.spec.discrete:
         return DiscretePolicy(probability=lambda observation, mask: _probability(solo, observation, mask), **shared)
     log_prob = None if takes_one_action(solo) else lambda observation, action: _log_prob(solo, observation, action)
@@ -128,7 +132,9 @@ def check(policy: Policy, dataset: Dataset) -> None:
 
     Raises:
         ConfigError: kinds, sizes or declared bounds differ.
+        DataError: columns have other names, categories or labels.
     """
+    check_same(policy.encoding, dataset.meanings.encoding, dataset.name, policy.name)
     for f in fields(Spec):
         expected, logged = getattr(policy.spec, f.name), getattr(dataset.spec, f.name)
         undeclared = f.name in ("action_low", "action_high") and (expected is None or logged is None)

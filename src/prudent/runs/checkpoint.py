@@ -24,6 +24,7 @@ from torch import Tensor
 from prudent import algorithms, files
 from prudent.config import from_json, to_json
 from prudent.data.columns import MOST_ACTIONS
+from prudent.data.encoding import Encoding
 from prudent.engine.members import Member
 from prudent.engine.population import MODE, SAMPLE, Population
 from prudent.engine.scaling import Scaling
@@ -71,6 +72,7 @@ def contents(population: Population, extra: dict[str, Tensor]) -> dict[str, byte
         "members": [{"name": m.name, "seed": m.seed, "config": to_json(m.config)} for m in population.members],
         "spec": vars(population.spec),
         "acting": population.acting,
+        **({} if population.scaling.encoding is None else {"encoding": population.scaling.encoding.to_json()}),
     }
     return {
         STATE: save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()}),
@@ -224,10 +226,13 @@ def described(tensors: dict[str, Tensor], description: dict[str, Any], device: s
         ]
         spec = from_json(Spec, description["spec"])
         _check_sizes(members, spec, sum(t.numel() for t in tensors.values()))
-        scaling = Scaling(**_part(tensors, "scaling."), first_action=spec.first_action)
         acting = description.get("acting", MODE)
         if acting not in (MODE, SAMPLE):
             raise PrudentError(f"acting cannot be {acting!r}")
+        others: dict[str, Any] = {"outside_range": getattr(members[0].config, "outside_range", "clip")}
+        if "encoding" in description:
+            others["encoding"] = Encoding.from_json(description["encoding"], spec)
+        scaling = Scaling(**_part(tensors, "scaling."), first_action=spec.first_action, **others)
         population = Population(algorithm, members, spec, scaling, device, acting=acting)
         stored = _part(tensors, "population.")
         algorithms.check_stored(algorithm, stored)

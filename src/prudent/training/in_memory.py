@@ -7,6 +7,7 @@ from typing import Self
 
 from prudent.data import Dataset
 from prudent.data.columns import check_bounds
+from prudent.data.encoding import check_same
 from prudent.engine.guard import largest_value, weights_at_bound
 from prudent.engine.loop import Observer, fit
 from prudent.engine.members import Member
@@ -50,8 +51,10 @@ def check_fits_training(population: Population, dataset: Dataset) -> None:
     """Refuse data that a trained population cannot go on with.
 
     Raises:
-        DataError: sizes or kinds differ, or an action lies outside the bounds that the networks were trained for.
+        DataError: sizes, kinds or names of columns differ, or an action lies outside the bounds that the networks were
+            trained for.
     """
+    check_same(population.scaling.encoding, dataset.meanings.encoding, dataset.name, "what was trained")
     spec = population.spec
     difference = spec.difference_from(replace(dataset.spec, action_low=spec.action_low, action_high=spec.action_high))
     if difference:

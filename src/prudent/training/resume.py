@@ -18,6 +18,7 @@ from torch import Tensor
 from prudent import files, report
 from prudent.config import from_json
 from prudent.data import Dataset
+from prudent.data.encoding import check_same
 from prudent.engine.loop import fit
 from prudent.engine.options import Options
 from prudent.engine.population import Population, new_population
@@ -73,6 +74,8 @@ def resume(
             _end_again(folder, saved.step, options.steps, original.steps)
             return saved.population
         dataset = dataset_of(folder, stored, dataset)
+        if saved.population is not None:
+            check_same(saved.population.scaling.encoding, dataset.meanings.encoding, dataset.name, "what was trained")
         _say_gap(folder, saved.step, original.log_every)
         if options.env is not None:
             check_fits(options.env if env else safe_env_id(options.env), dataset.spec)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from prudent import files
-from prudent.config import to_json
+from prudent.config import check_names, to_json
 from prudent.data import BUILTIN, Dataset
 from prudent.data.audit import cautions
 from prudent.data.columns import check_bounds
@@ -20,6 +20,7 @@ from prudent.engine.options import Options
 from prudent.engine.population import Population, new_population
 from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits, spec_of
+from prudent.errors import ConfigError
 from prudent.evaluation.rollouts import check_memory
 from prudent.runs.begin import begin_run
 from prudent.runs.folder import check_free, create, locked
@@ -184,6 +185,23 @@ def _numbers(values: np.ndarray) -> str:
     return f"{values[0]:g}" if (values == values[0]).all() else str([float(f"{v:g}") for v in values])
 
 
+def options_of_fit(dataset: Dataset, device: str, out: Path | str | None, given: dict[str, Any]) -> Options:
+    """The options of a call of an agent's ``fit``, checked.
+
+    Raises:
+        ConfigError: ``dataset`` is none, or an option does not exist or needs ``out``.
+    """
+    if not isinstance(dataset, Dataset):
+        raise ConfigError(f"fit takes a dataset, got {dataset!r}: hand it prudent.load_dataset(...)")
+    if "device" in given:
+        raise ConfigError("device is a setting of the agent: give it to the constructor")
+    check_names(Options, given)
+    others = given.keys() - {"steps", "threads", "tf32"}
+    if others and out is None:
+        raise ConfigError(f"{', '.join(sorted(others))}: only with out, the folder to write to")
+    return Options(device=device, **given)
+
+
 def _absolute(sources: Mapping[str, Any]) -> dict[str, Any]:
     """``sources`` as JSON with full paths and the mapping's content, so that a resume works from any folder."""
 
@@ -197,5 +215,5 @@ def _absolute(sources: Mapping[str, Any]) -> dict[str, Any]:
     stored["source"] = [absolute(source) for source in all_sources]
     if sources.get("mapping") is not None:
         roles = to_json(read_map(sources["mapping"]))
-        stored["mapping"] = {role: value for role, value in roles.items() if value not in (None, [])}
+        stored["mapping"] = {role: value for role, value in roles.items() if value not in (None, [], {})}
     return stored

@@ -29,7 +29,7 @@ _SHARED = (
     "hidden",
     "batch_size",
     "normalize_observations",
-    "clip_observations",
+    "outside_range",
     "orthogonal_init",
     "discount",
     "reward_scale",

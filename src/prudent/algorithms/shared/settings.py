@@ -20,6 +20,7 @@ from prudent.config import FloatOrAuto, check_choice, check_finite, check_positi
 from prudent.errors import ConfigError
 
 VALUE_INITS = ("zero", "constant", "regression")
+OUTSIDE_RANGE = ("clip", "warn", "refuse")
 
 # The order of the shared settings, wherever settings are listed.
 ORDER = (
@@ -80,13 +81,15 @@ class Shared:
     orthogonal_init: bool = False  # orthogonal weights instead of PyTorch's default
     batch_size: int = 256  # transitions per step, drawn with replacement
     normalize_observations: bool = True  # standardise observations with the dataset's mean and standard deviation
-    clip_observations: bool = True  # when acting, take features that leave the range of the log at its edge
+    # Clip to the edge of the range, use the value as it is with a warning, or refuse to act.
+    outside_range: Literal["clip", "warn", "refuse"] = "clip"  # when acting on features that leave the log's range
     discount: float = 0.99  # gamma, per unit of time
     reward_scale: FloatOrAuto = 1.0  # rewards are multiplied by this before learning; auto takes it from their spread
     reward_shift: float = 0.0  # and this is then added
 
     def __post_init__(self):
         check_positive(self, "batch_size", "max_grad_norm", "reward_scale")
+        check_choice(self, "outside_range", OUTSIDE_RANGE)
         if not 0 <= self.discount < 1:
             raise ConfigError(f"discount must lie within [0, 1), got {self.discount}")
         if not self.hidden or min(self.hidden) < 1:

@@ -110,7 +110,7 @@ class Writer:
     ) -> Dataset:
         """Compute the figures from the files, give the folder its name, and open it.
 
-        ``dropped`` is what was lost with rows that could not be kept; ``meanings`` name the groups.
+        ``dropped`` is what was lost with rows that could not be kept; ``meanings`` name groups and columns.
         """
         if self.written != self.rows:
             raise ValueError(f"{self.written} rows were written, {self.rows} were announced")
@@ -142,6 +142,7 @@ class Writer:
             "notes": list(notes),
             "dropped": None if dropped is None else dropped.numbers(),
             "meanings": {key: getattr(meanings, key) for key in ("groups", "column", "dt_unit")},
+            **({} if meanings.encoding is None else {"encoding": meanings.encoding.to_json()}),
             "columns": {key: {"dtype": t.str, "shape": list(shape)} for key, (t, shape) in self._arrays().items()},
             "fingerprint": dataset.fingerprint,
             **figures,

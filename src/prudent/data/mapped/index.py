@@ -5,13 +5,14 @@ import math
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from prudent.data.columns import MOST_ACTIONS, counted
+from prudent.data.encoding import Encoding
 from prudent.data.end_names import is_flag_name
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.figures import Figures
@@ -87,11 +88,13 @@ def _checked(index: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("name, fingerprint and notes must be text")
     if not isinstance(index["seal"], str) or not isinstance(index["figures"], dict):
         raise ValueError("seal must be text, figures the hashes of their files")
-    lost = index.get("dropped")
+    lost, names = index.get("dropped"), index.get("encoding")
     return {
         **index,
         "dropped": None if lost is None else Dropped.from_numbers(_list(lost, "dropped")),
-        "meanings": _meanings(index.get("meanings")),
+        "meanings": replace(
+            _meanings(index.get("meanings")), encoding=None if names is None else Encoding.from_json(names, spec)
+        ),
         "rows": rows,
         "episodes": episodes,
         "spec": spec,

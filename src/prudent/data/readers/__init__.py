@@ -9,7 +9,8 @@ One file per format, each with ``read``:
 - ``robomimic``: HDF5 of robomimic, a group per demonstration
 - ``replay_buffer``: Stable-Baselines3's replay buffers in an npz file
 - ``minari``: Minari datasets, HDF5 or Arrow; ``_minari_files`` checks their files first
-- ``table``: CSV and Parquet; ``mapping`` says which column means what, ``_roles`` checks each column
+- ``table``: CSV and Parquet; ``mapping`` says which column means what, ``_roles`` checks each column,
+  ``_encode`` turns categories, labels and missing cells into numbers
 - ``stream``: the same datasets block by block, for files larger than memory
 - ``provenance``: what an HDF5 file says about how it was made
 
@@ -24,6 +25,7 @@ What they share:
 - ``_clues``: counters that begin anew, lengths of episodes, and other signs of their ends
 - ``_zip``: opening zip archives whose list of entries fits the file
 - ``_keys``: keys that nobody reads, and columns under a wrong name
+- ``_names``: what a file of this library says that its columns are called
 - ``_sound``: the episodes of a table without those that have a bad row
 - ``_arrow``: the columns of CSV, Parquet and Arrow files, by way of the child process
 - ``_process``: starts, limits and ends the child process

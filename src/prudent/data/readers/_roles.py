@@ -16,6 +16,12 @@ from prudent.errors import DataError, EpisodeError, shown
 
 _TRUE, _FALSE = ("true", "t", "yes", "1", "1.0"), ("false", "f", "no", "0", "0.0")
 
+_WORDS = {
+    "action": ": give each choice a number in the table, or list them in action_labels of the mapping",
+    "observation": ": list them in categories of the mapping",
+}
+"""What to do about words in a column of numbers."""
+
 
 class RoleColumns:
     """The columns that ``roles`` names, as arrays of one value per row.
@@ -33,20 +39,20 @@ class RoleColumns:
 
     def numbers(self, role: str) -> np.ndarray:
         """The columns of a role side by side, (rows, columns); integers if all of them are."""
-        return np.stack([self._number(name, role) for name in self._names(role)], axis=1)
+        return np.stack([self.number(name, role) for name in self._names(role)], axis=1)
 
     def successors(self, terminated: np.ndarray) -> np.ndarray:
         """The next observations side by side, (rows, columns); NaN where terminal rows, ``terminated``, lack one."""
         role = "next_observation"
-        return np.stack([self._number(name, role, terminated) for name in self._names(role)], axis=1)
+        return np.stack([self.number(name, role, terminated) for name in self._names(role)], axis=1)
 
     def _names(self, role: str) -> Sequence[str]:
         value = getattr(self.roles, role)
         return value if isinstance(value, tuple) else (value,)
 
-    def _number(self, name: str, role: str, optional: np.ndarray | None = None) -> np.ndarray:
+    def number(self, name: str, role: str, optional: np.ndarray | None = None) -> np.ndarray:
         """A column of finite numbers; NaN in those rows that are ``optional`` (rows,) and have none."""
-        column = self._column(name, "number")
+        column = self.column(name, "number")
         if optional is None or column.kind != "number":
             return self._checked(column, name, role)
         values = column.values
@@ -59,11 +65,21 @@ class RoleColumns:
             values[gaps] = np.nan
         return values
 
+    def gappy(self, name: str, role: str) -> tuple[np.ndarray, np.ndarray]:
+        """A column of numbers and which of its rows, (rows,) bool, have none: an empty cell or NaN."""
+        column = self.column(name, "number")
+        missing = np.zeros(len(column.values), dtype=bool)
+        missing[column.missing] = True
+        if column.values.dtype.kind == "f":
+            missing |= np.isnan(column.values)
+        sound = replace(column, values=np.where(missing, 0, column.values), missing=column.missing[:0])
+        return self._checked(sound, name, role), missing
+
     def _checked(self, column: Column, name: str, role: str) -> np.ndarray:
         """The values of a column of finite numbers, none of which is missing."""
         where = f"{self.name}: column {shown(name)} for {role}"
         if column.kind != "number":
-            words = ": give each choice a number in the table" if role == "action" else ""
+            words = _WORDS.get(role, "")
             raise DataError(f"{where} holds {column.type}, expected numbers{words}")
         values = column.values
         lacking, bad = column.missing, np.flatnonzero(~np.isfinite(values))
@@ -80,7 +96,7 @@ class RoleColumns:
             )
         return values
 
-    def _column(self, name: str, kind: Kind) -> Column:
+    def column(self, name: str, kind: Kind) -> Column:
         """A column as it was read for a kind of use."""
         return self.table[name, kind]
 
@@ -94,7 +110,7 @@ class RoleColumns:
 
         With ``optional`` (rows,) bool: as (rows,) float32, with NaN in those rows that are optional and empty.
         """
-        column = self._column(name, "flag" if (name, "flag") in self.table else "number")
+        column = self.column(name, "flag" if (name, "flag") in self.table else "number")
         gaps = np.zeros(0, dtype=np.int64)
         if optional is not None:
             column, gaps = _filled(column, optional)
@@ -127,7 +143,7 @@ class RoleColumns:
         name = getattr(self.roles, role)
         if name is None:
             return None
-        column = self._column(name, "label")
+        column = self.column(name, "label")
         if column.kind != "text":
             numbers = self._checked(column, name, role)
             if numbers.dtype.kind == "f" and (np.abs(numbers) >= 2.0 ** exact_power(numbers.dtype)).any():
@@ -140,7 +156,7 @@ class RoleColumns:
         codes, texts = self._texts(column, name, role)
         if (name, "number") in self.table:
             # By their numbers, as in other formats; but two texts may have one number.
-            numbers = self._number(name, role)
+            numbers = self.number(name, role)
             values, inverse = np.unique(numbers, return_inverse=True)
             if len(values) == len(texts):
                 return inverse.astype(np.int64), values.tolist()
@@ -169,7 +185,7 @@ class RoleColumns:
         name = self.roles.step
         if name is None:
             return None
-        column = self._column(name, "whole")
+        column = self.column(name, "whole")
         values = self._checked(column, name, "step")
         if column.scale <= 0:
             return whole(values * 10**-column.scale, "step", self.name)
@@ -184,7 +200,7 @@ class RoleColumns:
         name = self.roles.time
         if name is None:
             return None
-        column = self._column(name, "time")
+        column = self.column(name, "time")
         where = f"{self.name}: column {shown(name)} for time"
         if column.kind != "time":
             values = self._checked(column, name, "time")

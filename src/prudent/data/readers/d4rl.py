@@ -15,7 +15,7 @@ from prudent.data.episodes.dropped import Dropped
 from prudent.data.episodes.ends import COMMON_HORIZON, KEEP_THEM, EpisodeEnds, find_successors, note_on_equal_lengths
 from prudent.data.episodes.left_out import BadRows
 from prudent.data.exact import whole
-from prudent.data.readers import _ends, _hdf5, _keys, _tree
+from prudent.data.readers import _ends, _hdf5, _keys, _names, _tree
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import UNDECLARED, Declared
 from prudent.errors import DataError
@@ -73,6 +73,8 @@ class Header:
     """Columns that mark ends of episodes under other names than ``terminals`` and ``timeouts``."""
     certain: bool = False
     """Whether the file says of every row if its episode ends there."""
+    names: Any = None
+    """What columns and actions are called, as JSON holds it; only files of this library say so."""
 
     def trusts(self, keys: Collection[str], truncated: np.ndarray | None) -> bool:
         """Whether flags and successors are taken as they are; for that they all have to be among ``keys``."""
@@ -104,8 +106,9 @@ def read_header(file: "h5py.File", name: str, user: Declared) -> Header:
             first_action=_whole_number(file, "first_action", name, least=-MOST_ACTIONS),
         )
         true_successors = bool(_whole_number(file, "true_successors", name, least=0))
-        dropped = _dropped(file, name)
-    return Header(user, user.or_else(filed, name), true_successors, tuple(notes), dropped, tuple(flag_keys))
+        dropped, names = _dropped(file, name), _names.in_hdf5(file, name)
+    declared = user.or_else(filed, name)
+    return Header(user, declared, true_successors, tuple(notes), dropped, tuple(flag_keys), names=names)
 
 
 def check_required(table: Mapping[str, Any], name: str, header: Header) -> None:
@@ -159,6 +162,7 @@ def assemble(table: dict[str, np.ndarray], name: str, header: Header) -> Dataset
         notes=header.notes,
         extra=masks.from_file(table, name) | extra_columns(table, name),
     )
+    raw = replace(raw, meanings=_names.meanings(header.names, raw.spec, name))
     if header.trusts(table, truncated):
         # Here a successor that equals the next episode's first row is a real one.
         header.user.refuse_last_rows(name, 0)

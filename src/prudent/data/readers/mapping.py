@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from prudent import files
 from prudent.config import check_names, from_json, read_toml
+from prudent.data.encoding import Column, Kind, distinct, is_finite, texts_of
 from prudent.data.episodes.dropped import LAST_ROWS
-from prudent.errors import ConfigError
+from prudent.errors import ConfigError, shown
 
-_LISTS = ("observation", "action", "next_observation", "mask", "next_mask", "action_low", "action_high")
+_LISTS = ("observation", "action", "next_observation", "mask", "next_mask", "action_low", "action_high", "missing_flag")
+_NO_COLUMNS = ("action_low", "action_high", "last_rows", "categories", "fill", "missing_flag", "action_labels")
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class TableMap:
     """Column names by role; a list of one may be written without brackets.
 
     ``discrete``, ``n_actions``, ``first_action``, ``action_low``, ``action_high``, ``time_unit`` and ``last_rows`` hold
-    for the whole table.
+    for the whole table. ``categories`` says of observation columns that they hold categories: a list of them becomes
+    one feature for each, ``{"index": [...]}`` their place in the list; "one-hot" and "index" take those of the log.
     """
 
     observation: tuple[str, ...]  # columns of what the policy saw
@@ -43,12 +47,16 @@ class TableMap:
     first_action: int | None = None  # the number of the first choice; 0 if it is not said
     action_low: tuple[float, ...] | None = None  # lower bounds of amounts: one number, or one per action column
     action_high: tuple[float, ...] | None = None  # upper bounds, likewise
+    categories: Mapping[str, Any] = field(default_factory=dict)  # observation column to its categories
+    fill: Mapping[str, float | str] = field(default_factory=dict)  # observation column to what a missing cell counts as
+    missing_flag: tuple[str, ...] = ()  # filled columns with a further feature: 1 where the cell was missing
+    action_labels: tuple[str, ...] | None = None  # what the action column holds, in the order of the actions' numbers
 
     def columns(self) -> Iterator[tuple[str, str]]:
         """Every (role, column) pair of the mapping."""
         for f in fields(self):
             value = getattr(self, f.name)
-            if f.name in ("action_low", "action_high", "last_rows") or value is None:
+            if f.name in _NO_COLUMNS or value is None:
                 continue
             for column in value if isinstance(value, tuple) else (value,):
                 if isinstance(column, str):
@@ -75,7 +83,13 @@ def read_map(source: "TableMap | Mapping[str, Any] | str | Path") -> TableMap:
         missing = [key for key in ("observation", "action", "reward") if not values.get(key)]
         if missing:
             raise ConfigError(f"{missing[0]} names no column")
-        return _checked(from_json(TableMap, values), name)
+        tables = {key: values.pop(key) for key in ("categories", "fill") if key in values}
+        for key, table in tables.items():
+            if not isinstance(table, Mapping):
+                raise ConfigError(f"{key} must be a table of observation columns, got {table!r}")
+        if values.get("action_labels") is not None:
+            values["action_labels"] = _distinct(values["action_labels"], "action_labels")
+        return _checked(replace(from_json(TableMap, values), **tables), name)
     except ConfigError as error:
         raise ConfigError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from error
 
@@ -116,4 +130,79 @@ def _checked(roles: TableMap, name: str) -> TableMap:
             raise ConfigError(f"{name}: time_unit is for a time column, and none is named")
         if not (roles.time_unit > 0 and math.isfinite(roles.time_unit)):
             raise ConfigError(f"{name}: time_unit must be above 0, got {roles.time_unit}")
+    _check_labels(roles, name)
+    columns_of(roles, name)
     return roles
+
+
+def _check_labels(roles: TableMap, name: str) -> None:
+    if roles.action_labels is None:
+        return
+    count = len(_distinct(roles.action_labels, f"{name}: action_labels"))
+    if len(roles.action) != 1 or roles.discrete is False or roles.action_low or roles.action_high:
+        raise ConfigError(f"{name}: action_labels are for one column of choices")
+    if roles.n_actions not in (None, count):
+        raise ConfigError(f"{name}: {count} action_labels for n_actions = {roles.n_actions}")
+    if roles.mask and len(roles.mask) != count:
+        raise ConfigError(f"{name}: {count} action_labels, but mask names {len(roles.mask)} columns")
+    if roles.first_action:
+        raise ConfigError(f"{name}: labelled actions are numbered from 0: leave out first_action")
+
+
+def columns_of(roles: TableMap, name: str) -> list[Column]:
+    """The observation columns of a mapping. Categories that the log has to say have no ``values`` yet.
+
+    Raises:
+        ConfigError: a rule is for a column that is no observation, or makes no sense.
+    """
+    for key in ("categories", "fill", "missing_flag"):
+        for column in getattr(roles, key):
+            if column not in roles.observation:
+                close = get_close_matches(str(column), roles.observation, n=1)
+                hint = f"; did you mean {shown(close[0])}?" if close else ""
+                raise ConfigError(f"{name}: {key} is for observation columns, and {shown(column)} is none{hint}")
+    return [_column(column, roles, name) for column in roles.observation]
+
+
+def _column(column: str, roles: TableMap, name: str) -> Column:
+    kind, values = _categories(column, roles, name)
+    fill = roles.fill.get(column)
+    if column in roles.fill:
+        wrong = isinstance(fill, bool) or not isinstance(fill, int | float | str)
+        if kind == "number" and (wrong or isinstance(fill, str) or not is_finite(fill)):  # type: ignore[arg-type]
+            raise ConfigError(f"{name}: the fill value of {shown(column)} must be a finite number, got {fill!r}")
+        if kind != "number":
+            fill = next(iter(texts_of(fill)), None)
+            if wrong or fill is None or (values and fill not in values):
+                raise ConfigError(f"{name}: the fill value of {shown(column)} is none of its categories: {fill!r}")
+    flag = column in roles.missing_flag
+    if flag and column not in roles.fill:
+        raise ConfigError(f"{name}: missing_flag is for columns with a fill value, and {shown(column)} has none")
+    return Column(column, kind, values, fill if isinstance(fill, str) or fill is None else float(fill), flag)
+
+
+def _categories(column: str, roles: TableMap, name: str) -> tuple[Kind, tuple[str, ...]]:
+    """How a column is encoded, and its categories; none if it has none, or if the log has to say."""
+    rule = roles.categories.get(column)
+    if column not in roles.categories:
+        return "number", ()
+    if rule == "one-hot" or rule == "index":
+        return rule, ()
+    if isinstance(rule, list | tuple):
+        return "one-hot", _distinct(rule, f"{name}: categories of {shown(column)}")
+    if isinstance(rule, Mapping) and len(rule) == 1:
+        kind, values = next(iter(rule.items()))
+        if kind in ("one-hot", "index") and isinstance(values, list | tuple):
+            return kind, _distinct(values, f"{name}: categories of {shown(column)}")
+    raise ConfigError(
+        f'{name}: categories of {shown(column)} must be a list, {{ index = [...] }}, "one-hot" or "index", got {rule!r}'
+    )
+
+
+def _distinct(values: Any, what: str) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple):
+        raise ConfigError(f"{what} must be a list, got {values!r}")
+    try:
+        return distinct(values, what)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error

@@ -15,6 +15,7 @@ from prudent.data.columns import counted, flags, not_finite_rows
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.dropped import Dropped
 from prudent.data.episodes.left_out import NONE, LeftOut
+from prudent.data.readers import _names
 from prudent.data.readers._bounds import with_user
 from prudent.data.readers._minari_files import PARTS, check_files, metadata_of, reason
 from prudent.data.readers.declared import UNDECLARED, Declared
@@ -57,7 +58,10 @@ def read(source: str | Path, user: Declared = UNDECLARED) -> Dataset:
         raise DataError(f"{name}: Minari cannot read it ({reason(error)})") from error
     if not episodes:
         raise DataError(f"{name}: the dataset has no episodes")
-    return replace(_assemble(episodes, spaces, name, user, [*notes, *found]), dropped=_dropped(metadata, name))
+    assembled = _assemble(episodes, spaces, name, user, [*notes, *found])
+    written = _description(metadata)
+    names = _names.meanings(written.get(_names.ENCODING), assembled.spec, name)
+    return replace(assembled, dropped=_dropped(written, name), meanings=names)
 
 
 def datasets_folder() -> Path:
@@ -86,13 +90,18 @@ def _locate(source: str | Path) -> tuple[Path, str]:
     return folder, identifier
 
 
-def _dropped(metadata: dict[str, Any], name: str) -> Dropped | None:
-    """What was lost when this library wrote the dataset; it says so in the description."""
+def _description(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What this library wrote into the description; empty if somebody else wrote it."""
     try:
         description = json.loads(metadata.get("description", ""))
     except (ValueError, TypeError, RecursionError):
-        return None  # written by hand, or by another tool
-    numbers = description.get(DROPPED) if isinstance(description, dict) else None
+        return {}
+    return description if isinstance(description, dict) else {}
+
+
+def _dropped(description: dict[str, Any], name: str) -> Dropped | None:
+    """What was lost when this library wrote the dataset."""
+    numbers = description.get(DROPPED)
     try:
         return None if numbers is None else Dropped.from_numbers(numbers)
     except (ValueError, TypeError) as error:

@@ -9,7 +9,7 @@ from prudent.data.readers import _hdf5
 
 _COLUMN_KEYS = (
     *("true_successors", "dropped", "n_actions", "first_action", "discrete", "max_episode_steps"),
-    *("action_low", "action_high"),
+    *("action_low", "action_high", "encoding"),
 )
 """Keys that belong to the columns; ``d4rl`` reads them."""
 _MOST, _LONGEST = 40, 400

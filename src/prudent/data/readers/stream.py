@@ -16,7 +16,7 @@ from prudent.data.episodes.dropped import Dropped, notes_on
 from prudent.data.episodes.ends import COMMON_HORIZON, EpisodeEnds, find_ends
 from prudent.data.episodes.left_out import BadRows
 from prudent.data.meanings import UNKNOWN, Meanings
-from prudent.data.readers import _hdf5, d4rl
+from prudent.data.readers import _hdf5, _names, d4rl
 from prudent.data.readers._budget import Budget
 from prudent.data.readers.declared import Declared
 from prudent.errors import DataError
@@ -122,6 +122,7 @@ def of_hdf5(path: Path, user: Declared) -> Iterator[Stream]:
             tuple(notes),
             lambda: _blocks(columns, ends, header, name, dtype),
             dropped=dropped,
+            meanings=_names.meanings(header.names, _spec(columns, header), name),
             has_groups="extra/group" in columns,
         )
 
@@ -162,6 +163,13 @@ class _Column:
 
 
 Columns = Mapping[str, _Column]
+
+
+def _spec(columns: Columns, header: d4rl.Header) -> Spec:
+    """The spaces as far as the file declares them: blocks may show fewer actions."""
+    declared, (_, features) = header.declared, columns["observations"].shape
+    n_actions = declared.n_actions or 0 if declared.discrete else int(np.prod(columns["actions"].shape[1:]))
+    return Spec(features, n_actions, bool(declared.discrete), first_action=declared.first_action or 0)
 
 
 def _mask_column(columns: Columns, key: str) -> _Column | None:

@@ -17,6 +17,7 @@ from prudent.data.episodes.ends import KEEP_THEM
 from prudent.data.episodes.order import Order, arrange
 from prudent.data.meanings import Meanings
 from prudent.data.readers import _arrow, _ends
+from prudent.data.readers._encode import EncodedColumns, declared_by, kind_of
 from prudent.data.readers._roles import RoleColumns
 from prudent.data.readers._sound import episodes_of, sound_episodes
 from prudent.data.readers.declared import Declared
@@ -66,11 +67,11 @@ def read(path: str | Path, user: Declared) -> Dataset:
         )
     if rows == 0:
         raise DataError(f"{path.name}: the table has no rows")
-    columns = RoleColumns(table, roles, path.name)
+    columns, size = RoleColumns(table, roles, path.name), path.stat().st_size
     if user.skip_bad_episodes:
-        return sound_episodes(columns, lambda columns, rows: _Table(columns, rows, notes).dataset(user))
+        return sound_episodes(columns, lambda columns, rows: _Table(columns, rows, notes, size).dataset(user))
     try:
-        return _Table(columns, rows, notes).dataset(user)
+        return _Table(columns, rows, notes, size).dataset(user)
     except EpisodeError:
         episodes_of(columns)  # refuses the table for good if its rows cannot be assigned to episodes
         raise
@@ -107,7 +108,7 @@ def _kinds(roles: TableMap, names: list[str], name: str) -> dict[str, list[_arro
                 hint = f"its columns are divided by {divider!r}: write it with commas, and numbers with points"
             raise ConfigError(f"{name}: no column {column!r} for {role}; {hint}")
         several = kinds.setdefault(column, [])
-        kind = _KINDS.get(role, "number")
+        kind = kind_of(roles, role, column, _KINDS.get(role, "number"))
         if kind not in several:
             several.append(kind)
     # Numbers serve as flags: a 0/1 column may be a flag and an observation.
@@ -118,36 +119,28 @@ def _kinds(roles: TableMap, names: list[str], name: str) -> dict[str, list[_arro
 
 
 class _Table:
-    """Turns the columns of one file into a dataset."""
+    """Turns the columns of one file, of ``size`` bytes, into a dataset."""
 
-    def __init__(self, table: RoleColumns, rows: int, notes: list[str]):
+    def __init__(self, table: RoleColumns, rows: int, notes: list[str], size: int):
         self.table, self.rows = table, rows
         self.roles, self.name = table.roles, table.name
+        self.columns = EncodedColumns(table, rows, size)
         self.notes = notes
         self.groups: tuple[str, ...] | None = None
 
     def dataset(self, user: Declared) -> Dataset:
         """The dataset; see :func:`read`."""
         roles = self.roles
-        declared = user.or_else(
-            Declared(
-                action_low=roles.action_low,
-                action_high=roles.action_high,
-                discrete=roles.discrete,
-                n_actions=roles.n_actions,
-                first_action=roles.first_action,
-            ),
-            self.name,
-        )
-        action = self.table.numbers("action")
+        declared = user.or_else(declared_by(roles, user, self.name), self.name)
+        action = self.columns.action()
         if declared.discrete is None and declared.action_low is None:
             ask_whether_discrete(action, self.name)
         if declared.discrete and action.shape[1] != 1:
             raise DataError(f"{self.name}: discrete actions stand in one column, action names {action.shape[1]}")
-        observation = self.table.numbers("observation")
+        observation = self.columns.observation()
         floats(observation, "observation", self.name, ndim=2)  # refuses what has no number in float32
         order = self.find_order(user)
-        following = self.table.successors(order.terminated) if roles.next_observation else None
+        following = self.columns.successors(order.terminated) if roles.next_observation else None
         self.check_recorders(observation, action, following, order, user.recorders)
         user.refuse_last_rows(self.name, order.lacking)
         dataset = Dataset.from_columns(
@@ -165,6 +158,7 @@ class _Table:
             name=self.name,
             extra=self.extra(order, bool(declared.discrete)),
         )
+        self.notes += self.columns.notes
         return replace(self.arranged(dataset, order, following), meanings=self.meanings(order))
 
     def arranged(self, dataset: Dataset, order: Order, following: np.ndarray | None) -> Dataset:
@@ -255,8 +249,8 @@ class _Table:
         return columns
 
     def meanings(self, order: Order) -> Meanings:
-        """What the numbers of groups and dt stand for."""
-        return Meanings(self.groups, self.roles.group or "group", order.dt_unit)
+        """What the numbers of groups and dt stand for, and what observations and actions are called."""
+        return Meanings(self.groups, self.roles.group or "group", order.dt_unit, self.columns.encoding)
 
     def behavior_log_prob(self, discrete: bool) -> np.ndarray:
         roles = self.roles

@@ -11,6 +11,7 @@ import numpy as np
 
 from prudent import files
 from prudent.data.dataset import Dataset
+from prudent.data.readers._names import ENCODING
 from prudent.data.readers.d4rl import EXTRA, EXTRA_COLUMNS
 from prudent.errors import DataError
 
@@ -46,7 +47,8 @@ def write(dataset: Dataset, path: Path, about: Mapping[str, Any]) -> None:
 
     ``dt``, ``group``, ``step`` and the behaviour's log-probability of ``Dataset.extra`` go under ``extra/``.
     ``metadata/true_successors`` says that ``next_observations`` are real, at the end of an episode too;
-    ``metadata/dropped`` what was lost with rows that could not be kept. Columns are those of :data:`COLUMNS`, (N, ...)
+    ``metadata/dropped`` what was lost with rows that could not be kept; ``metadata/encoding``, as JSON, what columns
+    and actions are called (:class:`prudent.data.encoding.Encoding`). Columns are those of :data:`COLUMNS`, (N, ...)
     float32, flags (N,) bool, discrete actions (N,) int64; ``metadata/action_low`` and ``action_high`` are (A,).
 
     Raises:
@@ -101,6 +103,8 @@ def _metadata(dataset: Dataset, about: Mapping[str, Any]) -> dict[str, Any]:
         entries |= {"action_low": np.array(spec.action_low), "action_high": np.array(spec.action_high)}
     if dataset.dropped is not None:
         entries["dropped"] = np.array(dataset.dropped.numbers())
+    if dataset.meanings.encoding is not None:
+        entries[ENCODING] = json.dumps(dataset.meanings.encoding.to_json())
     taken = entries.keys() & about.keys()
     if taken:
         raise DataError(f"metadata/{sorted(taken)[0]} belongs to the file format: use another name")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from prudent.data.dataset import Dataset
+from prudent.data.readers._names import ENCODING
 from prudent.data.readers.minari import DROPPED, ID, datasets_folder
 from prudent.environments.make import make, spaces
 from prudent.errors import DataError, in_one_line
@@ -71,7 +72,7 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
                 buffer=buffers,
                 env=env if named else None,
                 algorithm_name=str(about.get("policy", "unknown")),
-                description=json.dumps({**about, **_lost(dataset)}),
+                description=json.dumps({**about, **_noted(dataset)}),
                 observation_space=observation_space,
                 action_space=action_space,
             )
@@ -80,9 +81,12 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
             env.close()
 
 
-def _lost(dataset: Dataset) -> dict[str, list[float]]:
-    """What was lost with rows that could not be kept, for the description; empty if nothing was."""
-    return {} if dataset.dropped is None else {DROPPED: dataset.dropped.numbers()}
+def _noted(dataset: Dataset) -> dict[str, Any]:
+    """For the description: what was lost with rows that could not be kept, and what the columns are called."""
+    return {
+        **({} if dataset.dropped is None else {DROPPED: dataset.dropped.numbers()}),
+        **({} if dataset.meanings.encoding is None else {ENCODING: dataset.meanings.encoding.to_json()}),
+    }
 
 
 def _can_be_named(env: Any) -> bool:

@@ -86,7 +86,8 @@ class CsvTable:
             expected = {"double": "numbers", "int64": "whole numbers"}.get(match[3], "points in time")
             if match[3] != "int64" and "time" in kinds[column]:
                 expected = "numbers, or points in time as 2024-05-31T13:45:00, all with a time zone or none"
-            words = "; if it holds words throughout, give each word a number in the table" if row == 0 else ""
+            words = "; if it holds words throughout, give each word a number in the table, or list them in the mapping"
+            words = f"{words} (categories, action_labels)" if row == 0 else ""
             raise EpisodeError(
                 f"column {shown(column)} holds {shown(match[4])} in row {row}, expected {expected}{words}"
             ) from error
