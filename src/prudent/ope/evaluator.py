@@ -116,7 +116,7 @@ class Evaluator:
             float(np.average(importance.monte_carlo(log, end), weights=counts))
             for end, counts in zip(ends[1:], self.counts, strict=True)
         ]
-        return interval.from_replicates("behaviour", value, np.array(resampled))
+        return interval.from_replicates("behaviour", value, np.array(resampled), units=log.n_units)
 
     # --- one policy ---------------------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class Evaluator:
         if not self.counts:
             return interval.from_influence(name, value, self.episodes.per_unit(critics.contributions))
         resampled = [np.average(v, weights=c) for v, c in zip(critics.start_resampled, self.counts, strict=True)]
-        return interval.from_replicates(name, value, np.array(resampled), (low, high))
+        return interval.from_replicates(name, value, np.array(resampled), (low, high), self.episodes.n_units)
 
     def _bad_ends(self, critics: Critics) -> Estimate | None:
         """Discounted chance of a bad end; None if no episode of the log ended badly."""
@@ -220,7 +220,9 @@ class Evaluator:
         assert again is not None
         resampled = again.value(range(len(self.counts)), self.episodes.first)
         shares = [np.average(v, weights=c) for v, c in zip(resampled, self.counts, strict=True)]
-        return interval.from_replicates("bad ends", float(start_E.mean()), np.array(shares))
+        return interval.from_replicates(
+            "bad ends", float(start_E.mean()), np.array(shares), units=self.episodes.n_units
+        )
 
     def _weighted(self, name: str, critics: Critics, weighting: _Weighting) -> Estimate:
         """``pdwis`` or ``wdr``."""
@@ -237,7 +239,7 @@ class Evaluator:
         if not self.counts:
             return interval.from_influence(name, value, self.episodes.per_unit(influence), weighting.effective)
         resampled = [estimate(v, c)[0] for v, c in zip(critics.held_out_resampled, self.counts, strict=True)]
-        return interval.from_replicates(name, value, np.array(resampled))
+        return interval.from_replicates(name, value, np.array(resampled), units=self.episodes.n_units)
 
     def _undiscounted(self, weighting: _Weighting) -> dict[str, Estimate]:
         """Sum of rewards per episode as recorded: with a discount of 1, ended by a truncation."""

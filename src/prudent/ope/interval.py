@@ -42,6 +42,7 @@ class Estimate:
         reason: why there is no value.
         influence: (units,) contribution of each unit, with the value as their mean; method ``influence``.
         replicates: (n_bootstrap,) value on each resample, NaN where the refit was left out; method ``refit``.
+        units: number of units that were resampled; method ``refit``.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Estimate:
     reason: str | None = None
     influence: np.ndarray | None = None
     replicates: np.ndarray | None = None
+    units: int | None = None
 
     @property
     def left_out(self) -> int:
@@ -129,7 +131,11 @@ def from_influence(name: str, value: float, influence_U: np.ndarray, effective: 
 
 
 def from_replicates(
-    name: str, value: float, replicates_B: np.ndarray, attainable: tuple[float, float] = (-math.inf, math.inf)
+    name: str,
+    value: float,
+    replicates_B: np.ndarray,
+    attainable: tuple[float, float] = (-math.inf, math.inf),
+    units: int | None = None,
 ) -> Estimate:
     """Estimate from its values (resamples,) on resamples of the episodes, each refitted.
 
@@ -137,7 +143,8 @@ def from_replicates(
     :data:`FAR` robust standard deviations (1.4826 times the median distance from it). They become NaN. With more than
     :data:`MOST_LEFT_OUT` of them there is no estimate.
 
-    The standard error is the standard deviation of the others. Where they lie further from the value on one side, as
+    The standard error is the standard deviation of the others, times the root of ``units / (units - 1)``: a resample of
+    few units varies less than new ones would. There are no more degrees of freedom than units less one. Where they lie further from the value on one side, as
     by a bias of refits, the interval is wider on this side alone: its reach is the root mean square distance of the
     replicates on that side, or the standard error if that is larger.
     """
@@ -147,13 +154,14 @@ def from_replicates(
     if count < 2 or count < (1 - MOST_LEFT_OUT) * len(replicates_B):
         return unsupported(name, f"{len(replicates_B) - count} of {len(replicates_B)} refits ran away")
     sample = replicates_B[kept]
-    error = float(np.std(sample, ddof=1))
+    few = 1.0 if units is None else math.sqrt(units / (units - 1))
+    error, degrees = few * float(np.std(sample, ddof=1)), min(count, units or count) - 1
     replicates = np.where(kept, replicates_B, np.nan)
-    estimate = with_error(name, value, error, "refit", count - 1, replicates=replicates)
+    estimate = with_error(name, value, error, "refit", degrees, replicates=replicates, units=units)
     if not estimate.supported:
         return estimate
-    quantile = t_quantile((1 + LEVEL) / 2, count - 1)
-    low, high = (quantile * max(error, _reach(side)) for side in (value - sample, sample - value))
+    quantile = t_quantile((1 + LEVEL) / 2, degrees)
+    low, high = (quantile * max(error, few * _reach(side)) for side in (value - sample, sample - value))
     return replace(estimate, interval=(value - low, value + high))
 
 
@@ -187,7 +195,7 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
     (value_a, error_a), (value_b, error_b) = _figures(a), _figures(b)
     value = value_a - value_b
     if a.replicates is not None and b.replicates is not None and len(a.replicates) == len(b.replicates):
-        return from_replicates(name, value, a.replicates - b.replicates)
+        return from_replicates(name, value, a.replicates - b.replicates, units=a.units)
     degrees = min(a.degrees, b.degrees)
     if a.influence is not None and b.influence is not None and len(a.influence) == len(b.influence):
         paired = a.influence - b.influence
