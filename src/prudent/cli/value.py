@@ -1,12 +1,16 @@
-"""``prudent value``: estimate from a log the value of a run's policy, of other runs, and of what made the log."""
+"""``prudent value``: estimate from a log the value of a policy, of others, and of what made the log."""
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+from prudent.cli import policy_files
 from prudent.cli.data_flags import add_data_flags, load_named
 from prudent.cli.flags import Parser, add_flags, values_of
 from prudent.cli.run_folders import check_folder, is_run, named_runs, to_stderr, training_data
+from prudent.cli.policy_files import COLUMN
 from prudent.errors import ConfigError, PrudentError
 
 
@@ -17,11 +21,17 @@ def value(words: list[str]) -> None:
     settings = values_of(arguments, Settings)
     Settings(**settings)
     run, rivals = arguments["run"], named_runs(arguments["compare"], "value")
+    policies = {name: policy_files.load(str(path)) for name, path in rivals.items() if _is_given(path)}
+    rivals = {name: path for name, path in rivals.items() if name not in policies}
     for path in (run, *rivals.values()):
-        check_folder(path)
+        if path is not None:
+            check_folder(path)
     if arguments["seed"] < 0:
         raise ConfigError(f"value: --seed must be 0 or more, got {arguments['seed']}")
-    figures = _estimate(arguments, rivals, settings)
+    _check_out(arguments["out"])
+    # What a given policy prints is no result.
+    with contextlib.redirect_stdout(sys.stderr):
+        figures = _estimate(arguments, rivals, policies, settings)
     # Print before writing: if the folder cannot be written to, minutes of work are not lost.
     if arguments["json"]:
         print(json.dumps(figures, indent=1, allow_nan=False))
@@ -29,9 +39,13 @@ def value(words: list[str]) -> None:
         from prudent.report.terminal import value_table
 
         print(value_table(figures))
-    written = _write(run, figures, rivals) if is_run(run) else []
+    written = _write(arguments, figures, rivals)
     if written and not arguments["json"]:
         print(f"\nwritten: {', '.join(str(path) for path in written)}")
+
+
+def _is_given(path: Path) -> bool:
+    return policy_files.is_policy(str(path)) or (str(path) == COLUMN and not path.is_dir())
 
 
 def _parse(words: list[str]) -> dict[str, Any]:
@@ -39,12 +53,19 @@ def _parse(words: list[str]) -> dict[str, Any]:
 
     parser = Parser(
         prog="prudent value",
-        usage="prudent value RUN [--data DATA ...] [--compare NAME=RUN ...] [--member NAME] [--discount X] ...",
-        description="Estimate the value of a run's policy from a log alone: by fitted Q evaluation, weighted doubly "
-        "robust and importance sampling, with intervals, or the reason why there is none. Writes RUN/value.json, and "
-        "the report again.",
+        usage="prudent value RUN [--data DATA ...] [--compare NAME=RUN ...] [--member NAME] [--discount X] ...\n"
+        "       prudent value --policy FILE.py:FUNCTION --data DATA ... [--compare NAME=RUN ...] [--discount X] ...",
+        description="Estimate the value of a policy, a run's or a given one, from a log alone: by fitted Q evaluation, "
+        "weighted doubly robust and importance sampling, with intervals, or the reason why there is none. Of a run it "
+        "writes RUN/value.json, and the report again; of a given policy it writes nothing without --out.",
     )
-    parser.add_argument("run", type=Path, help="run folder, or one checkpoint (then nothing is written)")
+    parser.add_argument("run", type=Path, nargs="?", help="run folder, or one checkpoint (then nothing is written)")
+    parser.add_argument(
+        "--policy",
+        metavar="POLICY",
+        help="a given policy instead of a run: FILE.py:FUNCTION, MODULE:FUNCTION, or target_prob for the "
+        "probabilities that the log's mapping names so",
+    )
     parser.add_argument(
         "--data",
         nargs="+",
@@ -52,40 +73,85 @@ def _parse(words: list[str]) -> dict[str, Any]:
         metavar="DATA",
         help="episodes for the estimate, best held out from training (default: the run's own, which are optimistic)",
     )
-    parser.add_argument("--compare", nargs="+", default=[], metavar="NAME=RUN", help="other runs to compare with")
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        default=[],
+        metavar="NAME=RUN",
+        help="other runs or given policies (NAME=FILE.py:FUNCTION) to compare with",
+    )
     parser.add_argument("--member", metavar="NAME", help="member of RUN (default: the first seed of each setting)")
-    parser.add_argument("--discount", type=float, metavar="X", help="gamma (default: that of the run)")
+    parser.add_argument(
+        "--discount", type=float, metavar="X", help="gamma (default: that of the run); not for logs of single decisions"
+    )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="random seed of folds, resamples and fits (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures to this JSON file too")
     add_data_flags(parser)
     add_flags(parser.add_argument_group("estimation"), Settings)
-    return vars(parser.parse_strict(words))
+    return _checked(vars(parser.parse_strict(words)))
 
 
-def _estimate(arguments: dict[str, Any], rivals: dict[str, Path], settings: dict[str, Any]) -> dict[str, Any]:
+def _checked(arguments: dict[str, Any]) -> dict[str, Any]:
+    run, policy = arguments["run"], arguments["policy"]
+    if (run is None) == (policy is None):
+        raise ConfigError(
+            "value: name a run folder, or a given policy with --policy"
+            if run is None
+            else f"value: {run} is a run and --policy {policy} is a given policy: name one, and --compare the other"
+        )
+    if policy is not None and arguments["member"] is not None:
+        raise ConfigError("value: --member is for the members of a run, and a given policy has none")
+    if policy is not None and not arguments["logged"]:
+        raise ConfigError("value: a given policy has no log of its own: name one with --data")
+    return arguments
+
+
+def _check_out(out: Path | None) -> None:
+    if out is None:
+        return
+    if out.exists():
+        raise ConfigError(f"--out {out}: exists; choose another name")
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no folder {out.parent}")
+
+
+def _estimate(
+    arguments: dict[str, Any], rivals: dict[str, Path], policies: dict[str, Any], settings: dict[str, Any]
+) -> dict[str, Any]:
     """The figures of ``value.json``."""
     from prudent.ope.value import value
     from prudent.runs import checkpoint
 
     run = arguments["run"]
-    population, _ = checkpoint.load(run, say=to_stderr)
+    agent = policy_files.load(arguments["policy"]) if run is None else checkpoint.load(run, say=to_stderr)[0]
     others = {name: checkpoint.load(path, say=to_stderr)[0] for name, path in rivals.items()}
     dataset = load_named(arguments, arguments["logged"])
     dataset = training_data(run) if dataset is None else dataset
     result = value(
-        population,
+        agent,
         dataset,
-        compare={name: _member(other, _best_member(rivals[name])) for name, other in others.items()},
-        member=arguments["member"] or _best_member(run),
+        compare={name: _member(other, _best_member(rivals[name])) for name, other in others.items()} | policies,
+        member=arguments["member"] or (None if run is None else _best_member(run)),
         discount=arguments["discount"],
-        seen=_seen_data(run, dataset),
+        names=_names(arguments["map"]),
+        seen=None if run is None else _seen_data(run, dataset),
         seed=arguments["seed"],
         say=to_stderr,
         **settings,
     )
-    return {"step": population.state.step, **result.to_json()}
+    return {**({} if run is None else {"step": agent.state.step}), **result.to_json()}
+
+
+def _names(mapping: str | None) -> tuple[str, ...] | None:
+    """The names of the observation's features, where a mapping gives them."""
+    if mapping is None:
+        return None
+    from prudent.data.readers.mapping import read_map
+
+    return read_map(mapping).observation
 
 
 def _best_member(path: Path) -> str | None:
@@ -124,11 +190,18 @@ def _seen_data(path: Path, dataset: Any) -> Any:
         return None
 
 
-def _write(run: Path, figures: dict[str, Any], rivals: dict[str, Path]) -> list[Path]:
+def _write(arguments: dict[str, Any], figures: dict[str, Any], rivals: dict[str, Path]) -> list[Path]:
     from prudent import report
     from prudent.runs.folder import write_json
 
+    run, out = arguments["run"], arguments["out"]
+    written = []
+    if out is not None:
+        write_json(out, figures)
+        written.append(out)
+    if run is None or not is_run(run):
+        return written
     write_json(run / "value.json", figures)
     # A report shows run folders; all there is to show of a checkpoint is its value, which value.json has.
     others = {name: rival for name, rival in rivals.items() if is_run(rival)}
-    return [run / "value.json", report.write_report(run, others or None)]
+    return [*written, run / "value.json", report.write_report(run, others or None)]

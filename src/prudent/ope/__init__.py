@@ -17,6 +17,7 @@ The files, from the log to the answer:
 
 - :mod:`~prudent.ope.settings`: :class:`Settings`, every setting of an estimate
 - :mod:`~prudent.ope.policy`: the policy to evaluate; :func:`~prudent.ope.policy.as_policy` makes one from a population
+- :mod:`~prudent.ope.given`: a plain function as a policy, and the checks of policies that are given
 - :mod:`~prudent.ope.episodes`: checks the log; discounts, truncated episodes, groups
 - :mod:`~prudent.ope.behaviour`: model of the behaviour policy, and which actions lie outside the data
 - :mod:`~prudent.ope.calibration`: how good that model is
