@@ -18,6 +18,7 @@ The files, from the log to the answer:
 - :mod:`~prudent.ope.settings`: :class:`Settings`, every setting of an estimate
 - :mod:`~prudent.ope.policy`: the policy to evaluate; :func:`~prudent.ope.policy.as_policy` makes one from a population
 - :mod:`~prudent.ope.given`: a plain function as a policy, and the checks of policies that are given
+- :mod:`~prudent.ope.logged`: a policy whose probabilities the log itself has
 - :mod:`~prudent.ope.episodes`: checks the log; discounts, truncated episodes, groups
 - :mod:`~prudent.ope.behaviour`: model of the behaviour policy, and which actions lie outside the data
 - :mod:`~prudent.ope.calibration`: how good that model is
@@ -39,7 +40,7 @@ Values are in raw reward units, discounted, from the start states of the log. A 
 from prudent.ope.estimates import OffPolicyValue, Support, support_text
 from prudent.ope.evaluator import Evaluator, evaluate_policy
 from prudent.ope.interval import Estimate, difference
-from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
+from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, LoggedPolicy, Policy
 from prudent.ope.settings import QUICK, Settings
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "DiscretePolicy",
     "Estimate",
     "Evaluator",
+    "LoggedPolicy",
     "OffPolicyValue",
     "Policy",
     "Settings",

@@ -32,25 +32,26 @@ class Support:
         effective_sample_size: effective number of units, see
             :meth:`prudent.ope.importance.Weights.effective_sample_size`; None for a policy without a density.
         outside: share of the policy's actions, in the states of the log, that are rarer by the behaviour model than
-            99 % of the logged actions; 0.01 for the behaviour policy itself.
+            99 % of the logged actions; 0.01 for the behaviour policy itself; None if its actions are not known.
     """
 
     episodes: int
     units: int
     by: str
     effective_sample_size: float | None
-    outside: float
+    outside: float | None
 
 
 def support_text(support: Mapping[str, Any], part: str = "") -> str:
     """The fields of a :class:`Support` in words; ``part`` names the part of a larger log."""
     effective, unit = support["effective_sample_size"], f"{part} {support['by']}".strip()
-    text = (
-        f"{100 * support['outside']:.1f} % of the policy's actions are rarer in the log than 99 % of the logged actions"
-    )
-    if effective is None:
-        return text
-    return f"{text}; after importance weighting, the {support['units']} {unit}s count as {effective:.1f}"
+    parts = []
+    if support["outside"] is not None:
+        share = 100 * support["outside"]
+        parts.append(f"{share:.1f} % of the policy's actions are rarer in the log than 99 % of the logged actions")
+    if effective is not None:
+        parts.append(f"after importance weighting, the {support['units']} {unit}s count as {effective:.1f}")
+    return "; ".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,5 +144,6 @@ class OffPolicyValue:
         lines += [f"  {name:<10} {e} (sum of rewards per episode)" for name, e in self.undiscounted.items()]
         shown = "no density" if effective is None else f"{effective:.1f}"
         s = self.support
-        lines += [f"  effective {s.by}s {shown} of {s.units}, {s.outside:.1%} of actions outside"]
+        outside = "" if s.outside is None else f", {s.outside:.1%} of actions outside"
+        lines += [f"  effective {s.by}s {shown} of {s.units}{outside}"]
         return "\n".join([*lines, *(f"  note: {note}" for note in (*self.notes, self.moving) if note)])

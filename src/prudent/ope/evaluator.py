@@ -16,11 +16,11 @@ from prudent.errors import ConfigError
 from prudent.ope import behaviour, doubly_robust, episodes, fqe, importance, interval
 from prudent.ope import policy as policies
 from prudent.ope.behaviour import Behaviour
-from prudent.ope.critics import Critics, HeldOutValues
+from prudent.ope.critics import Critics, HeldOutValues, NoValues
 from prudent.ope.estimates import OffPolicyValue, Support
 from prudent.ope.importance import Weights
 from prudent.ope.interval import Estimate
-from prudent.ope.policy import Policy
+from prudent.ope.policy import LoggedPolicy, Policy
 from prudent.ope.settings import Settings, check_memory
 
 TAIL = 1e-3
@@ -118,31 +118,71 @@ class Evaluator:
         policy = policies.as_policy(agent, member)
         log = self.episodes
         policies.check(policy, log.dataset)
+        if isinstance(policy, LoggedPolicy) and policy.probability is None:
+            return self._by_weights(policy)
         problem = fqe.decisions(log, policy, self.settings, self.seed)
         outside = float(self.behaviour.outside(problem.policy_actions).mean())
         weighting = self._weighting(policy, outside)
-        fold_E = None if weighting.weights is None else self.fold_E
-        critics = Critics(problem, log, fold_E, self.counts, self.settings, self.seed)
-        values = OffPolicyValue(
-            name=policy.name,
-            discount=log.discount,
+        critics = self._critics(problem, weighting)
+        return self._values(
+            policy,
+            weighting,
+            outside,
             fqe=self._fqe(critics, outside),
             pdwis=self._weighted("pdwis", critics, weighting),
             wdr=self._weighted("wdr", critics, weighting),
             starts=fqe.combine(critics.start),
             halfway=float(fqe.combine(critics.start_halfway).mean()),
-            behaviour=self.behaviour_value,
             fitted_behaviour=self.fitted_behaviour,
+        )
+
+    def _values(
+        self, policy: Policy, weighting: _Weighting, outside: float | None, **estimates: Any
+    ) -> OffPolicyValue:
+        log = self.episodes
+        values = OffPolicyValue(
+            name=policy.name,
+            discount=log.discount,
+            behaviour=self.behaviour_value,
             undiscounted=self._undiscounted(weighting),
             support=Support(len(log), log.n_units, log.by, weighting.effective, outside),
             calibration=self.behaviour.calibration,
             behaviour_source=self.behaviour.source,
             clock=log.clock,
             tail_weight=log.tail_weight,
+            **estimates,
         )
         return replace(values, notes=self._notes(values))
 
-    def _weighting(self, policy: Policy, outside: float) -> _Weighting:
+    def _critics(self, problem: fqe.Decisions, weighting: _Weighting) -> Critics:
+        fold_E = None if weighting.weights is None else self.fold_E
+        return Critics(problem, self.episodes, fold_E, self.counts, self.settings, self.seed)
+
+    def _by_weights(self, policy: LoggedPolicy) -> OffPolicyValue:
+        """The estimates of a policy of which only the probabilities of the logged actions are known: by weights alone.
+
+        What follows a truncation would need fitted values, so only the sum of rewards as recorded has a figure then.
+        """
+        log, weighting = self.episodes, self._weighting(policy, None)
+        reason = "only its probability of the logged action is known, and fitted values need that of every action"
+        discounted = weighting
+        if log.tail_weight >= TAIL:
+            ends = f"{counted(int(log.cut.sum()), 'episode')} of {len(log)} were truncated"
+            discounted = replace(weighting, weights=None, reason=f"{ends}; what follows would be fitted, but {reason}")
+        starts = np.full(len(log), np.nan)
+        return self._values(
+            policy,
+            weighting,
+            None,
+            fqe=interval.unsupported("fqe", reason),
+            pdwis=self._weighted("pdwis", NoValues(len(log), len(self.counts)), discounted),
+            wdr=interval.unsupported("wdr", reason),
+            starts=starts,
+            halfway=np.nan,
+            fitted_behaviour=interval.unsupported("fitted behaviour", reason),
+        )
+
+    def _weighting(self, policy: Policy, outside: float | None) -> _Weighting:
         log = self.episodes
         log_prob = policies.log_probs(policy, log.dataset)
         if log_prob is None:
@@ -160,9 +200,9 @@ class Evaluator:
                 )
         return _Weighting(None if reason else weights, effective, reason)
 
-    def _outside_reason(self, outside: float) -> str:
+    def _outside_reason(self, outside: float | None) -> str:
         limit = self.settings.max_outside
-        if outside <= limit:
+        if outside is None or outside <= limit:
             return ""
         rare = f"{100 * outside:.0f} % of its actions are rarer in the log than 99 % of the logged actions"
         return f"{rare} (limit {100 * limit:.0f} %)"
@@ -190,7 +230,7 @@ class Evaluator:
         resampled = [np.average(v, weights=c) for v, c in zip(resampled_BE, self.counts, strict=True)]
         return interval.from_replicates(name, float(combined_E.mean()), np.array(resampled))
 
-    def _weighted(self, name: str, critics: Critics, weighting: _Weighting) -> Estimate:
+    def _weighted(self, name: str, critics: Critics | NoValues, weighting: _Weighting) -> Estimate:
         """``pdwis`` or ``wdr``."""
         weights = weighting.weights
         if weights is None:

@@ -24,7 +24,7 @@ from prudent.nn import optim
 from prudent.nn.rng import MemberRng
 from prudent.ope import policy as policies
 from prudent.ope.episodes import Episodes, goes_on
-from prudent.ope.policy import DiscretePolicy, Policy
+from prudent.ope.policy import ContinuousPolicy, Policy
 from prudent.ope.settings import Settings
 from prudent.progress import watched
 from prudent.types import Params
@@ -68,9 +68,8 @@ def decisions(episodes: Episodes, policy: Policy, settings: Settings, seed: int)
         ConfigError: the policy has diverged.
     """
     dataset = episodes.dataset
-    if isinstance(policy, DiscretePolicy):
-        table = policies.probabilities(policy, dataset.observation, dataset.extra.get("mask"))
-        next_table = policies.probabilities(policy, dataset.next_observation, dataset.extra.get("next_mask"))
+    if not isinstance(policy, ContinuousPolicy):
+        table, next_table = policies.tables(policy, dataset)
         return _assemble(episodes, dataset.spec.index_of(dataset.action), table, next_table, table)
     drawn = policies.draws(policy, dataset.observation, settings.draws, seed)
     next_drawn = policies.draws(policy, dataset.next_observation, settings.draws, seed + 1)

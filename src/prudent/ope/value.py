@@ -17,11 +17,11 @@ import torch
 
 from prudent import ope
 from prudent.config import check_names
-from prudent.data import Dataset, outcomes
+from prudent.data import Dataset, outcomes, target_prob
 from prudent.engine.members import settings_of
 from prudent.engine.population import Population
 from prudent.errors import ConfigError
-from prudent.ope import given
+from prudent.ope import given, logged
 from prudent.ope import policy as policies
 from prudent.ope.episodes import check_rewards
 from prudent.ope.policy import Policy
@@ -44,8 +44,8 @@ def value(
     """Estimate the value of a policy from a log, and compare it with other policies and with the behaviour policy.
 
     Args:
-        agent: a population, an agent that holds one, a :data:`prudent.ope.Policy`, or a plain function as in
-            :mod:`prudent.ope.given`.
+        agent: a population, an agent that holds one, a :data:`prudent.ope.Policy`, a plain function as in
+            :mod:`prudent.ope.given`, or ``"target_prob"``: the policy whose probabilities the log has under that name.
         dataset: episodes in order of time, preferably ones that no policy was trained on.
         compare: other agents, by name (``{"BC": bc}``).
         member: name of the member of ``agent`` to evaluate; None takes, for each setting, the first seed that has not
@@ -70,7 +70,11 @@ def value(
     """
     check_names(ope.Settings, settings)
     estimation, report = ope.Settings(**settings), say or (lambda _: None)
-    agents = {"": agent, **(compare or {})}
+    agents, remarks, known = {"": agent, **(compare or {})}, outcomes.warnings(dataset), dataset
+    if any(_is_logged(some) for some in agents.values()):
+        of_log = logged.of(dataset)
+        dataset, remarks = of_log.dataset, [*remarks, *([of_log.remark] if of_log.remark else [])]
+        agents = {name: of_log.policy if _is_logged(some) else some for name, some in agents.items()}
     agents = {name: _with_functions(given_agent, dataset, names) for name, given_agent in agents.items()}
     groups = {name: _seed_groups(some, None if name else member) for name, some in agents.items()}
     for name, seed_groups in groups.items():
@@ -85,19 +89,23 @@ def value(
     values, skipped = _evaluate(log, groups, report)
     if not any(v.run == "" for v in values):
         raise ConfigError(f"no policy is left to evaluate: {'; '.join(skipped)}")
-    seen_any, shared = _seen(dataset, seen)
+    seen_any, shared = _seen(known, seen)
     return ValueResult(
-        dataset.name,
-        dataset.fingerprint,
+        known.name,
+        known.fingerprint,
         seen_any,
         shared,
         seed,
         estimation,
         tuple(values),
         tuple(skipped),
-        tuple(outcomes.warnings(dataset)),
-        outcomes.dropped_reward(dataset) is not None,
+        tuple(remarks),
+        outcomes.dropped_reward(known) is not None,
     )
+
+
+def _is_logged(agent: Any) -> bool:
+    return isinstance(agent, str) and agent == target_prob.KEY
 
 
 def _with_functions(agent: Any, dataset: Dataset, names: Sequence[str] | None) -> Any:
