@@ -29,6 +29,7 @@ The files, from the log to the answer:
 - :mod:`~prudent.ope.doubly_robust`: weighted doubly robust (``wdr``)
 - :mod:`~prudent.ope.interval`: :class:`Estimate`, one figure with its interval
 - :mod:`~prudent.ope.evaluator`: runs all estimators of one policy: :class:`Evaluator`, :func:`evaluate_policy`
+- :mod:`~prudent.ope.one_step`: logs of single decisions (bandits): :class:`OneStepEvaluator`
 - :mod:`~prudent.ope.estimates`: :class:`OffPolicyValue`, what the evaluator returns for one policy
 - :mod:`~prudent.ope.value`: :func:`prudent.value`, evaluates several policies and compares them
 - :mod:`~prudent.ope.result`: ``ValueResult``, what :func:`prudent.value` returns, with its sentences
@@ -40,6 +41,7 @@ Values are in raw reward units, discounted, from the start states of the log. A 
 from prudent.ope.estimates import OffPolicyValue, Support, support_text
 from prudent.ope.evaluator import Evaluator, evaluate_policy
 from prudent.ope.interval import Estimate, difference
+from prudent.ope.one_step import OneStepEvaluator
 from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, LoggedPolicy, Policy
 from prudent.ope.settings import QUICK, Settings
 
@@ -51,6 +53,7 @@ __all__ = [
     "Evaluator",
     "LoggedPolicy",
     "OffPolicyValue",
+    "OneStepEvaluator",
     "Policy",
     "Settings",
     "Support",

@@ -224,7 +224,7 @@ def _train(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) 
     spec, folds = dataset.spec, settings.folds
     scaling = Scaling.fit(dataset, True)
     seeds = [seed * folds + k for k in range(folds)]
-    pools, held_out = zip(*[_split(dataset, fold_E, k, seed) for k in range(folds)], strict=True)
+    pools, held_out = zip(*[split(dataset, fold_E, k, seed) for k in range(folds)], strict=True)
     outputs = spec.action_size if spec.discrete else settings.components * (1 + 2 * spec.action_size)
     params = nn.init_mlp(MemberRng(seeds, "behaviour"), (spec.observation_size, *settings.hidden, outputs))
     broad_2A = torch.zeros(2, 0) if spec.discrete else broad(scaling.action(torch.from_numpy(dataset.action)))
@@ -256,7 +256,7 @@ def _draw_rows(rng: MemberRng, pools: tuple[Tensor, ...], size: int) -> Tensor:
     return torch.stack([pool[i] for pool, i in zip(pools, index, strict=True)])
 
 
-def _split(dataset: Dataset, fold_E: np.ndarray, fold: int, seed: int) -> tuple[Tensor, Tensor]:
+def split(dataset: Dataset, fold_E: np.ndarray, fold: int, seed: int) -> tuple[Tensor, Tensor]:
     """Rows to fit the model of a fold to, and held-out rows of other units; neither includes the fold itself."""
     unit_E, _ = dataset.units()
     units = np.random.default_rng([seed, fold]).permutation(np.unique(unit_E[fold_E != fold]))

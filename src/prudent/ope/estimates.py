@@ -71,6 +71,8 @@ class OffPolicyValue:
         behaviour_source: ``logged`` if the log has the probabilities of its actions, else ``fitted``.
         clock: what the discount is per: ``unit of time`` if the log has a column dt, else ``step``.
         tail_weight: mean discount at the end of a recording, the weight of the future that was not recorded.
+        one_step: whether every episode is a single decision: values are then the mean reward per decision, see
+            :mod:`prudent.ope.one_step`.
         notes: remarks, one line each.
     """
 
@@ -89,7 +91,30 @@ class OffPolicyValue:
     behaviour_source: str
     clock: str
     tail_weight: float
+    one_step: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The estimators, the most trusted first."""
+        return ("wdr", "pdwis", "fqe") if self.one_step else ("fqe", "wdr", "pdwis")
+
+    @property
+    def lead(self) -> str:
+        """The estimator that sentences and comparisons rest on.
+
+        ``fqe``; of single decisions the first of :attr:`order` that the log supports; ``pdwis`` of a policy of which
+        only the probabilities of the logged actions are known.
+        """
+        if self.support.outside is None:
+            return "pdwis"
+        supported = [name for name in self.order if getattr(self, name).supported]
+        return next(iter(supported), self.order[0]) if self.one_step else self.order[0]
+
+    @property
+    def leading(self) -> Estimate:
+        """The estimate by :attr:`lead`."""
+        return getattr(self, self.lead)
 
     @property
     def drift(self) -> float | None:
@@ -134,14 +159,18 @@ class OffPolicyValue:
             "clock": self.clock,
             "drift": self.drift,
             "tail_weight": self.tail_weight,
+            "one_step": self.one_step,
             "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
         effective = self.support.effective_sample_size
         lines = [f"{self.name}: value at discount {self.discount:g} from the log's start states"]
-        lines += [f"  {e.name:<10} {e}" for e in (self.fqe, self.wdr, self.pdwis, self.behaviour)]
-        lines += [f"  {name:<10} {e} (sum of rewards per episode)" for name, e in self.undiscounted.items()]
+        if self.one_step:
+            lines = [f"{self.name}: reward per decision"]
+        lines += [f"  {name:<10} {getattr(self, name)}" for name in (*self.order, "behaviour")]
+        if not self.one_step:
+            lines += [f"  {name:<10} {e} (sum of rewards per episode)" for name, e in self.undiscounted.items()]
         shown = "no density" if effective is None else f"{effective:.1f}"
         s = self.support
         outside = "" if s.outside is None else f", {s.outside:.1%} of actions outside"

@@ -21,7 +21,7 @@ from prudent.data import Dataset, outcomes, target_prob
 from prudent.engine.members import settings_of
 from prudent.engine.population import Population
 from prudent.errors import ConfigError
-from prudent.ope import given, logged
+from prudent.ope import given, logged, one_step
 from prudent.ope import policy as policies
 from prudent.ope.episodes import check_rewards
 from prudent.ope.policy import Policy
@@ -50,7 +50,7 @@ def value(
         compare: other agents, by name (``{"BC": bc}``).
         member: name of the member of ``agent`` to evaluate; None takes, for each setting, the first seed that has not
             diverged.
-        discount: gamma; None takes that of ``agent``.
+        discount: gamma; None takes that of ``agent``. A log of single decisions (:mod:`prudent.ope.one_step`) has none.
         names: (S,) names of the observation features, for functions that take columns by name.
         seen: whether ``agent`` was trained on these episodes, or the dataset it was trained on (its episodes are then
             looked for in this one); None if unknown. It changes the sentences and whether the result is firm.
@@ -83,8 +83,16 @@ def value(
     check_rewards(dataset)
     for some in agents.values():
         given.check(some, dataset)
-    gamma = _discount(groups[""]) if discount is None else discount
-    log = ope.Evaluator(dataset, gamma, estimation, seed)
+    if one_step.is_one_step(dataset):
+        if settings.get("n_bootstrap"):
+            raise ConfigError(
+                "n_bootstrap: every episode is one decision, whose intervals need no refits: leave it out, or give 0"
+            )
+        log = one_step.OneStepEvaluator(dataset, estimation, seed)
+        estimation = log.settings
+    else:
+        gamma = _discount(groups[""]) if discount is None else discount
+        log = ope.Evaluator(dataset, gamma, estimation, seed)
     report(f"{dataset.name}: {len(log.episodes)} episodes; the behaviour model is fitted")
     values, skipped = _evaluate(log, groups, report)
     if not any(v.run == "" for v in values):
@@ -182,7 +190,7 @@ def _evaluate(
         if policy_value is not None:
             values.append(policy_value)
             left = timedelta(seconds=round((time.monotonic() - began) / number * (len(queue) - number)))
-            report(f"{number}/{len(queue)}  {policy_value.title}: {policy_value.estimates.fqe}  {left} left")
+            report(f"{number}/{len(queue)}  {policy_value.title}: {policy_value.estimates.leading}  {left} left")
     return values, skipped
 
 
