@@ -32,7 +32,7 @@ from prudent.progress import watched
 from prudent.types import Params
 
 CHECK_EVERY = 100
-PATIENCE = 10
+PATIENCE = 5
 """Checks without a better fit of the held-out rows after which the fit stops."""
 MOST_HELD_OUT = 8192
 """At most so many held-out rows are looked at in a check."""
@@ -61,7 +61,7 @@ def ended(dataset: Dataset) -> Dataset:
 class OneStepEvaluator(Evaluator):
     """As :class:`prudent.ope.Evaluator`, for a log of single decisions.
 
-    Intervals are those of the contributions (``influence``): a single weight per decision and held-out fits leave out
+    Intervals are those of the contributions (``skew``): a single weight per decision and held-out fits leave out
     nothing that refits would show. So ``n_bootstrap`` counts as 0.
     """
 
@@ -77,10 +77,10 @@ class OneStepEvaluator(Evaluator):
     @cached_property
     def behaviour_value(self) -> Estimate:
         """The mean reward of the log."""
-        return _with_degrees(super().behaviour_value, None)
+        return _skewed(super().behaviour_value, None)
 
     def _weighted(self, name: str, critics: Any, weighting: Any) -> Estimate:
-        return _with_degrees(super()._weighted(name, critics, weighting), weighting.effective)
+        return _skewed(super()._weighted(name, critics, weighting), weighting.effective)
 
     def _critics(self, problem: Decisions, weighting: Any) -> "RewardModels":
         del weighting
@@ -90,22 +90,11 @@ class OneStepEvaluator(Evaluator):
         return replace(super()._values(*arguments, **estimates), one_step=True)
 
 
-def _with_degrees(estimate: Estimate, effective: float | None) -> Estimate:
-    """The interval with degrees of freedom that know of rare, large contributions.
-
-    The variance of n contributions of kurtosis k is as uncertain as that of ``2 n / (k - 1)`` normal ones. A handful of
-    clicks with large weights says little, however many rows have none.
-    """
+def _skewed(estimate: Estimate, effective: float | None) -> Estimate:
+    """The estimate with an interval for rewards that may be rare."""
     if estimate.value is None or estimate.influence is None:
         return estimate
-    square = (estimate.influence - estimate.influence.mean()) ** 2
-    if not square.any():
-        return estimate
-    kurtosis = float((square**2).mean() / square.mean() ** 2)
-    count = 2 * len(square) / max(kurtosis - 1, 1e-9)
-    return interval.from_influence(
-        estimate.name, estimate.value, estimate.influence, count if effective is None else min(effective, count)
-    )
+    return interval.from_skewed(estimate.name, estimate.value, estimate.influence, effective)
 
 
 class RewardModels:
