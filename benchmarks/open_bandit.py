@@ -34,6 +34,8 @@ RESULTS = Path(__file__).resolve().parent / "results" / "open_bandit.json"
 CAMPAIGNS = ("all", "men", "women")
 POSITIONS = 3
 USER_FEATURES = tuple(f"user_feature_{i}" for i in range(4))
+SETTINGS = {"members": 2, "behaviour_steps": 500}
+"""The logs have their own probabilities, so the behaviour model only tells which actions lie outside the data."""
 DRAWS = 200_000
 """Draws of all click rates, to simulate what BTS shows."""
 
@@ -125,7 +127,7 @@ def own_mean(reward: np.ndarray) -> dict[str, Any]:
 def value_one(campaign: str, logs: dict[str, Any], source: str, target: str, policy: Any) -> dict[str, Any]:
     """The value of ``target`` from the log of ``source``, beside the mean of the log of ``target``."""
     log, began = logs[source][0], time.monotonic()
-    result = prudent.value(policy, log, seen=False)
+    result = prudent.value(policy, log, seen=False, **SETTINGS)
     best = result.to_json()["policies"][0]
     return {
         "campaign": campaign,

@@ -131,7 +131,7 @@ def test_no_group_is_torn_apart(patients):
         assert (of_episode.reshape(10, 20) == of_episode[:20]).all(), "episodes of one patient differ"
     for fold in range(2):
         fitted, held = (
-            {*patients.extra["group"][rows].tolist()} for rows in behaviour._split(patients, log.fold_E, fold, 0)
+            {*patients.extra["group"][rows].tolist()} for rows in behaviour.split(patients, log.fold_E, fold, 0)
         )
         assert not fitted & held, "a patient both trains the behaviour model and stops it"
 

@@ -139,11 +139,11 @@ def from_skewed(name: str, value: float, influence_U: np.ndarray, effective: flo
     degrees = min(plain.degrees, max(4.0, 2 * count / max(kurtosis - 1, 1e-9) - 1))
     skewness = float((deviation**3).mean()) / variance**1.5 / math.sqrt(count)
     quantile = t_quantile((1 + LEVEL) / 2, degrees)
-    ends = (value - error * _unskewed(quantile, skewness), value - error * _unskewed(-quantile, skewness))
+    ends = (value - error * unskewed(quantile, skewness), value - error * unskewed(-quantile, skewness))
     return replace(plain, interval=ends, method="skew", degrees=degrees)
 
 
-def _unskewed(t: float, skewness: float) -> float:
+def unskewed(t: float, skewness: float) -> float:
     """The inverse of Hall's transformation of a studentised mean whose contributions have this skewness of the mean."""
     if abs(skewness) < 1e-6:
         return t

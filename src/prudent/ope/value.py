@@ -71,6 +71,7 @@ def value(
     check_names(ope.Settings, settings)
     estimation, report = ope.Settings(**settings), say or (lambda _: None)
     agents, remarks, known = {"": agent, **(compare or {})}, outcomes.warnings(dataset), dataset
+    dataset = one_step.ended(dataset)
     if any(_is_logged(some) for some in agents.values()):
         of_log = logged.of(dataset)
         dataset, remarks = of_log.dataset, [*remarks, *([of_log.remark] if of_log.remark else [])]
