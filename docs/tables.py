@@ -286,7 +286,15 @@ def open_bandit(_: str) -> str:
         ]
         for line in lines
     ]
-    head = ["campaign", "policy", "valued from", "clicks there", "doubly robust", "importance sampling", "direct method"]
+    head = [
+        "campaign",
+        "policy",
+        "valued from",
+        "clicks there",
+        "doubly robust",
+        "importance sampling",
+        "direct method",
+    ]
     return table([*head, "its own log", "effective rows", "outside"], rows)
 
 

@@ -38,7 +38,9 @@ def test_a_log_is_one_step_if_nothing_follows_any_row():
 @pytest.mark.parametrize("terminated", [True, False])
 def test_the_value_of_a_bandit_is_found_without_a_discount(terminated):
     problem = bandit(4000, terminated=terminated)
-    result = prudent.value(target, problem.log, compare={"as before": lambda o: np.tile(BEHAVIOUR, (len(o), 1))}, **QUICK)
+    result = prudent.value(
+        target, problem.log, compare={"as before": lambda o: np.tile(BEHAVIOUR, (len(o), 1))}, **QUICK
+    )
     estimates = result.best.estimates
     for name in ("wdr", "pdwis", "fqe"):
         assert getattr(estimates, name).value == pytest.approx(problem.value, abs=0.03), name

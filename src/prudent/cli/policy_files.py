@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,15 +35,27 @@ def load(text: str) -> Any:
         return text
     words = _WORDS.fullmatch(text)
     if words is None or not words["name"]:
-        raise ConfigError(f"{text}: a policy is given as FILE.py:FUNCTION or MODULE:FUNCTION, such as rules.py:order_up_to")
+        raise ConfigError(
+            f"{text}: a policy is given as FILE.py:FUNCTION or MODULE:FUNCTION, such as rules.py:order_up_to"
+        )
     home, name = words["home"], words["name"]
     # What a file prints is no result.
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), _no_bytecode():
         module = _of_file(Path(home)) if home.endswith(".py") else _of_module(home)
     if not hasattr(module, name):
         functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ConfigError(f"{home} has no function {name}; it has {', '.join(functions[:20]) or 'none'}")
     return getattr(module, name)
+
+
+@contextlib.contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """Inside, importing writes no ``__pycache__`` beside the user's files."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _of_file(path: Path) -> ModuleType:

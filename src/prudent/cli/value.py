@@ -9,8 +9,8 @@ from typing import Any
 from prudent.cli import policy_files
 from prudent.cli.data_flags import add_data_flags, load_named
 from prudent.cli.flags import Parser, add_flags, values_of
-from prudent.cli.run_folders import check_folder, is_run, named_runs, to_stderr, training_data
 from prudent.cli.policy_files import COLUMN
+from prudent.cli.run_folders import check_folder, is_run, named_runs, to_stderr, training_data
 from prudent.errors import ConfigError, PrudentError
 
 

@@ -136,9 +136,7 @@ class Evaluator:
             fitted_behaviour=self.fitted_behaviour,
         )
 
-    def _values(
-        self, policy: Policy, weighting: _Weighting, outside: float | None, **estimates: Any
-    ) -> OffPolicyValue:
+    def _values(self, policy: Policy, weighting: _Weighting, outside: float | None, **estimates: Any) -> OffPolicyValue:
         log = self.episodes
         values = OffPolicyValue(
             name=policy.name,

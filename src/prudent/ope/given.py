@@ -70,10 +70,14 @@ class _Question:
         if self.names is not None:
             first = {name: first[:, j].copy() for j, name in enumerate(self.names)}
         try:
-            answer = self.function(first, None if mask is None else mask.copy()) if self.masked else self.function(first)
+            answer = (
+                self.function(first, None if mask is None else mask.copy()) if self.masked else self.function(first)
+            )
             values = np.asarray(answer)
         except (Exception, SystemExit) as error:
-            raise ConfigError(f"{self.title}: {where(error, self.function)}{in_one_line(error, with_kind=True)}") from error
+            raise ConfigError(
+                f"{self.title}: {where(error, self.function)}{in_one_line(error, with_kind=True)}"
+            ) from error
         if values.dtype.kind not in "fiub":
             raise WrongAnswer(self.title, f"returns {_kind(answer, values)}, not numbers")
         return values
@@ -123,7 +127,9 @@ def _arguments(
     if not plain or plain[0].name != "columns":
         return None, masked
     if names is None or len(names) != spec.observation_size:
-        raise ConfigError(f"{title} takes columns by name, and the log has no names: give a mapping, or take observation")
+        raise ConfigError(
+            f"{title} takes columns by name, and the log has no names: give a mapping, or take observation"
+        )
     return tuple(names), masked
 
 
@@ -176,10 +182,12 @@ def check(policy: Policy, dataset: Dataset) -> None:
             observation, mask = column[rows], None if masks is None else masks[rows]
             try:
                 values = _checked(policy, observation, mask)
-                if rows.start == 0 and isinstance(policy, DiscretePolicy) or _is_fixed(policy):
+                if (rows.start == 0 and isinstance(policy, DiscretePolicy)) or _is_fixed(policy):
                     _same_again(policy, observation, mask, values)
             except WrongAnswer as error:
-                first = "" if error.row is None else f", the first is {place} {error.row + rows.start} of {dataset.name}"
+                first = (
+                    "" if error.row is None else f", the first is {place} {error.row + rows.start} of {dataset.name}"
+                )
                 raise ConfigError(f"{error.name} {error.problem}{first}") from error
 
 

@@ -85,7 +85,9 @@ def as_policy(agent: Any, member: int = 0) -> Policy:
     if population is None:
         raise ConfigError("the agent has not been fitted: there is no policy to evaluate yet")
     if not isinstance(population, Population):
-        raise ConfigError(f"a policy to value is a function, a Policy, an agent or a population, got {type(agent).__name__}")
+        raise ConfigError(
+            f"a policy to value is a function, a Policy, an agent or a population, got {type(agent).__name__}"
+        )
     if not 0 <= member < population.size:
         raise ConfigError(f"member must lie within 0 to {population.size - 1}, got {member}")
     solo = population.member(member)
