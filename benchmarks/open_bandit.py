@@ -1,6 +1,6 @@
 """Values one policy of the Open Bandit Dataset from the log of another, and compares with that policy's own log.
 
-    .venv/bin/python benchmarks/open_bandit.py --python VENV/bin/python                  # where the package obp is installed
+    .venv/bin/python benchmarks/open_bandit.py --python VENV/bin/python  # where the package obp is installed
     .venv/bin/python benchmarks/open_bandit.py --folder obd --priors prior_bts.yaml  # or its files alone
 
 Saito et al. 2020 (arXiv 2008.07146): a fashion shop showed items by two policies at the same time, uniformly at random

@@ -18,7 +18,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     rooms                            the packages and modules of the source, a line each
     proof KIND                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
     choosing WHAT                    what was measured of prudent tune, out of benchmarks/results/tune.json
-    open_bandit                      Open Bandit policies from each other's log, out of benchmarks/results/open_bandit.json
+    open_bandit                      Open Bandit policies valued, out of benchmarks/results/open_bandit.json
     faults                           what came of the faults, out of docs/bench/faults.json
     source MODULE.FUNCTION [| TEXT]  a function's source, up to the line that begins with TEXT
 
@@ -286,15 +286,8 @@ def open_bandit(_: str) -> str:
         ]
         for line in lines
     ]
-    head = [
-        "campaign",
-        "policy",
-        "valued from",
-        "clicks there",
-        "doubly robust",
-        "importance sampling",
-        "direct method",
-    ]
+    head = ["campaign", "policy", "valued from", "clicks there"]
+    head += ["doubly robust", "importance sampling", "direct method"]
     return table([*head, "its own log", "effective rows", "outside"], rows)
 
 

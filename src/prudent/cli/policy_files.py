@@ -35,9 +35,7 @@ def load(text: str) -> Any:
         return text
     words = _WORDS.fullmatch(text)
     if words is None or not words["name"]:
-        raise ConfigError(
-            f"{text}: a policy is given as FILE.py:FUNCTION or MODULE:FUNCTION, such as rules.py:order_up_to"
-        )
+        raise ConfigError(f"{text}: a policy is given as FILE.py:FUNCTION or MODULE:FUNCTION")
     home, name = words["home"], words["name"]
     # What a file prints is no result.
     with contextlib.redirect_stdout(sys.stderr), _no_bytecode():

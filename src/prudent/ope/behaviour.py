@@ -1,7 +1,8 @@
 """The behaviour policy, as a model fitted to the log with cross-fitting over episodes.
 
 Discrete actions: a classifier; its logits are divided by a temperature chosen on held-out episodes (Guo et al. 2017,
-arXiv 1706.04599), and its probabilities are mixed with the shares of the actions in the log where that is likelier. Continuous actions: a mixture of tanh-Gaussians. There is one model per fold, on the population axis.
+arXiv 1706.04599), and its probabilities are mixed with those of a policy that ignores the state, as far as the log is
+then likelier. Continuous actions: a mixture of tanh-Gaussians. There is one model per fold, on the population axis.
 Each model predicts only the episodes of its fold, which it was not fitted to. Training keeps the parameters that were
 best on held-out episodes.
 
@@ -39,7 +40,7 @@ DEFENSIVE = 0.05
 """Weight of one component as broad as all actions together (a defensive mixture: Hesterberg 1995). Without it, one
 action that the model wrongly holds for impossible would give its episode all the weight."""
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
-"""Weights that a policy which ignores the state may have beside the model of discrete actions; the likeliest is taken."""
+"""Weights that a policy which ignores the state may have beside the model of discrete actions."""
 HELD_OUT = 5
 """One in this many of a fold's training episodes (or groups) is held out, for early stopping and the temperature."""
 
