@@ -152,7 +152,7 @@ class Evaluator:
         )
         return replace(values, notes=self._notes(values))
 
-    def _critics(self, problem: fqe.Decisions, weighting: _Weighting) -> Critics:
+    def _critics(self, problem: fqe.Decisions, weighting: _Weighting) -> Any:
         fold_E = None if weighting.weights is None else self.fold_E
         return Critics(problem, self.episodes, fold_E, self.counts, self.settings, self.seed)
 

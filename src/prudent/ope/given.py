@@ -7,7 +7,7 @@ actions it returns actions (R, A), or (R,) if there is one action feature.
 
 import inspect
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ FORBIDDEN = 1e-6
 """Probability from which on an action that the mask forbids counts as chosen."""
 
 
-class WrongAnswer(ConfigError):
+class WrongAnswerError(ConfigError):
     """A policy returned something that is no decision; ``row`` is the row of its input where it is known."""
 
     def __init__(self, name: str, problem: str, row: int | None = None):
@@ -79,7 +79,7 @@ class _Question:
                 f"{self.title}: {where(error, self.function)}{in_one_line(error, with_kind=True)}"
             ) from error
         if values.dtype.kind not in "fiub":
-            raise WrongAnswer(self.title, f"returns {_kind(answer, values)}, not numbers")
+            raise WrongAnswerError(self.title, f"returns {_kind(answer, values)}, not numbers")
         return values
 
 
@@ -140,13 +140,13 @@ def _table(values: np.ndarray, spec: Spec, title: str) -> np.ndarray:
     if values.dtype.kind == "f":
         odd = np.flatnonzero(~(np.isfinite(values) & (values == np.floor(values))))
         if len(odd):
-            raise WrongAnswer(
+            raise WrongAnswerError(
                 title, f"gives actions that are no whole numbers in {counted(len(odd), 'row')}", int(odd[0])
             )
     index = spec.index_of(values.astype(np.int64))
     odd = np.flatnonzero((index < 0) | (index >= spec.action_size))
     if len(odd):
-        raise WrongAnswer(
+        raise WrongAnswerError(
             title,
             f"takes actions that are not {spec.first_action} to {spec.last_action} in {counted(len(odd), 'row')} "
             f"(such as {values[odd[0]]:g})",
@@ -184,7 +184,7 @@ def check(policy: Policy, dataset: Dataset) -> None:
                 values = _checked(policy, observation, mask)
                 if (rows.start == 0 and isinstance(policy, DiscretePolicy)) or _is_fixed(policy):
                     _same_again(policy, observation, mask, values)
-            except WrongAnswer as error:
+            except WrongAnswerError as error:
                 first = (
                     "" if error.row is None else f", the first is {place} {error.row + rows.start} of {dataset.name}"
                 )
@@ -196,7 +196,7 @@ def _is_fixed(policy: Policy) -> bool:
     return isinstance(policy, ContinuousPolicy) and policy.log_prob is None
 
 
-def _checked(policy: Policy, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+def _checked(policy: DiscretePolicy | ContinuousPolicy, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     wanted = (len(observation), policy.spec.action_size)
     if isinstance(policy, DiscretePolicy):
         values, what = np.asarray(policy.probability(observation, mask)), "action numbers (R,) or probabilities (R, A)"
@@ -205,7 +205,7 @@ def _checked(policy: Policy, observation: np.ndarray, mask: np.ndarray | None) -
 
         values, what = np.asarray(policy.draw(observation, torch.Generator().manual_seed(0))), "actions (R, A)"
     if values.shape != wanted:
-        raise WrongAnswer(
+        raise WrongAnswerError(
             policy.name,
             f"returns an array of shape {values.shape} for {counted(wanted[0], 'row')}, expected {what} with "
             f"R = {wanted[0]} and A = {wanted[1]}",
@@ -213,11 +213,11 @@ def _checked(policy: Policy, observation: np.ndarray, mask: np.ndarray | None) -
     for problem, wrong_R in _problems(policy, values, mask).items():
         rows = np.flatnonzero(wrong_R)
         if len(rows):
-            raise WrongAnswer(policy.name, f"{problem} in {counted(len(rows), 'row')}", int(rows[0]))
+            raise WrongAnswerError(policy.name, f"{problem} in {counted(len(rows), 'row')}", int(rows[0]))
     return values
 
 
-def _problems(policy: Policy, values: np.ndarray, mask: np.ndarray | None) -> dict[str, np.ndarray]:
+def _problems(policy: Policy, values: np.ndarray, mask: np.ndarray | None) -> Mapping[str, Any]:
     """What may be wrong with the answers (R, A), and in which rows, (R,) bool; the first that applies is told."""
     spec = policy.spec
     if spec.discrete:
@@ -240,7 +240,9 @@ def _problems(policy: Policy, values: np.ndarray, mask: np.ndarray | None) -> di
     return problems
 
 
-def _same_again(policy: Policy, observation: np.ndarray, mask: np.ndarray | None, values: np.ndarray) -> None:
+def _same_again(
+    policy: DiscretePolicy | ContinuousPolicy, observation: np.ndarray, mask: np.ndarray | None, values: np.ndarray
+) -> None:
     again = _checked(policy, observation, mask)
     differing = np.flatnonzero(np.abs(again - values).max(axis=1) > SUM * np.maximum(1, np.abs(values).max(axis=1)))
     if len(differing):
@@ -249,7 +251,7 @@ def _same_again(policy: Policy, observation: np.ndarray, mask: np.ndarray | None
             if isinstance(policy, DiscretePolicy)
             else "give an ope.ContinuousPolicy with its density"
         )
-        raise WrongAnswer(
+        raise WrongAnswerError(
             policy.name,
             f"answers differently when it is asked again, in {counted(len(differing), 'row')}: if it draws, {remedy}",
             int(differing[0]),

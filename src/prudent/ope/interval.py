@@ -13,8 +13,8 @@ From the most to the least complete:
 
 Units are episodes, or groups of episodes where the log has groups (:meth:`prudent.data.Dataset.units`).
 
-Otherwise each interval is ``value -+ t * standard error`` with Student's t, since a few replicates or a few effective episodes
-give an uncertain standard error. A percentile of twenty replicates would depend on the outermost ones.
+Otherwise each interval is ``value -+ t * standard error`` with Student's t, since a few replicates or a few effective
+episodes give an uncertain standard error. A percentile of twenty replicates would depend on the outermost ones.
 """
 
 import math
@@ -36,8 +36,8 @@ class Estimate:
         value: in raw reward units; None where the data do not support one.
         interval: (low, high), 95 %; None without a value.
         standard_error: of the value.
-        method: how the interval was made: ``refit``, ``influence``, ``skew``, ``start``, or ``independent`` (a difference of two
-            estimates that cannot be paired).
+        method: how the interval was made: ``refit``, ``influence``, ``skew``, ``start``, or ``independent`` (a difference of
+            two estimates that cannot be paired).
         degrees: degrees of freedom of Student's t.
         reason: why there is no value.
         influence: (units,) contribution of each unit, with the value as their mean; methods ``influence``, ``skew``

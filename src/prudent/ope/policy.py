@@ -1,8 +1,8 @@
 """The policy to evaluate: its probabilities, draws and densities, in the units of the log.
 
-A policy is a few functions of observations, or the table of its probabilities in a log. :func:`as_policy` makes one from a member of a trained population,
-including its scaling. Any other policy can be written down directly as a :class:`DiscretePolicy` or a
-:class:`ContinuousPolicy`.
+A policy is a few functions of observations, or the table of its probabilities in a log. :func:`as_policy` makes one from
+a member of a trained population, including its scaling. Any other policy can be written down directly as a
+:class:`DiscretePolicy` or a :class:`ContinuousPolicy`.
 """
 
 from collections.abc import Callable, Iterator
@@ -85,9 +85,7 @@ def as_policy(agent: Any, member: int = 0) -> Policy:
     if population is None:
         raise ConfigError("the agent has not been fitted: there is no policy to evaluate yet")
     if not isinstance(population, Population):
-        raise ConfigError(
-            f"a policy to value is a function, a Policy, an agent or a population, got {type(agent).__name__}"
-        )
+        raise ConfigError(f"a policy to value is a function, a Policy or an agent, got {type(agent).__name__}")
     if not 0 <= member < population.size:
         raise ConfigError(f"member must lie within 0 to {population.size - 1}, got {member}")
     solo = population.member(member)
