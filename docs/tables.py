@@ -20,6 +20,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     proof KIND                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
     choosing WHAT                    what was measured of prudent tune, out of benchmarks/results/tune.json
     practice WHAT                    what came of prudent tune on problems with a known truth: truths, summary or runs
+    open_bandit                      Open Bandit policies valued, out of benchmarks/results/open_bandit.json
     faults                           what came of the faults, out of docs/bench/faults.json
     source MODULE.FUNCTION [| TEXT]  a function's source, up to the line that begins with TEXT
 
@@ -278,6 +279,34 @@ def proof(argument: str) -> str:
     return table(["estimator", "datasets", "abstained", "bias", "RMSE", "mean standard error", "coverage"], rows)
 
 
+def open_bandit(_: str) -> str:
+    """Each policy valued from the other's log, in clicks per thousand items shown."""
+    lines = json.loads((ROOT / "benchmarks" / "results" / "open_bandit.json").read_text(encoding="utf-8"))
+
+    def clicks(figure: dict[str, Any]) -> str:
+        if figure["value"] is None:
+            return "unsupported"
+        low, high = (1000 * end for end in figure["ci95"])
+        return f"{1000 * figure['value']:.1f} ({low:.1f} to {high:.1f})"
+
+    rows = [
+        [
+            line["campaign"],
+            line["policy"],
+            line["log"],
+            str(line["clicks"]),
+            *(clicks(line["estimates"][key]) for key in ("wdr", "pdwis", "fqe")),
+            clicks(line["own"]),
+            f"{line['effective']:,.0f}",
+            f"{100 * line['outside']:.0f} %",
+        ]
+        for line in lines
+    ]
+    head = ["campaign", "policy", "valued from", "clicks there"]
+    head += ["doubly robust", "importance sampling", "direct method"]
+    return table([*head, "its own log", "effective rows", "outside"], rows)
+
+
 def choosing(argument: str) -> str:
     """What was measured of the choice of a policy, as ``make choosing`` left it."""
     file = ROOT / "benchmarks" / "results" / "tune.json"
@@ -380,6 +409,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "suite": suite,
     "bound": bound,
     "choosing": choosing,
+    "open_bandit": open_bandit,
     "faults": faults,
     "proof": proof,
     "rooms": rooms,

@@ -161,11 +161,33 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
     words = shlex.split(command, comments=True)[1:]
     if words[0] in ("evaluate", "finetune", "support", "value"):
         for run in (words[1], *(word.partition("=")[2] for word in words[2:] if "=" in word)):
-            Path(run).mkdir(parents=True)
+            if not (run.startswith("--") or ".py:" in run):
+                Path(run).mkdir(parents=True)
+    if any("rules.py:" in word for word in words):
+        Path("rules.py").write_text(next(block for block in blocks("docs/value.md", "python") if "# rules.py" in block))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(Understood):
         cli.main(words)
     assert sorted(tmp_path.rglob("*")) == before, "something was written"
+
+
+def test_the_examples_of_given_policies_run(monkeypatch):
+    import numpy as np
+
+    from prudent.data.builtin import datasets
+    from prudent.ope import given
+    from prudent.types import Spec
+
+    examples = [block for block in blocks("docs/value.md", "python") if "def " in block]
+    rules: dict = {}
+    exec(next(block for block in examples if "# rules.py" in block), rules)  # noqa: S102 - our own page
+    spec, observation = Spec(2, 5, discrete=True), np.array([[3.0, 1.0], [19.0, 0.0]], np.float32)
+    for name in ("order_up_to", "cautious"):
+        table = given.policy_of(rules[name], spec, names=["on_hand", "day"]).probability(observation, None)
+        assert table.shape == (2, 5)
+        np.testing.assert_allclose(table.sum(1), 1)
+    monkeypatch.setattr(datasets, "EPISODES", 8)
+    exec(next(block for block in examples if "always_right" in block), {"__name__": "example"})  # noqa: S102
 
 
 def test_the_usage_names_every_verb():

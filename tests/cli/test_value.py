@@ -176,3 +176,110 @@ def test_mistakes_are_one_line_and_write_nothing(run, log, tmp_path, capsys):
     assert "if they are elsewhere now, name them" in capsys.readouterr().err
     log.write_bytes(kept)
     assert tree(tmp_path) == before
+
+
+RULES = """
+import numpy as np
+import helper
+
+
+def half(observation):
+    print("said by the rule")
+    return np.full((len(observation), 2), helper.HALF)
+
+
+def by_name(columns):
+    return (columns["b"] > 0).astype(int)
+
+
+def sums_to_two(observation):
+    return np.ones((len(observation), 2))
+
+
+def fails(observation):
+    return observation.nothing
+
+
+number = 3
+"""
+
+
+@pytest.fixture
+def rules(tmp_path):
+    """A file of rules that imports its neighbour, and a log with the probabilities of a target policy in a table."""
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "rules.py").write_text(RULES)
+    (folder / "helper.py").write_text("HALF = 0.5\n")
+    (folder / "broken.py").write_text("import numpy as np\nx = undefined\n")
+    (folder / "syntax.py").write_text("x = 1\ndef f(:\n")
+    rng = np.random.default_rng(0)
+    lines = ["e,t,a,b,act,r,q0,q1,bad"]
+    for episode in range(30):
+        for step in range(4):
+            a, b, r = rng.normal(size=3)
+            lines.append(f"{episode},{step},{a},{b},{rng.integers(2)},{r},0.5,0.5,0.7")
+    (folder / "log.csv").write_text("\n".join(lines) + "\n")
+    base = (
+        'episode = "e"\nstep = "t"\nobservation = ["a", "b"]\naction = "act"\nreward = "r"\ndiscrete = true\n'
+        'last_rows = "terminated"\n'
+    )
+    (folder / "map.toml").write_text(base + 'target_prob = ["q0", "q1"]\n')
+    (folder / "bad.toml").write_text(base + 'target_prob = ["q0", "bad"]\n')
+    return folder
+
+
+def test_a_given_policy_is_valued_and_nothing_is_written(rules, tmp_path, monkeypatch, capsys):
+    log = ("--data", rules / "log.csv", "--map", rules / "map.toml", "--discount", 0.9, *QUICK)
+    before = tree(tmp_path)
+    half = f"{rules / 'rules.py'}:half"
+    assert prudent("value", "--policy", half, "--compare", f"x={rules / 'rules.py'}:by_name", *log) == 0
+    shown = capsys.readouterr()
+    assert "half is worth" in shown.out
+    assert "half over x: " in shown.out
+    assert "said by the rule" in shown.err
+    assert "said by the rule" not in shown.out
+    assert prudent("value", "--policy", half, "--json", *log) == 0
+    by_rule = json.loads(capsys.readouterr().out)
+    assert "step" not in by_rule
+    assert tree(tmp_path) == before
+    out = tmp_path / "figures.json"
+    assert prudent("value", "--policy", "target_prob", "--json", "--out", out, *log) == 0
+    by_column = json.loads(capsys.readouterr().out)
+    assert json.loads(out.read_text()) == by_column
+    assert by_column["policies"][0]["fqe"]["value"] == pytest.approx(by_rule["policies"][0]["fqe"]["value"], rel=1e-5)
+    monkeypatch.chdir(rules)
+    assert prudent("value", "--policy", "rules:half", "--json", *log) == 0
+    assert json.loads(capsys.readouterr().out) == by_rule
+
+
+def test_mistakes_of_given_policies_are_one_line_and_write_nothing(rules, run, tmp_path, capsys):
+    file, log = rules / "rules.py", ("--data", rules / "log.csv", "--map", rules / "map.toml")
+    before = tree(tmp_path)
+    for words, told in (
+        ((), "name a run folder, or a given policy"),
+        ((run, "--policy", f"{file}:half"), "name one, and --compare the other"),
+        (("--policy", f"{file}:half"), "name one with --data"),
+        (("--policy", f"{file}:half", "--member", "x", *log), "--member is for the members of a run"),
+        (("--policy", f"{file}:half", *log), "no discount of its own"),
+        (("--policy", "half", *log), "given as FILE.py:FUNCTION"),
+        (("--policy", f"{rules / 'gone.py'}:half", *log), "gone.py: no such file"),
+        (("--policy", "nowhere.at.all:half", *log), "there is no module nowhere.at.all"),
+        (("--policy", f"{rules / 'broken.py'}:half", *log), "broken.py line 2: NameError"),
+        (("--policy", f"{rules / 'syntax.py'}:f", *log), "syntax.py line 2: SyntaxError"),
+        (("--policy", f"{file}:nobody", *log), "has no function nobody; it has half, by_name"),
+        (("--policy", f"{file}:number", "--discount", 0.9, *log), "a policy to value is a function"),
+        (("--policy", f"{file}:sums_to_two", "--discount", 0.9, *log), "do not sum to 1 in 120 rows"),
+        (("--policy", f"{file}:fails", "--discount", 0.9, *log), "rules.py line 20: AttributeError"),
+        (("--policy", f"{file}:half", "--out", file, *log), "exists; choose another name"),
+        (("--policy", f"{file}:half", "--out", tmp_path / "no" / "x", *log), "there is no folder"),
+        (("--policy", "target_prob", "--data", rules / "log.csv", "--map", rules / "bad.toml"), "does not sum to 1"),
+        ((run, "--compare", f"x={file}:half", "--discount", 0.9), "half returns an array of shape (240, 2)"),
+    ):
+        assert prudent("value", *words, *(QUICK if words else ())) == 2, words
+        shown = capsys.readouterr()
+        last = [line for line in shown.err.splitlines() if line.startswith("prudent: ")]
+        assert len(last) == 1, shown.err
+        assert told in last[0], words
+        assert shown.out == ""
+    assert tree(tmp_path) == before

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from prudent.data import choices, columns, masks, precision, terminal
+from prudent.data import choices, columns, masks, precision, target_prob, terminal
 from prudent.data.columns import Bound
 from prudent.data.end_names import is_flag_name
 from prudent.errors import DataError
@@ -76,6 +76,7 @@ def check_columns(
         first_action=first_action,
     )
     columns.check_bounds(action, spec, name)
+    target = target_prob.check(extra, spec, allowed, terminated, name)
     # An episode that is still open on the last row is truncated there.
     truncated[-1] |= not terminated[-1]
     table = {
@@ -86,7 +87,7 @@ def check_columns(
         "terminated": terminated,
         "truncated": truncated,
         "spec": spec,
-        "extra": {**extra, **allowed},
+        "extra": {**extra, **allowed, **target},
         "notes": (*notes, *remarks, *found, *more),
     }
     return table, {} if strays is None else {"strays": strays}

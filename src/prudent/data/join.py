@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prudent.data import masks, meanings
+from prudent.data import masks, meanings, target_prob
 from prudent.data.columns import COLUMNS, blocks
 from prudent.data.episodes import dropped as drops
 from prudent.errors import DataError
@@ -27,6 +27,7 @@ def join(datasets: Sequence["Dataset"], name: str | None) -> "Dataset":
     for dataset in datasets[1:]:
         spec = merge_specs(spec, dataset.spec, first.name, dataset.name)
     extras, mask_notes = masks.join([(d.name, len(d), d.extra) for d in datasets], spec.action_size)
+    target_prob.check_widths([(d.name, extra) for d, extra in zip(datasets, extras, strict=True)])
     shared = set.intersection(*(set(extra) for extra in extras))
     dropped = sorted(set().union(*extras) - shared)
     joined = meanings.join([(d.name, d.meanings, "group" in d.extra) for d in datasets])

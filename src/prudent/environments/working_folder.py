@@ -24,6 +24,13 @@ def importable(env_id: str) -> Iterator[None]:
     if not colon or folder is None or sys.flags.safe_path or not _holds(folder, module):
         yield
         return
+    with first_on_path(folder):
+        yield
+
+
+@contextlib.contextmanager
+def first_on_path(folder: str) -> Iterator[None]:
+    """Inside, Python looks for modules in ``folder`` first; afterwards last."""
     sys.path.insert(0, folder)
     importlib.invalidate_caches()
     try:

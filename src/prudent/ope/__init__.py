@@ -17,9 +17,13 @@ The files, from the log to the answer:
 
 - :mod:`~prudent.ope.settings`: :class:`Settings`, every setting of an estimate
 - :mod:`~prudent.ope.policy`: the policy to evaluate; :func:`~prudent.ope.policy.as_policy` makes one from a population
+- :mod:`~prudent.ope.given`: a plain function as a policy, and the checks of policies that are given
+- :mod:`~prudent.ope.logged`: a policy whose probabilities the log itself has
 - :mod:`~prudent.ope.episodes`: checks the log; discounts, truncated episodes, groups
 - :mod:`~prudent.ope.behaviour`: model of the behaviour policy, and which actions lie outside the data
 - :mod:`~prudent.ope.calibration`: how good that model is
+- :mod:`~prudent.ope.features`: features of states and actions, learned from the log once for all policies
+- :mod:`~prudent.ope.last_layer`: the linear system that the values of a policy solve
 - :mod:`~prudent.ope.fqe`: fitted Q evaluation (``fqe``)
 - :mod:`~prudent.ope.critics`: all fits that the estimates of one policy need
 - :mod:`~prudent.ope.importance`: importance weights, effective sample size, per-decision weighted importance sampling
@@ -27,6 +31,8 @@ The files, from the log to the answer:
 - :mod:`~prudent.ope.doubly_robust`: weighted doubly robust (``wdr``)
 - :mod:`~prudent.ope.interval`: :class:`Estimate`, one figure with its interval
 - :mod:`~prudent.ope.evaluator`: runs all estimators of one policy: :class:`Evaluator`, :func:`evaluate_policy`
+- :mod:`~prudent.ope.reward_model`: mean rewards of single decisions, by regression
+- :mod:`~prudent.ope.one_step`: logs of single decisions (bandits): :class:`OneStepEvaluator`
 - :mod:`~prudent.ope.estimates`: :class:`OffPolicyValue`, what the evaluator returns for one policy
 - :mod:`~prudent.ope.value`: :func:`prudent.value`, evaluates several policies and compares them
 - :mod:`~prudent.ope.result`: ``ValueResult``, what :func:`prudent.value` returns, with its sentences
@@ -38,7 +44,8 @@ Values are in raw reward units, discounted, from the start states of the log. A 
 from prudent.ope.estimates import OffPolicyValue, Support, support_text
 from prudent.ope.evaluator import Evaluator, evaluate_policy
 from prudent.ope.interval import Estimate, difference
-from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
+from prudent.ope.one_step import OneStepEvaluator
+from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, LoggedPolicy, Policy
 from prudent.ope.settings import QUICK, Settings
 
 __all__ = [
@@ -47,7 +54,9 @@ __all__ = [
     "DiscretePolicy",
     "Estimate",
     "Evaluator",
+    "LoggedPolicy",
     "OffPolicyValue",
+    "OneStepEvaluator",
     "Policy",
     "Settings",
     "Support",

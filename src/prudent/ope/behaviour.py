@@ -1,7 +1,8 @@
 """The behaviour policy, as a model fitted to the log with cross-fitting over episodes.
 
 Discrete actions: a classifier; its logits are divided by a temperature chosen on held-out episodes (Guo et al. 2017,
-arXiv 1706.04599). Continuous actions: a mixture of tanh-Gaussians. There is one model per fold, on the population axis.
+arXiv 1706.04599), and its probabilities are mixed with those of a policy that ignores the state, as far as the log is
+then likelier. Continuous actions: a mixture of tanh-Gaussians. There is one model per fold, on the population axis.
 Each model predicts only the episodes of its fold, which it was not fitted to. Training keeps the parameters that were
 best on held-out episodes.
 
@@ -41,6 +42,8 @@ DEFENSIVE = 0.05
 action that the model wrongly holds for impossible would give its episode all the weight."""
 RARE = 0.01
 """Share of the logged actions that count as rare: an action of a policy that is rarer than the others is outside."""
+SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+"""Weights that a policy which ignores the state may have beside the model of discrete actions."""
 HELD_OUT = 5
 """One in this many of a fold's training episodes (or groups) is held out, for early stopping and the temperature."""
 
@@ -212,22 +215,50 @@ def fit(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> 
     if dataset.spec.discrete:
         table = model.log_prob(np.empty((len(dataset), dataset.spec.action_size)))
         taken = dataset.spec.index_of(dataset.action)
-        fitted = table[np.arange(len(dataset)), taken]
-        error, coverage = expected_calibration_error(np.exp(table), taken), None
+        threshold = float(np.quantile(table[np.arange(len(dataset)), taken], RARE))
+        probability = with_shares(np.exp(table), taken, model.fold_of_row, dataset.extra.get("mask"))
+        fitted = np.log(probability[np.arange(len(dataset)), taken])
+        error, coverage = expected_calibration_error(probability, taken), None
     else:
         fitted = model.log_prob(dataset.action[:, None])[:, 0]
         uniform = model.transform()
+        threshold = float(np.quantile(fitted, RARE))
         error, coverage = transform_error(uniform), float(((uniform > 0.05) & (uniform < 0.95)).mean())
     calibration = Calibration(float(fitted.mean()), error, coverage, None if logged is None else float(logged.mean()))
     source = "fitted" if logged is None else "logged"
-    return Behaviour(fitted if logged is None else logged, source, calibration, model, float(np.quantile(fitted, RARE)))
+    return Behaviour(fitted if logged is None else logged, source, calibration, model, threshold)
+
+
+def with_shares(probability: np.ndarray, taken: np.ndarray, fold_R: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Probabilities (rows, A), mixed with those of a policy that ignores the state, among the allowed actions.
+
+    It takes all of them equally often, as exploration does, or as often as the rows of the other folds do. Which one,
+    and its weight in :data:`SHARES`, is the likeliest over all rows, none of which its model has seen. A classifier
+    that is fitted to a few hundred rows holds some explored actions for all but impossible: of 600 decisions that were
+    worth 77 it left 4.
+    """
+    size, rows = probability.shape[1], np.arange(len(taken))
+    folds = range(int(fold_R.max()) + 1)
+    counts = np.stack([np.bincount(taken[fold_R != k], minlength=size) for k in folds])[fold_R].astype(np.float64)
+    model, best, highest = probability[rows, taken], probability, -math.inf
+    for frequency in (counts, np.ones_like(counts)):
+        allowed = frequency if mask is None else frequency * mask
+        total = allowed.sum(1, keepdims=True)
+        share = np.divide(allowed, total, out=probability.copy(), where=total > 0)
+        for weight in SHARES:
+            with np.errstate(divide="ignore"):
+                likelihood = float(np.log((1 - weight) * model + weight * share[rows, taken]).mean())
+            if likelihood > highest:
+                highest = likelihood
+                best = (1 - weight) * probability + weight * share if weight else probability
+    return best
 
 
 def _train(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> CrossFittedModel:
     spec, folds = dataset.spec, settings.folds
     scaling = Scaling.fit(dataset, True)
     seeds = [seed * folds + k for k in range(folds)]
-    pools, held_out = zip(*[_split(dataset, fold_E, k, seed) for k in range(folds)], strict=True)
+    pools, held_out = zip(*[split(dataset, fold_E, k, seed) for k in range(folds)], strict=True)
     outputs = spec.action_size if spec.discrete else settings.components * (1 + 2 * spec.action_size)
     params = nn.init_mlp(MemberRng(seeds, "behaviour"), (spec.observation_size, *settings.hidden, outputs))
     broad_2A = torch.zeros(2, 0) if spec.discrete else broad(scaling.action(as_tensor(dataset.action)))
@@ -259,7 +290,7 @@ def _draw_rows(rng: MemberRng, pools: tuple[Tensor, ...], size: int) -> Tensor:
     return torch.stack([pool[i] for pool, i in zip(pools, index, strict=True)])
 
 
-def _split(dataset: Dataset, fold_E: np.ndarray, fold: int, seed: int) -> tuple[Tensor, Tensor]:
+def split(dataset: Dataset, fold_E: np.ndarray, fold: int, seed: int) -> tuple[Tensor, Tensor]:
     """Rows to fit the model of a fold to, and held-out rows of other units; neither includes the fold itself."""
     unit_E, _ = dataset.units()
     units = np.random.default_rng([seed, fold]).permutation(np.unique(unit_E[fold_E != fold]))

@@ -21,6 +21,19 @@ class HeldOutValues:
     end: np.ndarray
 
 
+class NoValues:
+    """Stands for critics where none are fitted, with no truncation: the weights alone give an estimate.
+
+    Args:
+        episodes, resamples: how many there are.
+    """
+
+    def __init__(self, episodes: int, resamples: int):
+        nothing = np.zeros(0)
+        self.held_out = HeldOutValues(nothing, nothing, np.zeros(episodes))
+        self.held_out_resampled = [self.held_out] * resamples
+
+
 class Critics:
     """All fits of one policy, each made when it is first asked for.
 

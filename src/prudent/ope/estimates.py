@@ -30,25 +30,26 @@ class Support:
         effective_sample_size: effective number of units, see
             :meth:`prudent.ope.importance.Weights.effective_sample_size`; None for a policy without a density.
         outside: share of the policy's actions, in the states of the log, that are rarer by the behaviour model than
-            99 % of the logged actions; 0.01 for the behaviour policy itself.
+            99 % of the logged actions; 0.01 for the behaviour policy itself; None if its actions are not known.
     """
 
     episodes: int
     units: int
     by: str
     effective_sample_size: float | None
-    outside: float
+    outside: float | None
 
 
 def support_text(support: Mapping[str, Any], part: str = "") -> str:
     """The fields of a :class:`Support` in words; ``part`` names the part of a larger log."""
     effective, unit = support["effective_sample_size"], f"{part} {support['by']}".strip()
-    text = (
-        f"{100 * support['outside']:.1f} % of the policy's actions are rarer in the log than 99 % of the logged actions"
-    )
-    if effective is None:
-        return text
-    return f"{text}; after importance weighting, the {support['units']} {unit}s count as {effective:.1f}"
+    parts = []
+    if support["outside"] is not None:
+        share = 100 * support["outside"]
+        parts.append(f"{share:.1f} % of the policy's actions are rarer in the log than 99 % of the logged actions")
+    if effective is not None:
+        parts.append(f"after importance weighting, the {support['units']} {unit}s count as {effective:.1f}")
+    return "; ".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,8 @@ class OffPolicyValue:
         behaviour_source: ``logged`` if the log has the probabilities of its actions, else ``fitted``.
         clock: what the discount is per: ``unit of time`` if the log has a column dt, else ``step``.
         tail_weight: mean discount at the end of a recording, the weight of the future that was not recorded.
+        one_step: whether every episode is a single decision: values are then the mean reward per decision, see
+            :mod:`prudent.ope.one_step`.
         notes: remarks, one line each.
     """
 
@@ -89,7 +92,30 @@ class OffPolicyValue:
     behaviour_source: str
     clock: str
     tail_weight: float
+    one_step: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The estimators, the most trusted first."""
+        return ("wdr", "pdwis", "fqe") if self.one_step else ("fqe", "wdr", "pdwis")
+
+    @property
+    def lead(self) -> str:
+        """The estimator that sentences and comparisons rest on.
+
+        ``fqe``; of single decisions the first of :attr:`order` that the log supports; ``pdwis`` of a policy of which
+        only the probabilities of the logged actions are known.
+        """
+        if self.support.outside is None:
+            return "pdwis"
+        supported = [name for name in self.order if getattr(self, name).supported]
+        return next(iter(supported), self.order[0]) if self.one_step else self.order[0]
+
+    @property
+    def leading(self) -> Estimate:
+        """The estimate by :attr:`lead`."""
+        return getattr(self, self.lead)
 
     @property
     def improvement(self) -> dict[str, Estimate]:
@@ -116,14 +142,18 @@ class OffPolicyValue:
             "behaviour_model": {"source": self.behaviour_source, **self.calibration.summary()},
             "clock": self.clock,
             "tail_weight": self.tail_weight,
+            "one_step": self.one_step,
             "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
         effective = self.support.effective_sample_size
         lines = [f"{self.name}: value at discount {self.discount:g} from the log's start states"]
-        lines += [f"  {e.name:<10} {e}" for e in (self.fqe, self.wdr, self.pdwis, self.behaviour)]
-        lines += [f"  {name:<10} {e} (sum of rewards per episode)" for name, e in self.undiscounted.items()]
+        if self.one_step:
+            lines = [f"{self.name}: reward per decision"]
+        lines += [f"  {name:<10} {getattr(self, name)}" for name in (*self.order, "behaviour")]
+        if not self.one_step:
+            lines += [f"  {name:<10} {e} (sum of rewards per episode)" for name, e in self.undiscounted.items()]
         shown = "no density" if effective is None else f"{effective:.1f}"
         s = self.support
         lines += [
@@ -131,5 +161,6 @@ class OffPolicyValue:
             for chance, whose in ((self.bad_ends, "policy"), (self.behaviour_bad_ends, "behaviour"))
             if chance is not None
         ]
-        lines += [f"  effective {s.by}s {shown} of {s.units}, {s.outside:.1%} of actions outside"]
+        outside = "" if s.outside is None else f", {s.outside:.1%} of actions outside"
+        lines += [f"  effective {s.by}s {shown} of {s.units}{outside}"]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])

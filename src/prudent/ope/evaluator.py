@@ -16,12 +16,12 @@ from prudent.errors import ConfigError
 from prudent.ope import behaviour, doubly_robust, episodes, features, fqe, importance, interval
 from prudent.ope import policy as policies
 from prudent.ope.behaviour import Behaviour
-from prudent.ope.critics import Critics, HeldOutValues
+from prudent.ope.critics import Critics, HeldOutValues, NoValues
 from prudent.ope.estimates import OffPolicyValue, Support
-from prudent.ope.features import LogFeatures
+from prudent.ope.features import LogFeatures, LogRows
 from prudent.ope.importance import Weights
 from prudent.ope.interval import Estimate
-from prudent.ope.policy import Policy
+from prudent.ope.policy import LoggedPolicy, Policy
 from prudent.ope.settings import Settings, check_memory
 
 TAIL = 1e-3
@@ -29,6 +29,9 @@ TAIL = 1e-3
 FAR_OUTSIDE = 2.5
 """Largest number of actions outside the data, beyond those of the log itself, in an episode of usual discounted length.
 With a long horizon a small share of such actions leads far away."""
+NEAR = 0.1
+"""Share of the range of attainable values by which a fit may lie beyond it: such noise is sound where the value is at
+the end of the range, as of a policy that never fails if every step is rewarded with 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +77,19 @@ class Evaluator:
     # --- the behaviour policy -----------------------------------------------------------------------------------------
 
     @cached_property
-    def features(self) -> LogFeatures:
-        """Features of the log, which all values share."""
-        return features.learn(self.episodes, self.settings, self.seed)
+    def rows(self) -> LogRows:
+        """The rows of the log in the units of the networks."""
+        return features.read(self.episodes.dataset)
 
     @cached_property
-    def _behaviour_critics(self) -> Critics:
+    def features(self) -> LogFeatures:
+        """Features of the log, which all values share."""
+        return features.learn(self.episodes, self.rows, self.settings, self.seed)
+
+    @cached_property
+    def _behaviour_critics(self) -> Any:
         """Fits of V of the behaviour policy."""
-        problem = fqe.behaviour_decisions(self.episodes, self.features.rows)
-        return Critics(problem, self.features, self.episodes, self.fold_E, self.counts, self.settings)
+        return self._critics(fqe.behaviour_decisions(self.episodes, self.rows))
 
     @cached_property
     def fitted_behaviour(self) -> Estimate:
@@ -129,32 +136,71 @@ class Evaluator:
         policy = policies.as_policy(agent, member)
         log = self.episodes
         policies.check(policy, log.dataset)
-        problem = fqe.decisions(log, policy, self.features.rows, self.settings, self.seed)
+        if isinstance(policy, LoggedPolicy) and policy.probability is None:
+            return self._by_weights(policy)
+        problem = fqe.decisions(log, policy, self.rows, self.settings, self.seed)
         outside = float(self.behaviour.outside(problem.policy_actions).mean())
         weighting = self._weighting(policy, outside)
-        critics = Critics(problem, self.features, log, self.fold_E, self.counts, self.settings)
+        critics = self._critics(problem)
         fitted = self._fqe(critics, outside)
-        values = OffPolicyValue(
-            name=policy.name,
-            discount=log.discount,
+        return self._values(
+            policy,
+            weighting,
+            outside,
             fqe=fitted,
             pdwis=self._weighted("pdwis", critics, weighting),
             wdr=self._weighted("wdr", critics, weighting),
             starts=fqe.combine(critics.start),
-            behaviour=self.behaviour_value,
             fitted_behaviour=self.fitted_behaviour,
             bad_ends=self._bad_ends(critics) if fitted.supported else None,
             behaviour_bad_ends=self.behaviour_bad_ends,
+        )
+
+    def _values(self, policy: Policy, weighting: _Weighting, outside: float | None, **estimates: Any) -> OffPolicyValue:
+        log = self.episodes
+        values = OffPolicyValue(
+            name=policy.name,
+            discount=log.discount,
+            behaviour=self.behaviour_value,
             undiscounted=self._undiscounted(weighting),
             support=Support(len(log), log.n_units, log.by, weighting.effective, outside),
             calibration=self.behaviour.calibration,
             behaviour_source=self.behaviour.source,
             clock=log.clock,
             tail_weight=log.tail_weight,
+            **estimates,
         )
         return replace(values, notes=self._notes(values))
 
-    def _weighting(self, policy: Policy, outside: float) -> _Weighting:
+    def _critics(self, problem: fqe.Decisions) -> Any:
+        return Critics(problem, self.features, self.episodes, self.fold_E, self.counts, self.settings)
+
+    def _by_weights(self, policy: LoggedPolicy) -> OffPolicyValue:
+        """The estimates of a policy of which only the probabilities of the logged actions are known: by weights alone.
+
+        What follows a truncation would need fitted values, so only the sum of rewards as recorded has a figure then.
+        """
+        log, weighting = self.episodes, self._weighting(policy, None)
+        reason = "only its probability of the logged action is known, and fitted values need that of every action"
+        discounted = weighting
+        if log.tail_weight >= TAIL:
+            ends = f"{counted(int(log.cut.sum()), 'episode')} of {len(log)} were truncated"
+            discounted = replace(weighting, weights=None, reason=f"{ends}; what follows would be fitted, but {reason}")
+        starts = np.full(len(log), np.nan)
+        return self._values(
+            policy,
+            weighting,
+            None,
+            fqe=interval.unsupported("fqe", reason),
+            pdwis=self._weighted("pdwis", NoValues(len(log), len(self.counts)), discounted),
+            wdr=interval.unsupported("wdr", reason),
+            starts=starts,
+            fitted_behaviour=interval.unsupported("fitted behaviour", reason),
+            bad_ends=None,
+            behaviour_bad_ends=None,
+        )
+
+    def _weighting(self, policy: Policy, outside: float | None) -> _Weighting:
         log = self.episodes
         log_prob = policies.log_probs(policy, log.dataset)
         if log_prob is None:
@@ -172,13 +218,15 @@ class Evaluator:
                 )
         return _Weighting(None if reason else weights, effective, reason)
 
-    def _outside_reason(self, outside: float) -> str:
+    def _outside_reason(self, outside: float | None) -> str:
+        if outside is None:
+            return ""
         limit = self.settings.max_outside
         rare = f"{100 * outside:.0f} % of its actions are rarer in the log than 99 % of the logged actions"
         if outside > limit:
             return f"{rare} (limit {100 * limit:.0f} %)"
-        # Of the behaviour policy itself, with two standard errors: in a short log its share may well be twice as large.
-        usual = behaviour.RARE + 2 * (behaviour.RARE / len(self.episodes.dataset)) ** 0.5
+        # Of the behaviour policy itself, with three standard errors: in a short log it may well be twice as large.
+        usual = behaviour.RARE + 3 * (behaviour.RARE / len(self.episodes.dataset)) ** 0.5
         steps = self.episodes.usual_steps
         if (outside - usual) * steps > FAR_OUTSIDE:
             limit = usual + FAR_OUTSIDE / steps
@@ -198,6 +246,7 @@ class Evaluator:
     def _fitted(self, name: str, critics: Critics) -> Estimate:
         """Estimate from the fitted values at the start states; unsupported if rewards do not allow them."""
         low, high = self.episodes.attainable
+        low, high = low - NEAR * (high - low), high + NEAR * (high - low)
         members_M = critics.start.mean(1)
         if not ((members_M >= low) & (members_M <= high)).all():
             return interval.unsupported(name, "the fitted values lie outside what the rewards allow")
@@ -224,7 +273,7 @@ class Evaluator:
             "bad ends", float(start_E.mean()), np.array(shares), units=self.episodes.n_units
         )
 
-    def _weighted(self, name: str, critics: Critics, weighting: _Weighting) -> Estimate:
+    def _weighted(self, name: str, critics: Critics | NoValues, weighting: _Weighting) -> Estimate:
         """``pdwis`` or ``wdr``."""
         weights = weighting.weights
         if weights is None:

@@ -123,10 +123,9 @@ class _Outcomes:
     other: Tensor
 
 
-def learn(episodes: Episodes, settings: Settings, seed: int) -> LogFeatures:
-    """Features by ``settings.members`` members, after ``settings.steps`` gradient steps."""
+def learn(episodes: Episodes, rows: LogRows, settings: Settings, seed: int) -> LogFeatures:
+    """Features of ``rows`` by ``settings.members`` members, after ``settings.steps`` gradient steps."""
     dataset = episodes.dataset
-    rows = read(dataset)
     if not settings.hidden:
         return LogFeatures({}, {}, 1, rows)
     seeds = [seed * 100_003 + m for m in range(settings.members)]

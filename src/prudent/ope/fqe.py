@@ -25,7 +25,7 @@ from prudent.ope import policy as policies
 from prudent.ope.episodes import Episodes, goes_on
 from prudent.ope.features import LogFeatures, LogRows, level
 from prudent.ope.last_layer import Solution, System
-from prudent.ope.policy import DiscretePolicy, Policy
+from prudent.ope.policy import ContinuousPolicy, Policy
 from prudent.ope.settings import Settings
 
 
@@ -69,9 +69,8 @@ def decisions(episodes: Episodes, policy: Policy, rows: LogRows, settings: Setti
         ConfigError: the policy has diverged.
     """
     dataset = episodes.dataset
-    if isinstance(policy, DiscretePolicy):
-        table = policies.probabilities(policy, dataset.observation, dataset.extra.get("mask"))
-        next_table = policies.probabilities(policy, dataset.next_observation, dataset.extra.get("next_mask"))
+    if not isinstance(policy, ContinuousPolicy):
+        table, next_table = policies.tables(policy, dataset)
         return _assemble(episodes, rows, rows.action, torch.from_numpy(table), torch.from_numpy(next_table), table)
     count = 1 if policy.log_prob is None else settings.draws  # without chance all draws are the same
     drawn = policies.draws(policy, dataset.observation, count, seed)

@@ -1,4 +1,4 @@
-""":class:`Estimate`, one figure with its 95 % interval, and the two methods that give an interval.
+""":class:`Estimate`, one figure with its 95 % interval, and the methods that give an interval.
 
 From the more to the less complete:
 
@@ -6,11 +6,13 @@ From the more to the less complete:
   the standard deviation of these replicates (Efron & Tibshirani 1993, chapter 6; for off-policy values Hao et al. 2021,
   arXiv 2102.03607). Refits that ran away are left out, see :func:`from_replicates`.
 - ``influence``: the estimator is a mean of contributions, to first order. The standard error is that of their mean.
+- ``skew``: as ``influence``, for single decisions. Its ends follow the skewness of the contributions (Hall 1992, J. R.
+  Statist. Soc. B 54, the cubic transformation), since rewards may be rare and weights large: a few clicks.
 
 Units are episodes, or groups of episodes where the log has groups (:meth:`prudent.data.Dataset.units`).
 
-Each interval is ``value -+ t * standard error`` with Student's t, since a few replicates or a few effective episodes
-give an uncertain standard error. A percentile of twenty replicates would depend on the outermost ones.
+Otherwise each interval is ``value -+ t * standard error`` with Student's t, since a few replicates or a few effective
+episodes give an uncertain standard error. A percentile of twenty replicates would depend on the outermost ones.
 """
 
 import math
@@ -36,11 +38,11 @@ class Estimate:
         value: in raw reward units; None where the data do not support one.
         interval: (low, high), 95 %; None without a value.
         standard_error: of the value.
-        method: how the interval was made: ``refit``, ``influence``, or ``independent`` (a difference of two estimates
-            that cannot be paired).
+        method: how the interval was made: ``refit``, ``influence``, ``skew``, or ``independent`` (a difference of two
+            estimates that cannot be paired).
         degrees: degrees of freedom of Student's t.
         reason: why there is no value.
-        influence: (units,) contribution of each unit, with the value as their mean; method ``influence``.
+        influence: (units,) contribution of each unit, with the value as their mean; methods ``influence`` and ``skew``.
         replicates: (n_bootstrap,) value on each resample, NaN where the refit was left out; method ``refit``.
         units: number of units that were resampled; method ``refit``.
     """
@@ -130,6 +132,33 @@ def from_influence(name: str, value: float, influence_U: np.ndarray, effective: 
     return with_error(name, value, error, "influence", degrees, influence=influence_U)
 
 
+def from_skewed(name: str, value: float, influence_U: np.ndarray, effective: float | None = None) -> Estimate:
+    """As :func:`from_influence`, with ends that follow the skewness of the contributions (units,).
+
+    The variance of n contributions of kurtosis k is as uncertain as that of ``2 n / (k - 1)`` normal ones, which limits
+    the degrees of freedom, to 4 at least.
+    """
+    plain = from_influence(name, value, influence_U, effective)
+    deviation = influence_U - influence_U.mean()
+    variance = float((deviation**2).mean())
+    if plain.standard_error is None or not variance > 0:
+        return replace(plain, method="skew" if plain.supported else None)
+    error, count = plain.standard_error, len(influence_U)
+    kurtosis = float((deviation**4).mean()) / variance**2
+    degrees = min(plain.degrees, max(4.0, 2 * count / max(kurtosis - 1, 1e-9) - 1))
+    skewness = float((deviation**3).mean()) / variance**1.5 / math.sqrt(count)
+    quantile = t_quantile((1 + LEVEL) / 2, degrees)
+    ends = (value - error * unskewed(quantile, skewness), value - error * unskewed(-quantile, skewness))
+    return replace(plain, interval=ends, method="skew", degrees=degrees)
+
+
+def unskewed(t: float, skewness: float) -> float:
+    """The inverse of Hall's transformation of a studentised mean whose contributions have this skewness of the mean."""
+    if abs(skewness) < 1e-6:
+        return t
+    return 3 / skewness * (math.cbrt(1 + skewness * (t - skewness / 6)) - 1)
+
+
 def from_replicates(
     name: str,
     value: float,
@@ -144,9 +173,9 @@ def from_replicates(
     :data:`MOST_LEFT_OUT` of them there is no estimate.
 
     The standard error is the standard deviation of the others, times the root of ``units / (units - 1)``: a resample of
-    few units varies less than new ones would. There are no more degrees of freedom than units less one. Where they lie further from the value on one side, as
-    by a bias of refits, the interval is wider on this side alone: its reach is the root mean square distance of the
-    replicates on that side, or the standard error if that is larger.
+    few units varies less than new ones would. There are no more degrees of freedom than units less one. Where they
+    lie further from the value on one side, as by a bias of refits, the interval is wider on this side alone: its reach
+    is the root mean square distance of the replicates on that side, or the standard error if that is larger.
     """
     replicates_B = np.asarray(replicates_B, dtype=np.float64)
     kept = _kept(replicates_B, attainable)
@@ -199,6 +228,8 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
     degrees = min(a.degrees, b.degrees)
     if a.influence is not None and b.influence is not None and len(a.influence) == len(b.influence):
         paired = a.influence - b.influence
+        if a.method == b.method == "skew":
+            return from_skewed(name, value, paired, degrees + 1)
         error = float(np.std(paired, ddof=1) / math.sqrt(len(paired)))
         return with_error(name, value, error, "influence", degrees, influence=paired)
     return with_error(name, value, math.hypot(error_a, error_b), "independent", degrees)

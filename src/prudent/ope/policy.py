@@ -1,8 +1,9 @@
 """The policy to evaluate: its probabilities, draws and densities, in the units of the log.
 
-A policy is a few functions of observations. :func:`as_policy` makes one from a member of a trained population,
-including its scaling. Any other policy can be written down directly as a :class:`DiscretePolicy` or a
-:class:`ContinuousPolicy`. ``encoding`` says what columns and actions are called, if that is known.
+A policy is a few functions of observations, or the table of its probabilities in a log. :func:`as_policy` makes one
+from a member of a trained population, including its scaling. Any other policy can be written down directly as a
+:class:`DiscretePolicy` or a :class:`ContinuousPolicy`. ``encoding`` says what columns and actions are called, if that
+is known.
 """
 
 from collections.abc import Callable, Iterator
@@ -54,7 +55,25 @@ class ContinuousPolicy:
     encoding: Encoding | None = None
 
 
-Policy = DiscretePolicy | ContinuousPolicy
+@dataclass(frozen=True, eq=False)
+class LoggedPolicy:
+    """A policy of which only the probabilities at the rows of one log are known; :mod:`prudent.ope.logged` makes them.
+
+    ``log_prob`` (rows,) is the log-probability, or log-density in the units of the log, of each logged action.
+    ``probability`` and ``next_probability`` (rows, A) are those of every discrete action in the state and the next
+    state of each row; None if only the probability of the logged action is known.
+    """
+
+    spec: Spec
+    log_prob: np.ndarray
+    probability: np.ndarray | None = None
+    next_probability: np.ndarray | None = None
+    name: str = "target_prob"
+    discount: float | None = None
+    encoding: Encoding | None = None
+
+
+Policy = DiscretePolicy | ContinuousPolicy | LoggedPolicy
 
 
 def as_policy(agent: Any, member: int = 0, acting: str | None = None) -> Policy:
@@ -65,13 +84,13 @@ def as_policy(agent: Any, member: int = 0, acting: str | None = None) -> Policy:
     Raises:
         ConfigError: the agent is not fitted, has no such member, or is neither an agent, a population nor a policy.
     """
-    if isinstance(agent, DiscretePolicy | ContinuousPolicy):
+    if isinstance(agent, Policy):
         return agent
     population = getattr(agent, "population", agent)
     if population is None:
         raise ConfigError("the agent has not been fitted: there is no policy to evaluate yet")
     if not isinstance(population, Population):
-        raise ConfigError(f"a policy to evaluate is a population, an agent or a Policy, got {type(agent).__name__}")
+        raise ConfigError(f"a policy to value is a function, a Policy or an agent, got {type(agent).__name__}")
     if not 0 <= member < population.size:
         raise ConfigError(f"member must lie within 0 to {population.size - 1}, got {member}")
     solo = population.member(member)
@@ -161,6 +180,21 @@ def probabilities(policy: DiscretePolicy, observation: np.ndarray, mask: np.ndar
     return table.astype(np.float32)
 
 
+def tables(policy: DiscretePolicy | LoggedPolicy, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of each action in the state and in the next state of each row, twice (rows, A) float32.
+
+    Raises:
+        ConfigError: as in :func:`probabilities`; or only the probabilities of the logged actions are known.
+    """
+    if isinstance(policy, LoggedPolicy):
+        if policy.probability is None or policy.next_probability is None:
+            raise ConfigError(f"{policy.name}: only the probabilities of the logged actions are known")
+        return policy.probability, policy.next_probability
+    extra = dataset.extra
+    table = probabilities(policy, dataset.observation, extra.get("mask"))
+    return table, probabilities(policy, dataset.next_observation, extra.get("next_mask"))
+
+
 def draws(policy: ContinuousPolicy, observation: np.ndarray, count: int, seed: int) -> np.ndarray:
     """``count`` actions per row drawn from the policy, (R, N, A) float32 in the units of the log.
 
@@ -183,6 +217,8 @@ def draws(policy: ContinuousPolicy, observation: np.ndarray, count: int, seed: i
 
 def log_probs(policy: Policy, dataset: Dataset) -> np.ndarray | None:
     """Log-probability, or log-density in the units of the log, of each logged action, (R,); None without a density."""
+    if isinstance(policy, LoggedPolicy):
+        return policy.log_prob
     if isinstance(policy, DiscretePolicy):
         table = probabilities(policy, dataset.observation, dataset.extra.get("mask"))
         with np.errstate(divide="ignore"):

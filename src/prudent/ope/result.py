@@ -98,8 +98,8 @@ class ValueResult:
 
     @cached_property
     def best(self) -> PolicyValue:
-        """Of the policies under evaluation, the one with the highest lower bound of its fitted value."""
-        return max(self._candidates, key=lambda policy: policy.estimates.fqe.lower_bound)
+        """Of the policies under evaluation, the one with the highest lower bound of its leading estimate."""
+        return max(self._candidates, key=lambda policy: policy.estimates.leading.lower_bound)
 
     @property
     def _candidates(self) -> list[PolicyValue]:
@@ -108,12 +108,16 @@ class ValueResult:
 
     @cached_property
     def differences(self) -> dict[str, dict[str, Estimate]]:
-        """``{"behaviour": {"fqe", "wdr"}, "BC": ...}``: the value of :attr:`best` less that of each other, paired."""
+        """``{"behaviour": {"fqe", "wdr"}, "BC": ...}``: the value of :attr:`best` less that of each other, paired.
+
+        ``pdwis`` is there too if it leads, or if the log has single decisions.
+        """
         best = self.best.estimates
-        gains = {BEHAVIOUR: {key: best.improvement[key] for key in ("fqe", "wdr")}}
+        keys = best.order if best.one_step or best.lead == "pdwis" else ("fqe", "wdr")
+        gains = {BEHAVIOUR: {key: best.improvement[key] for key in keys}}
         for rival in (policy for policy in self.policies if policy.run):
             gains[self._rival_name(rival)] = {
-                key: ope.difference(getattr(best, key), getattr(rival.estimates, key)) for key in ("fqe", "wdr")
+                key: ope.difference(getattr(best, key), getattr(rival.estimates, key)) for key in keys
             }
         return gains
 
@@ -151,6 +155,7 @@ class ValueResult:
             "seed": self.seed,
             "settings": asdict(self.settings),
             "best": self.best.title,
+            "lead": best.lead,
             "policies": [policy.to_json() for policy in self.policies],
             "behaviour": best.behaviour.summary(),
             "undiscounted": best.undiscounted["behaviour"].summary(),
@@ -169,10 +174,10 @@ class ValueResult:
         """The value of :attr:`best`, then its gain over each other policy; a sentence each."""
         best, title = self.best.estimates, self.best.title
         gains = [
-            gain.difference_text(f"{title} over {_rival_text(name, key)}")
+            gain.difference_text(f"{title} over {_rival_text(name, key, best)}")
             for name, pair in self.differences.items()
             for key, gain in pair.items()
-            if gain.supported or (key == "fqe" and best.fqe.supported)
+            if gain.supported or (key == best.lead and best.leading.supported)
         ]
         return [_value_sentence(title, best), *(f"{gain}." for gain in gains)]
 
@@ -193,6 +198,7 @@ class ValueResult:
             f"{title}: {ope.support_text(vars(best.support))}.",
             _behaviour_model(best),
             "" if best.tail_weight >= UNSEEN else _tail(best),
+            "Every episode is one decision and nothing follows it, so no discount applies." if best.one_step else "",
             _prediction(self.best),
             *(_sentence(note) for note in (*best.notes, *self.skipped)),
         ]
@@ -230,19 +236,28 @@ def _sentence(line: str) -> str:
     return f"{line[0].upper()}{line[1:]}." if line else ""
 
 
-def _rival_text(name: str, key: str) -> str:
-    second = ", second estimator" if key == "wdr" else ""
+_OTHER_ESTIMATORS = {"wdr": "doubly robust", "pdwis": "importance sampling", "fqe": "direct method"}
+"""What the estimators are called where decisions stand alone."""
+
+
+def _rival_text(name: str, key: str, best: OffPolicyValue) -> str:
+    second = ""
+    if key != best.lead:
+        second = f", {_OTHER_ESTIMATORS[key]}" if best.one_step else ", second estimator"
     if name == BEHAVIOUR:
-        return f"the behaviour policy{second or ' (both fitted)'}"
+        fitted = " (both fitted)" if key == "fqe" and not best.one_step else ""
+        return f"the behaviour policy{second or fitted}"
     return f"{name}{second}"
 
 
 def _value_sentence(title: str, best: OffPolicyValue) -> str:
     behaviour = f"the behaviour policy, which made the log, {value_verb(best.tail_weight)} {_figure(best.behaviour)}"
-    if not best.fqe.supported:
-        return f"The data do not support a value of {title}: {best.fqe.reason}; {behaviour}."
+    if not best.leading.supported:
+        return f"The data do not support a value of {title}: {best.leading.reason}; {behaviour}."
+    if best.one_step:
+        return f"{title} is worth a reward per decision of {_figure(best.leading)}; {behaviour}."
     return (
-        f"{title} is worth {_figure(best.fqe)} on average over the start states of the log, discounted by "
+        f"{title} is worth {_figure(best.leading)} on average over the start states of the log, discounted by "
         f"{best.discount:g} a {best.clock}; {behaviour}."
     )
 

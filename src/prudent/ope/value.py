@@ -6,7 +6,7 @@ difference is paired. The result, with its sentences, is a :class:`prudent.ope.r
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
@@ -17,10 +17,11 @@ import torch
 
 from prudent import ope
 from prudent.config import check_names
-from prudent.data import Dataset, outcomes
+from prudent.data import Dataset, outcomes, target_prob
 from prudent.engine.members import settings_of
 from prudent.engine.population import Population
 from prudent.errors import ConfigError
+from prudent.ope import given, logged, one_step
 from prudent.ope import policy as policies
 from prudent.ope.episodes import check_rewards
 from prudent.ope.policy import Policy
@@ -34,6 +35,7 @@ def value(
     compare: Mapping[str, Any] | None = None,
     member: str | None = None,
     discount: float | None = None,
+    names: Sequence[str] | None = None,
     seen: bool | Dataset | None = None,
     seed: int = 0,
     say: Callable[[str], None] | None = None,
@@ -42,12 +44,15 @@ def value(
     """Estimate the value of a policy from a log, and compare it with other policies and with the behaviour policy.
 
     Args:
-        agent: a population, an agent that holds one, or a :data:`prudent.ope.Policy`.
+        agent: a population, an agent that holds one, a :data:`prudent.ope.Policy`, a plain function as in
+            :mod:`prudent.ope.given`, or ``"target_prob"``: the policy whose probabilities the log has under that name.
         dataset: episodes in order of time, preferably ones that no policy was trained on.
         compare: other agents, by name (``{"BC": bc}``).
         member: name of the member of ``agent`` to evaluate; None takes, for each setting, the first seed that has not
             diverged.
-        discount: gamma; None takes that of ``agent``.
+        discount: gamma; None takes that of ``agent``. A log of single decisions (:mod:`prudent.ope.one_step`) has none.
+        names: (S,) names of the observation features, for functions that take columns by name; None takes those that
+            the dataset knows.
         seen: whether ``agent`` was trained on these episodes, or the dataset it was trained on (its episodes are then
             looked for in this one); None if unknown. It changes the sentences and whether the result is firm.
         seed: equal seeds give equal figures.
@@ -58,39 +63,67 @@ def value(
         Every estimate, the differences, and both in sentences.
 
     Raises:
-        ConfigError: a policy has other spaces than the data or is not fitted, all policies have diverged, members
-            differ in their discount, the discount is 1 and some episodes do not terminate, or a setting is out of
-            range.
+        ConfigError: a policy has other spaces than the data or is not fitted, a given one returns what is no decision
+            (see :func:`prudent.ope.given.check`), all policies have diverged, members differ in their discount, the
+            discount is 1 and some episodes do not terminate, or a setting is out of range.
         DataError: there are too few episodes, rows are not in order of time, all rewards are the same, or the log's own
             probabilities are not probabilities.
     """
     check_names(ope.Settings, settings)
     estimation, report = ope.Settings(**settings), say or (lambda _: None)
-    groups = {"": _seed_groups(agent, member)}
-    groups |= {name: _seed_groups(rival, None) for name, rival in (compare or {}).items()}
+    agents, remarks, known = {"": agent, **(compare or {})}, outcomes.warnings(dataset), dataset
+    dataset = one_step.ended(dataset)
+    if any(_is_logged(some) for some in agents.values()):
+        of_log = logged.of(dataset)
+        dataset, remarks = of_log.dataset, [*remarks, *([of_log.remark] if of_log.remark else [])]
+        agents = {name: of_log.policy if _is_logged(some) else some for name, some in agents.items()}
+    agents = {name: _with_functions(given_agent, dataset, names) for name, given_agent in agents.items()}
+    groups = {name: _seed_groups(some, None if name else member) for name, some in agents.items()}
     for name, seed_groups in groups.items():
         policy = policies.as_policy(seed_groups[0].members[0])
         policies.check(replace(policy, name=f"{name}, {policy.name}") if name else policy, dataset)
     check_rewards(dataset)
-    gamma = _discount(groups[""]) if discount is None else discount
-    log = ope.Evaluator(dataset, gamma, estimation, seed)
+    for some in agents.values():
+        given.check(some, dataset)
+    if one_step.is_one_step(dataset):
+        if settings.get("n_bootstrap"):
+            raise ConfigError(
+                "n_bootstrap: every episode is one decision, whose intervals need no refits: leave it out, or give 0"
+            )
+        log = one_step.OneStepEvaluator(dataset, estimation, seed)
+        estimation = log.settings
+    else:
+        gamma = _discount(groups[""]) if discount is None else discount
+        log = ope.Evaluator(dataset, gamma, estimation, seed)
     report(f"{dataset.name}: {len(log.episodes)} episodes; the behaviour model is fitted")
     values, skipped = _evaluate(log, groups, report)
     if not any(v.run == "" for v in values):
         raise ConfigError(f"no policy is left to evaluate: {'; '.join(skipped)}")
-    seen_any, shared = _seen(dataset, seen)
+    seen_any, shared = _seen(known, seen)
     return ValueResult(
-        dataset.name,
-        dataset.fingerprint,
+        known.name,
+        known.fingerprint,
         seen_any,
         shared,
         seed,
         estimation,
         tuple(values),
         tuple(skipped),
-        tuple(outcomes.warnings(dataset)),
-        outcomes.dropped_reward(dataset) is not None,
+        tuple(remarks),
+        outcomes.dropped_reward(known) is not None,
     )
+
+
+def _is_logged(agent: Any) -> bool:
+    return isinstance(agent, str) and agent == target_prob.KEY
+
+
+def _with_functions(agent: Any, dataset: Dataset, names: Sequence[str] | None) -> Any:
+    """A plain function as a policy for the log; everything else unchanged."""
+    if isinstance(agent, Policy | Population) or hasattr(agent, "population") or not callable(agent):
+        return agent
+    encoding = dataset.meanings.encoding
+    return given.policy_of(agent, dataset.spec, names=names or (None if encoding is None else encoding.features))
 
 
 def _seen(dataset: Dataset, seen: bool | Dataset | None) -> tuple[bool | None, int | None]:
@@ -165,7 +198,7 @@ def _evaluate(
         if policy_value is not None:
             values.append(policy_value)
             left = timedelta(seconds=round((time.monotonic() - began) / number * (len(queue) - number)))
-            report(f"{number}/{len(queue)}  {policy_value.title}: {policy_value.estimates.fqe}  {left} left")
+            report(f"{number}/{len(queue)}  {policy_value.title}: {policy_value.estimates.leading}  {left} left")
     return values, skipped
 
 

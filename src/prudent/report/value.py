@@ -8,6 +8,8 @@ from prudent.report.format import Table, interval, number
 from prudent.runs.read import NOTHING, Run, as_number
 
 ESTIMATORS = ("fqe", "wdr", "pdwis")
+ONE_STEP = ("wdr", "pdwis", "fqe")
+"""The same for single decisions: those with weights lead."""
 UNSUPPORTED = "unsupported"
 _LOG_HARM = "behaviour_bad_ends"
 
@@ -17,6 +19,16 @@ Row = tuple[str, str, Mapping[str, Any]]
 
 def estimates_table(heading: str, episodes: str, rows: Sequence[Row]) -> Table:
     """Every policy with its estimates and intervals, then the behaviour; ``episodes`` says which were used."""
+    if rows[0][2].get("one_step"):
+        return _one_step_table(heading, episodes, rows)
+    lines = [
+        {
+            "name": name,
+            "kind": kind,
+            "cells": [*(_estimate(policy[key]) for key in ESTIMATORS), _estimate(policy["undiscounted"]["pdwis"])],
+        }
+        for kind, name, policy in rows
+    ]
     first = rows[0][2]
     harm = any(policy.get("bad_ends") for _, _, policy in (*rows, ("", "", {"bad_ends": first.get(_LOG_HARM)})))
     lines = []
@@ -40,6 +52,21 @@ def estimates_table(heading: str, episodes: str, rows: Sequence[Row]) -> Table:
         heads.append("ends badly")
         note += " Ends badly: the fitted share of episodes that terminate with a loss, discounted in the same way."
     return Table(heading, heads, lines, f"{note} {_unsupported_reasons(rows)}".strip(), "policy")
+
+
+def _one_step_table(heading: str, episodes: str, rows: Sequence[Row]) -> Table:
+    lines = [
+        {"name": name, "kind": kind, "cells": [_estimate(policy[key]) for key in ONE_STEP]}
+        for kind, name, policy in rows
+    ]
+    cells = [_estimate(rows[0][2]["behaviour"]), NOTHING, NOTHING]
+    lines.append({"name": "behaviour (what was logged)", "kind": "other", "cells": cells})
+    note = (
+        f"Reward per decision {episodes}, with 95 % intervals. WDR is doubly robust, PDWIS importance sampling with "
+        "weights that sum to one, FQE the direct method: a model of the rewards, whose interval leaves out the error "
+        "of the model."
+    )
+    return Table(heading, ["WDR", "PDWIS", "FQE"], lines, f"{note} {_unsupported_reasons(rows)}".strip(), "policy")
 
 
 def gains_table(heading: str, gains: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -88,11 +115,17 @@ def value_tables(value: Mapping[str, Any]) -> list[Table]:
         rows = [(_kind(value, policy), str(policy["title"]), policy) for policy in value["policies"]]
         episodes = f"of {value['episodes']:,} episodes of {value['dataset']}"
         pairs = {("what made the log" if key == "behaviour" else key): pair for key, pair in value["against"].items()}
-        gains = {f"over {name}": pair["fqe"] for name, pair in pairs.items()}
-        gains |= {f"over {name}, WDR": pair["wdr"] for name, pair in pairs.items() if pair["wdr"]["value"] is not None}
+        lead = value.get("lead", "fqe")
+        gains = {f"over {name}": pair[lead] for name, pair in pairs.items()}
+        gains |= {
+            f"over {name}, {key.upper()}": gain
+            for key in ESTIMATORS
+            for name, pair in pairs.items()
+            if key != lead and (gain := pair.get(key)) and gain["value"] is not None
+        }
         return [
             estimates_table("Value of each policy", episodes, rows),
-            gains_table(f"Gain of {value['best']}, by FQE", gains),
+            gains_table(f"Gain of {value['best']}, by {lead.upper()}", gains),
         ]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return []

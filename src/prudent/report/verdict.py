@@ -74,7 +74,8 @@ def _from_log(run: Run) -> tuple[str, str, list[str]]:
             "it from a log."
         )
         return "open", "The value of this policy is not known", [unknown]
-    signs = {str(name): pair["fqe"]["sign"] for name, pair in against.items() if _has_sign(pair)}
+    lead = value.get("lead", "fqe")
+    signs = {str(name): pair[lead]["sign"] for name, pair in against.items() if _has_sign(pair, lead)}
     sides = {name: _SIDES.get(sign, "unknown") for name, sign in signs.items()}
     tone, headline = _FROM_LOG[sides.pop("behaviour", "unknown")]
     tone, headline = _against_rivals(tone, headline, sides)
@@ -85,8 +86,8 @@ def _from_log(run: Run) -> tuple[str, str, list[str]]:
     return tone, headline, [str(text) for text in reasons + (cautions if isinstance(cautions, list) else [])]
 
 
-def _has_sign(pair: Any) -> bool:
-    gain = pair.get("fqe") if isinstance(pair, dict) else None
+def _has_sign(pair: Any, lead: Any) -> bool:
+    gain = pair.get(lead) if isinstance(pair, dict) else None
     return isinstance(gain, dict) and gain.get("sign", "") in (*_SIDES, None)
 
 

@@ -13,7 +13,17 @@ from prudent.data.encoding import Column, Kind, distinct, is_finite, texts_of
 from prudent.data.episodes.dropped import LAST_ROWS
 from prudent.errors import ConfigError, shown
 
-_LISTS = ("observation", "action", "next_observation", "mask", "next_mask", "action_low", "action_high", "missing_flag")
+_LISTS = (
+    "observation",
+    "action",
+    "next_observation",
+    "mask",
+    "next_mask",
+    "target_prob",
+    "action_low",
+    "action_high",
+    "missing_flag",
+)
 _NO_COLUMNS = ("action_low", "action_high", "last_rows", "categories", "fill", "missing_flag", "action_labels")
 
 
@@ -42,6 +52,7 @@ class TableMap:
     group: str | None = None  # column of numbers or names, such as patient, user or machine
     behavior_prob: str | None = None  # column of the action's probability (or density) under the logging policy
     behavior_log_prob: str | None = None  # column of its logarithm
+    target_prob: tuple[str, ...] = ()  # columns of a policy to value: a probability per action, or the logged action's
     discrete: bool | None = None  # whether actions are choices or amounts
     n_actions: int | None = None  # how many choices there are
     first_action: int | None = None  # the number of the first choice; 0 if it is not said

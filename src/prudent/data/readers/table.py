@@ -176,6 +176,11 @@ class _Table:
             next_mask = np.concatenate([extra["mask"][1:], extra["mask"][-1:]])
             extra["next_mask"] = next_mask | order.terminated[rows, None]
             extra["next_mask"][order.final] = extra["mask"][order.final]
+        if extra.get("target_prob", np.zeros(0)).ndim == 2 and following is None:
+            # Of a last row without a successor the next state is its own, and so are the probabilities.
+            extra["next_target_prob"] = np.concatenate([extra["target_prob"][1:], extra["target_prob"][-1:]])
+            for alone in (order.final, order.terminated[rows]):
+                extra["next_target_prob"][alone] = extra["target_prob"][alone]
         in_order = replace(
             dataset,
             observation=observation,
@@ -239,6 +244,9 @@ class _Table:
             self.notes += self.meanings(order).notes()
         if roles.behavior_prob or roles.behavior_log_prob:
             columns["behavior_log_prob"] = self.behavior_log_prob(discrete)
+        if roles.target_prob:
+            target = self.table.numbers("target_prob")
+            columns["target_prob"] = target[:, 0] if len(roles.target_prob) == 1 else target
         for role in ("mask", "next_mask"):
             if getattr(roles, role):
                 optional = order.terminated if role == "next_mask" else None

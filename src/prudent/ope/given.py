@@ -1,0 +1,258 @@
+"""Policies that are given: a plain function as a policy, and the checks of what such a policy returns.
+
+A function takes observations (R, S) in the units of the log and, if it has a second argument, the mask (R, A) bool or
+None. For discrete actions it returns action numbers (R,) as the log has them, or probabilities (R, A). For continuous
+actions it returns actions (R, A), or (R,) if there is one action feature.
+"""
+
+import inspect
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prudent.data import Dataset
+from prudent.data.columns import counted
+from prudent.errors import ConfigError, in_one_line
+from prudent.ope import policy as policies
+from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
+from prudent.types import Spec
+
+SUM = 1e-3
+"""How far the probabilities of a row may be from a sum of 1."""
+FORBIDDEN = 1e-6
+"""Probability from which on an action that the mask forbids counts as chosen."""
+
+
+class WrongAnswerError(ConfigError):
+    """A policy returned something that is no decision; ``row`` is the row of its input where it is known."""
+
+    def __init__(self, name: str, problem: str, row: int | None = None):
+        super().__init__(f"{name} {problem}" + ("" if row is None else f", the first is row {row} of its input"))
+        self.name, self.problem, self.row = name, problem, row
+
+
+def policy_of(
+    function: Callable[..., Any], spec: Spec, name: str | None = None, names: Sequence[str] | None = None
+) -> Policy:
+    """A plain function as a policy for the spaces ``spec``.
+
+    Args:
+        function: see the top of this file. If its first argument is called ``columns``, it gets a dictionary of the
+            observation's features by name, each (R,), instead of the observation.
+        name: how messages and tables call it; None takes the function's own name.
+        names: (S,) names of the observation features.
+
+    Raises:
+        ConfigError: it is not callable, takes other arguments, or wants names that are not known.
+    """
+    title = name or getattr(function, "__name__", type(function).__name__)
+    ask = _Question(function, title, *_arguments(function, spec, title, names))
+    if spec.discrete:
+        return DiscretePolicy(spec, lambda observation, mask: _table(ask(observation, mask), spec, title), title)
+    return ContinuousPolicy(spec, lambda observation, _: _actions(ask(observation, None), spec), None, title)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """Calls a function, and turns what goes wrong in there into one line. ``names`` None passes the observation."""
+
+    function: Callable[..., Any]
+    title: str
+    names: tuple[str, ...] | None
+    masked: bool
+
+    def __call__(self, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        # Copies: a function that works in place must not change the log.
+        first: Any = observation.copy()
+        if self.names is not None:
+            first = {name: first[:, j].copy() for j, name in enumerate(self.names)}
+        try:
+            answer = (
+                self.function(first, None if mask is None else mask.copy()) if self.masked else self.function(first)
+            )
+            values = np.asarray(answer)
+        except (Exception, SystemExit) as error:
+            raise ConfigError(
+                f"{self.title}: {where(error, self.function)}{in_one_line(error, with_kind=True)}"
+            ) from error
+        if values.dtype.kind not in "fiub":
+            raise WrongAnswerError(self.title, f"returns {_kind(answer, values)}, not numbers")
+        return values
+
+
+def where(error: BaseException, function: Callable[..., Any] | None = None, file: str = "") -> str:
+    """``rules.py line 12: ``: the last line of the user's own file that led to an error; empty if there is none.
+
+    The file is ``file``, or that of the function.
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None) if function is not None else None
+    file = file or (code.co_filename if code else "")
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f"{_short(error.filename)} line {error.lineno}: "
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f"{_short(file)} line {lines[-1]}: " if lines else ""
+
+
+def _short(file: str) -> str:
+    return file.replace("\\", "/").rpartition("/")[2]
+
+
+def _kind(answer: Any, values: np.ndarray) -> str:
+    return type(answer).__name__ if values.ndim == 0 else f"an array of {values.dtype}"
+
+
+def _arguments(
+    function: Any, spec: Spec, title: str, names: Sequence[str] | None
+) -> tuple[tuple[str, ...] | None, bool]:
+    """The names of the columns that the function wants instead of the observation, or None; whether it takes a mask."""
+    if not callable(function) or inspect.isclass(function):
+        what = "a class: give a function, or an object of it" if inspect.isclass(function) else "not a function"
+        raise ConfigError(f"{title} is {what}")
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # some functions written in C do not say
+        return None, False
+    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p.name for p in plain if p.default is p.empty]
+    lacking = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    several = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if len(needed) > 2 or lacking or not (plain or several):
+        has = ", ".join(p.name for p in parameters) or "none"
+        raise ConfigError(f"{title} has the arguments {has}: a policy takes the observation and, if it wants, the mask")
+    # A second argument with a default is a setting of the function, unless it is called mask.
+    masked = len(needed) > 1 or (len(plain) > 1 and plain[1].name == "mask")
+    if not plain or plain[0].name != "columns":
+        return None, masked
+    if names is None or len(names) != spec.observation_size:
+        raise ConfigError(
+            f"{title} takes columns by name, and the log has no names: give a mapping, or take observation"
+        )
+    return tuple(names), masked
+
+
+def _table(values: np.ndarray, spec: Spec, title: str) -> np.ndarray:
+    """Probabilities (R, A) from action numbers (R,) or probabilities."""
+    if values.ndim != 1:
+        return values
+    if values.dtype.kind == "f":
+        odd = np.flatnonzero(~(np.isfinite(values) & (values == np.floor(values))))
+        if len(odd):
+            raise WrongAnswerError(
+                title, f"gives actions that are no whole numbers in {counted(len(odd), 'row')}", int(odd[0])
+            )
+    index = spec.index_of(values.astype(np.int64))
+    odd = np.flatnonzero((index < 0) | (index >= spec.action_size))
+    if len(odd):
+        raise WrongAnswerError(
+            title,
+            f"takes actions that are not {spec.first_action} to {spec.last_action} in {counted(len(odd), 'row')} "
+            f"(such as {values[odd[0]]:g})",
+            int(odd[0]),
+        )
+    return (np.arange(spec.action_size) == index[:, None]).astype(np.float64)
+
+
+def _actions(values: np.ndarray, spec: Spec) -> np.ndarray:
+    """Actions (R, A) from actions (R, A) or (R,)."""
+    return values[:, None] if values.ndim == 1 and spec.action_size == 1 else values
+
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def check(policy: Policy, dataset: Dataset) -> None:
+    """Ask a policy for its decisions at every state of the log, and refuse what is no decision.
+
+    Raises:
+        ConfigError: a shape is wrong; probabilities are negative, above 1, do not sum to 1 or choose what a mask
+            forbids; actions are not numbers or lie outside the declared bounds; two answers to one question differ.
+    """
+    if not isinstance(policy, DiscretePolicy | ContinuousPolicy):
+        return
+    policies.check(policy, dataset)
+    for column, mask_key, place in (
+        (dataset.observation, "mask", "row"),
+        (dataset.next_observation, "next_mask", "the state after row"),
+    ):
+        masks = dataset.extra.get(mask_key)
+        for rows in policies.slices(len(column)):
+            observation, mask = column[rows], None if masks is None else masks[rows]
+            try:
+                values = _checked(policy, observation, mask)
+                if (rows.start == 0 and isinstance(policy, DiscretePolicy)) or _is_fixed(policy):
+                    _same_again(policy, observation, mask, values)
+            except WrongAnswerError as error:
+                first = (
+                    "" if error.row is None else f", the first is {place} {error.row + rows.start} of {dataset.name}"
+                )
+                raise ConfigError(f"{error.name} {error.problem}{first}") from error
+
+
+def _is_fixed(policy: Policy) -> bool:
+    """Whether a continuous policy takes one action per state: it has no density, so it must not draw."""
+    return isinstance(policy, ContinuousPolicy) and policy.log_prob is None
+
+
+def _checked(policy: DiscretePolicy | ContinuousPolicy, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    wanted = (len(observation), policy.spec.action_size)
+    if isinstance(policy, DiscretePolicy):
+        values, what = np.asarray(policy.probability(observation, mask)), "action numbers (R,) or probabilities (R, A)"
+    else:
+        import torch
+
+        values, what = np.asarray(policy.draw(observation, torch.Generator().manual_seed(0))), "actions (R, A)"
+    if values.shape != wanted:
+        raise WrongAnswerError(
+            policy.name,
+            f"returns an array of shape {values.shape} for {counted(wanted[0], 'row')}, expected {what} with "
+            f"R = {wanted[0]} and A = {wanted[1]}",
+        )
+    for problem, wrong_R in _problems(policy, values, mask).items():
+        rows = np.flatnonzero(wrong_R)
+        if len(rows):
+            raise WrongAnswerError(policy.name, f"{problem} in {counted(len(rows), 'row')}", int(rows[0]))
+    return values
+
+
+def _problems(policy: Policy, values: np.ndarray, mask: np.ndarray | None) -> Mapping[str, Any]:
+    """What may be wrong with the answers (R, A), and in which rows, (R,) bool; the first that applies is told."""
+    spec = policy.spec
+    if spec.discrete:
+        total = values.sum(axis=1, dtype=np.float64)
+        forbidden = np.zeros(len(values), dtype=bool) if mask is None else ((values > FORBIDDEN) & ~mask).any(axis=1)
+        return {
+            "gives probabilities that are not numbers": ~np.isfinite(values).all(axis=1),
+            "gives negative probabilities": (values < 0).any(axis=1),
+            "gives probabilities above 1": (values > 1 + SUM).any(axis=1),
+            "gives probabilities that do not sum to 1": np.abs(total - 1) > SUM,
+            "takes actions that the mask forbids": forbidden,
+        }
+    problems = {"takes actions that are not numbers": ~np.isfinite(values).all(axis=1)}
+    if spec.action_low is not None and spec.action_high is not None:
+        low, high = np.array(spec.action_low), np.array(spec.action_high)
+        slack = 1e-5 * (high - low)
+        outside = ((values < low - slack) | (values > high + slack)).any(axis=1)
+        text = " ".join(f"{a:g} to {b:g}" for a, b in zip(low, high, strict=True))
+        problems[f"takes actions outside the declared bounds ({text})"] = outside
+    return problems
+
+
+def _same_again(
+    policy: DiscretePolicy | ContinuousPolicy, observation: np.ndarray, mask: np.ndarray | None, values: np.ndarray
+) -> None:
+    again = _checked(policy, observation, mask)
+    differing = np.flatnonzero(np.abs(again - values).max(axis=1) > SUM * np.maximum(1, np.abs(values).max(axis=1)))
+    if len(differing):
+        remedy = (
+            "return the probabilities of its actions"
+            if isinstance(policy, DiscretePolicy)
+            else "give an ope.ContinuousPolicy with its density"
+        )
+        raise WrongAnswerError(
+            policy.name,
+            f"answers differently when it is asked again, in {counted(len(differing), 'row')}: if it draws, {remedy}",
+            int(differing[0]),
+        )

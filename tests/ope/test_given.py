@@ -1,0 +1,162 @@
+"""Policies that are given: what a plain function may return, and what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import prudent
+from ope.problems import random_log
+from prudent import ope
+from prudent.data import Dataset
+from prudent.errors import ConfigError
+from prudent.ope import given
+
+LOG = random_log(0, episodes=30, terminated=1.0)
+QUICK = {"members": 1, "folds": 2, "n_bootstrap": 0, "steps": 5, "behaviour_steps": 5, "hidden": (), "max_outside": 1.0}
+R = len(LOG)
+
+
+def probabilities(observation):
+    return np.tile([0.25, 0.75], (len(observation), 1))
+
+
+def continuous(rows=40):
+    rng = np.random.default_rng(0)
+    observation = rng.normal(size=(rows, 2)).astype(np.float32)
+    ends = np.arange(rows) % 2 == 1
+    following = np.where(ends[:, None], observation, np.roll(observation, -1, axis=0))
+    return Dataset.from_columns(
+        observation=observation,
+        action=rng.uniform(-1, 1, size=(rows, 1)),
+        reward=rng.normal(size=rows),
+        next_observation=following,
+        terminated=ends,
+        truncated=np.zeros(rows, bool),
+        action_low=-1.0,
+        action_high=1.0,
+        name="continuous",
+    )
+
+
+@pytest.mark.parametrize("form", [np.int64, np.float32, bool])
+def test_numbers_and_probabilities_are_one_policy(form):
+    numbers = given.policy_of(lambda observation: (observation[:, 0] > 0).astype(form), LOG.spec, "rule")
+    right = LOG.observation[:, 0] > 0
+    table = numbers.probability(LOG.observation, None)
+    np.testing.assert_array_equal(table, np.stack([~right, right], axis=1))
+    from_one = replace(LOG.spec, first_action=1)
+    counted = given.policy_of(lambda observation: 1 + (observation[:, 0] > 0), from_one, "rule")
+    np.testing.assert_array_equal(counted.probability(LOG.observation, None), table)
+
+
+def test_a_function_is_valued_like_the_policy_that_it_is():
+    plain = prudent.value(probabilities, LOG, discount=0.9, **QUICK)
+    policy = ope.DiscretePolicy(LOG.spec, lambda observation, _: probabilities(observation), "probabilities")
+    assert plain.best.title == "probabilities"
+    assert plain.to_json() == prudent.value(policy, LOG, discount=0.9, **QUICK).to_json()
+    beside = prudent.value(policy, LOG, compare={"same": probabilities}, discount=0.9, **QUICK)
+    assert beside.differences["same"]["fqe"].value == 0
+
+
+def test_mask_and_columns_reach_the_function_and_the_log_stays_as_it_was():
+    mask = np.ones((R, 2), bool)
+    masked = replace(LOG, extra={"mask": mask, "next_mask": mask})
+    seen = []
+
+    def rule(columns, mask):
+        seen.append((sorted(columns), mask.shape))
+        columns["x"][:] = 0
+        mask[:] = False
+        return np.zeros(len(columns["x"]), int)
+
+    before = LOG.observation.copy()
+    prudent.value(rule, masked, discount=0.9, names=["x", "y"], **QUICK)
+    assert seen[0] == (["x", "y"], (R, 2))
+    np.testing.assert_array_equal(LOG.observation, before)
+    assert mask.all()
+
+    def setting(observation, threshold=0.5):
+        assert threshold == 0.5
+        return (observation[:, 0] > threshold).astype(int)
+
+    given.check(given.policy_of(setting, LOG.spec), masked)
+
+
+def test_one_continuous_feature_may_come_without_its_axis():
+    log = continuous()
+    flat = given.policy_of(lambda observation: np.zeros(len(observation)), log.spec, "zero")
+    assert isinstance(flat, ope.ContinuousPolicy)
+    assert flat.draw(log.observation, None).shape == (40, 1)
+    result = prudent.value(flat, log, discount=0.9, **QUICK)
+    assert result.best.estimates.fqe.supported
+    assert "no density" in result.best.estimates.wdr.reason
+
+
+def once_more(observation):
+    return np.random.default_rng().random((len(observation), 2)).argmax(1)
+
+
+def fails(observation):
+    return observation["x"]
+
+
+def far(mask_or_observation):
+    return mask_or_observation.sum(1) * 0 + 7
+
+
+@pytest.mark.parametrize(
+    ("function", "complaint"),
+    [
+        (lambda _: np.zeros((3, 3, 3)), r"returns an array of shape \(3, 3, 3\)"),
+        (lambda _: np.zeros(3, int), r"returns an array of shape \(3, 2\)"),
+        (lambda o: probabilities(o) * 0.9, "do not sum to 1 in .* the first is row 0 of random"),
+        (lambda o: np.tile([1.5, -0.5], (len(o), 1)), "gives negative probabilities"),
+        (lambda o: np.full((len(o), 2), np.nan), "probabilities that are not numbers"),
+        (lambda o: np.full(len(o), 0.5), "no whole numbers"),
+        (far, r"actions that are not 0 to 1 .*such as 7"),
+        (lambda o: ["left"] * len(o), "not numbers"),
+        (lambda _: None, "not numbers"),
+        (once_more, "answers differently when it is asked again"),
+        (fails, r"fails: test_given.py line \d+: IndexError"),
+        (lambda: 0, "has the arguments none"),
+        (lambda _a, _b, _c: 0, "has the arguments _a, _b, _c"),
+        (lambda columns: columns["x"], "the log has no names"),
+        (dict, "is a class"),
+        (3, "a policy to value is a function"),
+    ],
+)
+def test_what_is_no_policy_is_refused_before_anything_is_fitted(function, complaint, monkeypatch):
+    monkeypatch.setattr(ope.behaviour, "fit", lambda *_: pytest.fail("fitted first"))
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        prudent.value(function, LOG, discount=0.9, **QUICK)
+    assert "\n" not in str(caught.value)
+
+
+def test_masks_bounds_and_rows_of_next_states_are_checked():
+    mask = np.ones((R, 2), bool)
+    inside = ~(LOG.terminated | LOG.truncated)
+    row = int(np.flatnonzero(inside)[0])
+    mask[row, 1] = LOG.action[row] == 1
+    mask[row, 0] = LOG.action[row] == 0
+    masked = replace(LOG, extra={"mask": mask, "next_mask": np.ones((R, 2), bool)})
+    with pytest.raises(ConfigError, match=f"takes actions that the mask forbids in 1 row, the first is row {row} of"):
+        prudent.value(probabilities, masked, discount=0.9, **QUICK)
+    later = replace(LOG, extra={"mask": np.ones((R, 2), bool), "next_mask": mask})
+    with pytest.raises(ConfigError, match=f"the first is the state after row {row} of random"):
+        prudent.value(probabilities, later, discount=0.9, **QUICK)
+    log = continuous()
+    for answer, complaint in ((1.5, r"outside the declared bounds \(-1 to 1\)"), (np.nan, "not numbers")):
+        with pytest.raises(ConfigError, match=complaint):
+            prudent.value(lambda o, a=answer: np.full(len(o), a), log, discount=0.9, **QUICK)
+
+
+def test_a_policy_written_by_hand_is_checked_too():
+    policy = ope.DiscretePolicy(LOG.spec, lambda observation, _: np.ones((len(observation), 2)), "twice")
+    with pytest.raises(ConfigError, match="twice gives probabilities that do not sum to 1"):
+        prudent.value(policy, LOG, discount=0.9, **QUICK)
+    other = ope.DiscretePolicy(replace(LOG.spec, action_size=3), lambda o, _: o, "other")
+    with pytest.raises(ConfigError, match="other is a policy for other spaces"):
+        prudent.value(other, LOG, discount=0.9, **QUICK)
+    with pytest.raises(ConfigError, match="no discount of its own"):
+        prudent.value(probabilities, LOG, **QUICK)
