@@ -129,7 +129,8 @@ def _estimate(
     agent = policy_files.load(arguments["policy"]) if run is None else checkpoint.load(run, say=to_stderr)[0]
     others = {name: checkpoint.load(path, say=to_stderr)[0] for name, path in rivals.items()}
     dataset = load_named(arguments, arguments["logged"])
-    dataset = training_data(run) if dataset is None else dataset
+    if dataset is None:  # only a run has data of its own
+        dataset = training_data(arguments["run"])
     result = value(
         agent,
         dataset,

@@ -27,7 +27,7 @@ def check(
         DataError: a shape is wrong; probabilities are negative, above 1, do not sum to 1 or choose what a mask forbids;
             a density is negative; or there is ``next_target_prob`` without a table ``target_prob``.
     """
-    if NEXT_KEY in extra and np.ndim(extra.get(KEY)) != 2:
+    if NEXT_KEY in extra and (KEY not in extra or np.ndim(extra[KEY]) != 2):
         raise DataError(f"{name}: {NEXT_KEY} without a column of {KEY} for every action")
     checked = {}
     for key, mask_key in ((KEY, "mask"), (NEXT_KEY, "next_mask")):

@@ -36,8 +36,8 @@ class Estimate:
         value: in raw reward units; None where the data do not support one.
         interval: (low, high), 95 %; None without a value.
         standard_error: of the value.
-        method: how the interval was made: ``refit``, ``influence``, ``skew``, ``start``, or ``independent`` (a difference of
-            two estimates that cannot be paired).
+        method: how the interval was made: ``refit``, ``influence``, ``skew``, ``start``, or ``independent`` (a
+            difference of two estimates that cannot be paired).
         degrees: degrees of freedom of Student's t.
         reason: why there is no value.
         influence: (units,) contribution of each unit, with the value as their mean; methods ``influence``, ``skew``

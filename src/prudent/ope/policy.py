@@ -1,7 +1,7 @@
 """The policy to evaluate: its probabilities, draws and densities, in the units of the log.
 
-A policy is a few functions of observations, or the table of its probabilities in a log. :func:`as_policy` makes one from
-a member of a trained population, including its scaling. Any other policy can be written down directly as a
+A policy is a few functions of observations, or the table of its probabilities in a log. :func:`as_policy` makes one
+from a member of a trained population, including its scaling. Any other policy can be written down directly as a
 :class:`DiscretePolicy` or a :class:`ContinuousPolicy`.
 """
 
