@@ -130,18 +130,19 @@ def _estimate(
     from prudent.ope.value import value
     from prudent.runs import checkpoint, tuned
 
-    run: Any = arguments["run"]
+    run: Path | None = arguments["run"]
     agent = policy_files.load(arguments["policy"]) if run is None else checkpoint.load(run, say=to_stderr)[0]
     others = {name: checkpoint.load(path, say=to_stderr)[0] for name, path in rivals.items()}
     dataset = load_named(arguments, arguments["logged"])
     compare = {name: _member(other, _best_member(rivals[name])) for name, other in others.items()} | policies
-    found = tuned_folders.episodes(run, dataset) if run is not None and tuned.is_tuned(run) else None
-    if found is not None:
+    found, seen = None, None
+    if run is not None and tuned.is_tuned(run):
+        found = tuned_folders.episodes(run, dataset)
         dataset, seen = found.dataset, found.seen
         compare |= tuned_folders.rivals(run, agent, [*compare])
-    else:
+    elif run is not None:
         dataset = training_data(run) if dataset is None else dataset
-        seen = None if run is None else _seen_data(run, dataset)
+        seen = _seen_data(run, dataset)
     result = value(
         agent,
         dataset,
@@ -154,7 +155,7 @@ def _estimate(
         **settings,
     )
     figures = {**({} if run is None else {"step": agent.state.step}), **result.to_json()}
-    return figures if found is None else tuned_folders.described(run, figures, found)
+    return figures if run is None or found is None else tuned_folders.described(run, figures, found)
 
 
 def _best_member(path: Path) -> str | None:
