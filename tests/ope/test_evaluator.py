@@ -13,7 +13,7 @@ from prudent import ConfigError, DataError, algorithms, ope
 from prudent.engine.members import grid
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
-from prudent.ope import behaviour, episodes, evaluator, fqe
+from prudent.ope import abstention, behaviour, episodes, evaluator, fqe
 from prudent.ope import policy as policies
 from prudent.ope.critics import Critics
 
@@ -235,7 +235,7 @@ def test_a_small_share_outside_counts_by_the_length_of_episodes(discount, suppor
     if not supported:
         assert "of its actions are rarer in the log than 99 % of the logged actions" in values.fqe.reason
         usual = 0.01 + 3 * (0.01 / len(data)) ** 0.5
-        limit = 100 * (usual + evaluator.FAR_OUTSIDE / 1000)
+        limit = 100 * (usual + abstention.FAR_OUTSIDE / 1000)
         assert values.fqe.reason.endswith(f"(limit {limit:.1f} % with 1000 steps that count)")
         assert values.wdr.reason == values.fqe.reason
 
@@ -250,7 +250,7 @@ def test_the_behaviour_policy_is_inside_its_own_log_with_a_long_horizon():
         shares.append(float(log.behaviour.outside(policies.draws(problem.behaviour, data.observation, 8, 0)).mean()))
         assert log._outside_reason(shares[-1]) == "", shares[-1]
         assert log._outside_reason(shares[-1] + 0.03)
-    assert max(shares) > behaviour.RARE + evaluator.FAR_OUTSIDE / 500, "the case tests nothing"
+    assert max(shares) > behaviour.RARE + abstention.FAR_OUTSIDE / 500, "the case tests nothing"
 
 
 def test_an_action_that_the_log_lacks_is_worth_what_its_state_is():

@@ -45,7 +45,7 @@ def test_tables_are_the_fixed_point_of_the_data(monkeypatch):
     """Near it with the penalty; without one, exactly."""
     agrees_with_the_fixed_point()
     monkeypatch.setattr(last_layer, "STATE_ROWS", 1e-6)
-    monkeypatch.setattr(last_layer, "ACTION_ROWS", 1e-6)
+    monkeypatch.setattr(last_layer, "CHOICE_ROWS", 1e-6)
     log = episodes.lay_out(DATA, PROBLEM.discount)
     expected = empirical_values(log, PROBLEM.target)[DATA.observation[log.first].argmax(1)]
     np.testing.assert_allclose(fit(log, PROBLEM.target).value([0], log.first)[0], expected, rtol=1e-6)

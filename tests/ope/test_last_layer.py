@@ -11,7 +11,7 @@ from benchmarks import known
 from ope.problems import LINEAR, prepared, random_log, risky
 from prudent import ope
 from prudent.data import Dataset
-from prudent.ope import DiscretePolicy, episodes, evaluator, features, fqe, last_layer
+from prudent.ope import DiscretePolicy, abstention, episodes, features, fqe, last_layer
 from prudent.ope.critics import Critics
 
 SMALL = replace(LINEAR, hidden=(6,), steps=5, members=2)
@@ -57,15 +57,16 @@ def phi_of(problem, learned, member, basis=None):
     return *phi, width
 
 
-def penalty_of(width, size):
+def penalty_of(problem, width, size):
     """The penalty of each coefficient (size,), in rows; the first ``width`` are those of V."""
-    return width * np.where(np.arange(size) < width, last_layer.STATE_ROWS, last_layer.ACTION_ROWS)
+    of_action = last_layer.CHOICE_ROWS if problem.discrete else last_layer.PAIR_ROWS
+    return width * np.where(np.arange(size) < width, last_layer.STATE_ROWS, of_action)
 
 
 def oracle(log, problem, learned, count, member=0, basis=None):
     """Q of the logged actions, V of the next states and V of the states, each (rows,), by the dense system."""
     phi, ahead, expected, width = phi_of(problem, learned, member, basis)
-    penalty = penalty_of(width, phi.shape[1])
+    penalty = penalty_of(problem, width, phi.shape[1])
     discount = log.discount**log.dt * ~log.dataset.terminated
     reward = (log.dataset.reward + (discount - 1) * problem.centre) / problem.spread
     theta = dense(phi, ahead, reward, discount, count, penalty)
@@ -135,7 +136,7 @@ def test_the_visits_are_the_weights_of_the_rows():
     centred = problem.reward.double().numpy() + (discount - 1) * problem.centre
     assert problem.centre + visits @ centred == pytest.approx(value, rel=1e-9)
     phi, ahead, expected, width = phi_of(problem, learned, 0)
-    penalty = penalty_of(width, phi.shape[1])
+    penalty = penalty_of(problem, width, phi.shape[1])
     matrix = phi.T @ (phi - discount[:, None] * ahead) + np.diag(penalty)
     np.testing.assert_allclose(visits, phi @ np.linalg.solve(matrix.T, expected[log.first].mean(0)), rtol=1e-7)
 
@@ -152,7 +153,7 @@ def test_rewards_weighed_by_visits_are_the_value_but_for_the_penalty(monkeypatch
 
     assert difference() < 0.05
     monkeypatch.setattr(last_layer, "STATE_ROWS", 1e-6)
-    monkeypatch.setattr(last_layer, "ACTION_ROWS", 1e-6)
+    monkeypatch.setattr(last_layer, "CHOICE_ROWS", 1e-6)
     assert difference() < 1e-6
 
 
@@ -220,7 +221,7 @@ def rarely_taken():
 
 
 def test_a_system_without_a_solution_is_nan_and_told(monkeypatch):
-    monkeypatch.setattr(last_layer, "ACTION_ROWS", 0.0)
+    monkeypatch.setattr(last_layer, "CHOICE_ROWS", 0.0)
     data = rarely_taken()
     policy = coin(3)(data.spec)
     log = episodes.lay_out(data, 0.9)
@@ -234,7 +235,7 @@ def test_a_system_without_a_solution_is_nan_and_told(monkeypatch):
 
     settings = replace(LINEAR, n_bootstrap=12, behaviour_steps=5, max_outside=1.0)
     prepared_log = ope.Evaluator(data, 0.9, settings, seed=1)
-    monkeypatch.setattr(evaluator, "FAR_OUTSIDE", math.inf)
+    monkeypatch.setattr(abstention, "FAR_OUTSIDE", math.inf)
     lacking = np.array([counts[:2].sum() == 0 for counts in prepared_log.counts])
     assert 1 <= lacking.sum() <= 3, "the case tests nothing"
     with np.errstate(all="raise"):
@@ -279,7 +280,7 @@ def test_chances_of_a_bad_end_are_exact(monkeypatch):
     expected = oracle(as_rewards, ends, learned, np.ones(len(data)))[2][log.first]
     np.testing.assert_allclose(fitted, expected, atol=1e-9)
     monkeypatch.setattr(last_layer, "STATE_ROWS", 1e-6)
-    monkeypatch.setattr(last_layer, "ACTION_ROWS", 1e-6)
+    monkeypatch.setattr(last_layer, "CHOICE_ROWS", 1e-6)
     exact = fqe.fit(problem, learned, [fqe.all_rows(log)]).bad_end.value([0], log.first)[0]
     np.testing.assert_allclose(exact, empirical_chance(data, policy)[state], atol=1e-5)
 

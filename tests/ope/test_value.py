@@ -16,7 +16,7 @@ from prudent.engine.members import grid
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
 from prudent.errors import ConfigError, DataError
-from prudent.ope import evaluator
+from prudent.ope import abstention
 from prudent.ope.result import ValueResult
 from prudent.ope.value import shared_episodes
 from prudent.report.value import value_tables
@@ -118,10 +118,11 @@ def test_refits_that_ran_away_are_told(settled):
 
 def test_the_first_seed_of_every_setting_and_its_promise(monkeypatch):
     # Untrained policies leave the data; what is asked here is how they are listed.
-    monkeypatch.setattr(evaluator, "FAR_OUTSIDE", math.inf)
+    monkeypatch.setattr(abstention, "FAR_OUTSIDE", math.inf)
     agent, bc = population("cql", CURVED, alpha=[1.0, 5.0]), population("bc", CURVED)
     lines = []
-    result = prudent.value(agent, CURVED, compare={"BC": bc}, seen=True, say=lines.append, max_outside=1.0, **QUICK)
+    settings = QUICK | {"hidden": ()}
+    result = prudent.value(agent, CURVED, compare={"BC": bc}, seen=True, say=lines.append, max_outside=1.0, **settings)
     assert [p.title for p in result.policies] == ["alpha=1,seed=0", "alpha=5,seed=0", "BC, seed=0"]
     assert [p.predicted is None for p in result.policies] == [False, False, True], "BC has no critics"
     assert result.best in result.policies[:2]

@@ -13,7 +13,7 @@ import numpy as np
 from prudent.data import Dataset
 from prudent.data.columns import counted
 from prudent.errors import ConfigError
-from prudent.ope import behaviour, doubly_robust, episodes, features, fqe, importance, interval
+from prudent.ope import abstention, behaviour, doubly_robust, episodes, features, fqe, importance, interval
 from prudent.ope import policy as policies
 from prudent.ope.behaviour import Behaviour
 from prudent.ope.critics import Critics, HeldOutValues, NoValues
@@ -26,9 +26,6 @@ from prudent.ope.settings import Settings, check_memory
 
 TAIL = 1e-3
 """Tail weight below which the value after a truncation is left out: it would not change the figures."""
-FAR_OUTSIDE = 2.5
-"""Largest number of actions outside the data, beyond those of the log itself, in an episode of usual discounted length.
-With a long horizon a small share of such actions leads far away."""
 NEAR = 0.1
 """Share of the range of attainable values by which a fit may lie beyond it: such noise is sound where the value is at
 the end of the range, as of a policy that never fails if every step is rewarded with 1."""
@@ -219,25 +216,10 @@ class Evaluator:
         return _Weighting(None if reason else weights, effective, reason)
 
     def _outside_reason(self, outside: float | None) -> str:
-        if outside is None:
-            return ""
-        limit = self.settings.max_outside
-        rare = f"{100 * outside:.0f} % of its actions are rarer in the log than 99 % of the logged actions"
-        if outside > limit:
-            return f"{rare} (limit {100 * limit:.0f} %)"
-        # Of the behaviour policy itself, with three standard errors: in a short log it may well be twice as large.
-        usual = behaviour.RARE + 3 * (behaviour.RARE / len(self.episodes.dataset)) ** 0.5
-        steps = self.episodes.usual_steps
-        if (outside - usual) * steps > FAR_OUTSIDE:
-            limit = usual + FAR_OUTSIDE / steps
-            return f"{rare} (limit {100 * limit:.1f} % with {steps:.0f} steps that count)"
-        return ""
+        return abstention.outside_reason(outside, self.episodes, self.settings)
 
     def _too_few(self, effective: float, unit: str) -> str:
-        units, least = self.episodes.n_units, self.settings.min_effective
-        text = f"effective sample size {effective:.1f} of {counted(units, unit)}, below {least:g}"
-        # No policy has more effective units than the log has units.
-        return f"{text}, which no policy can reach with so few" if units < least else text
+        return abstention.too_few(effective, unit, self.episodes, self.settings)
 
     def _fqe(self, critics: Critics, outside: float) -> Estimate:
         reason = self._outside_reason(outside)
