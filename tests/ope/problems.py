@@ -22,7 +22,7 @@ LINEAR = Settings(
 
 def prepared(log, policy, settings=LINEAR, seed=0):
     """The problem of ``policy`` and features of ``log`` that were learned: what a fit is made from."""
-    learned = features.learn(log, settings, seed)
+    learned = features.learn(log, features.read(log.dataset), settings, seed)
     return fqe.decisions(log, policy, learned.rows, settings, seed), learned
 
 

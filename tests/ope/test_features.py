@@ -15,6 +15,10 @@ LEARNED = replace(LINEAR, hidden=(8, 6), steps=30, members=3, lr=5e-3, behaviour
 QUADRATIC, TABULAR = known.quadratic(0), known.tabular(4, shift=0.4)
 
 
+def learned_from(log, settings, seed):
+    return features.learn(log, features.read(log.dataset), settings, seed)
+
+
 def parts_of(learned):
     """Every feature of every member."""
     names = ["state", "next_state"] + ["pair"] * bool(learned._pair)
@@ -40,16 +44,16 @@ def test_features_are_those_of_the_log_alone(problem):
     assert differ(log.features, again.features) == 0
     assert again.evaluate(problem.target).fqe.value == first.fqe.value
     likelier = replace(data, extra={"behavior_log_prob": data.extra["behavior_log_prob"] - 0.1})
-    assert differ(log.features, features.learn(episodes.lay_out(likelier, 0.9), settings, 0)) == 0
+    assert differ(log.features, learned_from(episodes.lay_out(likelier, 0.9), settings, 0)) == 0
 
 
 def test_equal_seeds_give_equal_features_and_members_differ():
     log = episodes.lay_out(random_log(0, episodes=30), 0.9)
-    one, same, other = (features.learn(log, LEARNED, seed) for seed in (0, 0, 1))
+    one, same, other = (learned_from(log, LEARNED, seed) for seed in (0, 0, 1))
     assert differ(one, same) == 0
     assert differ(one, other) > 1e-2
     assert np.abs(one.state(0).numpy() - one.state(1).numpy()).max() > 1e-2
-    alone = features.learn(log, replace(LEARNED, members=1), 0)
+    alone = learned_from(log, replace(LEARNED, members=1), 0)
     np.testing.assert_allclose(alone.state(0), one.state(0), rtol=1e-4, atol=1e-5)
     assert one.members == 3
 
@@ -57,13 +61,13 @@ def test_equal_seeds_give_equal_features_and_members_differ():
 def test_the_global_generator_is_left_alone():
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    features.learn(episodes.lay_out(random_log(0), 0.9), LEARNED, 0)
+    learned_from(episodes.lay_out(random_log(0), 0.9), LEARNED, 0)
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_without_hidden_layers_the_features_are_the_inputs():
     data = QUADRATIC.log(10, 0)
-    learned = features.learn(episodes.lay_out(data, 0.9), LINEAR, 0)
+    learned = learned_from(episodes.lay_out(data, 0.9), LINEAR, 0)
     ones = np.ones((len(data), 1))
 
     def scaled(values, log):
@@ -81,7 +85,7 @@ def test_without_hidden_layers_the_features_are_the_inputs():
 def test_features_are_the_last_hidden_layer():
     """By loops in NumPy: states, and the mean over several actions."""
     data = QUADRATIC.log(10, 0)
-    learned = features.learn(episodes.lay_out(data, 0.9), LEARNED, 0)
+    learned = learned_from(episodes.lay_out(data, 0.9), LEARNED, 0)
 
     def layers(params, member, x):
         for i in range(2):
@@ -111,9 +115,9 @@ def test_values_of_the_behaviour_are_linear_in_the_features():
     """Costs are quadratic in the state, so values are nowhere near linear in the inputs."""
     data = QUADRATIC.log(150, 0)
     log = episodes.lay_out(data, 0.9)
-    learned = features.learn(log, replace(LINEAR, hidden=(24,), steps=300, members=1, lr=1e-2), 0)
+    learned = learned_from(log, replace(LINEAR, hidden=(24,), steps=300, members=1, lr=1e-2), 0)
     cost = (data.observation**2).sum(1)
-    plain = features.learn(log, LINEAR, 0)
+    plain = learned_from(log, LINEAR, 0)
     assert explained(plain.state(0).numpy(), cost) < 0.2, "the case tests nothing"
     assert explained(learned.state(0).numpy(), cost) > 0.9
     reward = data.reward.astype(float)
