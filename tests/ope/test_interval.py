@@ -191,3 +191,23 @@ def test_what_is_no_number_is_unsupported():
     estimate = interval.with_error("x", math.nan, 1.0, "refit", 3)
     assert estimate.value is None
     assert json.loads(json.dumps(estimate.summary()))["unsupported"]
+
+
+# --- few units --------------------------------------------------------------------------------------------------------
+
+
+def test_few_units_have_a_larger_error_and_fewer_degrees_of_freedom():
+    """The bootstrap variance of a mean of n units is (n - 1) / n of that of new ones."""
+    plain = interval.from_replicates("x", 10.0, CALM)
+    few = interval.from_replicates("x", 10.0, CALM, units=5)
+    assert few.standard_error == pytest.approx(plain.standard_error * math.sqrt(5 / 4))
+    assert (few.degrees, plain.degrees) == (4, 11)
+    reach = interval.t_quantile(0.975, 4) * few.standard_error
+    assert few.interval == pytest.approx((10 - reach, 10 + reach), rel=0.02)
+    many = interval.from_replicates("x", 10.0, CALM, units=10_000)
+    assert many.degrees == 11
+    assert many.interval == pytest.approx(plain.interval, rel=1e-3)
+    shifted = interval.from_replicates("y", 8.0, CALM - 2 + np.tile([0.1, -0.1], 6), units=5)
+    gain = interval.difference(few, shifted)
+    assert gain.degrees == 4
+    assert gain.standard_error == pytest.approx(0.1 * math.sqrt(12 / 11) * math.sqrt(5 / 4), rel=1e-6)
