@@ -269,7 +269,12 @@ def _figure(estimate: Estimate) -> str:
 
 
 def _narrow(best: OffPolicyValue) -> str:
-    if best.fqe.method != "influence":
+    if best.one_step and best.lead == "fqe" and best.fqe.supported:
+        return (
+            "The figure is the direct method's, which rests on a model of the rewards alone, and its interval is too "
+            f"narrow: {best.wdr.reason}."
+        )
+    if best.one_step or best.fqe.method != "influence":
         return ""
     return "The intervals are to first order: refits on resamples (--n-bootstrap) would show more of the error."
 

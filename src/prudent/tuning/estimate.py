@@ -94,27 +94,29 @@ def _estimate_seconds(policy: Any, part: Dataset, plan: Plan, settings: ope.Sett
     settings = estimation(settings, piece)
     more = min(FIT, settings.steps)
     short, long = (_timed(policy, piece, plan, settings, steps) for steps in (1, 1 + more))
-    whole = (settings.behaviour_steps, settings.steps, settings.steps)
-    prepare, behaviour, each = (
+    whole = (settings.behaviour_steps, settings.steps)
+    prepare = sum(
         max(0.0, base + (timed - base) * (steps - 1) / more)
-        for base, timed, steps in zip(short, long, whole, strict=True)
+        for base, timed, steps in zip(short[:2], long[:2], whole, strict=True)
     )
-    return (prepare + behaviour + policies * each) * max(1.0, len(part) / len(piece))
+    each = min(short[2], long[2])
+    # Learning takes steps of a fixed size; only the systems grow with the rows.
+    return prepare + policies * each * max(1.0, len(part) / len(piece))
 
 
 def _timed(policy: Any, piece: Dataset, plan: Plan, settings: ope.Settings, steps: int) -> tuple[float, float, float]:
-    """Seconds for the model of the behaviour, its value, and the value of a policy, with so many steps each."""
+    """Seconds for the model of the behaviour and for the features, with so many steps, and for the value of a policy."""
     with quiet():
         times = [time.perf_counter()]
         evaluator = ope.Evaluator(piece, plan.discount, replace(settings, steps=steps, behaviour_steps=steps), 0)
         _ = evaluator.behaviour
         times.append(time.perf_counter())
-        _ = evaluator.behaviour_value, evaluator.fitted_behaviour
+        _ = evaluator.features, evaluator.behaviour_value, evaluator.fitted_behaviour
         times.append(time.perf_counter())
         evaluator.evaluate(policy)
         times.append(time.perf_counter())
-    model, behaviour, value = (after - before for before, after in pairwise(times))
-    return model, behaviour, value
+    model, learned, value = (after - before for before, after in pairwise(times))
+    return model, learned, value
 
 
 def _piece(data: Dataset) -> Dataset:

@@ -303,7 +303,9 @@ class TuneResult:
         """Where the policy is, or why there is none."""
         kept = self.first.kept
         if kept is None:
-            return f"{self.folder} holds no policy: the data do not support BC, or it is shown to be worse"
+            return (
+                f"{self.folder} holds no policy: the data do not support BC, or it seems worse than what made the log"
+            )
         stands = ", an imitation of what made the log," if self.verdict == KEEP_LOG else ""
         return f"{kept.name}{stands} is kept at {self.policy}; it acts by {_WAYS[kept.acting]}"
 

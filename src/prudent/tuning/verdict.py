@@ -23,8 +23,8 @@ POLICY, OVER_BC, BC = "policy - behaviour", "policy - BC", "BC - behaviour"
 class Judgement:
     """The verdict, its reasons in words, and the paired differences behind it, by name.
 
-    ``clone`` says whether BC may be kept in place of what made the log: the data support it, and it is not shown to be
-    worse.
+    ``clone`` says whether BC may be kept in place of what made the log: the data support it, its value is not below
+    that of the log, and it is not shown to end badly more often.
     """
 
     verdict: str
@@ -70,7 +70,7 @@ def judge(
         reasons += [] if one is None else one.remarks(deciding=one is case or verdict == KEEP_BC)
     reasons += [lost] if lost else []
     reasons += _conclusion(verdict, case, episodes)
-    clone = bc.fqe.supported and rival.gain.sign != -1 and not rival.harms
+    clone = rival.gain.value is not None and rival.gain.value >= 0 and not rival.harms
     return Judgement(verdict, tuple(reasons), gains, clone)
 
 
