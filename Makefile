@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 STAMP := $(VENV)/.prudent
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench faults suite trust choosing practice fuzz docs clean
+.PHONY: help demo test lint format bench faults suite trust practice fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
@@ -54,10 +54,6 @@ suite: $(STAMP)-dev  ## train every algorithm of SUITE=quick, as far as that is 
 
 trust: $(STAMP)-dev  ## hold the off-policy estimators against exact values, as far as that is left to do; ARGS="--minutes 5"
 	$(BIN)/python benchmarks/ope_proof.py $(ARGS)
-	$(BIN)/python docs/tables.py
-
-choosing: $(STAMP)-dev  ## hold what gets chosen from a log against the best choice, as far as that is left to do; ARGS="--minutes 5"
-	$(BIN)/python benchmarks/tune_proof.py $(ARGS)
 	$(BIN)/python docs/tables.py
 
 practice: $(STAMP)-dev  ## tune on logs of problems with a known truth, as far as that is left to do; ARGS="--problem queue --jobs 2"

@@ -6,6 +6,6 @@
 - ``measure(settings) -> Result``, which measures in turns with :mod:`benchmarks.harness`, and
 - ``lines(result)``, the result as text.
 
-``race.py``, ``gpu.py``, ``out_of_core.py``, ``fingerprints.py``, ``ope_proof.py`` and ``tune_proof.py`` are separate
+``race.py``, ``gpu.py``, ``out_of_core.py``, ``fingerprints.py`` and ``ope_proof.py`` are separate
 programs.
 """

@@ -36,8 +36,8 @@ NAMES = {
     "wdr_gain": "WDR - behaviour",
 }
 
-TABULAR = ope.Settings(members=3, folds=2, n_bootstrap=40, hidden=(), behaviour_steps=100, min_effective=20.0)
-QUADRATIC = ope.Settings(members=3, folds=2, steps=2_000, behaviour_steps=100)
+TABULAR = ope.Settings(members=3, folds=2, hidden=(), lr=0.04, behaviour_steps=100)
+QUADRATIC = ope.Settings(members=3, folds=2, steps=2_000, behaviour_steps=500)
 LONG = {"discount": 0.99, "truncation": 1e-9, "longest": 90}
 KINDS: dict[str, tuple[Callable[..., known.Known], int, ope.Settings]] = {
     "tabular": (lambda seed: known.tabular(seed, shift=0.4), 200, TABULAR),

@@ -18,7 +18,6 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     bound                            predictions of CQL and SAC in all of these
     rooms                            the packages and modules of the source, a line each
     proof KIND                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
-    choosing WHAT                    what was measured of prudent tune, out of benchmarks/results/tune.json
     practice WHAT                    what came of prudent tune on problems with a known truth: truths, summary or runs
     open_bandit                      Open Bandit policies valued, out of benchmarks/results/open_bandit.json
     faults                           what came of the faults, out of docs/bench/faults.json
@@ -307,53 +306,6 @@ def open_bandit(_: str) -> str:
     return table([*head, "its own log", "effective rows", "outside"], rows)
 
 
-def choosing(argument: str) -> str:
-    """What was measured of the choice of a policy, as ``make choosing`` left it."""
-    file = ROOT / "benchmarks" / "results" / "tune.json"
-    measured = json.loads(file.read_text(encoding="utf-8"))["summary"]
-    own = measured[argument]
-    if argument == "regret":
-        rows = [
-            [
-                f"`{rule}`",
-                size,
-                str(r["problems"]),
-                f"{100 * r['mean']:.0f} % (+- {100 * (r['error'] or 0):.0f})",
-                f"{100 * r['worst']:.0f} %",
-                f"{r['best_chosen']:.0%}",
-            ]
-            for size, rules in own.items()
-            for rule, r in rules.items()
-        ]
-        return table(["chosen by", "episodes", "problems", "mean regret", "worst", "took the best"], rows)
-    if argument == "skill":
-        rules = list(next(iter(own.values())))
-        rows = [
-            [f"{float(skill):.0%}", *(f"{100 * r[rule]['mean']:.0f} %" for rule in rules)] for skill, r in own.items()
-        ]
-        return table(["skill of the behaviour", *(f"`{rule}`" for rule in rules)], rows)
-    if argument == "verdict":
-        told = {"wide": "more than half of what is possible", "slight": "something", "none": "nothing, or it loses"}
-        rows = [
-            [told[kind], size, *(str(value) for value in v.values())]
-            for kind in told
-            for size in own
-            for v in (own[size][kind],)
-        ]
-        names = list(next(iter(next(iter(own.values())).values())))[1:]
-        return table(["the run truly gains", "episodes", "runs", *(f"*{name}*" for name in names)], rows)
-    told = {"gone": "in more than a tenth of the states", "stayed": "never"}
-    rows = [
-        [told[kind], size, str(v["policies"]), f"{v['abstained']:.0%}", *(f"{s:.0%}" for s in v["outside"].values())]
-        for kind in told
-        for size in own
-        for v in (own[size][kind],)
-    ]
-    limits = list(next(iter(own.values()))["gone"]["outside"])
-    heads = [f"limit {float(limit):.0%}" for limit in limits]
-    return table(["takes the action that the log never shows", "episodes", "policies", "refused a value", *heads], rows)
-
-
 def practice(argument: str) -> str:
     """What came of tuning on the practice problems, as ``make practice`` left it."""
     sys.path.insert(0, str(ROOT))
@@ -408,7 +360,6 @@ KINDS: dict[str, Callable[[str], str]] = {
     "suites": suites,
     "suite": suite,
     "bound": bound,
-    "choosing": choosing,
     "open_bandit": open_bandit,
     "faults": faults,
     "proof": proof,

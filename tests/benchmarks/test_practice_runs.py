@@ -12,7 +12,7 @@ from benchmarks.practice import measure, problem_of, table
 import prudent
 from prudent.errors import DataError, Interrupted
 from prudent.runs import checkpoint
-from prudent.tuning.verdict import DEPLOY, NOTHING
+from prudent.tuning.verdict import DEPLOY, KEEP_LOG
 
 SMALL = replace(problem_of("dosing"), episodes=60, simulations=400)
 
@@ -64,7 +64,7 @@ def test_what_is_judged_is_what_the_folder_does(agent_and_folder):
 @pytest.mark.parametrize("policy", [None, "nowhere"])
 def test_a_folder_without_a_policy_has_no_gain(agent_and_folder, policy):
     agent, folder = agent_and_folder
-    result = tuned(agent, folder, NOTHING)
+    result = tuned(agent, folder, KEEP_LOG)
     result.policy = None if policy is None else folder / policy
     outcome = measure.outcome(SMALL, result)
     assert (outcome["policy"], outcome["kept"], outcome["deployed"]) == (None, None, False)
@@ -143,7 +143,7 @@ def row(seed, deployed, policy, best, **changes):
     """A run on a log that is worth -20; gains with a standard error of 0.1."""
     gains = {"w": {"gain": policy or 0.0, "error": 0.1, "bad": 0.0}, "b": {"gain": best, "error": 0.1, "bad": 0.0}}
     return {
-        "problem": "dosing", "seed": seed, "verdict": DEPLOY if deployed else NOTHING, "deployed": deployed,
+        "problem": "dosing", "seed": seed, "verdict": DEPLOY if deployed else KEEP_LOG, "deployed": deployed,
         "winner": "w", "kept": None if policy is None else "w", "predicted": {"gain": 1.0, "ci95": [-1.0, 3.0]},
         "log": {"value": -20.0, "error": 0.1, "bad": 0.5}, "seconds": 90,
         "policy": None if policy is None else gains["w"], "grid": gains,
@@ -162,7 +162,7 @@ ROWS = [
 
 def test_the_sums_are_right():
     found = table.summarise(ROWS)
-    assert found["verdicts"] == {DEPLOY: 3, NOTHING: 3}
+    assert found["verdicts"] == {DEPLOY: 3, KEEP_LOG: 3}
     assert (found["runs"], found["deployed"], found["worse"]) == (6, 3, 1)
     assert (found["worth_it"], found["worth_it_deployed"]) == (3, 2)  # seeds 0, 2, 3 reach 10 % of 20
     assert (found["kept"], found["kept_not_worse"]) == (4, 2)

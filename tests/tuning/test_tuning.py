@@ -17,7 +17,7 @@ from prudent.runs import checkpoint
 from prudent.tuning import candidates, plan, run, training
 from prudent.tuning.result import order
 from prudent.tuning.stored_values import StoredValues
-from prudent.tuning.verdict import DEPLOY, KEEP_BC, NOTHING
+from prudent.tuning.verdict import DEPLOY, KEEP_BC, KEEP_LOG
 
 pytest_plugins = ["helpers.run_fixtures"]
 
@@ -68,7 +68,7 @@ def tuned(log, patched, tmp_path_factory):  # noqa: ARG001 - patches
 
 def test_what_is_found(tuned):
     result, folder = tuned
-    assert result.verdict in (DEPLOY, KEEP_BC, NOTHING)
+    assert result.verdict in (DEPLOY, KEEP_BC, KEEP_LOG)
     assert {c.name for c in result.first.candidates} == {"alpha=0.1,seed=0", "alpha=10,seed=0"}
     assert {c.step for c in result.first.candidates} <= {20, 40}
     ranks = {c.rank: c for c in result.first.candidates if c.rank}
@@ -380,7 +380,7 @@ AUTOMATIC = {key: value for key, value in SMALL.items() if key != "alpha"}
 @pytest.fixture
 def best_at_the_edge(patched, monkeypatch):  # noqa: ARG001
     """Ranking prefers the smallest strength; nothing is weighed."""
-    judgement = run.verdict.Judgement(NOTHING, ("for a test",), {})
+    judgement = run.verdict.Judgement(KEEP_LOG, ("for a test",), {}, True)
     monkeypatch.setattr(run, "_add_values", small_is_best)
     monkeypatch.setattr(run, "_judge", lambda *_: (judgement, {"policy": None, "bc": None, "differences": {}}))
     monkeypatch.setattr(StoredValues, "stored", lambda self, name, step: self.value(name, step, None))

@@ -8,7 +8,7 @@ from typing import Any
 
 from prudent.cli import policy_files, tuned_folders
 from prudent.cli.data_flags import add_data_flags, load_named
-from prudent.cli.flags import Parser, add_flags, set_threads, values_of
+from prudent.cli.flags import Parser, add_flags, add_threads, set_threads, values_of
 from prudent.cli.policy_files import COLUMN
 from prudent.cli.run_folders import check_folder, is_run, named_runs, to_stderr, training_data
 from prudent.errors import ConfigError, PrudentError
@@ -40,6 +40,8 @@ def value(words: list[str]) -> None:
         from prudent.report.terminal import value_table
 
         print(value_table(figures))
+        if "verdict" in figures:
+            print(f"\nverdict: {figures['verdict']}")
     written = _write(arguments, figures, rivals)
     if written and not arguments["json"]:
         print(f"\nwritten: {', '.join(str(path) for path in written)}")
@@ -93,6 +95,7 @@ def _parse(words: list[str]) -> dict[str, Any]:
         "--seed", type=int, default=0, metavar="N", help="random seed of folds, resamples and fits (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_threads(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures to this JSON file too")
     add_data_flags(parser)
     add_flags(parser.add_argument_group("estimation"), Settings)

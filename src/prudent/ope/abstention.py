@@ -1,16 +1,16 @@
 """When an estimator has no value, and why: the policy leaves the data, or too few effective episodes are left."""
 
 from prudent.data.columns import counted
-from prudent.ope.behaviour import RARE
+from prudent.ope.behaviour import Behaviour
 from prudent.ope.episodes import Episodes
 from prudent.ope.settings import Settings
 
-FAR_OUTSIDE = 2.5
+FAR_OUTSIDE = 2.0
 """Largest number of actions outside the data, beyond those of the log itself, in an episode of usual discounted length.
 With a long horizon a small share of such actions leads far away."""
 
 
-def outside_reason(outside: float | None, episodes: Episodes, settings: Settings) -> str:
+def outside_reason(outside: float | None, behaviour: Behaviour, episodes: Episodes, settings: Settings) -> str:
     """Why a policy with this share of actions outside the data has no value; empty if it has one.
 
     ``outside`` is None if only the probabilities of logged actions are known.
@@ -18,11 +18,11 @@ def outside_reason(outside: float | None, episodes: Episodes, settings: Settings
     if outside is None:
         return ""
     limit = settings.max_outside
-    rare = f"{100 * outside:.0f} % of its actions are rarer in the log than 99 % of the logged actions"
+    rare = f"{100 * outside:.0f} % of its actions are rare in the log"
     if outside > limit:
         return f"{rare} (limit {100 * limit:.0f} %)"
     # Of the behaviour policy itself, with three standard errors: in a short log it may well be twice as large.
-    usual = RARE + 3 * (RARE / len(episodes.dataset)) ** 0.5
+    usual = behaviour.own_outside + 3 * (behaviour.own_outside / len(episodes.dataset)) ** 0.5
     steps = episodes.usual_steps
     if (outside - usual) * steps > FAR_OUTSIDE:
         limit = usual + FAR_OUTSIDE / steps

@@ -42,6 +42,9 @@ DEFENSIVE = 0.05
 action that the model wrongly holds for impossible would give its episode all the weight."""
 RARE = 0.01
 """Share of the logged actions that count as rare: an action of a policy that is rarer than the others is outside."""
+UNLIKELY = 0.01
+"""A discrete action is outside only if it is also less likely than this: where a log explores, its rarest actions may
+well be taken in one of twenty decisions, which is no lack of data."""
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 """Weights that a policy which ignores the state may have beside the model of discrete actions."""
 HELD_OUT = 5
@@ -57,7 +60,9 @@ class Behaviour:
         source: ``logged`` or ``fitted``.
         calibration: how good the model is.
         model: the fitted model.
-        threshold: log-density that 99 % of logged actions exceed, under models that did not see them.
+        threshold: log-density that 99 % of logged actions exceed, under models that did not see them; of discrete
+            actions no more than the logarithm of :data:`UNLIKELY`.
+        own_outside: share of the logged actions below the threshold.
     """
 
     log_prob: np.ndarray
@@ -65,14 +70,17 @@ class Behaviour:
     calibration: Calibration
     model: "CrossFittedModel"
     threshold: float
+    own_outside: float = RARE
 
     def outside(self, policy_actions: np.ndarray) -> np.ndarray:
-        """Share of the policy's actions at each row that are rarer than 99 % of the logged actions, (rows,).
+        """Share of the policy's actions at each row that are below the threshold, or never in the log, (rows,).
 
         ``policy_actions``: probabilities (rows, A) of a discrete policy, or draws (rows, N, A) of a continuous one.
         """
         rare = self.model.log_prob(policy_actions) < self.threshold
-        if self.model.dataset.spec.discrete:
+        dataset = self.model.dataset
+        if dataset.spec.discrete:
+            rare |= np.bincount(dataset.spec.index_of(dataset.action), minlength=dataset.spec.action_size) == 0
             return (policy_actions * rare).sum(axis=1)
         return rare.mean(axis=1)
 
@@ -215,18 +223,20 @@ def fit(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> 
     if dataset.spec.discrete:
         table = model.log_prob(np.empty((len(dataset), dataset.spec.action_size)))
         taken = dataset.spec.index_of(dataset.action)
-        threshold = float(np.quantile(table[np.arange(len(dataset)), taken], RARE))
+        unmixed = table[np.arange(len(dataset)), taken]
+        threshold = min(float(np.quantile(unmixed, RARE)), math.log(UNLIKELY))
+        own = float((unmixed < threshold).mean())
         probability = with_shares(np.exp(table), taken, model.fold_of_row, dataset.extra.get("mask"))
         fitted = np.log(probability[np.arange(len(dataset)), taken])
         error, coverage = expected_calibration_error(probability, taken), None
     else:
         fitted = model.log_prob(dataset.action[:, None])[:, 0]
         uniform = model.transform()
-        threshold = float(np.quantile(fitted, RARE))
+        threshold, own = float(np.quantile(fitted, RARE)), RARE
         error, coverage = transform_error(uniform), float(((uniform > 0.05) & (uniform < 0.95)).mean())
     calibration = Calibration(float(fitted.mean()), error, coverage, None if logged is None else float(logged.mean()))
     source = "fitted" if logged is None else "logged"
-    return Behaviour(fitted if logged is None else logged, source, calibration, model, threshold)
+    return Behaviour(fitted if logged is None else logged, source, calibration, model, threshold, own)
 
 
 def with_shares(probability: np.ndarray, taken: np.ndarray, fold_R: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

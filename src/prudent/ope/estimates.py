@@ -29,8 +29,9 @@ class Support:
             ``episode``.
         effective_sample_size: effective number of units, see
             :meth:`prudent.ope.importance.Weights.effective_sample_size`; None for a policy without a density.
-        outside: share of the policy's actions, in the states of the log, that are rarer by the behaviour model than
-            99 % of the logged actions; 0.01 for the behaviour policy itself; None if its actions are not known.
+        outside: share of the policy's actions, in the states of the log, that are rare there: rarer by the model than
+            99 % of the logged actions and, if discrete, taken in less than 1 % of such states or never; None if its
+            actions are not known.
     """
 
     episodes: int
@@ -46,7 +47,7 @@ def support_text(support: Mapping[str, Any], part: str = "") -> str:
     parts = []
     if support["outside"] is not None:
         share = 100 * support["outside"]
-        parts.append(f"{share:.1f} % of the policy's actions are rarer in the log than 99 % of the logged actions")
+        parts.append(f"{share:.1f} % of the policy's actions are rare in the log")
     if effective is not None:
         parts.append(f"after importance weighting, the {support['units']} {unit}s count as {effective:.1f}")
     return "; ".join(parts)

@@ -216,7 +216,7 @@ class Evaluator:
         return _Weighting(None if reason else weights, effective, reason)
 
     def _outside_reason(self, outside: float | None) -> str:
-        return abstention.outside_reason(outside, self.episodes, self.settings)
+        return abstention.outside_reason(outside, self.behaviour, self.episodes, self.settings)
 
     def _too_few(self, effective: float, unit: str) -> str:
         return abstention.too_few(effective, unit, self.episodes, self.settings)

@@ -105,7 +105,7 @@ def _estimate_seconds(policy: Any, part: Dataset, plan: Plan, settings: ope.Sett
 
 
 def _timed(policy: Any, piece: Dataset, plan: Plan, settings: ope.Settings, steps: int) -> tuple[float, float, float]:
-    """Seconds for the model of the behaviour and for the features, with so many steps, and for the value of a policy."""
+    """Seconds for the behaviour model and for the features, with so many steps each, and for the value of a policy."""
     with quiet():
         times = [time.perf_counter()]
         evaluator = ope.Evaluator(piece, plan.discount, replace(settings, steps=steps, behaviour_steps=steps), 0)
