@@ -88,7 +88,7 @@ def test_every_way_to_act_and_to_value_sees_the_clipped_input(clone):
     generators = [torch.Generator().manual_seed(0) for _ in range(2)]
     sampled = [clone.act(row, generator=g)[0] for row, g in zip((usual, drifted), generators, strict=True)]
     np.testing.assert_allclose(*sampled, atol=0.02)
-    policy = as_policy(clone)
+    policy = as_policy(clone, acting="sample")
     np.testing.assert_allclose(policy.log_prob(usual, sampled[0]), policy.log_prob(drifted, sampled[0]), atol=0.5)
 
 
