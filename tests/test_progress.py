@@ -265,7 +265,11 @@ def agent():
         ),
         (
             lambda: prudent.value(agent(), prudent.load_dataset("log.npz"), steps=3, behaviour_steps=3, folds=2),
-            ["fitting the behaviour model  3/3 steps", "fitting values  3/3 steps", "asking the policy  240/240 rows"],
+            [
+                "fitting the behaviour model  3/3 steps",
+                "learning features of the log  3/3 steps",
+                "asking the policy  240/240 rows",
+            ],
         ),
         (
             lambda: prudent.CQL(n_actions=2, value_init="regression", value_init_steps=4, **SETTINGS).fit(

@@ -30,6 +30,8 @@ def test_it_goes_on_where_it_stopped(proof, capsys):
     assert {(row["kind"], row["index"]) for row in first["datasets"]} == {
         ("tabular", 0),
         ("quadratic", 0),
+        ("long_tabular", 0),
+        ("long_quadratic", 0),
         ("abstention", 0),
     }
     proof.main(["--datasets", "2", "--kinds", "tabular"])

@@ -15,7 +15,8 @@ def typed(tmp_path, monkeypatch):
     log = write_log(tmp_path / "log.npz")
     made = []
 
-    def tune(dataset, _out, *, algorithm=None, alpha=None, seeds=plan.SEEDS, **settings):
+    def tune(dataset, _out, *, algorithm=None, alpha=None, seeds=plan.SEEDS, sources=None, **settings):
+        assert sources["source"] == [str(log)], "without them the parts of a large log cannot be had again"
         made.append(plan.make(dataset, algorithm, alpha, seeds, settings))
         return SimpleNamespace(folder=tmp_path)
 

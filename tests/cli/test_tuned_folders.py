@@ -35,7 +35,7 @@ def place(tmp_path_factory):
     """A log, a tuning of it as the command made it, and new episodes of the same problem."""
     folder = tmp_path_factory.mktemp("decision")
     log = tunings.save(folder / "log.hdf5", tunings.PROBLEM.log(60, 0))
-    tunings.save(folder / "new.hdf5", tunings.PROBLEM.log(120, 7))
+    tunings.save(folder / "new.hdf5", tunings.PROBLEM.log(400, 7))
     words = []
     for name, value in tunings.SMALL.items():
         words += ["--" + name.replace("_", "-"), *(value if isinstance(value, list | tuple) else [value])]

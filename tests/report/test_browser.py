@@ -61,7 +61,7 @@ def test_a_run_that_was_only_weighed_by_its_log(tmp_path, browser):
     data = problem.log(20, 0).relabelled(name=HOSTILE)
     members = grid(algorithms.get("cql").Config(hidden=(8,)), {"alpha": [1.0, 5.0]}, [0])
     agent = Population("cql", members, data.spec, Scaling.fit(data, True))
-    quick = {"members": 2, "folds": 2, "n_bootstrap": 0, "steps": 20, "behaviour_steps": 20, "max_outside": 1.0}
+    quick = {"members": 2, "folds": 2, "n_bootstrap": 0, "hidden": (), "behaviour_steps": 20, "max_outside": 1.0}
     value = prudent.value(agent, data, compare={HOSTILE: problem.behaviour}, **quick)
     folder = tmp_path / "run"
     folder.mkdir()

@@ -119,9 +119,14 @@ def test_the_file_holds_all_of_it(tuned):
 
 def test_what_is_kept_is_what_the_verdict_says(tuned):
     result, folder = tuned
+    if result.first.kept is None:
+        assert (result.verdict, result.policy, result.kept) == (KEEP_LOG, None, None)
+        assert not (folder / "policy").exists()
+        assert "holds no policy" in str(result)
+        return
     agent = package.load(result.policy)
-    wanted = "discrete_cql" if result.verdict == DEPLOY else "discrete_bc"
-    assert agent.algorithm == wanted
+    assert agent.algorithm == ("discrete_cql" if result.verdict == DEPLOY else "discrete_bc")
+    assert agent.population.acting == result.first.kept.acting
     assert len(agent.names) == 1
     assert [step for step, _ in checkpoint.steps(folder / "policy")] != []
 
@@ -229,7 +234,7 @@ def test_a_grid_that_diverged_leaves_a_verdict(log, tmp_path, patched, monkeypat
     assert outcome.verdict != DEPLOY
     assert (outcome.first.winner, outcome.alpha) == (None, None)
     assert "none of the 1 runs of the grid can be ranked: it diverged" in outcome.reasons
-    assert package.load(outcome.policy).algorithm == "discrete_bc"
+    assert outcome.kept is None or package.load(outcome.policy).algorithm == "discrete_bc"
     (tmp_path / "log" / "split.json").unlink()
     monkeypatch.setattr(training, "resume", lambda *_: pytest.fail("it was trained again"))
     assert tune(log, tmp_path / "log", **options).to_json() == outcome.to_json()
@@ -383,7 +388,7 @@ def best_at_the_edge(patched, monkeypatch):  # noqa: ARG001
     judgement = run.verdict.Judgement(KEEP_LOG, ("for a test",), {}, True)
     monkeypatch.setattr(run, "_add_values", small_is_best)
     monkeypatch.setattr(run, "_judge", lambda *_: (judgement, {"policy": None, "bc": None, "differences": {}}))
-    monkeypatch.setattr(StoredValues, "stored", lambda self, name, step: self.value(name, step, None))
+    monkeypatch.setattr(StoredValues, "stored", lambda self, name, step, acting: self.value(name, step, acting, None))
     value = ope.Estimate("behaviour", 1.0, (0.0, 2.0))
     fake = type("Value", (), {"behaviour": value})()
     monkeypatch.setattr(StoredValues, "value", lambda *_: fake)

@@ -71,7 +71,6 @@ def _parse(words: list[str]) -> dict[str, Any]:
         help="a given policy instead of a run: FILE.py:FUNCTION, MODULE:FUNCTION, or target_prob for the "
         "probabilities that the log's mapping names so",
     )
-    parser.add_argument("run", type=Path, help="run folder, tuned folder, or one checkpoint (then nothing is written)")
     parser.add_argument(
         "--data",
         nargs="+",

@@ -21,6 +21,8 @@ def outside_reason(outside: float | None, behaviour: Behaviour, episodes: Episod
     rare = f"{100 * outside:.0f} % of its actions are rare in the log"
     if outside > limit:
         return f"{rare} (limit {100 * limit:.0f} %)"
+    if limit == 1:  # a figure is asked for whatever the policy does
+        return ""
     # Of the behaviour policy itself, with three standard errors: in a short log it may well be twice as large.
     usual = behaviour.own_outside + 3 * (behaviour.own_outside / len(episodes.dataset)) ** 0.5
     steps = episodes.usual_steps

@@ -165,3 +165,19 @@ class OffPolicyValue:
         outside = "" if s.outside is None else f", {s.outside:.1%} of actions outside"
         lines += [f"  effective {s.by}s {shown} of {s.units}{outside}"]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+
+def notes_on(values: OffPolicyValue, reward: np.ndarray) -> tuple[str, ...]:
+    """What is remarkable about the estimates of a policy from a log with these rewards (rows,), one line each."""
+    notes = []
+    if np.ptp(reward) == 0:
+        notes.append(f"every reward is {reward[0]:g}: policies differ at most in how long their episodes last")
+    logged, fitted = values.calibration.logged_log_likelihood, values.calibration.log_likelihood
+    if logged is not None and fitted > logged + 0.2:
+        notes.append(
+            f"the log's own probabilities make its actions less likely (mean log-probability {logged:.2f}) than "
+            f"the fitted model does ({fitted:.2f}): check their units"
+        )
+    if values.fqe.supported and values.wdr.supported and interval.difference(values.fqe, values.wdr).sign:
+        notes.append("fqe and wdr disagree by more than their intervals allow: take both as rough figures")
+    return tuple(notes)

@@ -13,7 +13,7 @@ import numpy as np
 from prudent.data import Dataset
 from prudent.data.columns import counted
 from prudent.errors import ConfigError
-from prudent.ope import abstention, behaviour, doubly_robust, episodes, features, fqe, importance, interval
+from prudent.ope import abstention, behaviour, doubly_robust, episodes, estimates, features, fqe, importance, interval
 from prudent.ope import policy as policies
 from prudent.ope.behaviour import Behaviour
 from prudent.ope.critics import Critics, HeldOutValues, NoValues
@@ -153,7 +153,7 @@ class Evaluator:
             behaviour_bad_ends=self.behaviour_bad_ends,
         )
 
-    def _values(self, policy: Policy, weighting: _Weighting, outside: float | None, **estimates: Any) -> OffPolicyValue:
+    def _values(self, policy: Policy, weighting: _Weighting, outside: float | None, **figures: Any) -> OffPolicyValue:
         log = self.episodes
         values = OffPolicyValue(
             name=policy.name,
@@ -165,9 +165,9 @@ class Evaluator:
             behaviour_source=self.behaviour.source,
             clock=log.clock,
             tail_weight=log.tail_weight,
-            **estimates,
+            **figures,
         )
-        return replace(values, notes=self._notes(values))
+        return replace(values, notes=estimates.notes_on(values, log.dataset.reward))
 
     def _critics(self, problem: fqe.Decisions) -> Any:
         return Critics(problem, self.features, self.episodes, self.fold_E, self.counts, self.settings)
@@ -289,21 +289,6 @@ class Evaluator:
             return interval.unsupported("pdwis", self._too_few(effective, f"whole {log.by}"))
         value, influence = importance.pdwis(weights, no_value)
         return interval.from_influence("pdwis", value, log.per_unit(influence), effective)
-
-    def _notes(self, values: OffPolicyValue) -> tuple[str, ...]:
-        notes = []
-        reward = self.episodes.dataset.reward
-        if np.ptp(reward) == 0:
-            notes.append(f"every reward is {reward[0]:g}: policies differ at most in how long their episodes last")
-        logged, fitted = values.calibration.logged_log_likelihood, values.calibration.log_likelihood
-        if logged is not None and fitted > logged + 0.2:
-            notes.append(
-                f"the log's own probabilities make its actions less likely (mean log-probability {logged:.2f}) than "
-                f"the fitted model does ({fitted:.2f}): check their units"
-            )
-        if values.fqe.supported and values.wdr.supported and interval.difference(values.fqe, values.wdr).sign:
-            notes.append("fqe and wdr disagree by more than their intervals allow: take both as rough figures")
-        return tuple(notes)
 
 
 def evaluate_policy(

@@ -30,7 +30,7 @@ class Settings:
     behaviour_steps: int = 3_000  # gradient steps of the behaviour model; the best on held-out episodes is kept
     components: int = 3  # tanh-Gaussians in the behaviour model of continuous actions
     min_effective: float = 20.0  # smallest effective number of episodes for which importance sampling gives a value
-    max_outside: float = 0.1  # largest share of the policy's actions outside the data for which there is a value
+    max_outside: float = 0.1  # largest share of the policy's actions outside the data with a value; 1: always a value
 
     def __post_init__(self):
         check_whole(self, 1, "members", "steps", "batch_size", "draws", "behaviour_steps", "components")

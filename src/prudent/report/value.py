@@ -21,14 +21,6 @@ def estimates_table(heading: str, episodes: str, rows: Sequence[Row]) -> Table:
     """Every policy with its estimates and intervals, then the behaviour; ``episodes`` says which were used."""
     if rows[0][2].get("one_step"):
         return _one_step_table(heading, episodes, rows)
-    lines = [
-        {
-            "name": name,
-            "kind": kind,
-            "cells": [*(_estimate(policy[key]) for key in ESTIMATORS), _estimate(policy["undiscounted"]["pdwis"])],
-        }
-        for kind, name, policy in rows
-    ]
     first = rows[0][2]
     harm = any(policy.get("bad_ends") for _, _, policy in (*rows, ("", "", {"bad_ends": first.get(_LOG_HARM)})))
     lines = []
