@@ -17,7 +17,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     suite NAME                       the results of a suite, out of docs/bench/NAME.json
     bound                            predictions of CQL and SAC in all of these
     rooms                            the packages and modules of the source, a line each
-    proof KIND                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
+    proof WHAT                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
     practice WHAT                    what came of prudent tune on problems with a known truth: truths, summary or runs
     open_bandit                      Open Bandit policies valued, out of benchmarks/results/open_bandit.json
     faults                           what came of the faults, out of docs/bench/faults.json
@@ -258,9 +258,11 @@ def faults(_: str) -> str:
 
 
 def proof(argument: str) -> str:
-    """What was measured of the off-policy estimators on one kind of problem, as ``make trust`` left it."""
+    """What was measured of the off-policy estimators, as ``make trust`` left it: ``coverage``, ``error`` (a column for
+    each kind of problem), or ``abstention``."""
     file = ROOT / "benchmarks" / "results" / "ope.json"
-    measured = json.loads(file.read_text(encoding="utf-8"))["summary"][argument]
+    summary = json.loads(file.read_text(encoding="utf-8"))["summary"]
+    measured = summary.pop("abstention", {})
     if argument == "abstention":
         rows = [
             [f"{which}, {float(share):.0%}", str(own["problems"]), *(f"{own[f'{which}_{n}']:.0%}" for n in OPE)]
@@ -268,14 +270,26 @@ def proof(argument: str) -> str:
             for share, own in measured.items()
         ]
         return table(["policy", "problems", *(f"`{n}` abstains" for n in OPE)], rows)
-    rows = []
-    for name, own in measured.items():
-        if own["datasets"]:
-            bias = f"{100 * own['bias']:.1f} % (+- {100 * (own['bias_error'] or 0):.1f})"
-            spread = [f"{100 * own[key]:.1f} %" for key in ("rmse", "standard_error")]
-            cover = f"{100 * own['coverage']:.1f} % (+- {100 * own['coverage_error']:.1f})"
-            rows.append([f"`{name}`", str(own["datasets"]), str(own["abstained"]), bias, *spread, cover])
-    return table(["estimator", "datasets", "abstained", "bias", "RMSE", "mean standard error", "coverage"], rows)
+    cell = {"coverage": _coverage, "error": _error}[argument]
+    names = dict.fromkeys(name for kind in summary.values() for name in kind)
+    rows = [[f"`{name}`", *(cell(kind.get(name, {})) for kind in summary.values())] for name in names]
+    return table(["estimator", *(kind.replace("_", ", ") for kind in summary)], rows)
+
+
+def _coverage(measured: dict[str, Any]) -> str:
+    """How often the interval held the truth, and in how many logs there was one."""
+    if not measured.get("datasets"):
+        return "no value"
+    share, error = (100 * measured[key] for key in ("coverage", "coverage_error"))
+    return f"{share:.1f} % (+- {error:.1f}) of {measured['datasets']}"
+
+
+def _error(measured: dict[str, Any]) -> str:
+    """Bias with its standard error, and root mean square error."""
+    if not measured.get("datasets"):
+        return "no value"
+    bias, error, rmse = (100 * (measured[key] or 0) for key in ("bias", "bias_error", "rmse"))
+    return f"{bias:+.1f} % (+- {error:.1f}), {rmse:.1f} %"
 
 
 def open_bandit(_: str) -> str:
