@@ -130,7 +130,7 @@ class ValueResult:
         """Whether a favourable verdict may rest on this result. It needs all of:
 
         episodes that the policy was not trained on; a policy that was not chosen by these estimates; intervals by
-        refits; recordings that hold at least half of the weight; a fit that has settled and agrees with the log; a log
+        refits; recordings that hold at least half of the weight; a fit that agrees with the log; a log
         that was read with all of its reward.
         """
         best = self.best.estimates

@@ -60,9 +60,9 @@ class Settings:
     splits: int = 1  # divisions of the episodes, each tuned separately; 5 or more show how stable the choice is
     seed: int = 0  # seed of the divisions and of the estimates
     checkpoints: int = 10  # checkpoints of each run, one of which is chosen by the curve of dataset Q
-    rank_steps: int | None = None  # gradient steps of the values that rank the grid; none: from the number of rows
-    final_steps: int | None = None  # gradient steps of the values in the final comparison; none: from the rows
-    resamples: int = 20  # resamples of the episodes for the intervals of the final comparison, each refitted
+    rank_steps: int | None = None  # gradient steps of the features that rank the grid; none: from the number of rows
+    final_steps: int | None = None  # gradient steps of the features of the final part; none: from the rows
+    resamples: int = 40  # resamples of the episodes for the intervals of the final comparison, each refitted
     env: str | None = None  # Gymnasium id to run the policies in afterwards; a check that does not change the choice
     eval_episodes: int = 10  # episodes per policy in that environment
     device: str = "auto"  # auto, cpu, cuda or mps
@@ -82,7 +82,7 @@ class Settings:
 
     @property
     def ranking(self) -> ope.Settings:
-        """Estimation settings for ranking the grid: no refits."""
+        """Estimation settings for ranking the grid."""
         return ope.Settings(**{**asdict(ope.QUICK), "steps": self.rank_steps or budget.LARGEST.rank_steps})
 
     @property
