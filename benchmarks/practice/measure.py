@@ -7,6 +7,7 @@ meet the same luck in the simulator.
 import json
 import shutil
 import time
+import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def run(name: str, seed: int, work: Path) -> dict[str, Any]:
         PrudentError: the tuning refused the log, or was interrupted; then the same call goes on.
     """
     problem, folder = problem_of(name), work / f"{name}-{seed}"
+    # A policy that leaves the log's range does so in thousands of simulations at once.
+    warnings.simplefilter("ignore", prudent.OutsideRangeWarning)
     log, resumed, began = problem.log(seed), folder.exists(), time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".txt").open("a", encoding="utf-8") as screen, redirect_stdout(screen):
@@ -91,10 +94,9 @@ def grid_policies(result: TuneResult) -> dict[str, Policy]:
     found = {}
     for candidate in result.first.candidates:
         if candidate.step is not None:
-            # Where there are several grids, a candidate says which run trained it, and what it is called there.
-            run, member = getattr(candidate, "run", "grid"), getattr(candidate, "member", candidate.name)
-            agent = prudent.load(result.folder / run / "checkpoints" / f"step_{candidate.step}")
-            found[candidate.name] = acting(agent, agent.names.index(member))
+            agent = prudent.load(result.folder / candidate.run / "checkpoints" / f"step_{candidate.step}")
+            agent.population.acting = candidate.acting
+            found[candidate.name] = acting(agent, agent.names.index(candidate.member))
     return found
 
 

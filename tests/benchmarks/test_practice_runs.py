@@ -33,11 +33,15 @@ def agent_and_folder(tmp_path_factory):
         return trained(folder), folder
 
 
+def candidate(name, step, run="grid", member=None):
+    return SimpleNamespace(name=name, step=step, run=run, member=member or name, acting="mode")
+
+
 def tuned(agent, folder, verdict=DEPLOY):
     """What a tuning returns, as far as a run looks at it."""
     names = agent.names
-    runs = (SimpleNamespace(name=names[0], step=10), SimpleNamespace(name=names[1], step=20))
-    diverged = SimpleNamespace(name="alpha=5,seed=0", step=None)
+    runs = [candidate(name, step) for name, step in zip(names, (10, 20), strict=True)]
+    diverged = candidate("alpha=5,seed=0", None)
     gains = {"policy - behaviour": {"value": 3.0, "ci95": [1.0, 5.0], "method": "refit"}}
     first = SimpleNamespace(candidates=(*runs, diverged), winner=names[1], final={"differences": gains})
     return SimpleNamespace(verdict=verdict, kept=names[1], first=first, folder=folder, policy=folder / "policy")
@@ -75,8 +79,7 @@ def test_a_candidate_of_another_grid_is_found(agent_and_folder):
     agent, folder = agent_and_folder
     result = tuned(agent, folder)
     result.folder = folder.parent
-    run = SimpleNamespace(name="discrete_cql,first", step=20, run=folder.name + "/grid", member=agent.names[0])
-    result.first.candidates = (run,)
+    result.first.candidates = (candidate("discrete_cql,first", 20, f"{folder.name}/grid", agent.names[0]),)
     (policy,) = measure.grid_policies(result).values()
     observation = SMALL.log(1).observation
     np.testing.assert_array_equal(policy(observation, None, None), agent.predict(observation, member=0))
