@@ -1,7 +1,7 @@
 """``report.html`` of a tuning: the verdict with its reasons, the value of each policy, the grid."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | N
         final=_final(split["final"]),
         grid=_grid(result, split),
         gains=gains_table("Differences on the final part", split["final"]["differences"]),
-        readings=[f"{c['name']}: {c['reading']}." for c in split["candidates"] if c["reading"]],
+        readings=_readings(split["candidates"]),
         stability=_stability(result["stability"]),
         value=_value(folder, result["kept"]),
         picture=None if picture is None else pages.figure(picture, "wide", _ALT, _CAPTION),
@@ -119,6 +119,19 @@ def _value(folder: Path, kept: str | None) -> dict[str, Any]:
         return {}
     sentences = [*value["reasons"], *value["cautions"], *value["reading"]]
     return {"headline": f"{value['verdict']}.", "tables": tables, "sentences": [str(s) for s in sentences]}
+
+
+def _readings(candidates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the curves of dataset Q show, a line for each shape with the runs that have it."""
+    runs: dict[str, list[str]] = {}
+    for c in candidates:
+        if c["reading"]:
+            runs.setdefault(c["reading"], []).append(c["name"])
+    every = len(candidates)
+    return [
+        f"{f'All {every} runs' if len(names) == every > 1 else ', '.join(names)}: {reading}."
+        for reading, names in runs.items()
+    ]
 
 
 def _stability(stability: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -26,8 +26,7 @@ def figure(result: TuneResult) -> "Figure":
     canvas = style.new_figure(8.2, 4.4)
     axes = canvas.add_subplot()
     about = (
-        f"{result.plan['dataset']['name']}: fitted Q evaluation on training and evaluation part, intervals over start "
-        "states"
+        f"{result.plan['dataset']['name']}: fitted Q evaluation on training and evaluation part, with 95 % intervals"
     )
     style.quiet(axes, f"Verdict: {result.verdict}", below=style.label_text(about, longest=110))
     settings = _settings(split.candidates)
