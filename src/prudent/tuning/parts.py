@@ -22,6 +22,9 @@ of them, but every policy has to be evaluated on all."""
 FEW = 4
 """Groups in the final part of a log that has too few for parts of the usual size; the least that can be estimated from,
 with two folds."""
+FEW_FINAL = 0.5
+"""Share of the groups in the final part of such a log. An interval from six groups is two thirds as wide as one from
+four: the spread of the mean falls, and so does Student's t."""
 FEWEST = 2 * FEW
 """Groups of a log that can be divided at all: four to judge, one to choose with, and three to train."""
 
@@ -60,9 +63,9 @@ class Parts:
 
     def _lost(self) -> str:
         """What few groups cost, in words; empty where there are enough of them."""
-        if self.by == "episode" or units(self.final) >= 2 * ope.Settings().folds:
-            return ""
         numbers = [units(part) for part in (self.train, self.evaluation, self.final)]
+        if self.by == "episode" or sum(numbers) >= 3 * 2 * ope.Settings().folds:
+            return ""
         degrees = numbers[-1] - 1
         wider = t_quantile(0.975, degrees) / t_quantile(0.975, float("inf"))
         return (
@@ -78,7 +81,7 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
     An episode belongs to the group of its first row. ``number`` counts repeated divisions from 0.
 
     A log of fewer than three times as many groups, or of groups too different in size, is divided by the number of its
-    groups: 30 % of them, and at least :data:`FEW`, are the final part, and about a tenth the evaluation part.
+    groups: half of them, and at least :data:`FEW`, are the final part, and about a tenth the evaluation part.
 
     Raises:
         DataError: there are too few episodes or groups.
@@ -133,7 +136,7 @@ def _few(dataset: Dataset, size_G: np.ndarray, least: int) -> tuple[int, int]:
             f"{FEW} judge the choice. Collect more groups; without the column group the verdict would hold for these "
             "groups alone"
         )
-    last = max(FEW, round(FINAL * groups)) - 1
+    last = max(FEW, round(FEW_FINAL * groups)) - 1
     # The evaluation part only picks a checkpoint of BC: a tenth of the groups, or more for a few episodes.
     enough = int(np.searchsorted(size_G[last + 1 :].cumsum(), least)) + 1
     return last, last + min(max(enough, round(EVALUATION * groups)), groups // FEW - 1)
