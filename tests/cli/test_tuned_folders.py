@@ -221,9 +221,7 @@ def test_an_incomplete_one_is_one_line_and_nothing_is_written(copy, damage, caps
     assert tree(copy) == before
 
 
-@pytest.mark.parametrize(
-    "damage", [("plan",), ("plan", "settings"), ("splits",), ("splits", 0, "behaviour"), ("checked",)]
-)
+@pytest.mark.parametrize("damage", [("plan",), ("splits",), ("splits", 0, "behaviour"), ("checked",)])
 def test_a_damaged_result_is_refused_before_anything_is_estimated_or_written(copy, damage, monkeypatch, capsys):
     monkeypatch.setattr("prudent.ope.behaviour.fit", lambda *_: pytest.fail("fitted first"))
     file = copy / "x" / "tune.json"
