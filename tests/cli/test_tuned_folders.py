@@ -221,6 +221,26 @@ def test_an_incomplete_one_is_one_line_and_nothing_is_written(copy, damage, caps
     assert tree(copy) == before
 
 
+@pytest.mark.parametrize("damage", [("plan",), ("splits",), ("splits", 0, "behaviour"), ("checked",)])
+def test_a_damaged_result_is_refused_before_anything_is_estimated_or_written(copy, damage, monkeypatch, capsys):
+    monkeypatch.setattr("prudent.ope.behaviour.fit", lambda *_: pytest.fail("fitted first"))
+    file = copy / "x" / "tune.json"
+    stored = json.loads(file.read_text())
+    inner = stored
+    for key in damage[:-1]:
+        inner = inner[key]
+    del inner[damage[-1]]
+    file.write_text(json.dumps(stored))
+    before = tree(copy)
+    for verb in ("value", "report"):
+        assert prudent(verb, copy / "x") == 2, verb
+        shown = capsys.readouterr()
+        assert shown.err.startswith(f"prudent: {file} is damaged")
+        assert shown.err.count("\n") == 1
+        assert shown.out == ""
+    assert tree(copy) == before
+
+
 @pytest.mark.parametrize("verb", ["value", "support", "evaluate"])
 @pytest.mark.parametrize("number", [0, 5000])
 def test_threads_that_cannot_be_are_one_line(copy, verb, number, capsys):

@@ -75,7 +75,7 @@ def test_data_frames_as_they_are():
         ("0.5 1 2", "observation is a str, expected numbers"),
         (b"012", "observation is a bytes"),
         (None, "observation is None"),
-        (["0.5", "1", "2"], "holds str"),
+        (["0.5", "1", "2"], "holds str, expected numbers"),
         ([ROW, [1.0]], "no array of numbers"),
         (np.array([0.5, "x", None], dtype=object), "no array of numbers .it holds a str"),
         (np.array([0.5, None, 1.0], dtype=object), "it holds None"),

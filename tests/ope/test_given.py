@@ -93,12 +93,31 @@ def test_one_continuous_feature_may_come_without_its_axis():
     assert "no density" in result.best.estimates.wdr.reason
 
 
+@pytest.mark.parametrize("form", [bool, np.uint8, np.float16])
+def test_probabilities_of_0_and_1_may_be_of_any_kind_of_number(form):
+    def rule(observation):
+        return np.stack([observation[:, 0] <= 0, observation[:, 0] > 0], axis=1).astype(form)
+
+    numbers = prudent.value(lambda observation: observation[:, 0] > 0, LOG, discount=0.9, **QUICK)
+    by_hand = ope.DiscretePolicy(LOG.spec, lambda observation, _: rule(observation), "by hand")
+    for policy in (rule, by_hand):
+        result = prudent.value(policy, LOG, discount=0.9, **QUICK)
+        assert result.best.estimates.fqe.value == numbers.best.estimates.fqe.value
+    switch = prudent.value(lambda observation: observation[:, 0] > 0, continuous(), discount=0.9, **QUICK)
+    same = prudent.value(lambda observation: 1.0 * (observation[:, 0] > 0), continuous(), discount=0.9, **QUICK)
+    assert switch.best.estimates.fqe.value == same.best.estimates.fqe.value
+
+
 def once_more(observation):
     return np.random.default_rng().random((len(observation), 2)).argmax(1)
 
 
 def fails(observation):
     return observation["x"]
+
+
+async def later(observation):
+    return np.zeros(len(observation), int)
 
 
 def far(mask_or_observation):
@@ -114,6 +133,8 @@ def far(mask_or_observation):
         (lambda o: np.tile([1.5, -0.5], (len(o), 1)), "gives negative probabilities"),
         (lambda o: np.full((len(o), 2), np.nan), "probabilities that are not numbers"),
         (lambda o: np.full(len(o), 0.5), "no whole numbers"),
+        (lambda o: np.full(len(o), 1e30), r"actions that are not 0 to 1 .*such as 1e\+30"),
+        (later, "is an async function"),
         (far, r"actions that are not 0 to 1 .*such as 7"),
         (lambda o: ["left"] * len(o), "not numbers"),
         (lambda _: None, "not numbers"),
@@ -155,6 +176,9 @@ def test_a_policy_written_by_hand_is_checked_too():
     policy = ope.DiscretePolicy(LOG.spec, lambda observation, _: np.ones((len(observation), 2)), "twice")
     with pytest.raises(ConfigError, match="twice gives probabilities that do not sum to 1"):
         prudent.value(policy, LOG, discount=0.9, **QUICK)
+    words = ope.DiscretePolicy(LOG.spec, lambda observation, _: np.full((len(observation), 2), "a"), "words")
+    with pytest.raises(ConfigError, match="words returns an array of <U1, not numbers"):
+        prudent.value(words, LOG, discount=0.9, **QUICK)
     other = ope.DiscretePolicy(replace(LOG.spec, action_size=3), lambda o, _: o, "other")
     with pytest.raises(ConfigError, match="other is a policy for other spaces"):
         prudent.value(other, LOG, discount=0.9, **QUICK)

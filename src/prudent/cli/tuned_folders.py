@@ -89,6 +89,24 @@ def described(folder: Path, figures: dict[str, Any], found: Episodes) -> dict[st
     return {**figures, "tuning": {"kept": tuned.read(folder)["kept"], "shared": found.shared}, "verdict": headline}
 
 
+def check(folder: Path) -> None:
+    """Refuse a ``tune.json`` of which no report can be written, before anything is estimated or written.
+
+    Raises:
+        ConfigError: the tuning is not finished.
+        PrudentError: the file is damaged.
+    """
+    from prudent.runs import tuned
+    from prudent.runs.foreign import as_written
+    from prudent.tuning import TuneResult
+
+    tuned.read(folder)
+    with as_written(folder / tuned.RESULT):
+        result = TuneResult.load(folder)
+        result.to_json()
+        str(result)
+
+
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` of a tuning again, with ``value.json`` if it is of the kept policy.
 
@@ -97,11 +115,10 @@ def write_report(folder: Path) -> Path:
         PrudentError: a file of it is damaged.
     """
     from prudent.report import tune_report
-    from prudent.runs import tuned
     from prudent.runs.foreign import as_written
     from prudent.tuning import TuneResult, picture
 
-    tuned.read(folder)
+    check(folder)
     with as_written(folder):
         result = TuneResult.load(folder)
         return tune_report(folder, result.to_json(), picture.draw(result, folder / "tune.png"))

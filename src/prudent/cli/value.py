@@ -133,6 +133,8 @@ def _estimate(
     from prudent.runs import checkpoint, tuned
 
     run: Path | None = arguments["run"]
+    if run is not None and tuned.is_tuned(run):
+        tuned_folders.check(run)
     agent = policy_files.load(arguments["policy"]) if run is None else checkpoint.load(run, say=to_stderr)[0]
     others = {name: checkpoint.load(path, say=to_stderr)[0] for name, path in rivals.items()}
     dataset = load_named(arguments, arguments["logged"])

@@ -99,7 +99,8 @@ def numbers(values: Any, what: str) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise PrudentError(f"{what} is no array of numbers ({in_one_line(error)[:120]})") from error
     if array.dtype.kind not in "fiub":
-        raise PrudentError(f"{what} holds {array.dtype.name}, expected numbers")
+        kind = {"U": "str", "S": "bytes"}.get(array.dtype.kind, array.dtype.name)
+        raise PrudentError(f"{what} holds {kind}, expected numbers")
     return array
 
 

@@ -80,7 +80,7 @@ class _Question:
             ) from error
         if values.dtype.kind not in "fiub":
             raise WrongAnswerError(self.title, f"returns {_kind(answer, values)}, not numbers")
-        return values
+        return values.astype(np.int64) if values.dtype.kind == "b" else values
 
 
 def where(error: BaseException, function: Callable[..., Any] | None = None, file: str = "") -> str:
@@ -111,6 +111,8 @@ def _arguments(
     if not callable(function) or inspect.isclass(function):
         what = "a class: give a function, or an object of it" if inspect.isclass(function) else "not a function"
         raise ConfigError(f"{title} is {what}")
+    if inspect.iscoroutinefunction(function):
+        raise ConfigError(f"{title} is an async function: give a plain one")
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # some functions written in C do not say
@@ -143,7 +145,8 @@ def _table(values: np.ndarray, spec: Spec, title: str) -> np.ndarray:
             raise WrongAnswerError(
                 title, f"gives actions that are no whole numbers in {counted(len(odd), 'row')}", int(odd[0])
             )
-    index = spec.index_of(values.astype(np.int64))
+    whole = values.clip(-(2.0**53), 2.0**53) if values.dtype.kind == "f" else values
+    index = spec.index_of(whole.astype(np.int64))
     odd = np.flatnonzero((index < 0) | (index >= spec.action_size))
     if len(odd):
         raise WrongAnswerError(
@@ -210,6 +213,8 @@ def _checked(policy: DiscretePolicy | ContinuousPolicy, observation: np.ndarray,
             f"returns an array of shape {values.shape} for {counted(wanted[0], 'row')}, expected {what} with "
             f"R = {wanted[0]} and A = {wanted[1]}",
         )
+    if values.dtype.kind not in "fiub":
+        raise WrongAnswerError(policy.name, f"returns {_kind(values, values)}, not numbers")
     for problem, wrong_R in _problems(policy, values, mask).items():
         rows = np.flatnonzero(wrong_R)
         if len(rows):
@@ -243,7 +248,7 @@ def _problems(policy: Policy, values: np.ndarray, mask: np.ndarray | None) -> Ma
 def _same_again(
     policy: DiscretePolicy | ContinuousPolicy, observation: np.ndarray, mask: np.ndarray | None, values: np.ndarray
 ) -> None:
-    again = _checked(policy, observation, mask)
+    again, values = _checked(policy, observation, mask).astype(np.float64), values.astype(np.float64)
     differing = np.flatnonzero(np.abs(again - values).max(axis=1) > SUM * np.maximum(1, np.abs(values).max(axis=1)))
     if len(differing):
         remedy = (
