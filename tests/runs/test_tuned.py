@@ -41,9 +41,12 @@ def test_the_policy_is_the_one_that_is_kept(folder):
     assert agent.names == ["alpha=0.1,seed=0"]
     assert tuned.policy_of(folder) == folder / "policy"
     assert tuned.run_of(folder) == (folder / "grid", "alpha=0.1,seed=0")
-    place, name = tuned.bc_of(folder)
+    place, name, acting = tuned.bc_of(folder)
     assert place.parent == folder / "bc" / "checkpoints"
-    assert checkpoint.load(place)[0].names == [name]
+    assert (checkpoint.load(place)[0].names, acting) == (
+        [name],
+        json.loads((folder / "tune.json").read_text())["splits"][0]["imitators"][0]["acting"],
+    )
     assert not tuned.is_tuned(folder / "grid")
     assert not tuned.is_tuned(folder / "policy")
 

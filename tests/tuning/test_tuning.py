@@ -478,6 +478,6 @@ def test_a_log_of_twelve_machines_is_tuned(tmp_path, patched, capsys):  # noqa: 
     machines = replace(log, extra={"group": log.episode_of_row // 4})
     result = tune(machines, tmp_path / "log", **SMALL)
     assert result.first.parts["by"] == "group"
-    assert "(6, 2 and 4): the verdict rests on 4, so its intervals are wide" in capsys.readouterr().out
+    assert "(4, 2 and 6): the verdict rests on 6, so its intervals are wide" in capsys.readouterr().out
     units = json.loads(next((tmp_path / "log" / "final").glob("*.json")).read_text())["worth"]["summary"]["support"]
-    assert (units["units"], units["by"]) == (4, "group")
+    assert (units["units"], units["by"]) == (6, "group")

@@ -71,11 +71,13 @@ def rivals(folder: Path, population: Any, taken: Sequence[str]) -> dict[str, Any
 
     if population.algorithm.q_value is None or "BC" in taken:
         return {}
-    place, name = tuned.bc_of(folder)
+    place, name, acting = tuned.bc_of(folder)
     bc = checkpoint.load(place, say=to_stderr)[0]
     if name not in bc.names:
         raise PrudentError(f"{place} has no member {name}, which {folder / tuned.RESULT} names")
-    return {"BC": bc.member(bc.names.index(name))}
+    rival = bc.member(bc.names.index(name))
+    rival.acting = acting  # as the tuning judged it: a run of BC does not know
+    return {"BC": rival}
 
 
 def described(folder: Path, figures: dict[str, Any], found: Episodes) -> dict[str, Any]:

@@ -78,8 +78,8 @@ def run_of(path: Path) -> tuple[Path, str]:
     raise ConfigError(f"{path} is incomplete: the run that its policy comes from is gone: {AGAIN}")
 
 
-def bc_of(path: Path) -> tuple[Path, str]:
-    """The checkpoint of the BC that a tuning compared its winner with, and the name of the member in it.
+def bc_of(path: Path) -> tuple[Path, str, str]:
+    """The checkpoint of the BC that a tuning compared its winner with, the name of the member in it, and how it acts.
 
     Raises:
         PrudentError: it is gone, or ``tune.json`` is damaged.
@@ -88,10 +88,10 @@ def bc_of(path: Path) -> tuple[Path, str]:
         split = read(path)["splits"][0]
         (bc,) = (c for c in split["imitators"] if c["name"] == split["imitator"])
         place = path / str(bc.get("run", "bc")) / "checkpoints" / f"step_{int(bc['step'])}"
-        name = str(bc.get("member", bc["name"]))
+        name, acting = str(bc["member"]), str(bc["acting"])
     if not place.is_dir():
         raise ConfigError(f"{path} is incomplete: its BC is gone from {place}: {AGAIN}")
-    return place, name
+    return place, name, acting
 
 
 def environment_of(path: Path) -> str:
