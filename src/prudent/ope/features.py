@@ -45,15 +45,15 @@ class LogFeatures:
 
     def state(self, member: int) -> Tensor:
         """h(s) and a 1 for every row, (rows, F + 1) float64."""
-        return self._once("state", member, self._state, self.rows.observation)
+        return self._once("state", member, self._state, (self.rows.observation,))
 
     def next_state(self, member: int) -> Tensor:
         """h(s') and a 1 for every row, (rows, F + 1) float64."""
-        return self._once("next", member, self._state, self.rows.next_observation)
+        return self._once("next", member, self._state, (self.rows.next_observation,))
 
     def pair(self, member: int) -> Tensor:
         """h(s, a) of the logged continuous actions and a 1 for every row, (rows, F + 1) float64."""
-        return self._once("pair", member, self._pair, torch.cat([self.rows.observation, self.rows.action], -1))
+        return self._once("pair", member, self._pair, (self.rows.observation, self.rows.action))
 
     @torch.no_grad()
     def mean_pair(self, member: int, observation: Tensor, actions: Tensor) -> Tensor:
@@ -62,9 +62,9 @@ class LogFeatures:
         pairs = torch.cat([observation.unsqueeze(1).expand(-1, count, -1), actions], -1).flatten(0, 1)
         return _hidden(self._pair, member, pairs).view(len(actions), count, -1).mean(1)
 
-    def _once(self, name: str, member: int, layers: Params, inputs: Tensor) -> Tensor:
+    def _once(self, name: str, member: int, layers: Params, inputs: tuple[Tensor, ...]) -> Tensor:
         if (name, member) not in self._known:
-            parts = [_hidden(layers, member, part) for part in inputs.split(ROWS)]
+            parts = [_hidden(layers, member, part) for part in torch.cat(inputs, -1).split(ROWS)]
             self._known[name, member] = torch.cat(parts)
         return self._known[name, member]
 

@@ -1,5 +1,6 @@
 """Numbers, shares, intervals and tables as a report shows them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,3 +45,13 @@ def interval(value: Any) -> str:
     """``-164.0 to -138.0``, or a dash."""
     ends = as_interval(value)
     return NOTHING if ends is None else f"{number(ends[0])} to {number(ends[1])}"
+
+
+WAYS = {"mode": "likeliest action", "sample": "drawing"}
+"""How a policy acts, in words after "by"."""
+
+
+def chance(value: float, ends: Sequence[float]) -> str:
+    """A fitted chance with its interval in per cent; a fit may leave the range from 0 to 1, so it is cut there."""
+    middle, low, high = (100 * min(1.0, max(0.0, x)) for x in (value, *ends))
+    return f"{middle:.1f} % ({low:.1f} to {high:.1f})"

@@ -7,13 +7,12 @@ from typing import Any
 
 from prudent.files import replace
 from prudent.report import pages
-from prudent.report.format import Table, interval, number
+from prudent.report.format import WAYS, Table, interval, number
 from prudent.report.value import estimates_table, gains_table, value_tables
 from prudent.report.verdict import Verdict
 from prudent.runs.folder import read_json
 from prudent.runs.read import NOTHING, title_of
 
-WAYS = {"mode": "likeliest action", "sample": "drawing"}
 _FILES = ("tune.json", "plan.json", "value.json", "tune.png", "grid/report.html", "bc/report.html", "policy")
 _ALT = "Fitted Q evaluation of every run of the grid, by setting"
 _CAPTION = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prudent.ope.estimates import value_verb
-from prudent.report.format import Table, interval, number
+from prudent.report.format import Table, chance, interval, number
 from prudent.runs.read import NOTHING, Run, as_number
 
 ESTIMATORS = ("fqe", "wdr", "pdwis")
@@ -76,11 +76,10 @@ def _estimate(estimate: Mapping[str, Any]) -> str:
 
 
 def _chance(estimate: Mapping[str, Any] | None) -> str:
-    """A chance between 0 and 1, of which a fit may leave the ends, in per cent."""
+    """A chance in per cent; a dash without one."""
     if not estimate or as_number(estimate["value"]) is None:
         return NOTHING
-    value, low, high = (100 * min(1.0, max(0.0, x)) for x in (estimate["value"], *estimate["ci95"]))
-    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
+    return chance(estimate["value"], estimate["ci95"])
 
 
 def _value(estimate: Mapping[str, Any]) -> str:

@@ -12,13 +12,13 @@ from statistics import mean
 from typing import Any
 
 from prudent.errors import PrudentError
+from prudent.report.format import WAYS
 from prudent.report.terminal import text_table
 from prudent.runs.folder import read_json
 from prudent.tuning.grid import edge_note
 from prudent.tuning.verdict import DEPLOY, KEEP_LOG
 
 FILE = "tune.json"
-_WAYS = {"mode": "likeliest action", "sample": "drawing"}
 
 MORE_STEPS = "more steps"
 """In the readings of :mod:`prudent.tuning.curve`, of a curve that has not settled."""
@@ -276,7 +276,7 @@ class TuneResult:
         for c in [*sorted(split.candidates, key=lambda c: c.rank or math.inf), *split.imitators]:
             row = [c.name, _text(c.step, ",d"), _text(c.q), _text(c.peak_step, ",d"), _text(c.value)]
             row += [_text(c.interval and c.interval[0]), _text(c.rank, "d")]
-            row += [_WAYS[c.acting], _text(c.other)] if two_ways else []
+            row += [WAYS[c.acting], _text(c.other)] if two_ways else []
             rows.append(row + ([_text(checked.get(c.name))] if self.checked else []))
         return text_table(head, rows)
 
@@ -307,7 +307,7 @@ class TuneResult:
                 f"{self.folder} holds no policy: the data do not support BC, or it seems worse than what made the log"
             )
         stands = ", an imitation of what made the log," if self.verdict == KEEP_LOG else ""
-        return f"{kept.name}{stands} is kept at {self.policy}; it acts by {_WAYS[kept.acting]}"
+        return f"{kept.name}{stands} is kept at {self.policy}; it acts by {WAYS[kept.acting]}"
 
 
 def _edges(plan: dict[str, Any], split: Split) -> list[str]:

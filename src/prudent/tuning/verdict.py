@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from prudent import ope
 from prudent.ope import Estimate
+from prudent.report.format import chance
 from prudent.tuning.stored_values import StoredValue
 
 DEPLOY = "deploy this policy"
@@ -150,11 +151,10 @@ class _Case:
         return [f"{text}; what made the log in {_percent(log)}"]
 
 
-def _percent(chance: Estimate) -> str:
-    assert chance.value is not None
-    assert chance.interval is not None
-    value, low, high = (100 * min(1.0, max(0.0, x)) for x in (chance.value, *chance.interval))
-    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
+def _percent(estimate: Estimate) -> str:
+    assert estimate.value is not None
+    assert estimate.interval is not None
+    return chance(estimate.value, estimate.interval)
 
 
 # --- sentences --------------------------------------------------------------------------------------------------------
