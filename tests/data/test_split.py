@@ -225,7 +225,7 @@ def test_a_folder_in_use_is_left_alone(source, tmp_path, capsys):
     assert prudent("data", "split", source, "--out", empty) == 0
     shown = capsys.readouterr().out
     assert f"{empty / 'train'}: " in shown
-    assert " in 4 groups, " in shown
+    assert " in 3 groups, " in shown
     assert "mean return " in shown
     assert prudent("data", "describe", empty) == 2
     assert f"the parts of a log, name one of them: {empty / 'evaluation'}, " in capsys.readouterr().err

@@ -75,7 +75,7 @@ def test_what_is_found(tuned):
     assert ranks[1].name == result.first.winner
     assert all(ranks[1].lower_bound >= c.lower_bound for c in result.first.candidates)
     assert result.alpha == ranks[1].alpha
-    assert result.first.parts == {"by": "episode", "seed": [0, 0], "train": 15, "evaluation": 6, "final": 9}
+    assert result.first.parts == {"by": "episode", "seed": [0, 0], "train": 12, "evaluation": 6, "final": 12}
     assert set(result.first.final["differences"]) >= {"policy - behaviour", "policy - BC", "BC - behaviour"}
     assert (folder / "tune.png").stat().st_size > 5000
     assert "Value of each policy" in (folder / "report.html").read_text()
@@ -88,10 +88,10 @@ def test_every_policy_is_ranked_by_the_same_episodes(tuned):
     """Episodes of the training and of the evaluation part, none of the final part."""
     _, folder = tuned
     worth = [json.loads(path.read_text())["worth"] for path in sorted((folder / "ranking").glob("*.json"))]
-    assert {content["summary"]["support"]["episodes"] for content in worth} == {21}
+    assert {content["summary"]["support"]["episodes"] for content in worth} == {18}
     assert len({content["estimates"]["fitted_behaviour"]["value"] for content in worth}) == 1
     final = [json.loads(path.read_text())["worth"] for path in (folder / "final").glob("*.json")]
-    assert {content["summary"]["support"]["episodes"] for content in final} == {9}
+    assert {content["summary"]["support"]["episodes"] for content in final} == {12}
 
 
 def test_an_alpha_wins_by_all_of_its_seeds():
@@ -106,7 +106,7 @@ def test_an_alpha_wins_by_all_of_its_seeds():
 def test_it_is_trained_on_its_own_part_alone(tuned, log):
     _, folder = tuned
     stored = json.loads((folder / "grid" / "config.json").read_text())
-    assert stored["dataset"]["episodes"] == 15
+    assert stored["dataset"]["episodes"] == 12
     assert stored["dataset"]["name"] == f"{log.name} (train part)"
     assert [step for step, _ in checkpoint.steps(folder / "grid")] == [20, 40], "checkpoints were thrown away"
 

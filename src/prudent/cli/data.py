@@ -94,9 +94,9 @@ def split(words: list[str]) -> None:
         "--fractions",
         type=float,
         nargs="+",
-        default=[0.6, 0.1, 0.3],
+        default=[0.5, 0.1, 0.4],
         metavar="X",
-        help="share of the episodes in each part, with sum 1 (default: 0.6 0.1 0.3)",
+        help="share of the episodes in each part, with sum 1 (default: 0.5 0.1 0.4)",
     )
     parser.add_argument(
         "--names",

@@ -26,7 +26,7 @@ from prudent.errors import DataError, shown
 from prudent.progress import Wait
 from prudent.types import Spec
 
-FRACTIONS: tuple[float, ...] = (0.6, 0.1, 0.3)
+FRACTIONS: tuple[float, ...] = (0.5, 0.1, 0.4)
 NAMES = {2: ("train", "final"), 3: ("train", "evaluation", "final")}
 """Names of the parts, by their number, unless they are given."""
 

@@ -8,13 +8,14 @@ import numpy as np
 from prudent import ope
 from prudent.data import Dataset, pieces
 from prudent.data.columns import counted
+from prudent.data.split import FRACTIONS
 from prudent.errors import DataError
 from prudent.ope.interval import t_quantile
 
 NAMES = ("train", "evaluation", "final")
-EVALUATION, FINAL = 0.1, 0.3
-"""Shares of the episodes. The final part is larger, since the verdict rests on it alone, while runs are ranked on
-training and evaluation part together."""
+EVALUATION, FINAL = FRACTIONS[1:]
+"""Shares of the episodes. The final part is large, since the verdict rests on it alone, while runs are ranked on
+training and evaluation part together: more episodes would make policies little better and leave a gain unproven."""
 RANKED = 200_000
 """Number of rows above which ranking leaves out episodes of the training part. Fitted Q evaluation would draw only few
 of them, but every policy has to be evaluated on all."""
@@ -76,7 +77,7 @@ class Parts:
 
 
 def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
-    """Divide 60/10/30 by episode, or by ``extra["group"]``. The last two parts get at least ``least`` of these.
+    """Divide 50/10/40 by episode, or by ``extra["group"]``. The last two parts get at least ``least`` of these.
 
     An episode belongs to the group of its first row. ``number`` counts repeated divisions from 0.
 
@@ -114,13 +115,18 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
 def _bounds(size_G: np.ndarray, least: int) -> tuple[int, int]:
     """The last group of the final part and of the evaluation part, in an order with these numbers of episodes.
 
-    The first groups, until there are enough episodes and groups, are the final part, the next the evaluation part.
+    The first groups, until there are enough episodes and groups, are the final part, the next the evaluation part. The
+    final part has no more groups than are left to train on, unless it needs them.
     """
     total_G, episodes = size_G.cumsum(), int(size_G.sum())
     wanted = {"evaluation": max(least, round(EVALUATION * episodes)), "final": max(least, round(FINAL * episodes))}
     last = max(int(np.searchsorted(total_G, wanted["final"])), least - 1)
     edge = total_G[min(last, len(size_G) - 1)] + wanted["evaluation"]
-    return last, max(int(np.searchsorted(total_G, edge)), last + least)
+    second = max(int(np.searchsorted(total_G, edge)), last + least)
+    evaluation = second - last
+    most = max(least, (len(size_G) - evaluation) // 2)
+    last = min(last, most - 1)
+    return last, last + evaluation
 
 
 def _few(dataset: Dataset, size_G: np.ndarray, least: int) -> tuple[int, int]:
