@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from prudent import ope
 from prudent.ope import Estimate
+from prudent.ope.misfit import exceeds, misfit
 from prudent.report.format import chance
 from prudent.tuning.stored_values import StoredValue
 
@@ -94,8 +95,8 @@ class _Case:
         }
         chances = value.bad_ends, value.behaviour_bad_ends
         more = None if chances[0] is None or chances[1] is None else ope.difference(chances[0], chances[1])
-        misfit = ope.difference(value.fitted_behaviour, value.behaviour)
-        return cls(value, title, ope.difference(value.fqe, value.fitted_behaviour), misfit, contradictions, more)
+        error = misfit(value.fitted_behaviour, value.behaviour)
+        return cls(value, title, ope.difference(value.fqe, value.fitted_behaviour), error, contradictions, more)
 
     @property
     def shown(self) -> bool:
@@ -111,8 +112,7 @@ class _Case:
     def doubts(self) -> list[str]:
         """Why a gain over the behaviour policy would not count."""
         doubts = []
-        error = abs(self.misfit.value) if self.misfit.value is not None and self.misfit.sign else 0.0
-        if self.gain.sign == 1 and self.gain.lower_bound <= error:
+        if self.gain.sign == 1 and not exceeds(self.gain, self.misfit):
             doubts.append(f"the gain of {self.title} is not shown to be larger than the error of the fit")
         for name, other in self.contradictions.items():
             if self.gain.sign == 1 and other.sign == -1:
