@@ -12,6 +12,7 @@ import prudent
 from benchmarks import known
 from prudent import algorithms, ope
 from prudent.data import Dataset, split, writers
+from prudent.data.meanings import Meanings
 from prudent.engine.members import grid
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
@@ -238,11 +239,14 @@ def test_actions_to_choose_from_and_the_log_s_own_probabilities():
 
 
 def test_the_discount_is_of_what_time_is_counted_in(settled):
-    assert "discounted by 0.9 a step; " in settled.reasons[0]
+    assert "discounted by 0.9 per step; " in settled.reasons[0]
     timed = replace(LOG, extra={**LOG.extra, "dt": np.full(len(LOG), 0.5)})
     result = prudent.value(TABULAR.target, timed, max_outside=1.0, **QUICK)
-    assert "discounted by 0.9 a unit of time; " in result.reasons[0]
-    assert "discounted by 0.9 a unit of time, " in value_tables(result.to_json())[0].note
+    assert "discounted by 0.9 per unit of time; " in result.reasons[0]
+    assert "discounted by 0.9 per unit of time, " in value_tables(result.to_json())[0].note
+    known = timed.relabelled(meanings=Meanings(dt_unit=3600.0, in_seconds=True))
+    result = prudent.value(TABULAR.target, known, max_outside=1.0, **QUICK)
+    assert "discounted by 0.9 per hour; " in result.reasons[0]
 
 
 @pytest.mark.parametrize(

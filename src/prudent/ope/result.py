@@ -255,7 +255,7 @@ def _value_sentence(title: str, best: OffPolicyValue) -> str:
         return f"{title} is worth a reward per decision of {_figure(best.leading)}; {behaviour}."
     return (
         f"{title} is worth {_figure(best.leading)} on average over the start states of the log, discounted by "
-        f"{best.discount:g} a {best.clock}; {behaviour}."
+        f"{best.discount:g} per {best.clock}; {behaviour}."
     )
 
 

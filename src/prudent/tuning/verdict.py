@@ -5,7 +5,9 @@ behaviour policy. The behaviour policy is what made the log.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from prudent import ope
 from prudent.ope import Estimate
@@ -155,6 +157,15 @@ def _percent(estimate: Estimate) -> str:
     assert estimate.value is not None
     assert estimate.interval is not None
     return chance(estimate.value, estimate.interval)
+
+
+def against_bc(gain: Mapping[str, Any]) -> str:
+    """Why BC cannot stand for what made the log (``clone`` is False), by the summary of its gain over that."""
+    if gain["value"] is None:
+        return f"the data do not support a value of BC ({gain['unsupported']})"
+    if gain["value"] < 0:
+        return "BC seems worse than what made the log"
+    return "BC is shown to end badly more often than what made the log"
 
 
 # --- sentences --------------------------------------------------------------------------------------------------------
