@@ -83,7 +83,7 @@ class Declared:
         try:
             yield
         except EpisodeError as error:
-            advice = f": {error.remedy}" if error.remedy else ""
+            advice = f"; {error.remedy}" if error.remedy else ""
             if not self.skip_bad_episodes:
                 advice += f"{', or else' if advice else ';'} {SKIP} leaves such episodes out"
             raise DataError(f"{error}{advice}") from error
