@@ -171,7 +171,20 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before, "something was written"
 
 
-def test_the_examples_of_given_policies_run(monkeypatch):
+def words_and_missing_cells(folder):
+    """A table for the mapping of docs/data.md, six days of a shop."""
+    mapping = next(block for block in blocks("docs/data.md", "toml") if "action_labels" in block)
+    (folder / "map.toml").write_text('episode = "shop"\nreward = "profit"\nlast_rows = "truncated"\n' + mapping)
+    days = ("Mon", "Thu", "Fri", "Sat", "Thu", "Sun")
+    rows = [
+        f"a,{stock},{day},none,S,,{order},1.5"
+        for stock, day, order in zip((10, 20, 60, 0, 40, 41), days, (0, 20, 40, 60, 80, 0), strict=True)
+    ]
+    (folder / "log.csv").write_text("\n".join(["shop,on_hand,weekday,promo,size,demand,order,profit", *rows]))
+    return prudent.load_dataset(folder / "log.csv", mapping=folder / "map.toml")
+
+
+def test_the_examples_of_given_policies_run(monkeypatch, tmp_path):
     import numpy as np
 
     from prudent.data.builtin import datasets
@@ -186,6 +199,11 @@ def test_the_examples_of_given_policies_run(monkeypatch):
         table = given.policy_of(rules[name], spec, names=["on_hand", "day"]).probability(observation, None)
         assert table.shape == (2, 5)
         np.testing.assert_allclose(table.sum(1), 1)
+    data = words_and_missing_cells(tmp_path)
+    table = given.policy_of(rules["before_weekends"], data.spec, encoding=data.meanings.encoding)
+    assert data.meanings.encoding.names[:2] == ("on_hand", "weekday")
+    chosen = table.probability(data.observation, None).argmax(1)
+    assert data.meanings.encoding.label(chosen) == ["40", "80", "0", "40", "80", "0"]
     monkeypatch.setattr(datasets, "EPISODES", 8)
     exec(next(block for block in examples if "always_right" in block), {"__name__": "example"})  # noqa: S102
 

@@ -171,6 +171,7 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         if value is None and type(None) in typing.get_args(hint):
             return None
         hint = next(h for h in typing.get_args(hint) if h is not type(None))
+    wanted = hint
     if hint == FloatOrAuto:
         if value == AUTO:
             return AUTO
@@ -186,7 +187,21 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
         return float(value)
     if hint in (int, bool, str) and type(value) is hint:
         return value
-    raise ConfigError(f"{name} cannot be {value!r}")
+    raise ConfigError(f"{name} cannot be {value!r}{_expected(wanted)}")
+
+
+_EXPECTED = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+
+
+def _expected(hint: Any) -> str:
+    """What a setting of a type may be, as the end of a sentence; empty for types that no user writes."""
+    if hint == FloatOrAuto:
+        return f': expected a number or "{AUTO}"'
+    if typing.get_origin(hint) is typing.Literal:
+        return f": expected one of {', '.join(map(repr, typing.get_args(hint)))}"
+    if typing.get_origin(hint) is tuple:
+        return ": expected a list"
+    return f": expected {_EXPECTED[hint]}" if hint in _EXPECTED else ""
 
 
 def field_comments(config_type: type) -> dict[str, str]:

@@ -24,12 +24,13 @@ class DataError(PrudentError):
 class EpisodeError(DataError):
     """Some rows make their episodes useless; the other episodes may be sound.
 
-    ``rows`` are the row numbers, and ``reason`` says what is wrong with the first of them.
+    ``rows`` are the row numbers, and ``reason`` says what is wrong with the first of them. ``remedy`` is what keeps
+    these episodes, where there is such a thing.
     """
 
-    def __init__(self, message: str, rows: "np.ndarray | tuple[int, ...]" = (), reason: str = ""):
+    def __init__(self, message: str, rows: "np.ndarray | tuple[int, ...]" = (), reason: str = "", remedy: str = ""):
         super().__init__(message)
-        self.rows, self.reason = rows, reason
+        self.rows, self.reason, self.remedy = rows, reason, remedy
 
 
 class ConfigError(PrudentError):

@@ -9,11 +9,13 @@ import pytest
 
 import prudent
 from benchmarks import known
+from prudent.coverage.actions import action_table
 from prudent.coverage.result import Measure
 from prudent.coverage.support import Settings, support
 from prudent.data import Dataset
 from prudent.errors import ConfigError, DataError
 from prudent.ope import ContinuousPolicy, DiscretePolicy
+from prudent.report.terminal import _action_cells
 from prudent.types import Spec
 
 SPEC = Spec(3, 2, action_low=(-9.0, -9.0), action_high=(9.0, 9.0))
@@ -170,6 +172,7 @@ def test_discrete_actions_that_were_rare_or_never_taken():
     assert results[1].overall["action_outside"] > 0.3
     row = results[2].actions[2]
     assert (row["logged"], row["taken"], row["taken_share"]) == (0, 2000, 1.0)
+    assert "label" not in row
     assert results[2].overall["worst"]["mean_score"] is None
     json.dumps(results[2].to_json(), allow_nan=False)
 
@@ -197,6 +200,13 @@ def test_the_action_table_says_where_actions_lie():
     assert first["taken"][1] == pytest.approx(logged[1] + 3, abs=0.2)
     assert second["outside"] < 0.03
     assert first["by_member"] == [first["outside"]]
+
+
+def test_labels_stand_beside_the_numbers_of_actions():
+    logged, taken = np.array([0, 1, 1]), np.array([[1, 1, 1]])
+    rows = action_table(logged, taken, Spec(2, 2, discrete=True), ("none", "40"))
+    assert [(row["action"], row["label"], row["logged"]) for row in rows] == [(0, "none", 1), (1, "40", 2)]
+    assert _action_cells(rows[1])[:2] == ["1 ('40')", "2"]
 
 
 def test_equal_seeds_give_equal_figures_and_others_do_not():

@@ -7,6 +7,8 @@ from helpers.data_logs import walk
 from prudent.data import Dataset, audit, describe, describe_dict, load_dataset
 from prudent.data.audit import cautions, not_finite
 from prudent.data.columns import differing_rows
+from prudent.data.encoding import Column, Encoding
+from prudent.data.meanings import Meanings
 from prudent.errors import DataError
 
 OPTIONS = ("action_low", "action_high", "discrete", "n_actions", "extra")
@@ -218,6 +220,21 @@ def test_describe_dict_is_json():
     assert figures["actions"][0]["max"] <= 1
 
 
+def test_labels_stand_beside_the_numbers_of_actions():
+    columns = tuple(Column(f"x{j}") for j in range(dataset().spec.observation_size))
+    encoding = Encoding(columns, ("order",), ("0", "20", "40"))
+    log = dataset((2000, 2000), action=np.where(np.arange(4000) < 7, 1, 0), discrete=True, n_actions=3)
+    named = log.relabelled(meanings=Meanings(encoding=encoding))
+    text = describe(named)
+    rows = [line.split() for line in text.partition("Actions taken")[2].splitlines()[1:5]]
+    assert rows[0][:3] == ["action", "label", "taken"]
+    assert [row[:3] for row in rows[1:]] == [["0", "'0'", "3,993"], ["1", "'20'", "7"], ["2", "'40'", "0"]]
+    assert "few transitions (2): actions 1 ('20'), 2 ('40')" in text
+    assert [row["label"] for row in describe_dict(named)["actions"]] == ["0", "20", "40"]
+    assert "label" not in describe(log).partition("Actions taken")[2].splitlines()[1]
+    assert "label" not in describe_dict(log)["actions"][0]
+
+
 def test_discrete_actions_are_counted():
     log = dataset(action=np.arange(3000) % 3, discrete=True)
     text = describe(log)
@@ -228,7 +245,13 @@ def test_discrete_actions_are_counted():
     rare = dataset((2000, 2000), action=np.where(np.arange(4000) < 7, 1, 0), discrete=True, n_actions=3)
     finding = next(f for f in audit(rare) if f.kind == "few transitions")
     assert (finding.rows, finding.count, finding.unit) == ((1, 2), 2, "actions")
-    assert "too few data per action" in finding.advice
+    assert (
+        "1000 or more of each action are usual, the rarest has 0, so values of these actions are rough"
+        in finding.advice
+    )
+    assert "take a larger alpha if you set it yourself (prudent tune chooses it" in finding.advice, (
+        "a tuning says it too"
+    )
     alone = dataset(action=np.ones(3000, int), discrete=True)
     assert next((f.kind, f.rows) for f in audit(alone) if f.unit == "actions") == ("a single action", (1,))
 

@@ -32,6 +32,18 @@ def test_numbers_and_places_become_features():
     np.testing.assert_array_equal(SIZE.encoded(np.array([2, 0, 1]), SECOND), [[2], [np.nan], [1]])
 
 
+def test_features_become_the_cells_of_the_table_again():
+    features = np.array([[0, 0, 1, 2, 7, 0], [1, 0, 0, 0, 2.5, 1]], np.float32)
+    cells = ENCODING.cells(features)
+    assert list(cells) == ["day", "size", "stock", "stock missing"]
+    assert cells["day"].tolist() == ["Wed", "Mon"]
+    assert cells["size"].tolist() == ["L", "S"]
+    assert cells["stock"].tolist() == [7, 2.5], "a missing cell holds its fill value"
+    assert cells["stock missing"].tolist() == [0, 1]
+    cells["stock"][:] = 0
+    assert features[0, 4] == 7, "cells are copies"
+
+
 def test_equal_categories_are_written_in_several_ways():
     assert texts_of(1) == texts_of(1.0) == texts_of("1") == texts_of("1.0") == texts_of(np.int8(1)) == ("1",)
     assert texts_of("007") == ("007",) != texts_of(7)
@@ -49,10 +61,10 @@ def test_labels_both_ways():
     for wrong in (2, -1, 0.5, "x"):
         with pytest.raises(DataError, match="there is no action"):
             ENCODING.label(wrong)
-    with pytest.raises(DataError, match="no action is called '30': there are '0', '20'"):
+    with pytest.raises(DataError, match=r"no action is called '30': there are '0', '20' \(action_labels\)"):
         ENCODING.number("30")
     for ask in (Encoding((DAY,)).label, Encoding((DAY,)).number):
-        with pytest.raises(DataError, match="these actions have no labels"):
+        with pytest.raises(DataError, match=r"these actions have no labels.* from action_labels in a mapping"):
             ask(0)
 
 

@@ -47,6 +47,47 @@ def test_a_group_of_one_name_is_one_group_and_of_another_name_another(tmp_path, 
     ]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "clock", "duration"),
+    [
+        (1.0, "second", "1.5 seconds"),
+        (3600.0, "hour", "1.5 hours"),
+        (86400.0, "day", "1.5 days"),
+        (604800.0, "week", "1.5 weeks"),
+        (900.0, "15 minutes", "1.5 times 15 minutes"),
+        (2.5, "2.5 seconds", "1.5 times 2.5 seconds"),
+    ],
+)
+def test_what_a_unit_of_time_is_called(seconds, clock, duration):
+    known = Meanings(dt_unit=seconds, in_seconds=True)
+    assert (known.clock, known.duration(1.5)) == (clock, duration)
+    unknown = Meanings(dt_unit=seconds)
+    assert (unknown.clock, unknown.duration(1.5)) == ("unit of time", "1.5 units of time")
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_the_unit_of_timestamps_is_known_and_that_of_numbers_is_not(tmp_path, on_disk):
+    def read(name, at, unit):
+        path = tmp_path / f"{name}.parquet"
+        columns = {"id": [0] * 4, "x": np.arange(4.0), "a": np.linspace(-1, 1, 4), "r": np.ones(4), "at": at}
+        pq.write_table(pa.table(columns | {"end": [False] * 3 + [True]}), path)
+        mapping = ROLES | {"time": "at", "time_unit": unit}
+        if on_disk:
+            return convert(path, tmp_path / f"{name}.folder", mapping=mapping)
+        return load_dataset(path, mapping=mapping)
+
+    stamps = np.datetime64("2026-03-01", "s") + np.arange(4) * np.timedelta64(7200, "s")
+    stamped, numbered = read("stamped", stamps, 3600), read("numbered", np.arange(4) * 7200, 3600)
+    assert stamped.extra["dt"].tolist() == numbered.extra["dt"].tolist()
+    assert (stamped.meanings.clock, numbered.meanings.clock) == ("hour", "unit of time")
+    if on_disk:
+        assert load_dataset(tmp_path / "stamped.folder").meanings.clock == "hour"
+    joined = meanings.join([(name, d.meanings, False) for name, d in (("a", stamped), ("b", stamped))])
+    assert joined.meanings.clock == "hour"
+    mixed = meanings.join([(name, d.meanings, False) for name, d in (("a", stamped), ("b", numbered))])
+    assert mixed.meanings.clock == "unit of time"
+
+
 def test_numbered_groups_keep_the_order_of_numbers(tmp_path):
     files = [table(tmp_path / "one.parquet", [10, 9]), table(tmp_path / "two.parquet", [100, 10])]
     dataset = load(files, tmp_path, False)

@@ -159,7 +159,8 @@ def test_actions_by_number_and_by_label():
         np.testing.assert_array_equal(action_rows(policy, given, len(expected)), expected)
     for given, line in (
         ("30", "no action is called '30'"),
-        (3, "whole numbers from 0 to 2"),
+        (3, r"whole numbers from 0 to 2, .*; or their labels, as text: '0', '20', '40' \(action_labels\)"),
+        (40, r"or their labels, as text: '0', '20', '40'"),
         ([1, 2], "1 observations and 2"),
     ):
         with pytest.raises(PrudentError, match=line):

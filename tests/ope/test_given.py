@@ -9,6 +9,8 @@ import prudent
 from ope.problems import random_log
 from prudent import ope
 from prudent.data import Dataset
+from prudent.data.encoding import Column, Encoding
+from prudent.data.meanings import Meanings
 from prudent.errors import ConfigError
 from prudent.ope import given
 
@@ -81,6 +83,60 @@ def test_mask_and_columns_reach_the_function_and_the_log_stays_as_it_was():
         return (observation[:, 0] > threshold).astype(int)
 
     given.check(given.policy_of(setting, LOG.spec), masked)
+
+
+ENCODING = Encoding(
+    (Column("stock"), Column("day", "one-hot", ("Mon", "Tue", "Wed")), Column("size", "index", ("S", "L"))),
+    ("order",),
+    ("0", "40"),
+)
+FEATURES = np.stack([np.arange(R) % 7, *np.eye(3)[np.arange(R) % 3].T, np.arange(R) % 2], axis=1).astype(np.float32)
+ENDS = (LOG.terminated | LOG.truncated)[:, None]
+NAMED = replace(
+    LOG,
+    observation=FEATURES,
+    next_observation=np.where(ENDS, FEATURES, np.roll(FEATURES, -1, axis=0)),
+    spec=replace(LOG.spec, observation_size=5),
+    meanings=Meanings(encoding=ENCODING),
+)
+
+
+def test_a_rule_by_name_gets_the_columns_of_the_table_and_may_answer_with_labels():
+    seen = {}
+
+    def rule(columns):
+        seen.update(columns)
+        return np.where((columns["day"] == "Tue") & (columns["stock"] < 3), "40", "0")
+
+    def by_number(observation):
+        return ((observation[:, 2] == 1) & (observation[:, 0] < 3)).astype(int)
+
+    result = prudent.value(rule, NAMED, compare={"same": by_number}, discount=0.9, **QUICK)
+    assert result.differences["same"]["fqe"].value == 0
+    assert list(seen) == ["stock", "day", "size"], "one name for each column, as in the table"
+    policy = given.policy_of(rule, NAMED.spec, encoding=ENCODING)
+    policy.probability(NAMED.observation[:4], None)
+    assert seen["day"].tolist() == ["Mon", "Tue", "Wed", "Mon"]
+    assert seen["size"].tolist() == ["S", "L", "S", "L"]
+    assert seen["stock"].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        (lambda columns: columns["dya"] == "Mon", "no column 'dya' among 'stock', 'day', 'size'; did you mean 'day'?"),
+        (lambda columns: columns["day=Mon"] > 0, "no column 'day=Mon' among 'stock', 'day', 'size'"),
+        (lambda columns: ["30"] * len(columns["day"]), "none of the action_labels ('0', '40') in"),
+        (lambda columns: np.full(len(columns["day"]), 40), "(such as 40); or their labels, as text: '0', '40'"),
+    ],
+)
+def test_a_name_or_label_that_does_not_exist_is_one_line_with_those_that_do(rule, complaint):
+    with pytest.raises(ConfigError) as caught:
+        prudent.value(rule, NAMED, discount=0.9, **QUICK)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+    if "no column" in complaint:
+        assert "test_given.py line " in str(caught.value)
 
 
 def test_one_continuous_feature_may_come_without_its_axis():

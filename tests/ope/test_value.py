@@ -12,6 +12,7 @@ import prudent
 from benchmarks import known
 from prudent import algorithms, ope
 from prudent.data import Dataset, split, writers
+from prudent.data.meanings import Meanings
 from prudent.engine.members import grid
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
@@ -79,7 +80,6 @@ def test_a_fit_that_does_not_give_what_the_log_earned_is_told(settled):
     off = replace(fitted, value=fitted.value + 9, replicates=fitted.replicates + 9)
     policy = replace(result.best, estimates=replace(result.best.estimates, fitted_behaviour=off))
     doubtful = replace(result, policies=(policy,))
-    assert not doubtful.firm
     apart = ope.difference(off, result.best.estimates.behaviour)
     (sentence,) = (text for text in doubtful.cautions if text.startswith("The fit is off: "))
     low, high = apart.interval
@@ -100,6 +100,48 @@ def test_a_fit_that_does_not_give_what_the_log_earned_is_told(settled):
     chosen = replace(result, policies=(*result.policies, *result.policies))
     assert not chosen.firm, "the highest of several is partly luck"
     assert any("highest of 2 estimates" in text for text in chosen.cautions)
+
+
+@pytest.mark.parametrize(("shift", "firm"), [(-1.0, False), (-0.2, True), (0.2, True)])
+def test_a_gain_counts_where_it_exceeds_the_error_of_the_fit(settled, shift, firm):
+    """The fit is off by ``shift`` times the gain, with certainty. The standard is that of ``tune``."""
+    best = settled.best.estimates
+    gain = best.improvement["fqe"]
+    # Replicates that follow those of the fit: the gain keeps its interval, and the error of the fit has none.
+    earned = replace(
+        best.fitted_behaviour,
+        name="behaviour",
+        value=best.fitted_behaviour.value - shift * gain.value,
+        replicates=best.fitted_behaviour.replicates - shift * gain.value,
+    )
+    policy = replace(settled.best, estimates=replace(best, behaviour=earned))
+    result = replace(settled, policies=(policy,))
+    assert gain.lower_bound > 0.2 * gain.value
+    assert result.firm is firm
+    assert result.reservations == ["the gain is not shown to be larger than the error of the fit"] * (not firm)
+    (sentence,) = (text for text in result.cautions if text.startswith("The fit is off: "))
+    assert ("is larger than that, even at its lower end." in sentence) is firm
+    assert ("so the gain does not count." in sentence) is not firm
+    assert result.to_json()["reservations"] == result.reservations
+
+
+def test_every_reservation_is_named(settled):
+    assert settled.reservations == []
+    for changes, told in (
+        ({"seen": True, "shared": 3}, "it learned from some of these episodes"),
+        ({"seen": None}, "whether it learned from these episodes is not known"),
+        ({"lost": True}, "the reader of the log dropped much of its reward"),
+        ({"policies": (settled.best, settled.best)}, "it was chosen as the highest of 2 estimates"),
+    ):
+        assert replace(settled, **changes).reservations == [told]
+        assert not replace(settled, **changes).firm
+    for changes, told in (
+        ({"tail_weight": 0.62}, "what follows the ends of the recordings has a weight of 62 %"),
+        ({"fqe": replace(settled.best.estimates.fqe, method="influence")}, "the intervals are to first order, without"),
+    ):
+        policy = replace(settled.best, estimates=replace(settled.best.estimates, **changes))
+        (reservation,) = replace(settled, policies=(policy,)).reservations
+        assert reservation.startswith(told)
 
 
 def test_refits_that_ran_away_are_told(settled):
@@ -197,11 +239,14 @@ def test_actions_to_choose_from_and_the_log_s_own_probabilities():
 
 
 def test_the_discount_is_of_what_time_is_counted_in(settled):
-    assert "discounted by 0.9 a step; " in settled.reasons[0]
+    assert "discounted by 0.9 per step; " in settled.reasons[0]
     timed = replace(LOG, extra={**LOG.extra, "dt": np.full(len(LOG), 0.5)})
     result = prudent.value(TABULAR.target, timed, max_outside=1.0, **QUICK)
-    assert "discounted by 0.9 a unit of time; " in result.reasons[0]
-    assert "discounted by 0.9 a unit of time, " in value_tables(result.to_json())[0].note
+    assert "discounted by 0.9 per unit of time; " in result.reasons[0]
+    assert "discounted by 0.9 per unit of time, " in value_tables(result.to_json())[0].note
+    known = timed.relabelled(meanings=Meanings(dt_unit=3600.0, in_seconds=True))
+    result = prudent.value(TABULAR.target, known, max_outside=1.0, **QUICK)
+    assert "discounted by 0.9 per hour; " in result.reasons[0]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ RESULT = {
         {
             "parts": {"by": "episode", "train": 72, "evaluation": 24, "final": 24},
             "candidates": [run("alpha=1,seed=0", 1.0, None, None, "out of the data"), run("alpha=5,seed=0", 5.0, 1)],
-            "imitators": [run("BC,seed=0", None, 1, 5.0)],
+            "imitators": [run("BC,seed=1", None, 2, 4.5), run("BC,seed=0", None, 1, 5.0)],
+            "imitator": "BC,seed=0",
             "final": {
                 "policy": policy_value("alpha=5,seed=0", 8.0),
                 "bc": policy_value("seed=0", 5.0),
@@ -91,6 +92,11 @@ def test_the_verdict_then_the_values_then_the_grid(tmp_path, result):
     assert -1 not in places, told[places.index(-1)]
     assert places == sorted(places)
     assert "alpha=1,seed=0: out of the data" in text
+    grid, _, clones = text.partition("The grid")[2].partition(" BC ")
+    assert "alpha=1,seed=0" in grid
+    assert "BC,seed=" not in grid, "BC has no rank among the runs of the grid"
+    assert "BC,seed=1 40,000 4.5 3.5 to 5.5 no" in clones
+    assert "BC,seed=0 40,000 5 4 to 6 yes -480.0" in clones
     assert "alpha=5 won 4 of 5" in text
     assert "seed=0: effective sample size 3.0 of 24 episodes, below 20." in text
     assert 'class="verdict good"' in path.read_text()

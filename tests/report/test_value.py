@@ -63,20 +63,19 @@ def test_the_verdict_without_an_environment(tmp_path, weighed, behaviour, rival,
     assert found.reasons[: len(weighed["reasons"])] == weighed["reasons"]
 
 
-def test_on_its_own_episodes_nothing_is_green(tmp_path, weighed):
-    for seen in (True, None):
-        found = judge(
-            write(tmp_path / "run", signed(weighed, 1, 1, seen=seen, firm=False, cautions=["It is flattered."])), {}
-        )
-        assert found.tone == "open"
-        assert found.headline.endswith("but on episodes that it may have learned from")
-        assert "It is flattered." in found.reasons
+def test_with_reservations_nothing_is_green_and_they_are_named(tmp_path, weighed):
+    doubts = ["it learned from some of these episodes", "the intervals are to first order, without refits"]
+    value = signed(weighed, 1, 1, seen=True, firm=False, cautions=["It is flattered."], reservations=doubts)
+    found = judge(write(tmp_path / "run", value), {})
+    assert found.tone == "open"
+    assert found.headline.endswith(f"better than what made it, but with reservations: {'; '.join(doubts)}")
+    assert "It is flattered." in found.reasons
 
 
-def test_with_reservations_nothing_is_green_either(tmp_path, weighed):
-    found = judge(write(tmp_path / "run", signed(weighed, 1, 1, firm=False)), {})
+@pytest.mark.parametrize("named", [None, [], "some", 3])
+def test_reservations_that_somebody_edited_are_still_reservations(tmp_path, weighed, named):
+    found = judge(write(tmp_path / "run", signed(weighed, 1, 1, firm=False, reservations=named)), {})
     assert (found.tone, found.headline[-21:]) == ("open", "but with reservations")
-    assert any("intervals are to first order" in text for text in found.reasons)
 
 
 @pytest.mark.usefixtures("blank_pictures")

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import known
 from prudent import algorithms
 from prudent.data import Dataset
+from prudent.data.meanings import Meanings
 from prudent.errors import PrudentError
 from prudent.tuning import horizon, plan
 
@@ -250,6 +251,12 @@ def test_the_discount_is_the_same_in_hours_and_in_minutes(length):
     assert one[0] ** 0.5 == pytest.approx(other[0] ** 30, rel=1e-9)
     assert one[0] ** 0.5 == pytest.approx(0.95 if length == 60 else 0.99)
     assert "per unit of time" in one[1]
+    known = hours.relabelled(meanings=Meanings(dt_unit=3600.0, in_seconds=True))
+    discount, line = horizon.choose(known, None)
+    assert discount == one[0]
+    assert " per hour" in line
+    assert "unit of time" not in line
+    assert length == 60 or line.endswith("0.99 per step, which lasts 0.5 hours on average")
 
 
 def test_alpha_is_placed_around_what_the_log_suggests(log, monkeypatch):

@@ -17,7 +17,7 @@ from prudent.runs import checkpoint
 from prudent.tuning import candidates, plan, run, training
 from prudent.tuning.result import order
 from prudent.tuning.stored_values import StoredValues
-from prudent.tuning.verdict import DEPLOY, KEEP_BC, KEEP_LOG
+from prudent.tuning.verdict import DEPLOY, KEEP_BC, KEEP_LOG, against_bc
 
 pytest_plugins = ["helpers.run_fixtures"]
 
@@ -122,7 +122,8 @@ def test_what_is_kept_is_what_the_verdict_says(tuned):
     if result.first.kept is None:
         assert (result.verdict, result.policy, result.kept) == (KEEP_LOG, None, None)
         assert not (folder / "policy").exists()
-        assert "holds no policy" in str(result)
+        gain = result.first.final["differences"]["BC - behaviour"]
+        assert str(result).endswith(f"{folder} holds no policy: {against_bc(gain)}")
         return
     agent = package.load(result.policy)
     assert agent.algorithm == ("discrete_cql" if result.verdict == DEPLOY else "discrete_bc")
@@ -320,6 +321,15 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
     shown = capsys.readouterr().out
     result = TuneResult.load(tmp_path / "out")
     assert str(result) in shown
+    remarks = [line for line in shown.splitlines() if line.startswith("log.npz")]
+    assert remarks, "what is remarkable about the log"
+    assert sorted(set(remarks)) == sorted(remarks), "it is said once, not for each training"
+    assert not any("part)" in line for line in remarks), "it is said of the whole log"
+    grid, _, clones = result.table().partition("\n\n")
+    assert "BC" not in grid, "BC is not ranked with the grid"
+    assert clones.splitlines()[0].split("  ")[0] == "imitation of the log"
+    assert "rank" not in clones
+    assert [line.split()[0] for line in clones.splitlines()[2:]] == [c.name for c in result.first.imitators]
     assert "  0:00 left" in shown
     assert shown.index("about ") < shown.index("training discrete_bc")
     assert prudent("tune", path, "--out", tmp_path / "out", *words(algo="discrete_cql", alpha=[3.0])) == 2

@@ -7,7 +7,7 @@ from prudent.ope import interval
 from prudent.tuning import curve
 from prudent.tuning.result import Candidate, _unfinished
 from prudent.tuning.stored_values import StoredValue
-from prudent.tuning.verdict import DEPLOY, KEEP_BC, KEEP_LOG, judge
+from prudent.tuning.verdict import BC, DEPLOY, KEEP_BC, KEEP_LOG, against_bc, judge
 
 
 def estimate(name, value, error=0.1):
@@ -104,6 +104,20 @@ def test_harm_stands_beside_the_value_and_more_of_it_forbids_a_policy():
     assert "alpha=5 is shown to end badly more often than what made the log" in harmful.reasons
 
 
+@pytest.mark.parametrize(
+    ("bc", "bad_ends", "why"),
+    [
+        (None, None, "the data do not support a value of BC (fqe: 60% of its actions)"),
+        (0.9, None, "BC seems worse than what made the log"),
+        (1.2, 0.9, "BC is shown to end badly more often than what made the log"),
+    ],
+)
+def test_why_bc_cannot_stand_for_the_log(bc, bad_ends, why):
+    judgement = judge(None, stored_value("BC", bc, bad_ends=bad_ends), "none can be ranked")
+    assert (judgement.verdict, judgement.clone) == (KEEP_LOG, False)
+    assert against_bc(judgement.differences[BC].summary()) == why
+
+
 @pytest.mark.parametrize(("policy", "error", "says"), [(1.2, 0.3, "times as many episodes"), (0.8, 0.3, "would not")])
 def test_how_many_more_episodes_would_show_it(policy, error, says):
     """The width of an interval falls with the root of the episodes: half of it needs four times as many."""
@@ -127,5 +141,6 @@ def test_more_steps_are_told_in_the_terminal(climbing):
         Candidate(f"seed={i}", *where, f"seed={i}", 1.0, i, 10, 1.0, 10, 1.0, text) for i, text in enumerate(readings)
     ]
     lines = _unfinished(runs)
+    assert all("the verdict judges it as it is" in line for line in lines), "it is no doubt about the decision"
     assert [line.partition(":")[0] for line in lines] == ["seed=0, seed=1"] * climbing
     assert [line.partition(":")[0] for line in _unfinished(runs[:2])] == ["all 2 runs"] * climbing

@@ -1,5 +1,6 @@
 """The actions of the policies compared with those of the log."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,22 @@ RANGE = (0.005, 0.5, 0.995)
 """Quantiles of each action feature; 1 % of the log lies outside the first and the last."""
 
 
-def action_table(logged: np.ndarray, taken: np.ndarray, spec: Spec) -> list[dict[str, Any]]:
+def action_table(
+    logged: np.ndarray, taken: np.ndarray, spec: Spec, labels: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
     """How the actions of the log and of the policies are distributed, one row per action feature or discrete action.
 
     Continuous, (N, A) and (P, R, A): the 0.5, 50 and 99.5 % quantiles of both, and the share of the policies' actions
     ``outside`` the outer two of the log, over all policies and ``by_member``. Discrete, (N,) and (P, R) counted from 0:
-    how often the action was logged and taken. The share of a policy that has diverged is None.
+    how often the action was logged and taken, with its label if there are ``labels``. The share of a policy that has
+    diverged is None.
     """
     good = ~diverged(taken, spec.discrete)
     if spec.discrete:
         return [
-            {"action": spec.number_of(index), **_discrete_row(index, logged, taken, good)}
+            {"action": spec.number_of(index)}
+            | ({} if labels is None else {"label": labels[index]})
+            | _discrete_row(index, logged, taken, good)
             for index in range(spec.action_size)
         ]
     return [_feature_row(feature, logged[:, feature], taken[..., feature], good) for feature in range(spec.action_size)]

@@ -100,7 +100,7 @@ def support(agent: Any, dataset: Dataset, *, at: Dataset | None = None, **settin
         reference_rows=min(len(neighbourhood) for neighbourhood in neighbourhoods),
         rows=states.rows,
         episodes=states.episodes,
-        actions=action_table(_logged(dataset, table_rows), actions, dataset.spec),
+        actions=action_table(_logged(dataset, table_rows), actions, dataset.spec, dataset.meanings.labels),
     )
 
 

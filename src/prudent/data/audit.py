@@ -18,6 +18,9 @@ FEW_PER_ACTION = 1000
 LONG = 10
 """A step that takes more than this many times the median time is a gap."""
 
+_ROUGH = "take a larger alpha if you set it yourself (prudent tune chooses it, and its intervals show how rough)"
+"""What to do where the data are few. In a tuning alpha is chosen already."""
+
 _REGULAR = 0.75
 """Step numbers are regular if at least this share of them rise by the median."""
 
@@ -226,8 +229,8 @@ def few_per_action(dataset: Dataset) -> Finding | None:
     if len(dataset) >= needed:
         return None
     advice = (
-        f"{len(dataset)} for {dataset.spec.action_size} action features, {needed} or more are usual: "
-        "use a larger alpha, and do not trust values"
+        f"{len(dataset)} for {dataset.spec.action_size} action features, {needed} or more are usual, so values are "
+        f"rough: {_ROUGH}"
     )
     return Finding("few transitions", (), len(dataset), advice, unit="transitions")
 
@@ -235,8 +238,8 @@ def few_per_action(dataset: Dataset) -> Finding | None:
 def _few_per_discrete_action(dataset: Dataset) -> Finding | None:
     counts = _counts(dataset)
     advice = (
-        f"too few data per action: {FEW_PER_ACTION} or more of each are usual, the rarest has {counts.min()}: "
-        "use a larger alpha, and do not trust values of these actions"
+        f"{FEW_PER_ACTION} or more of each action are usual, the rarest has {counts.min()}, so values of these actions "
+        f"are rough: {_ROUGH}"
     )
     return rows_finding("few transitions", counts < FEW_PER_ACTION, advice, "actions", dataset.spec.first_action)
 

@@ -46,7 +46,13 @@ def describe(dataset: Dataset, made: Mapping[str, Mapping[str, Any]] | None = No
     _check_readable(dataset)
     figures = summary(dataset)
     findings = audit(dataset)
-    blocks = [_head(figures), _features(dataset), _actions(figures), _problems(findings), _notes(dataset.notes)]
+    blocks = [
+        _head(figures),
+        _features(dataset),
+        _actions(figures),
+        _problems(findings, dataset),
+        _notes(dataset.notes),
+    ]
     blocks += [_made(made or {}), _suggestions(dataset)]
     return "\n\n".join(block for block in blocks if block)
 
@@ -122,11 +128,14 @@ def _features(dataset: Dataset) -> str:
 def _actions(figures: dict[str, Any]) -> str:
     table = figures["actions"]
     if figures["discrete"]:
-        masked = "forbidden" in table[0]
-        lines = [f"  {'action':>6} {'taken':>10}  share" + ("  forbidden in" if masked else "")]
-        for row in table[:_MOST_ACTIONS]:
+        masked, labels = "forbidden" in table[0], [shown(row["label"]) for row in table if "label" in row]
+        width = max(map(len, ["label", *labels[:_MOST_ACTIONS]]))
+        label_head = f" {'label':>{width}}" if labels else ""
+        lines = [f"  {'action':>6}{label_head} {'taken':>10}  share" + ("  forbidden in" if masked else "")]
+        for number, row in enumerate(table[:_MOST_ACTIONS]):
             forbidden = f"  {row['forbidden']:>12.1%}" if masked else ""
-            lines.append(f"  {row['action']:>6} {row['count']:>10,} {row['share']:>6.1%}{forbidden}")
+            label = f" {labels[number]:>{width}}" if labels else ""
+            lines.append(f"  {row['action']:>6}{label} {row['count']:>10,} {row['share']:>6.1%}{forbidden}")
         return "\n".join(["Actions taken", *lines, *_more(len(table))])
     declared = table[0]["low"] is not None
     heading = "Actions (bounds declared)" if declared else "Actions (no bounds declared, [-1, 1] assumed)"
@@ -144,19 +153,25 @@ def _more(count: int) -> list[str]:
     return [f"  ... and {count - _MOST_ACTIONS} more"] if count > _MOST_ACTIONS else []
 
 
-def _problems(findings: list[Finding]) -> str:
+def _problems(findings: list[Finding], dataset: Dataset) -> str:
     if not findings:
         return "Problems: none found"
     lines = [f"Problems ({len(findings)})"]
     for finding in findings:
         where = ""
         if finding.rows:
-            numbers = ", ".join(str(row) for row in finding.rows)
+            numbers = ", ".join(_row_text(row, finding, dataset) for row in finding.rows)
             rest = ", ..." if finding.count > len(finding.rows) else ""
             where = f": {finding.unit.removesuffix('s') if finding.count == 1 else finding.unit} {numbers}{rest}"
         lines.append(f"  {finding.kind} ({finding.count:,}){where}")
         lines.append(f"    {finding.advice}")
     return "\n".join(lines)
+
+
+def _row_text(row: int, finding: Finding, dataset: Dataset) -> str:
+    """The number of a row, feature or action; of an action with its label, where it has one."""
+    labels = dataset.meanings.labels if finding.unit == "actions" else None
+    return str(row) if labels is None else f"{row} ({shown(labels[row])})"
 
 
 def _notes(notes: tuple[str, ...]) -> str:
@@ -173,7 +188,7 @@ def _made(made: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _suggestions(dataset: Dataset) -> str:
     discount = suggest_discount(dataset)
-    per = "unit of time" if "dt" in dataset.extra else "step"
+    per = dataset.meanings.clock if "dt" in dataset.extra else "step"
     lines = [f"Suggested discount: {discount.discount:.4g} per {per}", f"  {discount.why}"]
     suggestion = suggest_alpha(dataset, discount.discount)
     if suggestion is None:

@@ -78,6 +78,18 @@ class Column:
             parts = [np.where(np.isnan(numbers)[:, None], np.nan, hot)] if numbers.dtype.kind == "f" else [hot]
         return np.concatenate([*parts, missing[:, None]], axis=1) if self.flag else parts[0]
 
+    def decoded(self, features: np.ndarray) -> dict[str, np.ndarray]:
+        """The inverse of :meth:`encoded`: features (rows, features) as cells (rows,), by name.
+
+        Categories are their texts; missing cells hold the fill value, and where the column has a flag it follows.
+        """
+        width = max(1, len(self.values)) if self.kind == "one-hot" else 1
+        cells = features[:, 0].copy()
+        if self.values:
+            places = features[:, :width].argmax(axis=1) if self.kind == "one-hot" else cells.astype(np.int64)
+            cells = np.array(self.values)[places]
+        return {self.name: cells} | ({f"{self.name} missing": features[:, width].copy()} if self.flag else {})
+
     def unknown(self, value: Any, what: str = "its categories") -> str:
         """Why a value is refused that is none of ``what``, as the end of a sentence."""
         close = get_close_matches(str(value), self.values, n=1)
@@ -107,6 +119,15 @@ class Encoding:
         """The names of the columns."""
         return tuple(column.name for column in self.columns)
 
+    def cells(self, observation: np.ndarray) -> dict[str, np.ndarray]:
+        """Observations (rows, S) as the columns of the table, each (rows,), by name; see :meth:`Column.decoded`."""
+        cells, begin = {}, 0
+        for column in self.columns:
+            end = begin + len(column.features)
+            cells |= column.decoded(observation[:, begin:end])
+            begin = end
+        return cells
+
     def label(self, action: Any) -> Any:
         """The label of a discrete action, () -> text; of several (B,) -> a list of texts.
 
@@ -114,7 +135,10 @@ class Encoding:
             DataError: the actions have no labels, or there is no such action.
         """
         if self.labels is None:
-            raise DataError("these actions have no labels: they are the numbers or amounts of the log")
+            raise DataError(
+                "these actions have no labels: they are the numbers or amounts of the log (labels come from "
+                "action_labels in a mapping)"
+            )
         numbers = np.asarray(action)
         if numbers.dtype.kind not in "iu" or ((numbers < 0) | (numbers >= len(self.labels))).any():
             raise DataError(f"there is no action {shown(action)}: labels are for numbers 0 to {len(self.labels) - 1}")
@@ -128,11 +152,19 @@ class Encoding:
             DataError: no action is called so.
         """
         if self.labels is None:
-            raise DataError(f"these actions have no labels, so none is called {shown(label)}: give its number")
+            raise DataError(
+                f"these actions have no labels, so none is called {shown(label)}: give its number (labels come from "
+                "action_labels in a mapping)"
+            )
         place = Column("action", "index", self.labels).place(label)
         if place is None:
-            raise DataError(f"no action is called {shown(label)}: there are {listed(self.labels)}")
+            raise DataError(f"no action is called {shown(label)}: there are {listed(self.labels)} (action_labels)")
         return place
+
+    @property
+    def label_advice(self) -> str:
+        """How else actions may be given, as the end of a sentence; empty if they have no labels."""
+        return "" if self.labels is None else f"; or their labels, as text: {listed(self.labels)} (action_labels)"
 
     def notes(self) -> list[str]:
         """A note on each column of categories, and one on the labels of actions."""

@@ -10,6 +10,8 @@ from prudent.data.encoding import Encoding, check_same
 from prudent.errors import DataError, shown
 
 _LISTED = 20
+UNKNOWN_UNIT = "unit of time"
+_UNITS = (("week", 604_800.0), ("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0))
 
 
 @dataclass(frozen=True)
@@ -17,14 +19,36 @@ class Meanings:
     """What a reader knows about a dataset's columns.
 
     ``groups`` names the numbers in ``group``, from 0 on, and ``column`` is where they come from. ``dt_unit`` is how
-    much time a ``dt`` of 1 is. ``encoding`` names the columns of observations, their categories and fill values, and
-    the labels of actions. None: the reader does not know, or there is no such column.
+    much time a ``dt`` of 1 is: in seconds if ``in_seconds``, as for timestamps, else in the units of a column of
+    numbers. ``encoding`` names the columns of observations, their categories and fill values, and the labels of
+    actions. None: the reader does not know, or there is no such column.
     """
 
     groups: tuple[str, ...] | None = None
     column: str = "group"
     dt_unit: float | None = None
     encoding: Encoding | None = None
+    in_seconds: bool = False
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The label of each discrete action, in order; None if they have none, or nobody knows."""
+        return None if self.encoding is None else self.encoding.labels
+
+    @property
+    def clock(self) -> str:
+        """What a ``dt`` of 1 is called: ``hour``, ``15 minutes``; ``unit of time`` if nobody knows."""
+        if not self.in_seconds or self.dt_unit is None:
+            return UNKNOWN_UNIT
+        name, seconds = next((pair for pair in _UNITS if self.dt_unit % pair[1] == 0), ("second", 1.0))
+        count = self.dt_unit / seconds
+        return name if count == 1 else f"{count:,.6g} {name}s"
+
+    def duration(self, dt: float) -> str:
+        """So much ``dt`` in words: ``24 hours``, ``0.5 units of time``."""
+        clock = self.clock
+        plural = "units of time" if clock == UNKNOWN_UNIT else f"{clock}s"
+        return f"{dt:.4g} times {clock}" if clock[0].isdigit() else f"{dt:.4g} {plural}"
 
     def notes(self) -> list[str]:
         """The note that says which group has which number; none without groups."""
@@ -82,19 +106,21 @@ def join(parts: Sequence[tuple[str, Meanings, bool]]) -> Joined:
                 "set time_unit in the mapping, so that they are the same"
             )
     dt_unit = units[0][1] if units else None
+    in_seconds = bool(units) and all(meanings.in_seconds for _, meanings, _ in parts if meanings.dt_unit is not None)
+    time = {"dt_unit": dt_unit, "in_seconds": in_seconds}
     nothing: list[np.ndarray | None] = [None] * len(parts)
     if not all(has for _, _, has in parts):
-        return Joined(Meanings(dt_unit=dt_unit, encoding=encoding), nothing, unnamed)
+        return Joined(Meanings(**time, encoding=encoding), nothing, unnamed)
     lists = [meanings.groups for _, meanings, _ in parts]
     known = [groups for groups in lists if groups is not None]
     if len(known) < len(lists):
         nameless = [name for (name, meanings, _) in parts if meanings.groups is None]
         note = f"group: {nameless[0]} has numbers without names, so equal numbers count as one group in all files"
-        return Joined(Meanings(dt_unit=dt_unit, encoding=encoding), nothing, [note, *unnamed])
+        return Joined(Meanings(**time, encoding=encoding), nothing, [note, *unnamed])
     names = sorted({name for groups in known for name in groups}, key=in_order)
     number_of = {name: number for number, name in enumerate(names)}
     numbers: list[np.ndarray | None] = [np.array([number_of[n] for n in groups], dtype=np.int64) for groups in known]
-    meanings = Meanings(tuple(names), parts[0][1].column, dt_unit, encoding)
+    meanings = Meanings(tuple(names), parts[0][1].column, **time, encoding=encoding)
     notes = [f"{note}; {counted(len(names), 'group')} in all files" for note in meanings.notes()]
     return Joined(meanings, numbers, [*notes, *unnamed])
 

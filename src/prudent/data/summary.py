@@ -51,13 +51,15 @@ def summary(dataset: Dataset) -> dict[str, Any]:
 def _actions(dataset: Dataset) -> list[dict[str, Any]]:
     """For each action feature its range, bounds and the share at the bounds; for each discrete action how often taken.
 
-    With masks also the share of rows in which a discrete action was ``forbidden``.
+    With masks also the share of rows in which a discrete action was ``forbidden``; with labels also its ``label``.
     """
     spec = dataset.spec
     if spec.discrete:
         counts = np.bincount(spec.index_of(dataset.action), minlength=spec.action_size)
         numbered = enumerate(counts, spec.first_action)
         table = [{"action": k, "count": int(c), "share": float(c / len(dataset))} for k, c in numbered]
+        if dataset.meanings.labels is not None:
+            table = [row | {"label": label} for row, label in zip(table, dataset.meanings.labels, strict=True)]
         if "mask" in dataset.extra:
             forbidden = 1 - dataset.extra["mask"].mean(axis=0)
             table = [row | {"forbidden": float(share)} for row, share in zip(table, forbidden, strict=True)]

@@ -33,15 +33,15 @@ def feature_rows(values: Any, size: int, what: str) -> tuple[np.ndarray, bool]:
     return rows, array.ndim == 1
 
 
-def action_numbers(values: Any, spec: Spec) -> np.ndarray:
-    """Discrete actions, () or (B,), as int64 (B,).
+def action_numbers(values: Any, spec: Spec, advice: str = "") -> np.ndarray:
+    """Discrete actions, () or (B,), as int64 (B,). ``advice`` ends the line that refuses others.
 
     Raises:
         PrudentError: they are no whole numbers, or no actions of ``spec``.
     """
     actions, first, last = np.atleast_1d(numbers(values, "action")), spec.first_action, spec.last_action
     if actions.ndim != 1 or actions.dtype.kind not in "iu" or not ((actions >= first) & (actions <= last)).all():
-        raise PrudentError(f"actions must be whole numbers from {first} to {last}, of shape () or (rows,)")
+        raise PrudentError(f"actions must be whole numbers from {first} to {last}, of shape () or (rows,){advice}")
     return actions.astype(np.int64)
 
 

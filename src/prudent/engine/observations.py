@@ -49,14 +49,13 @@ def action_rows(population: "Population", values: Any, rows: int) -> np.ndarray:
     Raises:
         PrudentError: they are no actions of the policy, or more or fewer than the observations.
     """
-    texts = [values] if isinstance(values, str) else values
+    texts, encoding = [values] if isinstance(values, str) else values, population.scaling.encoding or Encoding(())
     if not population.spec.discrete:
         actions, _ = feature_rows(values, population.spec.action_size, "action")
     elif isinstance(texts, list | tuple | np.ndarray) and len(texts) and all(isinstance(text, str) for text in texts):
-        encoding = population.scaling.encoding or Encoding(())
         actions = np.array([encoding.number(text) for text in texts], dtype=np.int64)
     else:
-        actions = action_numbers(values, population.spec)
+        actions = action_numbers(values, population.spec, encoding.label_advice)
     if len(actions) != rows:
         raise PrudentError(f"{rows} observations and {len(actions)} actions: give as many of each")
     return actions

@@ -34,8 +34,10 @@ The files, from the log to the answer:
 - :mod:`~prudent.ope.evaluator`: runs all estimators of one policy: :class:`Evaluator`, :func:`evaluate_policy`
 - :mod:`~prudent.ope.reward_model`: mean rewards of single decisions, by regression
 - :mod:`~prudent.ope.one_step`: logs of single decisions (bandits): :class:`OneStepEvaluator`
+- :mod:`~prudent.ope.misfit`: the error of a fit, and which gains it leaves standing
 - :mod:`~prudent.ope.estimates`: :class:`OffPolicyValue`, what the evaluator returns for one policy
 - :mod:`~prudent.ope.value`: :func:`prudent.value`, evaluates several policies and compares them
+- :mod:`~prudent.ope.reservations`: why a favourable verdict is not firm
 - :mod:`~prudent.ope.result`: ``ValueResult``, what :func:`prudent.value` returns, with its sentences
 
 Values are in raw reward units, discounted, from the start states of the log. A truncated episode is taken to go on;

@@ -82,8 +82,8 @@ class Episodes:
 
     @property
     def clock(self) -> str:
-        """What the discount is per: ``step``, or ``unit of time`` if the log has a column dt."""
-        return "unit of time" if "dt" in self.dataset.extra else "step"
+        """What the discount is per: ``step``, or the unit of the column dt: ``hour``, or ``unit of time``."""
+        return self.dataset.meanings.clock if "dt" in self.dataset.extra else "step"
 
     @cached_property
     def time(self) -> np.ndarray:

@@ -70,7 +70,8 @@ class OffPolicyValue:
         undiscounted: ``pdwis`` and ``behaviour`` of the sum of rewards per episode as recorded (a truncation ends it).
         support, calibration: how far to trust the estimates.
         behaviour_source: ``logged`` if the log has the probabilities of its actions, else ``fitted``.
-        clock: what the discount is per: ``unit of time`` if the log has a column dt, else ``step``.
+        clock: what the discount is per: ``step``, or the unit of the column dt: ``hour``, or ``unit of time`` if it is
+            not known.
         tail_weight: mean discount at the end of a recording, the weight of the future that was not recorded.
         one_step: whether every episode is a single decision: values are then the mean reward per decision, see
             :mod:`prudent.ope.one_step`.

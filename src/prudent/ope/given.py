@@ -1,21 +1,24 @@
 """Policies that are given: a plain function as a policy, and the checks of what such a policy returns.
 
 A function takes observations (R, S) in the units of the log and, if it has a second argument, the mask (R, A) bool or
-None. For discrete actions it returns action numbers (R,) as the log has them, or probabilities (R, A). For continuous
-actions it returns actions (R, A), or (R,) if there is one action feature.
+None. If its first argument is called ``columns``, it gets the columns of the log's table by name instead, each (R,);
+categories are texts. For discrete actions it returns their numbers or labels (R,) as the log has them, or probabilities
+(R, A). For continuous actions it returns actions (R, A), or (R,) if there is one action feature.
 """
 
 import inspect
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from prudent.data import Dataset
 from prudent.data.columns import counted
-from prudent.errors import ConfigError, in_one_line
+from prudent.data.encoding import Column, Encoding, listed
+from prudent.errors import ConfigError, in_one_line, shown
 from prudent.ope import policy as policies
 from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
 from prudent.types import Spec
@@ -34,53 +37,93 @@ class WrongAnswerError(ConfigError):
         self.name, self.problem, self.row = name, problem, row
 
 
+class UnknownColumnError(ConfigError, KeyError):
+    """A function asked for a column that there is none of."""
+
+
+class Columns(dict[str, np.ndarray]):
+    """Columns by name, each (R,). Reading another name raises an error that lists those there are."""
+
+    def __missing__(self, name: object) -> np.ndarray:
+        close = get_close_matches(str(name), self, n=1)
+        hint = f"; did you mean {shown(close[0])}?" if close else ""
+        raise UnknownColumnError(f"there is no column {shown(name)} among {listed(list(self))}{hint}")
+
+
 def policy_of(
-    function: Callable[..., Any], spec: Spec, name: str | None = None, names: Sequence[str] | None = None
+    function: Callable[..., Any],
+    spec: Spec,
+    name: str | None = None,
+    names: Sequence[str] | None = None,
+    encoding: Encoding | None = None,
 ) -> Policy:
     """A plain function as a policy for the spaces ``spec``.
 
     Args:
-        function: see the top of this file. If its first argument is called ``columns``, it gets a dictionary of the
-            observation's features by name, each (R,), instead of the observation.
+        function: see the top of this file.
         name: how messages and tables call it; None takes the function's own name.
-        names: (S,) names of the observation features.
+        names: (S,) names of the observation features, for functions that take columns; each feature is then a column.
+        encoding: what columns and actions are called in the log, where ``names`` are not given.
 
     Raises:
         ConfigError: it is not callable, takes other arguments, or wants names that are not known.
     """
     title = name or getattr(function, "__name__", type(function).__name__)
-    ask = _Question(function, title, *_arguments(function, spec, title, names))
+    if names is not None:
+        encoding = replace(encoding or Encoding(()), columns=tuple(Column(text) for text in names))
+    encoding = encoding or Encoding(())
+    ask = _Question(function, title, encoding, *_arguments(function, spec, title, encoding))
     if spec.discrete:
-        return DiscretePolicy(spec, lambda observation, mask: _table(ask(observation, mask), spec, title), title)
+        return DiscretePolicy(
+            spec, lambda observation, mask: _table(ask(observation, mask), spec, title, encoding), title
+        )
     return ContinuousPolicy(spec, lambda observation, _: _actions(ask(observation, None), spec), None, title)
 
 
 @dataclass(frozen=True)
 class _Question:
-    """Calls a function, and turns what goes wrong in there into one line. ``names`` None passes the observation."""
+    """Calls a function, and turns what goes wrong in there into one line; ``named`` passes columns by name."""
 
     function: Callable[..., Any]
     title: str
-    names: tuple[str, ...] | None
+    encoding: Encoding
+    named: bool
     masked: bool
 
     def __call__(self, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
         # Copies: a function that works in place must not change the log.
         first: Any = observation.copy()
-        if self.names is not None:
-            first = {name: first[:, j].copy() for j, name in enumerate(self.names)}
+        if self.named:
+            first = Columns(self.encoding.cells(observation))
         try:
             answer = (
                 self.function(first, None if mask is None else mask.copy()) if self.masked else self.function(first)
             )
             values = np.asarray(answer)
         except (Exception, SystemExit) as error:
-            raise ConfigError(
-                f"{self.title}: {where(error, self.function)}{in_one_line(error, with_kind=True)}"
-            ) from error
+            text = error.args[0] if isinstance(error, UnknownColumnError) else in_one_line(error, with_kind=True)
+            raise ConfigError(f"{self.title}: {where(error, self.function)}{text}") from error
+        if values.dtype.kind in "UO" and values.ndim == 1 and all(isinstance(text, str) for text in values):
+            return self._numbers(values)
         if values.dtype.kind not in "fiub":
             raise WrongAnswerError(self.title, f"returns {_kind(answer, values)}, not numbers")
         return values.astype(np.int64) if values.dtype.kind == "b" else values
+
+    def _numbers(self, texts: np.ndarray) -> np.ndarray:
+        """The numbers of actions (R,) from their labels."""
+        labels = self.encoding.labels
+        if labels is None:
+            raise WrongAnswerError(self.title, "returns texts, not numbers: the actions of the log have no labels")
+        places = Column("action", "index", labels).places(texts)
+        odd = [row for row, place in enumerate(places) if place is None]
+        if odd:
+            raise WrongAnswerError(
+                self.title,
+                f"takes actions that are none of the action_labels ({listed(labels)}) in {counted(len(odd), 'row')} "
+                f"(such as {shown(str(texts[odd[0]]))})",
+                odd[0],
+            )
+        return np.array(places, dtype=np.int64)
 
 
 def where(error: BaseException, function: Callable[..., Any] | None = None, file: str = "") -> str:
@@ -104,10 +147,8 @@ def _kind(answer: Any, values: np.ndarray) -> str:
     return type(answer).__name__ if values.ndim == 0 else f"an array of {values.dtype}"
 
 
-def _arguments(
-    function: Any, spec: Spec, title: str, names: Sequence[str] | None
-) -> tuple[tuple[str, ...] | None, bool]:
-    """The names of the columns that the function wants instead of the observation, or None; whether it takes a mask."""
+def _arguments(function: Any, spec: Spec, title: str, encoding: Encoding) -> tuple[bool, bool]:
+    """Whether a function wants columns by name instead of the observation, and whether it takes a mask."""
     if not callable(function) or inspect.isclass(function):
         what = "a class: give a function, or an object of it" if inspect.isclass(function) else "not a function"
         raise ConfigError(f"{title} is {what}")
@@ -116,7 +157,7 @@ def _arguments(
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # some functions written in C do not say
-        return None, False
+        return False, False
     plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = [p.name for p in plain if p.default is p.empty]
     lacking = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
@@ -127,15 +168,15 @@ def _arguments(
     # A second argument with a default is a setting of the function, unless it is called mask.
     masked = len(needed) > 1 or (len(plain) > 1 and plain[1].name == "mask")
     if not plain or plain[0].name != "columns":
-        return None, masked
-    if names is None or len(names) != spec.observation_size:
+        return False, masked
+    if len(encoding.features) != spec.observation_size:
         raise ConfigError(
             f"{title} takes columns by name, and the log has no names: give a mapping, or take observation"
         )
-    return tuple(names), masked
+    return True, masked
 
 
-def _table(values: np.ndarray, spec: Spec, title: str) -> np.ndarray:
+def _table(values: np.ndarray, spec: Spec, title: str, encoding: Encoding) -> np.ndarray:
     """Probabilities (R, A) from action numbers (R,) or probabilities."""
     if values.ndim != 1:
         return values
@@ -152,7 +193,7 @@ def _table(values: np.ndarray, spec: Spec, title: str) -> np.ndarray:
         raise WrongAnswerError(
             title,
             f"takes actions that are not {spec.first_action} to {spec.last_action} in {counted(len(odd), 'row')} "
-            f"(such as {values[odd[0]]:g})",
+            f"(such as {values[odd[0]]:g}){encoding.label_advice}",
             int(odd[0]),
         )
     return (np.arange(spec.action_size) == index[:, None]).astype(np.float64)

@@ -14,13 +14,13 @@ from prudent import ope
 from prudent.engine.members import ALL_SEEDS, settings_of
 from prudent.ope import Estimate, OffPolicyValue
 from prudent.ope.estimates import UNSEEN, value_verb
+from prudent.ope.misfit import misfit
+from prudent.ope.reservations import is_first_order, outweighs_misfit, reservations, rests_on_a_model
 
 STARTS = 300
 """At most so many start states keep their predicted and fitted value, for the picture."""
 
 BEHAVIOUR = "behaviour"
-MOSTLY_FITTED = 0.5
-"""Tail weight above which a value is not firm: more of it is fitted than recorded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,18 +126,14 @@ class ValueResult:
         return rival.run if sum(policy.run == rival.run for policy in self.policies) == 1 else rival.title
 
     @property
-    def firm(self) -> bool:
-        """Whether a favourable verdict may rest on this result. It needs all of:
+    def reservations(self) -> list[str]:
+        """What a favourable verdict has against it, a few words each: see :mod:`prudent.ope.reservations`."""
+        return reservations(self.best.estimates, self.seen, self.lost, len(self._candidates))
 
-        episodes that the policy was not trained on; a policy that was not chosen by these estimates; intervals by
-        refits; recordings that hold at least half of the weight; a fit that agrees with the log; a log
-        that was read with all of its reward.
-        """
-        best = self.best.estimates
-        doubtful = (
-            self.lost or len(self._candidates) > 1 or best.tail_weight > MOSTLY_FITTED or _narrow(best) or _misfit(best)
-        )
-        return self.seen is False and not doubtful
+    @property
+    def firm(self) -> bool:
+        """Whether a favourable verdict may rest on this result: it has no :attr:`reservations`."""
+        return not self.reservations
 
     def to_json(self) -> dict[str, Any]:
         """Everything, ready for JSON; what has no value is None.
@@ -164,6 +160,7 @@ class ValueResult:
                 for name, pair in self.differences.items()
             },
             "firm": self.firm,
+            "reservations": self.reservations,
             "reasons": self.reasons,
             "cautions": self.cautions,
             "reading": self.reading,
@@ -258,7 +255,7 @@ def _value_sentence(title: str, best: OffPolicyValue) -> str:
         return f"{title} is worth a reward per decision of {_figure(best.leading)}; {behaviour}."
     return (
         f"{title} is worth {_figure(best.leading)} on average over the start states of the log, discounted by "
-        f"{best.discount:g} a {best.clock}; {behaviour}."
+        f"{best.discount:g} per {best.clock}; {behaviour}."
     )
 
 
@@ -269,12 +266,12 @@ def _figure(estimate: Estimate) -> str:
 
 
 def _narrow(best: OffPolicyValue) -> str:
-    if best.one_step and best.lead == "fqe" and best.fqe.supported:
+    if rests_on_a_model(best):
         return (
             "The figure is the direct method's, which rests on a model of the rewards alone, and its interval is too "
             f"narrow: {best.wdr.reason}."
         )
-    if best.one_step or best.fqe.method != "influence":
+    if not is_first_order(best):
         return ""
     return "The intervals are to first order: refits on resamples (--n-bootstrap) would show more of the error."
 
@@ -290,15 +287,24 @@ def _left_out(best: OffPolicyValue) -> str:
 def _misfit(best: OffPolicyValue) -> str:
     """A fit that misses the value of the behaviour policy may miss that of a policy too."""
     # The paired difference, since the intervals of the two may well overlap.
-    error = ope.difference(best.fitted_behaviour, best.behaviour)
+    error = misfit(best.fitted_behaviour, best.behaviour)
     if not error.sign or error.value is None or error.interval is None:
         return ""
     low, high = sorted(abs(end) for end in error.interval)
     side = "above" if error.sign > 0 else "below"
     return (
         f"The fit is off: its value of the behaviour policy is {abs(error.value):.4g} (95 % interval {low:.4g} to "
-        f"{high:.4g}) {side} what the logged rewards give."
+        f"{high:.4g}) {side} what the logged rewards give{_despite_misfit(best)}."
     )
+
+
+def _despite_misfit(best: OffPolicyValue) -> str:
+    """What an error of the fit means for a gain over the behaviour policy; empty without one by fitted values."""
+    if best.lead != "fqe" or best.improvement["fqe"].sign != 1:
+        return ""
+    if outweighs_misfit(best):
+        return "; the gain over the behaviour policy is larger than that, even at its lower end"
+    return "; the lower end of the gain over the behaviour policy is no larger than that, so the gain does not count"
 
 
 def _behaviour_model(best: OffPolicyValue) -> str:

@@ -51,8 +51,8 @@ def value(
         member: name of the member of ``agent`` to evaluate; None takes, for each setting, the first seed that has not
             diverged.
         discount: gamma; None takes that of ``agent``. A log of single decisions (:mod:`prudent.ope.one_step`) has none.
-        names: (S,) names of the observation features, for functions that take columns by name; None takes those that
-            the dataset knows.
+        names: (S,) names of the observation features, for functions that take columns by name; None takes the columns
+            of the table that the dataset comes from.
         seen: whether ``agent`` was trained on these episodes, or the dataset it was trained on (its episodes are then
             looked for in this one); None if unknown. It changes the sentences and whether the result is firm.
         seed: equal seeds give equal figures.
@@ -122,8 +122,7 @@ def _with_functions(agent: Any, dataset: Dataset, names: Sequence[str] | None) -
     """A plain function as a policy for the log; everything else unchanged."""
     if isinstance(agent, Policy | Population) or hasattr(agent, "population") or not callable(agent):
         return agent
-    encoding = dataset.meanings.encoding
-    return given.policy_of(agent, dataset.spec, names=names or (None if encoding is None else encoding.features))
+    return given.policy_of(agent, dataset.spec, names=names, encoding=dataset.meanings.encoding)
 
 
 def _seen(dataset: Dataset, seen: bool | Dataset | None) -> tuple[bool | None, int | None]:

@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prudent.errors import shown
+
 COLUMNS = {
     "return_mean": "return",
     "return_std": "std",
@@ -126,7 +128,8 @@ def _action_cells(row: Mapping[str, Any]) -> list[str]:
     if "feature" in row:
         return [str(row["feature"]), *(f"{v:.3f}" for v in (*row["logged"], *row["taken"])), _percent(row["outside"])]
     cells = ((f"{row[key]:,}", _percent(row[f"{key}_share"])) for key in ("logged", "taken"))
-    return [str(row["action"]), *(cell for pair in cells for cell in pair)]
+    label = f" ({shown(row['label'])})" if "label" in row else ""
+    return [f"{row['action']}{label}", *(cell for pair in cells for cell in pair)]
 
 
 def _percent(value: float | None) -> str:

@@ -34,7 +34,7 @@ def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | N
         facts=_facts(result, split),
         verdict=_verdict(result),
         final=_final(split["final"]),
-        grid=_grid(result, split),
+        grids=_grids(result, split),
         gains=gains_table("Differences on the final part", split["final"]["differences"]),
         readings=_readings(split["candidates"]),
         stability=_stability(result["stability"]),
@@ -83,30 +83,53 @@ def _final(final: Mapping[str, Any]) -> Table:
     return estimates_table("Value of each policy", "of episodes used neither to train nor to choose", rows)
 
 
-def _grid(result: Mapping[str, Any], split: Mapping[str, Any]) -> Table:
-    """Every run, the best first, then BC; the kept one is marked."""
-    checked = result["checked"]
-    heads = ["step", "Q there", "Q peak at", "FQE", "its interval", "rank"]
-    two_ways = any(c.get("other") is not None for c in (*split["candidates"], *split["imitators"]))
-    heads += ["acts by", "FQE the other way"] if two_ways else []
-    heads += [f"return in {checked['env']}"] if checked else []
-    rows = []
-    for c in [*sorted(split["candidates"], key=lambda c: c["rank"] or math.inf), *split["imitators"]]:
-        name = c["name"]
-        cells = [_whole(c["step"]), number(c["q"]), _whole(c["peak_step"]), number(c["value"]), interval(c["interval"])]
-        cells += [_whole(c["rank"])]
-        cells += [WAYS[c.get("acting", "mode")], number(c.get("other"))] if two_ways else []
-        cells += [number(checked["returns"].get(name))] if checked else []
-        kind = "overall" if name == result["kept"] else "member" if c["setting"] else "other"
-        rows.append({"name": name, "kind": kind, "cells": cells})
+def _grids(result: Mapping[str, Any], split: Mapping[str, Any]) -> list[Table]:
+    """The runs of the grid, the best first, and those of BC, which are not ranked with them; the kept one is marked."""
+    runs, clones = sorted(split["candidates"], key=lambda c: c["rank"] or math.inf), split["imitators"]
+    grid = [[_whole(c["step"]), number(c["q"]), _whole(c["peak_step"]), *_fitted(c), _whole(c["rank"])] for c in runs]
+    of_bc = [[_whole(c["step"]), *_fitted(c), "yes" if c["name"] == split["imitator"] else "no"] for c in clones]
     note = (
         "Ranked by setting (the mean lower end of the intervals of its runs), then by the lower end of each run. "
-        "The kept run is bold. "
+        "The kept run is bold."
     )
-    note += "; ".join(f"{c['name']}: {c['reason']}" for c in (*split["candidates"], *split["imitators"]) if c["reason"])
-    if checked:
+    if checked := result["checked"]:
         note += f" Returns in {checked['env']} were measured afterwards as a check; the choice did not use them."
-    return Table("Runs", heads, rows, note, "run")
+    heads = ["step", "Q there", "Q peak at", "FQE", "its interval", "rank"]
+    of_bc_note = "These imitate the log and have no rank in the grid. One of them is compared with the winner."
+    return [
+        _runs("Runs", heads, runs, grid, note, result),
+        _runs("BC", ["step", "FQE", "its interval", "compared"], clones, of_bc, of_bc_note, result),
+    ]
+
+
+def _fitted(c: Mapping[str, Any]) -> list[str]:
+    return [number(c["value"]), interval(c["interval"])]
+
+
+def _runs(
+    heading: str,
+    heads: list[str],
+    runs: Sequence[Mapping[str, Any]],
+    cells: list[list[str]],
+    note: str,
+    result: Mapping[str, Any],
+) -> Table:
+    """The cells of each run, how it acts if any of them has two ways to, and its return if there is an environment."""
+    checked, two_ways = result["checked"], any(c.get("other") is not None for c in runs)
+    heads = heads + (["acts by", "FQE the other way"] if two_ways else [])
+    heads += [f"return in {checked['env']}"] if checked else []
+    rows = []
+    for c, own in zip(runs, cells, strict=True):
+        row = [*own, *([WAYS[c.get("acting", "mode")], number(c.get("other"))] if two_ways else [])]
+        row += [number(checked["returns"].get(c["name"]))] if checked else []
+        kind = "overall" if c["name"] == result["kept"] else "member" if c["setting"] else "other"
+        rows.append({"name": c["name"], "kind": kind, "cells": row})
+    return Table(heading, heads, rows, f"{note} {_reasons(runs)}".strip(), "run")
+
+
+def _reasons(candidates: Sequence[Mapping[str, Any]]) -> str:
+    """Why runs have no value."""
+    return "; ".join(f"{c['name']}: {c['reason']}" for c in candidates if c["reason"])
 
 
 def _value(folder: Path, kept: str | None) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def estimates_table(heading: str, episodes: str, rows: Sequence[Row]) -> Table:
         cells += [_chance(first.get(_LOG_HARM))] * harm
         lines.append({"name": "behaviour, by FQE as well", "kind": "other", "cells": cells})
     note = (
-        f"Value of the start states {episodes}, discounted by {first['discount']:g} a {first.get('clock', 'step')}, "
+        f"Value of the start states {episodes}, discounted by {first['discount']:g} per {first.get('clock', 'step')}, "
         "with 95 % intervals. FQE is fitted Q evaluation (of the behaviour: what it "
         f"{value_verb(first.get('tail_weight', 0))} by its own rewards), WDR weighted doubly robust, PDWIS "
         "per-decision weighted importance sampling. Per episode is the sum of rewards as recorded, not discounted."

@@ -80,8 +80,9 @@ def _from_log(run: Run) -> tuple[str, str, list[str]]:
     tone, headline = _FROM_LOG[sides.pop("behaviour", "unknown")]
     tone, headline = _against_rivals(tone, headline, sides)
     if tone == "good" and value.get("firm") is not True:
-        doubt = "with reservations" if value.get("seen") is False else "on episodes that it may have learned from"
-        tone, headline = "open", f"{headline}, but {doubt}"
+        named = value.get("reservations")
+        doubts = f": {'; '.join(map(str, named))}" if isinstance(named, list) and named else ""
+        tone, headline = "open", f"{headline}, but with reservations{doubts}"
     cautions = value.get("cautions")
     return tone, headline, [str(text) for text in reasons + (cautions if isinstance(cautions, list) else [])]
 

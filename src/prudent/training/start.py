@@ -44,6 +44,7 @@ class Request:
         folder: the run folder to create, a path or its text.
         sources: the arguments with which :func:`prudent.data.load_dataset` finds the dataset again. A resumed run
             needs them, unless it is handed the dataset. None for a dataset that lives in memory only.
+        remarks: whether :func:`train` prints what the user should know about the dataset.
     """
 
     dataset: Dataset
@@ -52,6 +53,7 @@ class Request:
     options: Options
     folder: Path
     sources: Mapping[str, Any] | None = None
+    remarks: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "folder", Path(self.folder))
@@ -74,7 +76,7 @@ def train(request: Request) -> Population:
         Interrupted: a signal or the time limit stopped the run, after saving.
     """
     with begin(request) as run:
-        for remark in run.remarks:
+        for remark in run.remarks if request.remarks else ():
             print(remark)
         advice = RESUME_ADVICE.format(request.folder)
         with session(run.population, run.dataset, request.options, request.folder, advice) as recorder:
@@ -106,8 +108,12 @@ def begin(request: Request) -> Iterator[BegunRun]:
         settings = asdict(options) | {"sources": _absolute(request.sources) if request.sources else None}
         with advice_on_interrupt(RESUME_ADVICE.format(folder)):
             begin_run(folder, population, dataset, settings, problems)
-            remarks = tuple(f"{dataset.name}: {text}" for text in (*dataset.notes, *problems))
-            yield BegunRun(population, dataset, remarks)
+            yield BegunRun(population, dataset, remarks_on(dataset, problems))
+
+
+def remarks_on(dataset: Dataset, problems: Sequence[object]) -> tuple[str, ...]:
+    """What the user should know about a dataset with these ``problems``, one line each: first the reader's notes."""
+    return tuple(f"{dataset.name}: {text}" for text in (*dataset.notes, *problems))
 
 
 _SMALL_PART = 0.6

@@ -16,6 +16,11 @@ from prudent.runs import checkpoint
 ROWS = 4096
 """Number of logged rows whose Q is averaged."""
 
+_LAST = (
+    "the last checkpoint is taken, and the verdict judges it as it is; a longer training (more steps) might give a "
+    "better one"
+)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -57,9 +62,9 @@ def choose(steps: Sequence[int], q_C: np.ndarray, reference: float) -> Choice:
     if shape.falls:
         reading = f"dataset Q falls after step {steps[shape.kept]:,}: overfitting from there"
     elif shape.descends:
-        reading = "dataset Q is still falling to the mean return of the log: last checkpoint; more steps would help"
+        reading = f"dataset Q is still falling to the mean return of the log: {_LAST}"
     elif shape.climbs:
-        reading = "dataset Q still climbs: last checkpoint; more steps may help"
+        reading = f"dataset Q still climbs: {_LAST}"
     else:
         reading = "dataset Q has settled: last checkpoint"
     kept, peak = shape.kept, shape.peak

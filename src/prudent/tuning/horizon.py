@@ -22,9 +22,10 @@ def choose(dataset: Dataset, given: float | None) -> tuple[float, str]:
     step = float(dataset.extra["dt"].mean(dtype=np.float64)) if timed else 1.0
     usual = DISCOUNTS[0] ** (1 / step)
     discount = usual if given is None else given
-    past, clock = behind(dataset, discount), " per unit of time" if timed else ""
+    past, clock = behind(dataset, discount), f" per {dataset.meanings.clock}" if timed else ""
     if past <= MOST_BEHIND:
-        same = f"discount {usual:.6g}{clock}: {DISCOUNTS[0]:g} per step, which lasts {step:.4g} on average"
+        lasting = dataset.meanings.duration(step)
+        same = f"discount {usual:.6g}{clock}: {DISCOUNTS[0]:g} per step, which lasts {lasting} on average"
         return discount, same if timed and given is None else ""
     suggested = suggest_discount(dataset)
     if suggested.discount >= discount:  # the recordings are too short for any

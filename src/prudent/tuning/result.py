@@ -13,10 +13,10 @@ from typing import Any
 
 from prudent.errors import PrudentError
 from prudent.report.format import WAYS
-from prudent.report.terminal import text_table
 from prudent.runs.folder import read_json
+from prudent.tuning import tables
 from prudent.tuning.grid import edge_note
-from prudent.tuning.verdict import DEPLOY, KEEP_LOG
+from prudent.tuning.verdict import BC, DEPLOY, KEEP_LOG, against_bc
 
 FILE = "tune.json"
 
@@ -265,20 +265,8 @@ class TuneResult:
             raise PrudentError(f"{folder / FILE} is damaged, or of another version: {error}") from error
 
     def table(self) -> str:
-        """Table of the first split: the grid, best first, then BC."""
-        split = self.first
-        checked = {} if self.checked is None else self.checked["returns"]
-        head = ["run", "step", "Q there", "Q peak at", "FQE", "lower bound", "rank"]
-        two_ways = any(c.other is not None for c in (*split.candidates, *split.imitators))
-        head += ["acts by", "FQE the other way"] if two_ways else []
-        head += [f"return in {self.checked['env']}"] if self.checked else []
-        rows = []
-        for c in [*sorted(split.candidates, key=lambda c: c.rank or math.inf), *split.imitators]:
-            row = [c.name, _text(c.step, ",d"), _text(c.q), _text(c.peak_step, ",d"), _text(c.value)]
-            row += [_text(c.interval and c.interval[0]), _text(c.rank, "d")]
-            row += [WAYS[c.acting], _text(c.other)] if two_ways else []
-            rows.append(row + ([_text(checked.get(c.name))] if self.checked else []))
-        return text_table(head, rows)
+        """Two tables of the first split: the grid, best first, then BC, which is not ranked with it."""
+        return tables.text(self.first, self.checked)
 
     def __str__(self) -> str:
         split = self.first
@@ -288,7 +276,7 @@ class TuneResult:
         ]
         lines += _unfinished(split.candidates)
         lines += _edges(self.plan, split)
-        lines += [f"value of the behaviour policy on the same episodes: {_text(split.behaviour['value'])}", ""]
+        lines += [f"value of the behaviour policy on the same episodes: {tables.figure(split.behaviour['value'])}", ""]
         lines += [f"verdict: {self.verdict}", *(f"  - {reason}" for reason in self.reasons)]
         if len(self.splits) > 1:
             wins, verdicts = (
@@ -303,9 +291,7 @@ class TuneResult:
         """Where the policy is, or why there is none."""
         kept = self.first.kept
         if kept is None:
-            return (
-                f"{self.folder} holds no policy: the data do not support BC, or it seems worse than what made the log"
-            )
+            return f"{self.folder} holds no policy: {against_bc(self.first.final['differences'][BC])}"
         stands = ", an imitation of what made the log," if self.verdict == KEEP_LOG else ""
         return f"{kept.name}{stands} is kept at {self.policy}; it acts by {WAYS[kept.acting]}"
 
@@ -332,7 +318,3 @@ def _unfinished(candidates: Sequence[Candidate]) -> list[str]:
         f"{every if len(names) == len(candidates) > 1 else ', '.join(names)}: {reading}"
         for reading, names in runs.items()
     ]
-
-
-def _text(value: float | None, form: str = ".4g") -> str:
-    return "-" if value is None else format(value, form)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prudent.data import Dataset, outcomes
+from prudent.data.audit import cautions
 from prudent.engine.population import MODE, SAMPLE, Population
 from prudent.environments.make import check_fits
 from prudent.errors import ConfigError, PrudentError, shown
@@ -22,6 +23,7 @@ from prudent.runs import checkpoint
 from prudent.runs.folder import check_free, create, locked, read_json, write_json
 from prudent.runs.foreign import as_written, check_plain
 from prudent.training.interrupts import advice_on_interrupt
+from prudent.training.start import remarks_on
 from prudent.tuning import estimate, picture, plan, saved_parts, verdict
 from prudent.tuning.candidates import diverged, from_bc, from_grid
 from prudent.tuning.grid import Run
@@ -80,7 +82,7 @@ def tune(
     folder = Path(out) if out is not None else Path("tuned") / folder_name(f"{dataset.name}-{request.algorithm}")
     content = request.to_json(dataset)
     _check_folder(folder, content)
-    for line in (*outcomes.warnings(dataset), *request.remarks):
+    for line in (*remarks_on(dataset, cautions(dataset)), *request.remarks):
         print(line, flush=True)
     with advice_on_interrupt(f"the same command goes on with {folder}"), locked(create(folder)):
         write_json(folder / "plan.json", content)

@@ -42,7 +42,8 @@ def train_rest(run: Run, folder: Path, data: Dataset, options: Options) -> None:
     try:
         if not (folder / "config.json").is_file():
             print(f"training {run.algorithm}: {len(run.members)} members, {options.steps:,} steps", flush=True)
-            start.train(start.Request(data, run.algorithm, run.members, options, folder))
+            # What is remarkable about the log has been said once, for all of it.
+            start.train(start.Request(data, run.algorithm, run.members, options, folder, remarks=False))
             return
         if is_finished(folder):
             return

@@ -5,10 +5,13 @@ behaviour policy. The behaviour policy is what made the log.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from prudent import ope
 from prudent.ope import Estimate
+from prudent.ope.misfit import exceeds, misfit
 from prudent.report.format import chance
 from prudent.tuning.stored_values import StoredValue
 
@@ -94,8 +97,8 @@ class _Case:
         }
         chances = value.bad_ends, value.behaviour_bad_ends
         more = None if chances[0] is None or chances[1] is None else ope.difference(chances[0], chances[1])
-        misfit = ope.difference(value.fitted_behaviour, value.behaviour)
-        return cls(value, title, ope.difference(value.fqe, value.fitted_behaviour), misfit, contradictions, more)
+        error = misfit(value.fitted_behaviour, value.behaviour)
+        return cls(value, title, ope.difference(value.fqe, value.fitted_behaviour), error, contradictions, more)
 
     @property
     def shown(self) -> bool:
@@ -111,8 +114,7 @@ class _Case:
     def doubts(self) -> list[str]:
         """Why a gain over the behaviour policy would not count."""
         doubts = []
-        error = abs(self.misfit.value) if self.misfit.value is not None and self.misfit.sign else 0.0
-        if self.gain.sign == 1 and self.gain.lower_bound <= error:
+        if self.gain.sign == 1 and not exceeds(self.gain, self.misfit):
             doubts.append(f"the gain of {self.title} is not shown to be larger than the error of the fit")
         for name, other in self.contradictions.items():
             if self.gain.sign == 1 and other.sign == -1:
@@ -155,6 +157,15 @@ def _percent(estimate: Estimate) -> str:
     assert estimate.value is not None
     assert estimate.interval is not None
     return chance(estimate.value, estimate.interval)
+
+
+def against_bc(gain: Mapping[str, Any]) -> str:
+    """Why BC cannot stand for what made the log (``clone`` is False), by the summary of its gain over that."""
+    if gain["value"] is None:
+        return f"the data do not support a value of BC ({gain['unsupported']})"
+    if gain["value"] < 0:
+        return "BC seems worse than what made the log"
+    return "BC is shown to end badly more often than what made the log"
 
 
 # --- sentences --------------------------------------------------------------------------------------------------------

@@ -152,6 +152,31 @@ def test_cells_that_mean_nothing_are_refused(tmp_path, columns, roles, line):
     assert line in complaint(lambda: read(tmp_path, log(**columns), **roles))
 
 
+@pytest.mark.parametrize(
+    ("columns", "roles", "remedy"),
+    [
+        ({"day": ["Sun", *log()["day"][1:]]}, {}, "mend the cell, or add it to the categories of 'day' in the mapping"),
+        ({"order": [0, 20, 40, 40, 0, 30]}, {}, "mend the cell, or add it to action_labels in the mapping"),
+        ({"day": [None, *log()["day"][1:]]}, {}, "([fill], 'day' = one of its categories; list a further one, such as"),
+        ({"promo": [None, *log()["promo"][1:]]}, {}, "([fill], 'promo' = one of its categories)"),
+        ({}, {"fill": None}, "([fill], 'stock' = a number)"),
+        ({}, {"fill": None, "observation": "stock", "categories": None}, "([fill], 'stock' = a number)"),
+    ],
+)
+def test_what_keeps_an_episode_is_advised_before_what_leaves_it_out(tmp_path, columns, roles, remedy):
+    line = complaint(lambda: read(tmp_path, log(**columns), **roles))
+    assert remedy in line
+    assert line.index(remedy) < line.index(
+        ", or else skip_bad_episodes=True (--skip-bad-episodes) leaves such episodes"
+    )
+
+
+def test_a_missing_reward_cannot_be_filled(tmp_path):
+    line = complaint(lambda: read(tmp_path, log(r=[None, 2.0, 3.0, 4.0, 5.0, 6.0])))
+    assert line.endswith("; skip_bad_episodes=True (--skip-bad-episodes) leaves such episodes out")
+    assert "fill" not in line
+
+
 def test_a_fill_value_that_the_log_does_not_have_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="fill value of 'promo' is 'y', which is none of its values in the log"):
         read(tmp_path, fill={"stock": 1, "promo": "y"})

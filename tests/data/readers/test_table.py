@@ -261,7 +261,15 @@ def test_bad_tables_get_one_clear_line(tmp_path, changes, roles, words):
     [
         ({"epsode": "id"}, "no setting is called 'epsode'; did you mean episode?"),
         ({"reward": None}, "reward names no column"),
-        ({"reward": 3}, "reward cannot be 3"),
+        ({"reward": 3}, "reward cannot be 3: expected text"),
+        ({"time": "t", "time_unit": "h"}, "time_unit cannot be 'h': expected a number above 0, of seconds if the time"),
+        (
+            {"time": "t", "time_unit": "h"},
+            "(60 counts minutes, 3600 hours, 86400 days), else in the units of that column",
+        ),
+        ({"time": "t", "time_unit": 0}, "time_unit cannot be 0.0: expected a number above 0"),
+        ({"time": "t", "time_unit": True}, "time_unit cannot be True: expected a number above 0"),
+        ({"n_actions": "two"}, "n_actions cannot be 'two': expected a whole number"),
         ({"episode": None, "step": None, "terminated": None}, "nothing says where episodes end"),
         ({"episode": None}, "step orders the rows of an episode: name episode too"),
         ({"observation": ["x", "x"]}, "observation names column 'x' twice"),

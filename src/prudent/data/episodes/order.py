@@ -23,12 +23,14 @@ _BLURRED = 0.01
 class Times:
     """Points in time of rows: ``values`` (rows,) float64 or int64, of which ``per_unit`` make a unit of time.
 
-    ``spacing`` is how far apart the largest of them have to be to differ; 0 if they are exact.
+    ``spacing`` is how far apart the largest of them have to be to differ; 0 if they are exact. ``in_seconds`` says
+    whether the unit is a second, as of timestamps, or that of a column of numbers.
     """
 
     values: np.ndarray
     per_unit: float = 1.0
     spacing: float = 0.0
+    in_seconds: bool = False
 
     def text(self, row: int) -> str:
         """The time of a row, for messages."""
@@ -42,7 +44,8 @@ class Order:
     ``rows`` are the row numbers of the file, one episode after another. ``truncated``, ``keep`` and ``final`` are in
     that order; ``terminated``, ``step`` and ``dt`` are in the order of the file. The rows ``final`` (rows,) bool are
     truncated, but kept with their own observation as successor. ``lacking`` counts the last rows without a successor,
-    about which ``last_rows`` decides. ``dt_unit`` is how much time a ``dt`` of 1 is; None without ``dt``.
+    about which ``last_rows`` decides. ``dt_unit`` is how much time a ``dt`` of 1 is, in seconds if
+    ``in_seconds``; None without ``dt``.
     """
 
     rows: np.ndarray
@@ -55,6 +58,7 @@ class Order:
     dt: np.ndarray | None
     notes: tuple[str, ...]
     dt_unit: float | None = None
+    in_seconds: bool = False
 
 
 def arrange(
@@ -121,7 +125,9 @@ def arrange(
             "has no successor in the file"
         )
     count_decided = int(decided.sum())
-    return Order(rows, ended, stops & ~ended[rows], keep, final, count_decided, step, dt, tuple(notes), dt_unit)
+    in_seconds = time is not None and time.in_seconds
+    cut = stops & ~ended[rows]
+    return Order(rows, ended, cut, keep, final, count_decided, step, dt, tuple(notes), dt_unit, in_seconds)
 
 
 def _sorted(
@@ -254,7 +260,8 @@ def _dt(
     # Nothing is discounted after an end; the median keeps the column plausible.
     dt[~inside] = median
     if unit is None:
-        notes.append(f"dt is in units of the median time between rows, {median:g}; time_unit sets another")
+        kind = " seconds" if time.in_seconds else ""
+        notes.append(f"dt is in units of the median time between rows, {median:g}{kind}; time_unit sets another")
     with np.errstate(over="ignore", under="ignore"):
         scaled = (dt / scale).astype(np.float32)
     if not (np.isfinite(scaled).all() and (scaled > 0).all()):

@@ -141,7 +141,7 @@ class Writer:
             "spec": asdict(spec),
             "notes": list(notes),
             "dropped": None if dropped is None else dropped.numbers(),
-            "meanings": {key: getattr(meanings, key) for key in ("groups", "column", "dt_unit")},
+            "meanings": {key: getattr(meanings, key) for key in ("groups", "column", "dt_unit", "in_seconds")},
             **({} if meanings.encoding is None else {"encoding": meanings.encoding.to_json()}),
             "columns": {key: {"dtype": t.str, "shape": list(shape)} for key, (t, shape) in self._arrays().items()},
             "fingerprint": dataset.fingerprint,

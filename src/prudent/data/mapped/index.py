@@ -108,11 +108,14 @@ def _meanings(entries: Mapping[str, Any] | None) -> Meanings:
     if entries is None:
         return UNKNOWN
     groups, column, unit = entries["groups"], entries["column"], entries["dt_unit"]
+    in_seconds = entries.get("in_seconds", False)
     if groups is not None and not all(isinstance(name, str) for name in _list(groups, "groups")):
         raise ValueError("the names of groups must be text")
     if not isinstance(column, str) or not (unit is None or (type(unit) in (int, float) and math.isfinite(unit))):
         raise ValueError("column must be text, dt_unit a number")
-    return Meanings(None if groups is None else tuple(groups), column, unit)
+    if type(in_seconds) is not bool:
+        raise ValueError("in_seconds must be true or false")
+    return Meanings(None if groups is None else tuple(groups), column, unit, in_seconds=in_seconds)
 
 
 def _spec(entries: Mapping[str, Any]) -> Spec:

@@ -129,6 +129,7 @@ class EncodedColumns:
                 f"the first is row {rows[0]}",
                 rows,
                 f"{role} is empty",
+                self.table.fill_advice(name, role),
             )
 
     def _places(self, name: str, role: str, column: Column) -> tuple[np.ndarray, np.ndarray]:
@@ -140,10 +141,12 @@ class EncodedColumns:
         if len(rows):
             cell = cells[codes[rows[0]]]
             what = column.unknown(cell, "action_labels" if role == "action" else "its categories")
+            listing = "action_labels" if role == "action" else f"the categories of {shown(column.name)}"
             raise EpisodeError(
                 f"{self.name}: column {shown(name)} for {role} holds in row {rows[0]} {what}",
                 rows,
                 f"{role} is {shown(cell)}",
+                f"mend the cell, or add it to {listing} in the mapping",
             )
         return values, missing
 

@@ -1,6 +1,6 @@
 """The columns of a table by role, checked: numbers, flags, labels and times."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -86,15 +86,30 @@ class RoleColumns:
         if len(lacking):
             count = counted(len(lacking), "row")
             raise EpisodeError(
-                f"{where} is empty in {count}, the first is row {lacking[0]}", lacking, f"{role} is empty or no number"
+                f"{where} is empty in {count}, the first is row {lacking[0]}",
+                lacking,
+                f"{role} is empty or no number",
+                self.fill_advice(name, role),
             )
         if len(bad):
             raise EpisodeError(
                 f"{where} is NaN or infinite in {counted(len(bad), 'row')}, the first is row {bad[0]}",
                 bad,
                 f"{role} is {'NaN' if np.isnan(values[bad[0]]) else 'infinite'}",
+                self.fill_advice(name, role) if np.isnan(values[bad]).all() else "",
             )
         return values
+
+    def fill_advice(self, name: str, role: str) -> str:
+        """What to do about missing cells of a column of observations; empty for other roles, which are not filled."""
+        roles = self.roles
+        if role not in ("observation", "next_observation"):
+            return ""
+        column = name if role == "observation" else roles.observation[roles.next_observation.index(name)]
+        what = "one of its categories" if column in roles.categories else "a number"
+        is_listed = isinstance(roles.categories.get(column), list | tuple | Mapping)
+        new = '; list a further one, such as "none", if none of them fits' if is_listed else ""
+        return f"say in the mapping what such a cell counts as ([fill], {shown(column)} = {what}{new})"
 
     def column(self, name: str, kind: Kind) -> Column:
         """A column as it was read for a kind of use."""
@@ -221,7 +236,7 @@ class RoleColumns:
         nanoseconds = column.values
         if int(nanoseconds.max()) - int(nanoseconds.min()) >= 1 << 62:
             raise DataError(f"{where} spans more than a century")
-        return Times(nanoseconds - nanoseconds.min(), 1e9)
+        return Times(nanoseconds - nanoseconds.min(), 1e9, in_seconds=True)
 
 
 def _differences(values: np.ndarray, where: str) -> np.ndarray:

@@ -83,7 +83,9 @@ class Declared:
         try:
             yield
         except EpisodeError as error:
-            advice = "" if self.skip_bad_episodes else f"; {SKIP} leaves such episodes out"
+            advice = f"; {error.remedy}" if error.remedy else ""
+            if not self.skip_bad_episodes:
+                advice += f"{', or else' if advice else ';'} {SKIP} leaves such episodes out"
             raise DataError(f"{error}{advice}") from error
 
     def refuse_what_flags_tell(self, name: str, *, terminations: bool, truncated: np.ndarray | None) -> None:

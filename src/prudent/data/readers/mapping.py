@@ -24,6 +24,10 @@ _LISTS = (
     "action_high",
     "missing_flag",
 )
+_TIME_UNIT = (
+    "expected a number above 0, of seconds if the time column holds timestamps (60 counts minutes, 3600 hours, 86400 "
+    "days), else in the units of that column"
+)
 _NO_COLUMNS = ("action_low", "action_high", "last_rows", "categories", "fill", "missing_flag", "action_labels")
 
 
@@ -94,6 +98,9 @@ def read_map(source: "TableMap | Mapping[str, Any] | str | Path") -> TableMap:
         missing = [key for key in ("observation", "action", "reward") if not values.get(key)]
         if missing:
             raise ConfigError(f"{missing[0]} names no column")
+        unit = values.get("time_unit")
+        if isinstance(unit, bool) or not isinstance(unit, int | float | None):
+            raise ConfigError(f"time_unit cannot be {unit!r}: {_TIME_UNIT}")
         tables = {key: values.pop(key) for key in ("categories", "fill") if key in values}
         for key, table in tables.items():
             if not isinstance(table, Mapping):
@@ -140,7 +147,7 @@ def _checked(roles: TableMap, name: str) -> TableMap:
         if not roles.time:
             raise ConfigError(f"{name}: time_unit is for a time column, and none is named")
         if not (roles.time_unit > 0 and math.isfinite(roles.time_unit)):
-            raise ConfigError(f"{name}: time_unit must be above 0, got {roles.time_unit}")
+            raise ConfigError(f"{name}: time_unit cannot be {roles.time_unit}: {_TIME_UNIT}")
     _check_labels(roles, name)
     columns_of(roles, name)
     return roles

@@ -258,7 +258,8 @@ class _Table:
 
     def meanings(self, order: Order) -> Meanings:
         """What the numbers of groups and dt stand for, and what observations and actions are called."""
-        return Meanings(self.groups, self.roles.group or "group", order.dt_unit, self.columns.encoding)
+        encoding, column = self.columns.encoding, self.roles.group or "group"
+        return Meanings(self.groups, column, order.dt_unit, encoding, order.in_seconds)
 
     def behavior_log_prob(self, discrete: bool) -> np.ndarray:
         roles = self.roles
