@@ -7,15 +7,16 @@ actions it returns actions (R, A), or (R,) if there is one action feature.
 
 import inspect
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from prudent.data import Dataset
 from prudent.data.columns import counted
-from prudent.errors import ConfigError, in_one_line
+from prudent.errors import ConfigError, PrudentError, in_one_line
 from prudent.ope import policy as policies
 from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
 from prudent.types import Spec
@@ -69,18 +70,45 @@ class _Question:
         first: Any = observation.copy()
         if self.names is not None:
             first = {name: first[:, j].copy() for j, name in enumerate(self.names)}
-        try:
+        with _in_one_line(self.title, self.function):
             answer = (
                 self.function(first, None if mask is None else mask.copy()) if self.masked else self.function(first)
             )
             values = np.asarray(answer)
-        except (Exception, SystemExit) as error:
-            raise ConfigError(
-                f"{self.title}: {where(error, self.function)}{in_one_line(error, with_kind=True)}"
-            ) from error
         if values.dtype.kind not in "fiub":
             raise WrongAnswerError(self.title, f"returns {_kind(answer, values)}, not numbers")
         return values.astype(np.int64) if values.dtype.kind == "b" else values
+
+
+@contextmanager
+def _in_one_line(title: str, function: Callable[..., Any], *passed: type[Exception]) -> Iterator[None]:
+    """Turn whatever the user's ``function`` raises into one line. It may end the process, or raise what is no
+    ``Exception``; only Ctrl-C and errors that are ``passed`` on stay what they are.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, *passed):
+        raise
+    except BaseException as error:
+        raise ConfigError(f"{title}: {where(error, function)}{in_one_line(error, with_kind=True)}") from error
+
+
+def guarded(policy: Policy) -> Policy:
+    """A policy that is written by hand, with errors of its functions in one line; others unchanged."""
+
+    def guard(function: Callable[..., Any]) -> Callable[..., Any]:
+        def ask(*arguments: Any) -> Any:
+            with _in_one_line(policy.name, function, PrudentError):
+                return function(*arguments)
+
+        return ask
+
+    if isinstance(policy, DiscretePolicy):
+        return replace(policy, probability=guard(policy.probability))
+    if isinstance(policy, ContinuousPolicy):
+        log_prob = None if policy.log_prob is None else guard(policy.log_prob)
+        return replace(policy, draw=guard(policy.draw), log_prob=log_prob)
+    return policy
 
 
 def where(error: BaseException, function: Callable[..., Any] | None = None, file: str = "") -> str:
@@ -171,11 +199,14 @@ def check(policy: Policy, dataset: Dataset) -> None:
 
     Raises:
         ConfigError: a shape is wrong; probabilities are negative, above 1, do not sum to 1 or choose what a mask
-            forbids; actions are not numbers or lie outside the declared bounds; two answers to one question differ.
+            forbids; actions or log-densities are not numbers, or actions lie outside the declared bounds; two answers
+            to one question differ.
     """
     if not isinstance(policy, DiscretePolicy | ContinuousPolicy):
         return
     policies.check(policy, dataset)
+    if isinstance(policy, ContinuousPolicy):
+        _check_density(policy, dataset)
     for column, mask_key, place in (
         (dataset.observation, "mask", "row"),
         (dataset.next_observation, "next_mask", "the state after row"),
@@ -192,6 +223,21 @@ def check(policy: Policy, dataset: Dataset) -> None:
                     "" if error.row is None else f", the first is {place} {error.row + rows.start} of {dataset.name}"
                 )
                 raise ConfigError(f"{error.name} {error.problem}{first}") from error
+
+
+def _check_density(policy: ContinuousPolicy, dataset: Dataset) -> None:
+    if policy.log_prob is None:
+        return
+    for rows in policies.slices(len(dataset)):
+        values = np.asarray(policy.log_prob(dataset.observation[rows], dataset.action[rows]))
+        expected = dataset.action[rows].shape[:1]
+        if values.shape != expected or values.dtype.kind not in "fiub":
+            problem = f"gives log-densities of shape {values.shape} and type {values.dtype}"
+            raise WrongAnswerError(policy.name, f"{problem}, expected {expected[0]} numbers")
+        wrong = np.flatnonzero(np.isnan(values) | (values == np.inf))
+        if len(wrong):
+            problem = f"gives log-densities that are not numbers in {counted(len(wrong), 'row')}, the first is row"
+            raise ConfigError(f"{policy.name} {problem} {wrong[0] + rows.start} of {dataset.name}")
 
 
 def _is_fixed(policy: Policy) -> bool:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from prudent import ope
 from prudent.ope import Estimate
 from prudent.report.format import chance
+from prudent.runs.tuned import KEEP_LOG
 from prudent.tuning.stored_values import StoredValue
 
 DEPLOY = "deploy this policy"
 KEEP_BC = "keep BC"
-KEEP_LOG = "keep what made the log"
 
 POLICY, OVER_BC, BC = "policy - behaviour", "policy - BC", "BC - behaviour"
 """The three figures, among :attr:`Judgement.differences`."""
