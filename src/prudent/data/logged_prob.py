@@ -10,7 +10,8 @@ True probabilities b(a|s) of the actions taken obey, whatever the policy:
   the second is larger, the probabilities are too high.
 
 Where states do not repeat, m is the action on which the neighbours of a row agree, in those rows where they agree most.
-A policy without chance also changes its action from one state to the next, so the closest neighbours must say the same.
+A policy without chance also changes its action from one state to the next, but the less the closer these are. So the
+closest neighbours must say the same, or differ about as often as others do.
 """
 
 from dataclasses import dataclass
@@ -26,14 +27,22 @@ and the British spelling."""
 
 LEAST, MOST, ASKED = 100, 20_000, 4_000
 """Rows below which nothing is said; rows that are looked at; rows whose neighbours are looked for."""
-NEIGHBOURS = 10
-SUREST = 0.2
-"""Share of the rows whose neighbours agree most."""
+NEIGHBOURS, UNITED = 10, 0.85
+"""Neighbours of a row, and the share of them from which on they are said to agree."""
+SUREST, CLOSEST = 0.2, 0.1
+"""Shares of the rows: those whose neighbours agree most, and those with the closest neighbours."""
+ALIKE = 0.5
+"""The nearest neighbour is a like state if its distance is below this share of that of any two states."""
+CLOSER, PERSISTENT = 4.0, 0.6
+"""The closest neighbours are this many times closer than the tenth ones, and a row still differs from them this share
+as often as from those.
+"""
 TOO_LOW, TOO_HIGH = 0.1, 0.03
 """A mean of 1{a = k} / b may be this much above 1, and a share of rows this much below its probability."""
+MUCH_TOO_HIGH = 0.35
+"""The second figure where neighbours do not agree."""
 ERRORS, BOTH = 4.0, 3.0
 """Standard errors that are allowed for besides: of one figure, and of each of two that must agree."""
-_OTHER_MASK = 1e6
 
 
 def contradiction(dataset: Dataset) -> Finding | None:
@@ -58,9 +67,12 @@ def contradiction(dataset: Dataset) -> Finding | None:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Some rows (R,): states (R, S) in standard deviations, the index of the action, its probability, the episode."""
+    """Some rows (R,): states (R, S) in standard deviations, the number of the mask, the index of the action, its
+    probability, the episode.
+    """
 
     state: np.ndarray
+    choices: np.ndarray
     action: np.ndarray
     probability: np.ndarray
     episode: np.ndarray
@@ -70,11 +82,13 @@ class _Rows:
         observation = np.asarray(dataset.observation[rows], dtype=np.float64)
         centred = observation - observation.mean(0)
         spread = centred.std(0)
-        state = centred / np.where(spread > 1e-9 * np.abs(observation).max(0, initial=0.0), spread, np.inf)
-        if "mask" in dataset.extra:  # a state with other choices is another state
-            state = np.column_stack([state, _OTHER_MASK * np.asarray(dataset.extra["mask"][rows])])
+        varies = spread > 1e-9 * np.abs(observation).max(0, initial=0.0)
+        choices = np.zeros(len(rows), dtype=np.int64)
+        if "mask" in dataset.extra:
+            choices = np.unique(np.asarray(dataset.extra["mask"][rows]), axis=0, return_inverse=True)[1].ravel()
         return cls(
-            state.astype(np.float32),
+            centred[:, varies] / spread[varies],
+            choices,
             dataset.spec.index_of(np.asarray(dataset.action[rows])),
             probability,
             dataset.episode_of_row[rows],
@@ -127,7 +141,7 @@ def _text(given: np.ndarray, share: np.ndarray, kind: str) -> str:
 
 def _in_equal_states(log: _Rows) -> tuple[np.ndarray, np.ndarray] | None:
     """Rows whose state occurs again, and the share of the same action in its other rows; None if these are few."""
-    _, state = np.unique(log.state, axis=0, return_inverse=True)
+    _, state = np.unique(np.column_stack([log.state, log.choices]), axis=0, return_inverse=True)
     state = state.ravel()
     visits = np.bincount(state)[state]
     repeated = np.flatnonzero(visits > 1)
@@ -139,43 +153,68 @@ def _in_equal_states(log: _Rows) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _in_like_states(log: _Rows) -> str:
-    asked = _sample(len(log.action), ASKED)
-    near, distance = _neighbours(log, asked)
-    if near.shape[1] < NEIGHBOURS:
+    asked, near, distance = _neighbours(log, _sample(len(log.action), ASKED))
+    usual = (2 * log.state.shape[1]) ** 0.5  # root mean square distance of any two states
+    alike = distance[:, 0] < ALIKE * usual
+    asked, near, distance = asked[alike], near[alike], distance[alike]
+    if len(asked) < LEAST:
         return ""
     own, given, actions = log.action[asked], log.probability[asked], log.action[near]
-    counts = np.zeros((len(asked), int(log.action.max()) + 1))
-    np.add.at(counts, (np.arange(len(asked))[:, None], actions), 1.0)
+    # Two rows may be the nearest of each other: such a pair counts once.
+    ends = np.sort(np.column_stack([asked, near[:, 0]]), axis=1)
+    once = np.unique(ends, axis=0, return_index=True)[1]
+    united = _if_united(own, given, actions, distance)
+    return united or _if_close(own[once], given[once], actions[once], distance[once])
+
+
+def _if_united(own: np.ndarray, given: np.ndarray, actions: np.ndarray, distance: np.ndarray) -> str:
+    """From the rows whose neighbours agree most."""
+    counts = np.zeros((len(own), int(actions.max()) + 1))
+    np.add.at(counts, (np.arange(len(own))[:, None], actions), 1.0)
     agreed, usual = counts.max(1), counts.argmax(1)
-    sure = np.flatnonzero((agreed >= np.quantile(agreed, 1 - SUREST)) & (distance < _OTHER_MASK / 2))
-    closest = sure[np.argsort(distance[sure], kind="stable")[: len(sure) // 2]]
+    sure = np.flatnonzero(agreed >= np.quantile(agreed, 1 - SUREST))
+    closest = sure[np.argsort(distance[sure, 0], kind="stable")[: len(sure) // 2]]
     same = own == usual
-    # With many actions and few rows, neighbours that hardly agree say nothing, unless hardly any row does as they do.
-    if not len(closest) or (agreed[sure].mean() < NEIGHBOURS / 2 and same[sure].mean() > 1 / 3):
-        return ""
+    # Neighbours that do not agree may also be too far away; then only a large difference counts.
+    limit = TOO_HIGH if agreed[sure].mean() >= UNITED * NEIGHBOURS else MUCH_TOO_HIGH
     rarer = ~same - np.where(same, (1 - given) / given, 0.0)
-    if _is_above(rarer[sure], TOO_HIGH, BOTH) and _is_above(rarer[closest], TOO_HIGH, BOTH):
+    if _is_above(rarer[sure], limit, BOTH) and _is_above(rarer[closest], limit, BOTH):
         return _text(given[sure], same[sure], "like")
     return ""
 
 
-def _neighbours(log: _Rows, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest rows of other episodes, (asked, up to NEIGHBOURS), nearest first; distance of the nearest, (asked,).
+def _if_close(own: np.ndarray, given: np.ndarray, actions: np.ndarray, distance: np.ndarray) -> str:
+    """From the closest pairs of states, if these are much closer than others and yet no more alike."""
+    pairs = np.argsort(distance[:, 0], kind="stable")[: max(LEAST // 2, int(CLOSEST * len(own)))]
+    same = actions[pairs, 0] == own[pairs]
+    missing, further = given[pairs] - same, given - (actions[:, -1] == own)
+    closer = CLOSER * distance[pairs, 0].mean() < distance[:, -1].mean()
+    error = float((given[pairs] * (1 - given[pairs])).mean() / len(pairs)) ** 0.5
+    shown = _is_above(missing, TOO_HIGH, BOTH) and missing.mean() > TOO_HIGH + ERRORS * error
+    if closer and shown and missing.mean() > PERSISTENT * further.mean():
+        return _text(given[pairs], same, "like")
+    return ""
 
-    No column if some row has fewer of them.
+
+def _neighbours(log: _Rows, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The nearest rows of other episodes with the same choices, nearest first.
+
+    The rows of ``asked`` that have enough of them (Q,), those neighbours and their distances, (Q, NEIGHBOURS).
     """
     squares = np.square(log.state).sum(1)
-    near, distance = [], []
-    for part in np.array_split(asked, max(1, len(asked) * len(squares) // 4_000_000)):
+    kept, near, distance = [], [], []
+    parts = np.array_split(asked, max(1, len(asked) * len(squares) // 4_000_000)) if len(squares) > NEIGHBOURS else []
+    for part in parts:
         table = squares[part][:, None] + squares - 2 * log.state[part] @ log.state.T
         table[log.episode[part][:, None] == log.episode] = np.inf
-        if table.shape[1] <= NEIGHBOURS:
-            return np.zeros((len(asked), 0), dtype=np.int64), np.zeros(0)
+        table[log.choices[part][:, None] != log.choices] = np.inf
         chosen = np.argpartition(table, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
         found = np.take_along_axis(table, chosen, 1)
-        if not np.isfinite(found).all():
-            return np.zeros((len(asked), 0), dtype=np.int64), np.zeros(0)
         order = np.argsort(found, axis=1, kind="stable")
-        near.append(np.take_along_axis(chosen, order, 1))
-        distance.append(np.maximum(np.take_along_axis(found, order[:, :1], 1)[:, 0], 0.0) ** 0.5)
-    return np.concatenate(near), np.concatenate(distance)
+        enough = np.isfinite(found).all(1)
+        kept.append(part[enough])
+        near.append(np.take_along_axis(chosen, order, 1)[enough])
+        distance.append(np.maximum(np.take_along_axis(found, order, 1), 0.0)[enough] ** 0.5)
+    if not kept:
+        return asked[:0], np.zeros((0, NEIGHBOURS), dtype=np.int64), np.zeros((0, NEIGHBOURS))
+    return np.concatenate(kept), np.concatenate(near), np.concatenate(distance)

@@ -21,6 +21,7 @@ from torch import Tensor
 from prudent import nn
 from prudent.data import Dataset
 from prudent.data.columns import counted
+from prudent.data.logged_prob import COLUMNS, contradiction
 from prudent.engine.batches import as_tensor
 from prudent.engine.scaling import Scaling
 from prudent.errors import DataError
@@ -31,10 +32,6 @@ from prudent.ope.policy import slices
 from prudent.ope.settings import Settings
 from prudent.progress import watched
 from prudent.types import Params
-
-COLUMNS = ("behavior_log_prob", "behaviour_log_prob")
-"""Column with the log-probability of each logged action (log-density in the log's units): the name that readers use,
-and the British spelling."""
 
 CHECK_EVERY = 100
 DEFENSIVE = 0.05
@@ -63,6 +60,8 @@ class Behaviour:
         threshold: log-density that 99 % of logged actions exceed, under models that did not see them; of discrete
             actions no more than the logarithm of :data:`UNLIKELY`.
         own_outside: share of the logged actions below the threshold.
+        doubt: why importance weights by the log's own probabilities would be wrong; ``""`` if nothing speaks against
+            them.
     """
 
     log_prob: np.ndarray
@@ -71,6 +70,7 @@ class Behaviour:
     model: "CrossFittedModel"
     threshold: float
     own_outside: float = RARE
+    doubt: str = ""
 
     def outside(self, policy_actions: np.ndarray) -> np.ndarray:
         """Share of the policy's actions at each row that are below the threshold, or never in the log, (rows,).
@@ -236,7 +236,9 @@ def fit(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> 
         error, coverage = transform_error(uniform), float(((uniform > 0.05) & (uniform < 0.95)).mean())
     calibration = Calibration(float(fitted.mean()), error, coverage, None if logged is None else float(logged.mean()))
     source = "fitted" if logged is None else "logged"
-    return Behaviour(fitted if logged is None else logged, source, calibration, model, threshold, own)
+    doubt = contradiction(dataset)
+    text = "" if doubt is None else f"{doubt.kind}: {doubt.advice}"
+    return Behaviour(fitted if logged is None else logged, source, calibration, model, threshold, own, text)
 
 
 def with_shares(probability: np.ndarray, taken: np.ndarray, fold_R: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
