@@ -328,6 +328,14 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
     assert "its alpha is [0.1, 10.0], not [3.0]" in error
 
 
+def test_logged_probabilities_that_the_actions_contradict_are_told(tmp_path, log, patched, capsys):  # noqa: ARG001
+    wrong = replace(log, extra={"behavior_log_prob": np.zeros(len(log), np.float32)})
+    result = tune(wrong, tmp_path / "out", **SMALL)
+    told = [line for line in capsys.readouterr().out.splitlines() if "logged probabilities contradict" in line]
+    assert "behavior_log_prob gives the actions a probability of 1.00 on average, but in equal states" in told[0]
+    assert not any("WDR" in reason or "importance weighting" in reason for reason in result.reasons)
+
+
 @pytest.mark.parametrize(
     ("case", "complaint"),
     [

@@ -249,7 +249,7 @@ def _counts(dataset: Dataset) -> np.ndarray:
 
 def reward_constant(dataset: Dataset) -> Finding | None:
     """A reward that is always the same."""
-    if np.ptp(dataset.reward) > 0 or (dataset.reward[0] != 0 and dataset.terminated.any()):
+    if dataset.reward.max() > dataset.reward.min() or (dataset.reward[0] != 0 and dataset.terminated.any()):
         return None  # a constant reward until termination: the task is to last long, or to be quick
     if dataset.dropped is not None and dataset.dropped.telling:
         return None  # the rewards that differ were on dropped rows: another finding says so

@@ -65,6 +65,12 @@ def contradiction(dataset: Dataset) -> Finding | None:
     return Finding("logged probabilities contradict the actions", (), len(dataset), advice)
 
 
+def doubt(dataset: Dataset) -> str:
+    """The finding in words; ``""`` without one."""
+    finding = contradiction(dataset)
+    return "" if finding is None else f"{finding.kind}: {finding.advice}"
+
+
 @dataclass(frozen=True, eq=False)
 class _Rows:
     """Some rows (R,): states (R, S) in standard deviations, the number of the mask, the index of the action, its
@@ -91,7 +97,7 @@ class _Rows:
             choices,
             dataset.spec.index_of(np.asarray(dataset.action[rows])),
             probability,
-            dataset.episode_of_row[rows],
+            np.searchsorted(dataset.episode_bounds, rows, side="right"),
         )
 
 

@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.data import Dataset
+from prudent.data import Dataset, logged_prob
 from prudent.data.columns import counted
-from prudent.data.logged_prob import COLUMNS, contradiction
 from prudent.engine.batches import as_tensor
 from prudent.engine.scaling import Scaling
 from prudent.errors import DataError
@@ -91,7 +90,7 @@ def logged_log_prob(dataset: Dataset) -> np.ndarray | None:
     Raises:
         DataError: a value is not a number, or means a probability of zero or above one; or the log has both spellings.
     """
-    names = [name for name in COLUMNS if name in dataset.extra]
+    names = [name for name in logged_prob.COLUMNS if name in dataset.extra]
     if not names:
         return None
     if len(names) > 1:
@@ -236,9 +235,8 @@ def fit(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> 
         error, coverage = transform_error(uniform), float(((uniform > 0.05) & (uniform < 0.95)).mean())
     calibration = Calibration(float(fitted.mean()), error, coverage, None if logged is None else float(logged.mean()))
     source = "fitted" if logged is None else "logged"
-    doubt = contradiction(dataset)
-    text = "" if doubt is None else f"{doubt.kind}: {doubt.advice}"
-    return Behaviour(fitted if logged is None else logged, source, calibration, model, threshold, own, text)
+    own_prob = fitted if logged is None else logged
+    return Behaviour(own_prob, source, calibration, model, threshold, own, logged_prob.doubt(dataset))
 
 
 def with_shares(probability: np.ndarray, taken: np.ndarray, fold_R: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

@@ -87,16 +87,19 @@ def _array(values: list[float | None] | None) -> np.ndarray | None:
 class StoredValues:
     """Estimates values of policies on one part of the data, and stores each in ``folder``.
 
-    The part is prepared only when a policy is not in the folder yet.
+    The part is prepared only when a policy is not in the folder yet. ``doubt`` is for :class:`prudent.ope.Evaluator`.
     """
 
-    def __init__(self, dataset: Dataset, discount: float, settings: ope.Settings, seed: int, folder: Path):
+    def __init__(
+        self, dataset: Dataset, discount: float, settings: ope.Settings, seed: int, folder: Path, doubt: str = ""
+    ):
+        self.doubt = doubt
         self.dataset, self.discount, self.settings, self.seed, self.folder = dataset, discount, settings, seed, folder
 
     @cached_property
     def evaluator(self) -> ope.Evaluator:
         """The prepared part."""
-        return ope.Evaluator(self.dataset, self.discount, self.settings, self.seed)
+        return ope.Evaluator(self.dataset, self.discount, self.settings, self.seed, self.doubt)
 
     def _request(self, step: int, acting: str) -> dict[str, Any]:
         """Everything that a stored value depends on, besides its name."""
