@@ -289,6 +289,31 @@ def test_no_run_is_loaded_from_outside_the_folder(log, tmp_path, tuned, run):
         TuneResult.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (("behaviour", "value"), "'value'"),
+        (("parts", "final"), "the parts of a split has no final"),
+        (("final", "bc"), "the final comparison has no bc"),
+        (("candidates", 0, "q"), "a run has no q"),
+        (("clone",), "a split has no clone"),
+    ],
+)
+def test_a_split_without_a_key_is_told_before_anything_is_written(log, tmp_path, tuned, path, told):
+    folder = shutil.copytree(tuned[1], tmp_path / "log")
+    content = json.loads((folder / "split.json").read_text())
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    del inner[path[-1]]
+    (folder / "split.json").write_text(json.dumps(content))
+    before = tree(folder)
+    with pytest.raises(PrudentError, match="split.json seems damaged") as caught:
+        tune(log, folder, **SMALL)
+    assert told in str(caught.value)
+    assert tree(folder) == before
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
