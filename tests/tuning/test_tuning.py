@@ -308,7 +308,7 @@ def test_a_split_without_a_key_is_told_before_anything_is_written(log, tmp_path,
     del inner[path[-1]]
     (folder / "split.json").write_text(json.dumps(content))
     before = tree(folder)
-    with pytest.raises(PrudentError, match="split.json seems damaged") as caught:
+    with pytest.raises(PrudentError, match=r"split\.json seems damaged") as caught:
         tune(log, folder, **SMALL)
     assert told in str(caught.value)
     assert tree(folder) == before

@@ -47,16 +47,13 @@ class Evaluator:
     """A log prepared for any number of policies: folds, resamples, behaviour model, value of the behaviour policy.
 
     Policies evaluated by one evaluator share its resamples, so their :func:`prudent.ope.difference` is paired.
-    ``doubt`` says why the log's own probabilities are not to be used, where that is known from more rows than these.
 
     Raises:
         ConfigError, DataError: see :func:`prudent.ope.episodes.lay_out`,
             :func:`prudent.ope.behaviour.logged_log_prob` and :func:`prudent.ope.settings.check_memory`.
     """
 
-    def __init__(
-        self, dataset: Dataset, discount: float, settings: Settings | None = None, seed: int = 0, doubt: str = ""
-    ):
+    def __init__(self, dataset: Dataset, discount: float, settings: Settings | None = None, seed: int = 0):
         self.settings = Settings() if settings is None else settings
         self.seed = seed
         self.episodes = episodes.lay_out(dataset, discount, least=2 * self.settings.folds)
@@ -65,8 +62,6 @@ class Evaluator:
         self.fold_E = (rng.permutation(self.episodes.n_units) % self.settings.folds)[self.episodes.unit]
         self.counts = [self._resample(rng) for _ in range(self.settings.n_bootstrap)]
         self.behaviour: Behaviour = behaviour.fit(dataset, self.fold_E, self.settings, seed)
-        if doubt:
-            self.behaviour = replace(self.behaviour, doubt=doubt)
 
     def _resample(self, rng: np.random.Generator) -> np.ndarray:
         """How often a resample of whole units holds each episode, (episodes,); no resample lies in one fold alone."""
