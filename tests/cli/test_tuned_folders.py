@@ -10,6 +10,8 @@ import torch
 from helpers import tunings
 from helpers.runs import flags, prudent, tree, write_log
 from prudent import load_dataset, ope
+from prudent.cli import tuned_folders
+from prudent.errors import PrudentError
 from prudent.runs import checkpoint, tuned
 
 QUICK = ("--steps", 20, "--n-bootstrap", 0, "--behaviour-steps", 20, "--members", 2, "--folds", 2, "--hidden", 8)
@@ -224,24 +226,106 @@ def test_an_incomplete_one_is_one_line_and_nothing_is_written(copy, damage, caps
     assert tree(copy) == before
 
 
-@pytest.mark.parametrize("damage", [("plan",), ("splits",), ("splits", 0, "behaviour"), ("checked",)])
-def test_a_damaged_result_is_refused_before_anything_is_estimated_or_written(copy, damage, monkeypatch, capsys):
+def places(content, path=()):
+    """The path of every key in a JSON object, and of those in the first object of each list."""
+    if isinstance(content, list):
+        return places(content[0], (*path, 0)) if content and isinstance(content[0], dict) else []
+    if not isinstance(content, dict):
+        return []
+    return [place for key, value in content.items() for place in [(*path, key), *places(value, (*path, key))]]
+
+
+def inside(content, path):
+    for key in path:
+        content = content[key]
+    return content
+
+
+def refused(capsys, folder, verb):
+    """Whether a verb refuses a tuned folder in one line; anything else but success fails the test."""
+    capsys.readouterr()
+    code, shown = prudent(verb, folder), capsys.readouterr()
+    if code:
+        assert (code, shown.err.count("\n"), shown.out) == (2, 1, ""), shown.err
+        assert shown.err.startswith(f"prudent: {folder / 'tune.json'} "), shown.err
+    return code == 2
+
+
+def test_a_result_without_a_key_is_refused(copy):
+    """Every key of ``tune.json``, but those inside the settings of a grid and the details of a value."""
+    file = copy / "x" / "tune.json"
+    whole = json.loads(file.read_text())
+    loose = ("config", "final", "stability", "behaviour")
+    keys = [path for path in places(whole) if not set(loose) & set(path[:-1])]
+    keys = [path for path in keys if path[:2] != ("plan", "settings") or path[-1] in ("settings", "env", "steps")]
+    keys += [("splits", 0, "behaviour", "value"), ("splits", 0, "final", "policy"), ("splits", 0, "final", "bc")]
+    assert len(keys) > 60
+    for path in keys:
+        damaged = json.loads(json.dumps(whole))
+        del inside(damaged, path[:-1])[path[-1]]
+        file.write_text(json.dumps(damaged))
+        with pytest.raises(PrudentError) as caught:
+            tuned_folders.check(copy / "x")
+        assert str(caught.value).startswith(f"{file} "), path
+        assert "\n" not in str(caught.value)
+
+
+def test_a_value_without_a_plan_s_settings_is_refused_before_anything_is_estimated(copy, monkeypatch, capsys):
     monkeypatch.setattr("prudent.ope.behaviour.fit", lambda *_: pytest.fail("fitted first"))
     file = copy / "x" / "tune.json"
-    stored = json.loads(file.read_text())
-    inner = stored
-    for key in damage[:-1]:
-        inner = inner[key]
-    del inner[damage[-1]]
-    file.write_text(json.dumps(stored))
+    content = json.loads(file.read_text())
+    del content["plan"]["settings"]
+    file.write_text(json.dumps(content))
     before = tree(copy)
     for verb in ("value", "report"):
-        assert prudent(verb, copy / "x") == 2, verb
-        shown = capsys.readouterr()
-        assert shown.err.startswith(f"prudent: {file} is damaged")
-        assert shown.err.count("\n") == 1
-        assert shown.out == ""
+        assert refused(capsys, copy / "x", verb), verb
     assert tree(copy) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("kept",), None),
+        (("kept",), "BC,seed=0"),
+        (("verdict",), "keep BC"),
+        (("verdict",), "keep what made the log"),
+        (("splits", 0, "verdict"), "do as you like"),
+        (("splits", 0, "winner"), "alpha=9,seed=0"),
+        (("splits", 0, "winner"), None),
+        (("splits", 0, "imitator"), "nobody"),
+        (("splits", 0, "candidates", 0, "acting"), "will"),
+        (("splits", 0, "behaviour", "value"), "much"),
+        (("splits",), []),
+        (("winner",), None),
+        (("alpha",), 3),
+        (("reasons",), ["because"]),
+        (("plan", "settings"), None),
+        (("plan", "settings", "env"), 3),
+        (("plan", "grids"), []),
+        (("plan", "dataset", "name"), None),
+    ],
+)
+def test_a_result_that_contradicts_itself_is_refused(copy, path, value):
+    file = copy / "x" / "tune.json"
+    content = json.loads(file.read_text())
+    inside(content, path[:-1])[path[-1]] = value
+    file.write_text(json.dumps(content))
+    with pytest.raises(PrudentError) as caught:
+        tuned_folders.check(copy / "x")
+    assert str(caught.value).startswith(f"{file} ")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_kept_policy_under_a_verdict_that_keeps_one_is_told_by_every_verb(copy, capsys):
+    file = copy / "x" / "tune.json"
+    content = json.loads(file.read_text())
+    assert content["verdict"] == "deploy this policy"
+    file.write_text(json.dumps(content | {"kept": None}))
+    for words in (("value",), ("support",), ("evaluate", "--env", "CartPole-v1"), ("report",)):
+        capsys.readouterr()
+        assert prudent(words[0], copy / "x", *words[1:]) == 2, words
+        told = f"{file} contradicts itself: its verdict is 'deploy this policy', and no policy is kept"
+        assert capsys.readouterr().err == f"prudent: {told}\n"
 
 
 @pytest.mark.parametrize("verb", ["value", "support", "evaluate"])

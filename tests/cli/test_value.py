@@ -200,6 +200,18 @@ def fails(observation):
     return observation.nothing
 
 
+class Stop(BaseException):
+    pass
+
+
+def stops(observation):
+    raise Stop("enough")
+
+
+def interrupts(observation):
+    raise KeyboardInterrupt
+
+
 number = 3
 """
 
@@ -212,6 +224,7 @@ def rules(tmp_path):
     (folder / "rules.py").write_text(RULES)
     (folder / "helper.py").write_text("HALF = 0.5\n")
     (folder / "broken.py").write_text("import numpy as np\nx = undefined\n")
+    (folder / "ends.py").write_text("class Stop(BaseException): pass\nraise Stop('enough')\n")
     (folder / "syntax.py").write_text("x = 1\ndef f(:\n")
     rng = np.random.default_rng(0)
     lines = ["e,t,a,b,act,r,q0,q1,bad"]
@@ -271,6 +284,8 @@ def test_mistakes_of_given_policies_are_one_line_and_write_nothing(rules, run, t
         (("--policy", f"{file}:number", "--discount", 0.9, *log), "a policy to value is a function"),
         (("--policy", f"{file}:sums_to_two", "--discount", 0.9, *log), "do not sum to 1 in 120 rows"),
         (("--policy", f"{file}:fails", "--discount", 0.9, *log), "rules.py line 20: AttributeError"),
+        (("--policy", f"{file}:stops", "--discount", 0.9, *log), "rules.py line 28: Stop: enough"),
+        (("--policy", f"{rules / 'ends.py'}:half", *log), "ends.py line 2: Stop: enough"),
         (("--policy", f"{file}:half", "--out", file, *log), "exists; choose another name"),
         (("--policy", f"{file}:half", "--out", tmp_path / "no" / "x", *log), "there is no folder"),
         (("--policy", "target_prob", "--data", rules / "log.csv", "--map", rules / "bad.toml"), "does not sum to 1"),
@@ -282,4 +297,5 @@ def test_mistakes_of_given_policies_are_one_line_and_write_nothing(rules, run, t
         assert len(last) == 1, shown.err
         assert told in last[0], words
         assert shown.out == ""
+    assert prudent("value", "--policy", f"{file}:interrupts", "--discount", 0.9, *log, *QUICK) == 130
     assert tree(tmp_path) == before

@@ -91,6 +91,7 @@ def test_a_module_that_fails_is_one_line(shop):
         [
             ("import nowhere_at_all", "nowhere_at_all"),
             ("raise SystemExit(3)", "SystemExit"),
+            ("class Stop(BaseException): ...\nraise Stop('enough')", "Stop: enough"),
             ("1 +", "SyntaxError"),
         ]
     ):

@@ -73,3 +73,18 @@ def test_steps_too_short_for_the_discount_are_refused():
     with pytest.raises(ConfigError, match="smaller unit of time") as caught:
         episodes.lay_out(lasting(1e-9), 0.999)
     assert "\n" not in str(caught.value)
+
+
+def test_a_step_too_short_to_be_discounted_leaves_a_range():
+    """Each of the log's rewards at every row, as without a discount; none if every reward were 0."""
+    log = replace(random_log(episodes=30, terminated=1.0), extra={"dt": np.full(len(random_log(episodes=30)), 1e-30)})
+    low, high = episodes.lay_out(log, 0.99).attainable
+    reward = log.reward.astype(np.float64) * len(log)
+    assert low == pytest.approx(reward.min(), rel=1e-5)
+    assert high == pytest.approx(reward.max(), rel=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_rewards_at_the_end_of_float32_are_not_constant():
+    log = random_log(episodes=30)
+    episodes.check_rewards(replace(log, reward=np.where(log.reward > 0, 3e38, -3e38).astype(np.float32)))

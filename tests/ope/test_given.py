@@ -210,6 +210,64 @@ def test_what_is_no_policy_is_refused_before_anything_is_fitted(function, compla
     assert "\n" not in str(caught.value)
 
 
+class Stop(BaseException):
+    """What a policy may raise that is no Exception."""
+
+
+def raises(error):
+    def rule(*_):
+        raise error
+
+    return rule
+
+
+@pytest.mark.parametrize("error", [Stop("enough"), SystemExit(3), GeneratorExit("gone"), ValueError("wrong")])
+def test_whatever_a_policy_raises_is_one_line(error):
+    log, rule = continuous(), raises(error)
+    given_policies = [
+        (rule, LOG),
+        (ope.DiscretePolicy(LOG.spec, rule, "rule"), LOG),
+        (ope.ContinuousPolicy(log.spec, rule, None, "rule"), log),
+        (ope.ContinuousPolicy(log.spec, lambda o, _: np.zeros((len(o), 1), np.float32), rule, "rule"), log),
+    ]
+    for policy, data in given_policies:
+        with pytest.raises(ConfigError, match=rf"rule: test_given.py line \d+: {type(error).__name__}: {error}$"):
+            prudent.value(policy, data, discount=0.9, **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        prudent.value(raises(KeyboardInterrupt()), LOG, discount=0.9, **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        prudent.value(ope.DiscretePolicy(LOG.spec, raises(KeyboardInterrupt()), "rule"), LOG, discount=0.9, **QUICK)
+
+
+def test_what_fails_only_when_it_is_asked_later_is_one_line_too():
+    asked = []
+
+    def rule(observation):
+        asked.append(len(observation))
+        if len(asked) > 4:
+            raise Stop("enough")
+        return probabilities(observation)
+
+    with pytest.raises(ConfigError, match=r"rule: test_given.py line \d+: Stop: enough"):
+        prudent.value(rule, LOG, discount=0.9, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("density", "told"),
+    [
+        (lambda _, action: np.zeros(action.shape), r"shape \(40, 1\) and type float64, expected 40 numbers"),
+        (lambda _, action: ["a"] * len(action), "type <U1, expected 40 numbers"),
+        (lambda _, action: np.where(np.arange(len(action)) == 7, np.nan, 0.0), "in 1 row, the first is row 7 of cont"),
+        (lambda _, action: np.full(len(action), np.inf), "not numbers in 40 rows"),
+    ],
+)
+def test_a_density_is_checked(density, told):
+    log = continuous()
+    policy = ope.ContinuousPolicy(log.spec, lambda o, _: np.zeros((len(o), 1), np.float32), density, "rule")
+    with pytest.raises(ConfigError, match=told):
+        prudent.value(policy, log, discount=0.9, **QUICK)
+
+
 def test_masks_bounds_and_rows_of_next_states_are_checked():
     mask = np.ones((R, 2), bool)
     inside = ~(LOG.terminated | LOG.truncated)

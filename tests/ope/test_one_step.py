@@ -146,3 +146,23 @@ def test_exploration_is_not_held_for_impossible():
     mask = np.ones((600, 3), bool)
     mask[:, 2] = action == 2
     assert (behaviour.with_shares(guess * mask, action, np.arange(600) % 2, mask)[~mask] == 0).all()
+
+
+def test_probabilities_that_the_actions_contradict_carry_no_verdict():
+    """A policy that always takes action 2, on a log that claims to have had no choice."""
+    problem = bandit(1500)
+    wrong = replace(problem.log, extra={"behavior_log_prob": np.zeros(1500)})
+    quick = {"members": 1, "folds": 2, "steps": 20, "behaviour_steps": 20, "hidden": (4,)}
+    result = prudent.value(lambda observation: np.full(len(observation), 2), wrong, seen=False, **quick)
+    best = result.best.estimates
+    for estimate in (best.wdr, best.pdwis, best.undiscounted["pdwis"]):
+        assert estimate.value is None
+        assert estimate.reason.startswith("logged probabilities contradict the actions: behavior_log_prob gives the ")
+    assert best.lead == "fqe"
+    assert not result.firm
+    (caution,) = [text for text in result.cautions if text.startswith("bandit: logged probabilities contradict")]
+    assert "a probability of 1.00 on average" in caution
+    right = prudent.value(lambda observation: np.full(len(observation), 2), problem.log, seen=False, **quick)
+    assert right.best.estimates.lead == "wdr"
+    assert right.firm
+    assert not any("contradict" in text for text in right.cautions)

@@ -290,6 +290,31 @@ def test_no_run_is_loaded_from_outside_the_folder(log, tmp_path, tuned, run):
         TuneResult.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (("behaviour", "value"), "'value'"),
+        (("parts", "final"), "the parts of a split has no final"),
+        (("final", "bc"), "the final comparison has no bc"),
+        (("candidates", 0, "q"), "a run has no q"),
+        (("clone",), "a split has no clone"),
+    ],
+)
+def test_a_split_without_a_key_is_told_before_anything_is_written(log, tmp_path, tuned, path, told):
+    folder = shutil.copytree(tuned[1], tmp_path / "log")
+    content = json.loads((folder / "split.json").read_text())
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    del inner[path[-1]]
+    (folder / "split.json").write_text(json.dumps(content))
+    before = tree(folder)
+    with pytest.raises(PrudentError, match=r"split\.json seems damaged") as caught:
+        tune(log, folder, **SMALL)
+    assert told in str(caught.value)
+    assert tree(folder) == before
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
@@ -336,6 +361,14 @@ def test_the_command_says_the_verdict(tmp_path, log, patched, capsys):  # noqa: 
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "its alpha is [0.1, 10.0], not [3.0]" in error
+
+
+def test_logged_probabilities_that_the_actions_contradict_are_told(tmp_path, log, patched, capsys):  # noqa: ARG001
+    wrong = replace(log, extra={"behavior_log_prob": np.zeros(len(log), np.float32)})
+    result = tune(wrong, tmp_path / "out", **SMALL)
+    told = [line for line in capsys.readouterr().out.splitlines() if "logged probabilities contradict" in line]
+    assert "behavior_log_prob gives the actions a probability of 1.00 on average, but in equal states" in told[0]
+    assert not any("WDR" in reason or "importance weighting" in reason for reason in result.reasons)
 
 
 @pytest.mark.parametrize(

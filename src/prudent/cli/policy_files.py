@@ -58,7 +58,7 @@ def _no_bytecode() -> Iterator[None]:
 
 def _of_file(path: Path) -> ModuleType:
     from prudent.environments import working_folder
-    from prudent.ope.given import where
+    from prudent.ope.user_code import where
 
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
@@ -73,8 +73,10 @@ def _of_file(path: Path) -> ModuleType:
     try:
         with working_folder.first_on_path(str(full.parent)):
             specification.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         del sys.modules[title]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         line = where(error, file=str(full)) or f"{path}: "
         raise ConfigError(f"{line}{_reason(error)}") from error
     return module
@@ -82,7 +84,7 @@ def _of_file(path: Path) -> ModuleType:
 
 def _of_module(name: str) -> ModuleType:
     from prudent.environments import working_folder
-    from prudent.ope.given import where
+    from prudent.ope.user_code import where
 
     try:
         with working_folder.importable(f"{name}:"):
@@ -92,7 +94,9 @@ def _of_module(name: str) -> ModuleType:
             hint = f"; for a file, write {name}.py:FUNCTION" if Path(f"{name}.py").is_file() else ""
             raise ConfigError(f"there is no module {name}{hint}") from error
         raise ConfigError(f"{name} cannot be imported: {_reason(error)}") from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         specification = _origin(name)
         line = where(error, file=specification)
         raise ConfigError(f"{name} cannot be imported: {line}{_reason(error)}") from error

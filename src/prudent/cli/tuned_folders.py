@@ -98,15 +98,17 @@ def check(folder: Path) -> None:
         ConfigError: the tuning is not finished.
         PrudentError: the file is damaged.
     """
+    from prudent.report.tuning import tune_page
     from prudent.runs import tuned
     from prudent.runs.foreign import as_written
-    from prudent.tuning import TuneResult
+    from prudent.tuning import TuneResult, picture
 
     tuned.read(folder)
     with as_written(folder / tuned.RESULT):
         result = TuneResult.load(folder)
-        result.to_json()
         str(result)
+        tune_page(folder, result.to_json())
+        picture.figure(result)
 
 
 def write_report(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 - ``dataset``: the dataset; ``columns`` and ``checks`` check its columns, ``choices`` and ``masks`` its discrete
   actions and their masks
 - ``target_prob``: the probabilities of a policy to value, in the log itself
+- ``logged_prob``: whether the log's own probabilities of its actions can be true
 - ``figures``, ``precision``: figures of the observations; which columns float32 would blur
 - ``exact``: whole numbers that stay exact; ``terminal``: what may be missing after a terminal row
 - ``returns``, ``join``, ``pieces``, ``sampling``: returns of its episodes, several datasets as one, parts of one,

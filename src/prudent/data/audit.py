@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from prudent.data import features, outcomes
+from prudent.data import features, logged_prob, outcomes
 from prudent.data.columns import differing_rows
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.recorders import hint
@@ -43,9 +43,10 @@ def audit(dataset: Dataset) -> list[Finding]:
 def cautions(dataset: Dataset) -> list[Finding]:
     """The findings of :func:`audit` that take almost no time, to show before a training.
 
-    If the rows are on disk, only rewards, flags of ends and discrete actions are read.
+    If the rows are on disk, only rewards, flags of ends and discrete actions are read, and of probabilities some rows.
     """
     quick = (single_episode, reward_constant, counts_from_one, actions_with_gaps, *outcomes.CHECKS)
+    quick += (logged_prob.contradiction,)
     checks = quick if is_mapped(dataset) else [c for c in CHECKS if c is not duplicates]
     with np.errstate(over="ignore", invalid="ignore"):
         return [finding for check in checks if (finding := check(dataset)) is not None]
@@ -251,7 +252,7 @@ def _counts(dataset: Dataset) -> np.ndarray:
 
 def reward_constant(dataset: Dataset) -> Finding | None:
     """A reward that is always the same."""
-    if np.ptp(dataset.reward) > 0 or (dataset.reward[0] != 0 and dataset.terminated.any()):
+    if dataset.reward.max() > dataset.reward.min() or (dataset.reward[0] != 0 and dataset.terminated.any()):
         return None  # a constant reward until termination: the task is to last long, or to be quick
     if dataset.dropped is not None and dataset.dropped.telling:
         return None  # the rewards that differ were on dropped rows: another finding says so
@@ -272,6 +273,7 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (
     duplicates,
     reward_constant,
     reward_outliers,
+    logged_prob.contradiction,
     *features.CHECKS,
     constant_actions,
     counts_from_one,

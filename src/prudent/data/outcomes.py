@@ -7,6 +7,7 @@ import numpy as np
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.dropped import is_telling, percent
 from prudent.data.finding import Finding, rows_finding
+from prudent.data.logged_prob import contradiction
 
 FEW_STEPS = 2
 """Episodes of so few steps leave nothing to judge by what would come after them."""
@@ -58,6 +59,6 @@ CHECKS: tuple[Callable[[Dataset], Finding | None], ...] = (dropped_reward, trunc
 
 
 def warnings(dataset: Dataset) -> list[str]:
-    """What these checks find, one line each; every verb that reads a log shows it."""
-    findings = [check(dataset) for check in CHECKS]
+    """What these checks find, and contradictory probabilities, one line each; every verb that reads a log shows it."""
+    findings = [check(dataset) for check in (*CHECKS, contradiction)]
     return [f"{dataset.name}: {finding}" for finding in findings if finding is not None]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from prudent.data import scores
+from prudent.data import logged_prob, scores
 from prudent.data.dataset import Dataset
 from prudent.progress import ticking
 
@@ -43,7 +43,7 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "actions": _actions(dataset),
         "groups": None if "group" not in dataset.extra else int(dataset.units()[0].max()) + 1,
         "dt": None if "dt" not in dataset.extra else five_numbers(dataset.extra["dt"]),
-        "logged_probabilities": not dataset.extra.keys().isdisjoint(("behavior_log_prob", "behaviour_log_prob")),
+        "logged_probabilities": not dataset.extra.keys().isdisjoint(logged_prob.COLUMNS),
         "fingerprint": dataset.fingerprint,
     }
 

@@ -60,8 +60,10 @@ def make(env_id: str, render_mode: str | None = None) -> gymnasium.Env:
         ) from error
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise ConfigError(f"environment {env_id!r} cannot be made: {_missing(error)}") from error
+    except KeyboardInterrupt:
+        raise
     # A module that is a script may end the process when it is imported.
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         if render_mode is not None and "unexpected keyword argument 'render_mode'" in str(error):
             raise ConfigError(
                 f"environment {env_id!r} draws no pictures: its constructor takes no render_mode"

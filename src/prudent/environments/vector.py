@@ -98,7 +98,9 @@ class Environments:
         where = f"environment {self.env_id!r} at reset"
         try:
             observation, info = self.envs[index].reset(seed=int(seed))
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # it may end the process, or raise what is no Exception
             raise PrudentError(f"{where} failed: {_reason(error)}") from error
         self._observation[index] = self._features(observation, where)
         if not np.isfinite(self._observation[index]).all():
@@ -127,7 +129,9 @@ class Environments:
             try:
                 result: Any = self.envs[index].step(action[index])
                 observation, gained, is_terminated, is_truncated, info = result
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 raise PrudentError(f"{self._now()} failed: {_reason(error)}") from error
             self._observation[index] = self._features(observation, self._now())
             reward[index] = self._one_number(gained, "reward")
@@ -197,7 +201,7 @@ class Environments:
             raise PrudentError(f"{self._now()} gave NaN or infinity in its {what}")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Why an environment failed, in one line; with what Gymnasium expects, if it returned too few or too many things.
 
     Environments written for the older Gym return four things from step, and one from reset.

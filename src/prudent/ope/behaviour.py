@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.data import Dataset
+from prudent.data import Dataset, logged_prob
 from prudent.data.columns import counted
 from prudent.engine.batches import as_tensor
 from prudent.engine.scaling import Scaling
@@ -31,10 +31,6 @@ from prudent.ope.policy import slices
 from prudent.ope.settings import Settings
 from prudent.progress import watched
 from prudent.types import Params
-
-COLUMNS = ("behavior_log_prob", "behaviour_log_prob")
-"""Column with the log-probability of each logged action (log-density in the log's units): the name that readers use,
-and the British spelling."""
 
 CHECK_EVERY = 100
 DEFENSIVE = 0.05
@@ -63,6 +59,8 @@ class Behaviour:
         threshold: log-density that 99 % of logged actions exceed, under models that did not see them; of discrete
             actions no more than the logarithm of :data:`UNLIKELY`.
         own_outside: share of the logged actions below the threshold.
+        doubt: why importance weights by the log's own probabilities would be wrong; ``""`` if nothing speaks against
+            them.
     """
 
     log_prob: np.ndarray
@@ -71,6 +69,7 @@ class Behaviour:
     model: "CrossFittedModel"
     threshold: float
     own_outside: float = RARE
+    doubt: str = ""
 
     def outside(self, policy_actions: np.ndarray) -> np.ndarray:
         """Share of the policy's actions at each row that are below the threshold, or never in the log, (rows,).
@@ -91,7 +90,7 @@ def logged_log_prob(dataset: Dataset) -> np.ndarray | None:
     Raises:
         DataError: a value is not a number, or means a probability of zero or above one; or the log has both spellings.
     """
-    names = [name for name in COLUMNS if name in dataset.extra]
+    names = [name for name in logged_prob.COLUMNS if name in dataset.extra]
     if not names:
         return None
     if len(names) > 1:
@@ -236,7 +235,8 @@ def fit(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> 
         error, coverage = transform_error(uniform), float(((uniform > 0.05) & (uniform < 0.95)).mean())
     calibration = Calibration(float(fitted.mean()), error, coverage, None if logged is None else float(logged.mean()))
     source = "fitted" if logged is None else "logged"
-    return Behaviour(fitted if logged is None else logged, source, calibration, model, threshold, own)
+    own_prob = fitted if logged is None else logged
+    return Behaviour(own_prob, source, calibration, model, threshold, own, logged_prob.doubt(dataset))
 
 
 def with_shares(probability: np.ndarray, taken: np.ndarray, fold_R: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

@@ -109,13 +109,14 @@ class Episodes:
         """The lowest and the highest value that the logged rewards allow: each of them at every step, for ever.
 
         ``V = r + gamma^dt V'`` lies between the smallest and the largest ``r / (1 - gamma^dt)``, or r at a termination.
-        Without a discount: as many rewards as the log has rows.
+        Without a discount, or after a step that is too short to be discounted: as many rewards as the log has rows.
         """
         reward, alive = self.dataset.reward.astype(np.float64), goes_on(self.dataset)
-        if self.discount == 1:
+        rate = np.where(alive, 1 - self.discount**self.dt, 1.0)
+        if (rate == 0).any():
             ends = np.append(reward * len(reward), 0.0)
         else:
-            ends = reward / np.where(alive, 1 - self.discount**self.dt, 1.0)
+            ends = reward / rate
         margin = 1e-6 * float(np.abs(ends).max())
         return float(ends.min()) - margin, float(ends.max()) + margin
 

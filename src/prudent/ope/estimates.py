@@ -171,7 +171,7 @@ class OffPolicyValue:
 def notes_on(values: OffPolicyValue, reward: np.ndarray) -> tuple[str, ...]:
     """What is remarkable about the estimates of a policy from a log with these rewards (rows,), one line each."""
     notes = []
-    if np.ptp(reward) == 0:
+    if reward.max() == reward.min():
         notes.append(f"every reward is {reward[0]:g}: policies differ at most in how long their episodes last")
     logged, fitted = values.calibration.logged_log_likelihood, values.calibration.log_likelihood
     if logged is not None and fitted > logged + 0.2:

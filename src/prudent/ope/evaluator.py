@@ -203,6 +203,8 @@ class Evaluator:
         if log_prob is None:
             no_density = "it takes one action per state, so it has no density to compare with that of the behaviour"
             return _Weighting(None, None, no_density)
+        if self.behaviour.doubt:
+            return _Weighting(None, None, self.behaviour.doubt)
         weights = importance.weights_of(log, log_prob - self.behaviour.log_prob)
         effective = weights.effective_sample_size()
         reason = self._outside_reason(outside)

@@ -7,10 +7,8 @@ categories are texts. For discrete actions it returns their numbers or labels (R
 """
 
 import inspect
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -18,9 +16,10 @@ import numpy as np
 from prudent.data import Dataset
 from prudent.data.columns import counted
 from prudent.data.encoding import Column, Encoding, listed
-from prudent.errors import ConfigError, in_one_line, shown
+from prudent.errors import ConfigError, PrudentError, shown
 from prudent.ope import policy as policies
 from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
+from prudent.ope.user_code import Columns, one_line
 from prudent.types import Spec
 
 SUM = 1e-3
@@ -35,19 +34,6 @@ class WrongAnswerError(ConfigError):
     def __init__(self, name: str, problem: str, row: int | None = None):
         super().__init__(f"{name} {problem}" + ("" if row is None else f", the first is row {row} of its input"))
         self.name, self.problem, self.row = name, problem, row
-
-
-class UnknownColumnError(ConfigError, KeyError):
-    """A function asked for a column that there is none of."""
-
-
-class Columns(dict[str, np.ndarray]):
-    """Columns by name, each (R,). Reading another name raises an error that lists those there are."""
-
-    def __missing__(self, name: object) -> np.ndarray:
-        close = get_close_matches(str(name), self, n=1)
-        hint = f"; did you mean {shown(close[0])}?" if close else ""
-        raise UnknownColumnError(f"there is no column {shown(name)} among {listed(list(self))}{hint}")
 
 
 def policy_of(
@@ -95,14 +81,11 @@ class _Question:
         first: Any = observation.copy()
         if self.named:
             first = Columns(self.encoding.cells(observation))
-        try:
+        with one_line(self.title, self.function):
             answer = (
                 self.function(first, None if mask is None else mask.copy()) if self.masked else self.function(first)
             )
             values = np.asarray(answer)
-        except (Exception, SystemExit) as error:
-            text = error.args[0] if isinstance(error, UnknownColumnError) else in_one_line(error, with_kind=True)
-            raise ConfigError(f"{self.title}: {where(error, self.function)}{text}") from error
         if values.dtype.kind in "UO" and values.ndim == 1 and all(isinstance(text, str) for text in values):
             return self._numbers(values)
         if values.dtype.kind not in "fiub":
@@ -126,21 +109,22 @@ class _Question:
         return np.array(places, dtype=np.int64)
 
 
-def where(error: BaseException, function: Callable[..., Any] | None = None, file: str = "") -> str:
-    """``rules.py line 12: ``: the last line of the user's own file that led to an error; empty if there is none.
+def guarded(policy: Policy) -> Policy:
+    """A policy that is written by hand, with errors of its functions in one line; others unchanged."""
 
-    The file is ``file``, or that of the function.
-    """
-    code = getattr(inspect.unwrap(function), "__code__", None) if function is not None else None
-    file = file or (code.co_filename if code else "")
-    if isinstance(error, SyntaxError) and error.filename and error.lineno:
-        return f"{_short(error.filename)} line {error.lineno}: "
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f"{_short(file)} line {lines[-1]}: " if lines else ""
+    def guard(function: Callable[..., Any]) -> Callable[..., Any]:
+        def ask(*arguments: Any) -> Any:
+            with one_line(policy.name, function, PrudentError):
+                return function(*arguments)
 
+        return ask
 
-def _short(file: str) -> str:
-    return file.replace("\\", "/").rpartition("/")[2]
+    if isinstance(policy, DiscretePolicy):
+        return replace(policy, probability=guard(policy.probability))
+    if isinstance(policy, ContinuousPolicy):
+        log_prob = None if policy.log_prob is None else guard(policy.log_prob)
+        return replace(policy, draw=guard(policy.draw), log_prob=log_prob)
+    return policy
 
 
 def _kind(answer: Any, values: np.ndarray) -> str:
@@ -212,11 +196,14 @@ def check(policy: Policy, dataset: Dataset) -> None:
 
     Raises:
         ConfigError: a shape is wrong; probabilities are negative, above 1, do not sum to 1 or choose what a mask
-            forbids; actions are not numbers or lie outside the declared bounds; two answers to one question differ.
+            forbids; actions or log-densities are not numbers, or actions lie outside the declared bounds; two answers
+            to one question differ.
     """
     if not isinstance(policy, DiscretePolicy | ContinuousPolicy):
         return
     policies.check(policy, dataset)
+    if isinstance(policy, ContinuousPolicy):
+        _check_density(policy, dataset)
     for column, mask_key, place in (
         (dataset.observation, "mask", "row"),
         (dataset.next_observation, "next_mask", "the state after row"),
@@ -233,6 +220,21 @@ def check(policy: Policy, dataset: Dataset) -> None:
                     "" if error.row is None else f", the first is {place} {error.row + rows.start} of {dataset.name}"
                 )
                 raise ConfigError(f"{error.name} {error.problem}{first}") from error
+
+
+def _check_density(policy: ContinuousPolicy, dataset: Dataset) -> None:
+    if policy.log_prob is None:
+        return
+    for rows in policies.slices(len(dataset)):
+        values = np.asarray(policy.log_prob(dataset.observation[rows], dataset.action[rows]))
+        expected = dataset.action[rows].shape[:1]
+        if values.shape != expected or values.dtype.kind not in "fiub":
+            problem = f"gives log-densities of shape {values.shape} and type {values.dtype}"
+            raise WrongAnswerError(policy.name, f"{problem}, expected {expected[0]} numbers")
+        wrong = np.flatnonzero(np.isnan(values) | (values == np.inf))
+        if len(wrong):
+            problem = f"gives log-densities that are not numbers in {counted(len(wrong), 'row')}, the first is row"
+            raise ConfigError(f"{policy.name} {problem} {wrong[0] + rows.start} of {dataset.name}")
 
 
 def _is_fixed(policy: Policy) -> bool:

@@ -119,8 +119,10 @@ def _is_logged(agent: Any) -> bool:
 
 
 def _with_functions(agent: Any, dataset: Dataset, names: Sequence[str] | None) -> Any:
-    """A plain function as a policy for the log; everything else unchanged."""
-    if isinstance(agent, Policy | Population) or hasattr(agent, "population") or not callable(agent):
+    """A plain function as a policy for the log; everything else as it is, with errors of given policies in one line."""
+    if isinstance(agent, Policy):
+        return given.guarded(agent)
+    if isinstance(agent, Population) or hasattr(agent, "population") or not callable(agent):
         return agent
     return given.policy_of(agent, dataset.spec, names=names, encoding=dataset.meanings.encoding)
 

@@ -27,8 +27,17 @@ def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | N
     ``picture`` is a PNG of the grid. A ``value.json`` in the folder, which ``prudent value`` wrote, gets a section if
     it is of the policy that is kept.
     """
-    folder, split, plan = Path(folder), result["splits"][0], result["plan"]
-    page = pages.render(
+    folder = Path(folder)
+    page = tune_page(folder, result, picture, _value(folder, result["kept"]))
+    return replace(folder / "report.html", pages.encoded(page), durable=False)
+
+
+def tune_page(
+    folder: Path, result: Mapping[str, Any], picture: Path | None = None, value: Mapping[str, Any] | None = None
+) -> str:
+    """The text of the report; nothing is written. ``value`` are the tables and sentences of ``value.json``."""
+    split, plan = result["splits"][0], result["plan"]
+    return pages.render(
         "tuning.html.j2",
         title=f"{_algorithms(plan)} tuned on {plan['dataset']['name']}",
         facts=_facts(result, split),
@@ -38,14 +47,13 @@ def tune_report(folder: Path | str, result: Mapping[str, Any], picture: Path | N
         gains=gains_table("Differences on the final part", split["final"]["differences"]),
         readings=_readings(split["candidates"]),
         stability=_stability(result["stability"]),
-        value=_value(folder, result["kept"]),
+        value=value or {},
         picture=None if picture is None else pages.figure(picture, "wide", _ALT, _CAPTION),
         dataset=pages.setting_pairs(plan["dataset"]),
         tuning=pages.setting_pairs({"seeds": plan["seeds"]} | plan["settings"]),
         settings=[pair for grid in plan["grids"] for pair in _settings(grid)],
         files=pages.links(folder, _FILES),
     )
-    return replace(folder / "report.html", pages.encoded(page), durable=False)
 
 
 def _algorithms(plan: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ from prudent.runs.foreign import as_written, check_plain, parse_json, read_bytes
 
 RESULT, PLAN, POLICY, PARTS = "tune.json", "plan.json", "policy", "parts"
 AGAIN = "the same prudent tune command goes on"
+KEEP_LOG = "keep what made the log"
+"""The one verdict that may leave no policy."""
 
 
 def is_tuned(path: Path) -> bool:
@@ -30,7 +32,7 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: the tuning is not finished, or the folder holds a link.
-        PrudentError: the file is damaged.
+        PrudentError: the file is damaged, or its verdict keeps a policy and none is named.
     """
     check_plain(path)
     if not (path / RESULT).is_file():
@@ -39,6 +41,10 @@ def read(path: Path) -> dict[str, Any]:
     kept = content.get("kept")
     if not isinstance(content.get("verdict"), str) or not ("kept" in content and isinstance(kept, str | None)):
         raise PrudentError(f"{path / RESULT} is damaged: it does not say its verdict and which policy is kept")
+    if kept is None and content["verdict"].split() != KEEP_LOG.split():
+        raise PrudentError(
+            f"{path / RESULT} contradicts itself: its verdict is {shown(content['verdict'])}, and no policy is kept"
+        )
     return content
 
 

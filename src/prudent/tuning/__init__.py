@@ -24,6 +24,7 @@ The files, in the order of the work:
 - :mod:`~prudent.tuning.verdict`: deploy, keep BC, or no improvement shown
 - :mod:`~prudent.tuning.result`: :class:`TuneResult`, what :func:`tune` returns: its table and ``tune.json``
 - :mod:`~prudent.tuning.tables`: the runs as text
+- :mod:`~prudent.tuning.stored_result`: what must stand in a stored result
 - :mod:`~prudent.tuning.picture`: ``tune.png``; :mod:`prudent.report.tuning` writes ``report.html``
 
 Sources: Kumar et al. 2021 (arXiv 2109.10813) for the checkpoint within a run; Paine et al. 2020 (arXiv 2007.09055) and

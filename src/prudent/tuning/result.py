@@ -6,16 +6,17 @@ It prints as a table and is stored as ``tune.json``.
 import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from prudent.errors import PrudentError
+from prudent.errors import MISFITS, PrudentError, in_one_line
 from prudent.report.format import WAYS
 from prudent.runs.folder import read_json
 from prudent.tuning import tables
 from prudent.tuning.grid import edge_note
+from prudent.tuning.stored_result import check_derived, check_plan, check_split
 from prudent.tuning.verdict import BC, DEPLOY, KEEP_LOG, against_bc
 
 FILE = "tune.json"
@@ -163,16 +164,20 @@ class Split:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Split":
-        """From the content of a file."""
+        """From the content of a file.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is damaged, see :mod:`prudent.tuning.stored_result`.
+        """
+        check_split(content)
         groups = {key: tuple(_candidate(c) for c in content[key]) for key in ("candidates", "imitators")}
         return cls(**{**content, **groups, "reasons": tuple(content["reasons"])})
 
 
 def _candidate(content: dict[str, Any]) -> Candidate:
-    if (
-        content["run"] in ("", "..") or Path(content["run"]).name != content["run"]
-    ):  # runs are loaded from there: none lies outside the tuning
-        raise ValueError(f"the run {content['run']!r} is no name of a folder")
+    missing = [f.name for f in fields(Candidate) if f.name not in content]
+    if missing:
+        raise ValueError(f"a run has no {', '.join(missing)}")
     interval = None if content["interval"] is None else tuple(content["interval"])
     curve = tuple((step, q) for step, q in content["curve"])
     return Candidate(**{**content, "interval": interval, "curve": curve})
@@ -259,10 +264,14 @@ class TuneResult:
         folder = Path(folder)
         content = read_json(folder / FILE)
         try:
+            check_plan(content["plan"])
             splits = tuple(Split.from_json(split) for split in content["splits"])
-            return cls(folder, content["plan"], splits, content["kept"], content["checked"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise PrudentError(f"{folder / FILE} is damaged, or of another version: {error}") from error
+            result = cls(folder, content["plan"], splits, content["kept"], content["checked"])
+            kept = result.first.kept
+            check_derived(content, result.to_json(), None if kept is None else kept.name)
+            return result
+        except MISFITS as error:
+            raise PrudentError(f"{folder / FILE} is damaged, or of another version: {in_one_line(error)}") from error
 
     def table(self) -> str:
         """Two tables of the first split: the grid, best first, then BC, which is not ranked with it."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from prudent.data import Dataset, outcomes
+from prudent.data import Dataset, logged_prob, outcomes
 from prudent.data.audit import cautions
 from prudent.engine.population import MODE, SAMPLE, Population
 from prudent.environments.make import check_fits
@@ -90,7 +90,8 @@ def tune(
             print(estimate.text(request, divisions[0]), flush=True)
         saved_parts.save(folder, dataset, divisions[0], sources)
         folders = [folder if k == 0 else folder / f"split_{k + 1}" for k in range(len(divisions))]
-        splits = [_split(request, parts, place) for parts, place in zip(divisions, folders, strict=True)]
+        doubt = logged_prob.doubt(dataset)
+        splits = [_split(request, parts, place, doubt) for parts, place in zip(divisions, folders, strict=True)]
         with as_written(folder / "split.json"):
             result = TuneResult(folder, content, tuple(splits), _keep(splits[0], folder))
         if request.settings.env is not None:
@@ -118,8 +119,11 @@ def _check_folder(folder: Path, content: dict[str, Any]) -> None:
 # --- one division of the episodes -------------------------------------------------------------------------------------
 
 
-def _split(request: Plan, parts: Parts, folder: Path) -> Split:
-    """All work for one division, below ``folder``; what is stored there is not done again."""
+def _split(request: Plan, parts: Parts, folder: Path, doubt: str) -> Split:
+    """All work for one division, below ``folder``; what is stored there is not done again.
+
+    ``doubt`` says why the log's own probabilities are not to be used; ``""`` if they may be.
+    """
     print(parts, flush=True)
     path, stored_request = folder / "split.json", _request(request)
     if path.is_file():
@@ -128,13 +132,15 @@ def _split(request: Plan, parts: Parts, folder: Path) -> Split:
             if content.pop("request", None) == stored_request:
                 return Split.from_json(content)
     s, discount = request.settings, request.discount
-    ranking = StoredValues(parts.ranking, discount, estimation(s.ranking, parts.ranking), s.seed, folder / "ranking")
+    part, place = parts.ranking, folder / "ranking"
+    ranking = StoredValues(part, discount, estimation(s.ranking, part), s.seed, place, doubt)
     imitators = _imitators(request, parts, folder)
     candidates = _candidates(request, parts, folder, ranking)
     imitators = ranked(list(_add_values(imitators, folder, ranking)))
     winner = next((c for c in candidates if c.rank == 1), None)
     imitator = min((c for c in imitators if c.step is not None), key=lambda c: c.rank or math.inf)
-    final = StoredValues(parts.final, discount, estimation(s.final, parts.final), s.seed + 1, folder / "final")
+    part, place = parts.final, folder / "final"
+    final = StoredValues(part, discount, estimation(s.final, part), s.seed + 1, place, doubt)
     lost = outcomes.dropped_reward(parts.final)
     episodes = sum(part.n_episodes for part in (parts.train, parts.evaluation, parts.final))
     judgement, final_values = _judge(winner, imitator, candidates, final, folder, str(lost or ""), episodes)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -87,16 +87,23 @@ def _array(values: list[float | None] | None) -> np.ndarray | None:
 class StoredValues:
     """Estimates values of policies on one part of the data, and stores each in ``folder``.
 
-    The part is prepared only when a policy is not in the folder yet.
+    The part is prepared only when a policy is not in the folder yet. ``doubt`` says why the log's own probabilities are
+    not to be used: the whole log shows what a part may be too small for.
     """
 
-    def __init__(self, dataset: Dataset, discount: float, settings: ope.Settings, seed: int, folder: Path):
+    def __init__(
+        self, dataset: Dataset, discount: float, settings: ope.Settings, seed: int, folder: Path, doubt: str = ""
+    ):
+        self.doubt = doubt
         self.dataset, self.discount, self.settings, self.seed, self.folder = dataset, discount, settings, seed, folder
 
     @cached_property
     def evaluator(self) -> ope.Evaluator:
         """The prepared part."""
-        return ope.Evaluator(self.dataset, self.discount, self.settings, self.seed)
+        evaluator = ope.Evaluator(self.dataset, self.discount, self.settings, self.seed)
+        if self.doubt:
+            evaluator.behaviour = replace(evaluator.behaviour, doubt=self.doubt)
+        return evaluator
 
     def _request(self, step: int, acting: str) -> dict[str, Any]:
         """Everything that a stored value depends on, besides its name."""

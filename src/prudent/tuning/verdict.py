@@ -13,11 +13,11 @@ from prudent import ope
 from prudent.ope import Estimate
 from prudent.ope.misfit import exceeds, misfit
 from prudent.report.format import chance
+from prudent.runs.tuned import KEEP_LOG
 from prudent.tuning.stored_values import StoredValue
 
 DEPLOY = "deploy this policy"
 KEEP_BC = "keep BC"
-KEEP_LOG = "keep what made the log"
 
 POLICY, OVER_BC, BC = "policy - behaviour", "policy - BC", "BC - behaviour"
 """The three figures, among :attr:`Judgement.differences`."""
