@@ -212,7 +212,7 @@ def _from_sac(plan: Plan, seed: int, steps: int) -> list[tuple[Recording, dict[s
                 print(f"sac did not reach the level: {about['level_reached']}", flush=True)
             if replay:
                 assert log is not None
-                return [(log.recording("sac", reached.steps), about)]
+                return [(log.recording("sac", reached.steps if reached.mean_return >= target else None), about)]
             # A new seed: neither the training nor another level had these start states and this noise.
             fresh_seed = seed + 1 + len(recorded)
             count = plan.envs or envs_for(rows)
