@@ -83,7 +83,7 @@ class KeptTraining:
         learner.random.rng.restore(extra["random"])
         learner.explorer.rng.restore(extra["explorer"])
         learner.curve = [Evaluated(int(s), int(u), float(r)) for s, u, r in extra["curve"].tolist()]
-        better = _better(learner.curve)
+        better = learner.improvements()
         for updates, folder in checkpoint.steps(self.folder / POLICIES):
             if updates in better:
                 learner.policies[updates], _ = checkpoint.load(folder)
@@ -109,7 +109,7 @@ class KeptTraining:
                 path.unlink()
                 continue
             try:
-                with np.load(path, allow_pickle=False) as part:
+                with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as part:
                     log.extend({name: part[name] for name in log.table})
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 raise PrudentError(f"{path}: not the rows of this training ({type(error).__name__})") from error
@@ -147,14 +147,3 @@ def _check(folder: Path, learner: SacLearner) -> bool:
                 "choose another folder"
             )
     return True
-
-
-def _better(curve: list[Evaluated]) -> set[int]:
-    """The gradient steps of the evaluations that were better than all before them."""
-    found: set[int] = set()
-    best = -np.inf
-    for evaluated in curve:
-        if not found or evaluated.mean_return > best:
-            found.add(evaluated.updates)
-            best = evaluated.mean_return
-    return found

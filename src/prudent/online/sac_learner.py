@@ -76,7 +76,7 @@ class SacLearner:
     Attributes:
         steps: environment steps so far.
         curve: the evaluations so far.
-        policies: the policy of each evaluation that was better than all before it, by its gradient steps.
+        policies: the policies of :meth:`improvements`, by gradient step.
         save: called after each evaluation, and before a signal stops the training; without it signals act at once.
 
     Raises:
@@ -119,7 +119,7 @@ class SacLearner:
         with stopping as requests, Progress(options.sac_steps, self.steps, keys=keys) as progress:
             while (reached := self._first_at(target)) is None:
                 if self.steps >= options.sac_steps:
-                    if or_best and self.curve:
+                    if or_best:
                         return self.best
                     raise PrudentError(
                         f"sac reached a return of {self.best.mean_return:.4g} in {self.steps} steps, the level asked "
@@ -134,7 +134,8 @@ class SacLearner:
                 if requests:
                     assert self.save is not None
                     self.save()
-                    raise Interrupted(f"stopped by {signal.Signals(requests[0]).name} at step {self.steps} of sac")
+                    name = signal.Signals(requests[0]).name
+                    raise Interrupted(f"stopped by {name} at step {self.steps} of sac; go on with the same command")
         return reached
 
     def step(self) -> None:
@@ -156,7 +157,17 @@ class SacLearner:
     @property
     def best(self) -> Evaluated:
         """The best evaluation so far, the first of equal ones."""
-        return max(self.curve, key=lambda evaluated: evaluated.mean_return)
+        return max(self._counted(), key=lambda evaluated: evaluated.mean_return)
+
+    def improvements(self) -> set[int]:
+        """The gradient steps of the evaluations that were better than all regular ones before them."""
+        found: set[int] = set()
+        bar: float | None = None
+        for evaluated in self.curve:
+            if bar is None or evaluated.mean_return > bar:
+                found.add(evaluated.updates)
+                bar = evaluated.mean_return if self._is_regular(evaluated.steps) else bar
+        return found
 
     def policy(self, evaluated: Evaluated) -> Population:
         """The policy of an evaluation that was better than all before it."""
@@ -174,24 +185,31 @@ class SacLearner:
 
     def _evaluate(self) -> Evaluated:
         latest = Evaluated(self.steps, self.population.state.step, self.evaluate())
-        if not self.curve or latest.mean_return > self.best.mean_return:
-            self.policies[latest.updates] = self.population.member(0)
         self.curve.append(latest)
+        if latest.updates in self.improvements() - self.policies.keys():
+            self.policies[latest.updates] = self.population.member(0)
         if self.save is not None:
             self.save()
         return latest
 
+    def _is_regular(self, steps: int) -> bool:
+        """Whether a training of any length evaluates after ``steps``."""
+        return steps % self.learning.eval_every < self.envs
+
     def _is_evaluated(self, steps: int) -> bool:
         """Whether a training of ``sac_steps`` evaluates after ``steps``: every ``eval_every`` steps and at the end."""
-        return steps % self.learning.eval_every < self.envs or steps >= self.learning.sac_steps
+        return self._is_regular(steps) or steps >= self.learning.sac_steps
+
+    def _counted(self) -> list[Evaluated]:
+        """The evaluations without those at the end of a shorter training, from which this one goes on.
+
+        In one go they are not made, so nothing may depend on them.
+        """
+        return [evaluated for evaluated in self.curve if self._is_evaluated(evaluated.steps)]
 
     def _first_at(self, target: float) -> Evaluated | None:
-        """The first evaluation that reached ``target``.
-
-        One at the end of a shorter training, from which this one goes on, does not count: in one go it is not made.
-        """
-        reached = (e for e in self.curve if e.mean_return >= target and self._is_evaluated(e.steps))
-        return next(reached, None)
+        """The first evaluation that reached ``target``."""
+        return next((evaluated for evaluated in self._counted() if evaluated.mean_return >= target), None)
 
 
 def most_steps(learning: SacSettings, envs: int) -> int:
