@@ -37,12 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     if options.show:
         print("\n".join(shlex.join(["prudent", "data", "collect", *log.words]) for log in chosen))
         return 0
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         failed = jobs.make(chosen, options.jobs, lambda _: table.store(every, options.results))
     except KeyboardInterrupt:
         print("interrupted; the trainings are kept, and the same command goes on", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))

@@ -2,13 +2,10 @@
 
 import os
 import re
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
 
 from benchmarks.logs.recipe import Log
 from prudent.progress import clock_face
@@ -62,7 +59,7 @@ def make(logs: Sequence[Log], jobs: int, finished: Callable[[Log], None]) -> lis
     trainings, made = Trainings(logs, jobs), len(logs) - len(pending)
     for task in {log.task for log in logs} - {log.task for log in pending}:
         trainings.over(task)
-    running: dict[str, tuple[Log, subprocess.Popen[str]]] = {}
+    running: dict[str, Command] = {}
     failed: list[str] = []
 
     def say(log: Log, line: str) -> None:
@@ -73,50 +70,61 @@ def make(logs: Sequence[Log], jobs: int, finished: Callable[[Log], None]) -> lis
         while pending or running:
             while len(running) < jobs and (log := next((x for x in pending if x.task not in running), None)):
                 pending.remove(log)
-                running[log.task] = log, start(log, say)
+                running[log.task] = Command(log, say)
             time.sleep(0.1)
-            for task, (log, process) in list(running.items()):
-                if process.poll() is None:
+            for task, command in list(running.items()):
+                if (status := command.status()) is None:
                     continue
                 del running[task]
-                if process.returncode == 0:
+                if status == 0:
                     made += 1
-                    finished(log)
+                    finished(command.log)
                 else:
-                    failed.append(log.name)
+                    failed.append(command.log.name)
                     # The levels of a task come from one training: after a failure the later ones would fail too.
                     failed += [other.name for other in pending if other.task == task]
                     pending = [other for other in pending if other.task != task]
                 if not any(other.task == task for other in pending):
                     trainings.over(task)
     finally:
-        for _, process in running.values():
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-        for _, process in running.values():
-            process.wait()
+        for command in running.values():
+            command.process.terminate()
+        for command in running.values():
+            command.wait()
     return failed
 
 
-def start(log: Log, say: Callable[[Log, str], None]) -> "subprocess.Popen[str]":
-    """Start the command of a log; a thread passes its lines on to ``say``."""
-    Path(log.path).parent.mkdir(parents=True, exist_ok=True)
-    # A group of its own: Ctrl-C must reach it once, through this process.
-    process = subprocess.Popen(
-        log.command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
-    lines = process.stdout
-    assert lines is not None
+class Command:
+    """The running command of a log; a thread passes its lines on to ``say``."""
 
-    def listen() -> None:
-        for line in lines:
-            say(log, line.rstrip())
+    def __init__(self, log: Log, say: Callable[[Log, str], None]):
+        log.path.parent.mkdir(parents=True, exist_ok=True)
+        self.log, self.say = log, say
+        # A group of its own: Ctrl-C must reach it once, through this process.
+        self.process = subprocess.Popen(
+            log.command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
 
-    threading.Thread(target=listen, daemon=True).start()
-    return process
+    def status(self) -> int | None:
+        """Its exit status, once it has ended and all its lines are passed on; None before."""
+        return None if self.process.poll() is None else self.wait()
+
+    def wait(self) -> int:
+        """Wait until it has ended; returns its exit status."""
+        status = self.process.wait()
+        self.listener.join()
+        return status
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self.say(self.log, line.rstrip())
