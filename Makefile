@@ -7,13 +7,14 @@ ARGS ?=
 WORKERS ?= $(if $(strip $(ARGS)),0,logical)
 SUITE ?= quick
 MINUTES ?= 10
+LOGS ?= logs
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 STAMP := $(VENV)/.prudent
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench faults suite trust practice fuzz docs clean
+.PHONY: help demo test lint format bench faults suite logs trust practice fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
@@ -50,6 +51,10 @@ suite: $(STAMP)-dev  ## train every algorithm of SUITE=quick, as far as that is 
 	@mkdir -p docs/bench
 	cp bench/$(SUITE)/results.json docs/bench/$(SUITE).json
 	cp bench/$(SUITE)/comparison.png docs/images/$(SUITE).png
+	$(BIN)/python docs/tables.py
+
+logs: $(STAMP)-dev  ## make nine MuJoCo logs with SAC, as far as that is left to do (hours), in LOGS=logs; ARGS="--jobs 1"
+	$(BIN)/python -m benchmarks.logs --out $(LOGS) $(ARGS)
 	$(BIN)/python docs/tables.py
 
 trust: $(STAMP)-dev  ## hold the off-policy estimators against exact values, as far as that is left to do; ARGS="--minutes 5"

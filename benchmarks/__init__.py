@@ -7,5 +7,5 @@
 - ``lines(result)``, the result as text.
 
 ``race.py``, ``gpu.py``, ``out_of_core.py``, ``fingerprints.py`` and ``ope_proof.py`` are separate
-programs.
+programs. ``practice`` and ``logs`` are packages with a program each.
 """

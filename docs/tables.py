@@ -20,6 +20,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     proof WHAT                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
     practice WHAT                    what came of prudent tune on problems with a known truth: truths, summary or runs
     open_bandit                      Open Bandit policies valued, out of benchmarks/results/open_bandit.json
+    logs                             the logs of make logs, out of benchmarks/results/logs.json
     faults                           what came of the faults, out of docs/bench/faults.json
     source MODULE.FUNCTION [| TEXT]  a function's source, up to the line that begins with TEXT
 
@@ -331,6 +332,15 @@ def practice(argument: str) -> str:
     return table(*draw(rows))
 
 
+def logs(_: str) -> str:
+    """The logs that ``make logs`` made so far."""
+    sys.path.insert(0, str(ROOT))
+    tables = importlib.import_module("benchmarks.logs.table")
+    sys.path.pop(0)
+    rows = json.loads(tables.RESULTS.read_text(encoding="utf-8")) if tables.RESULTS.is_file() else []
+    return table(*tables.table(rows)) if rows else "No log has been made with this recipe yet.\n"
+
+
 def source(argument: str) -> str:
     """A function as it stands in the file, or its beginning."""
     path, _, stop = (part.strip() for part in argument.partition("|"))
@@ -362,6 +372,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "extends": extends,
     "options": options,
     "practice": practice,
+    "logs": logs,
     "fields": settings_of,
     "presets": presets,
     "preset_sources": preset_sources,

@@ -17,8 +17,8 @@ from prudent.coverage.support import support
 from prudent.data import Dataset, audit, load_dataset
 from prudent.data.audit import cautions
 from prudent.errors import PrudentError
-from prudent.online.collect import roll_out
 from prudent.online.explorers import Uniform
+from prudent.online.recording import roll_out
 from prudent.ope.value import value
 from prudent.tuning import plan
 from prudent.types import Spec
@@ -32,7 +32,7 @@ ESTIMATION = {"members": 2, "folds": 2, "hidden": (8,), "batch_size": 32, "behav
 
 
 def recorded(first, rows=300):
-    return roll_out(ENVS[first], Uniform(Spec(2, 3, discrete=True, first_action=first), [3]), 3, rows, "gates")
+    return roll_out(ENVS[first], Uniform(Spec(2, 3, discrete=True, first_action=first), [3]), 3, rows, "gates").dataset
 
 
 @pytest.fixture(scope="module")

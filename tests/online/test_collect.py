@@ -7,14 +7,17 @@ import h5py
 import numpy as np
 import pytest
 
-import helpers.toys  # noqa: F401 - registers the environments
 from helpers.learners import FAST, QUICK
 from helpers.runs import flags, prudent, tree, write_log
+from helpers.toys import TOY_SPEC
 from prudent import algorithms
 from prudent.data import load_dataset
 from prudent.engine.members import Member
 from prudent.engine.population import Population
-from prudent.online.collect import Plan, collect, roll_out
+from prudent.online.collect import Plan, collect
+from prudent.online.explorers import Uniform
+from prudent.online.recording import roll_out
+from prudent.online.sac_learner import Evaluated
 from prudent.runs import checkpoint
 from prudent.runs.folder import write_json
 from prudent.runs.status import write_status
@@ -136,8 +139,8 @@ def test_a_greedy_policy_explores_where_it_is_told_to():
     config = algorithms.get("discrete_cql").Config(hidden=(4,), batch_size=8)
     scaling = Scaling(torch.zeros(2), torch.ones(2), torch.zeros(0), torch.zeros(0))
     members = Population("discrete_cql", [Member("seed=0", 0, config)], spec, scaling)
-    greedy = roll_out(GATES, Explorer(members, [0]), 0, 100, "greedy")
-    noisy = roll_out(GATES, Explorer(members, [0], spread=0.9), 0, 100, "noisy")
+    greedy = roll_out(GATES, Explorer(members, [0]), 0, 100, "greedy").dataset
+    noisy = roll_out(GATES, Explorer(members, [0], spread=0.9), 0, 100, "noisy").dataset
 
     def kinds(log):
         return {(int(o[0]), int(a)) for o, a in zip(log.observation, log.action, strict=True)}
@@ -195,18 +198,20 @@ def test_levels_act_with_noise_of_their_own(monkeypatch):
     """Levels reached at once, so that the policy is the same: what differs is the noise."""
     from prudent.online import collect as collecting
 
-    recorded, _ = collect(Plan(TOY, steps=5), "any")
+    recorded = roll_out(TOY, Uniform(TOY_SPEC, [0]), 0, 5, "any")
     noise, learner = [], []
 
-    def draw(env_id, actor, seed, steps, name):
-        del env_id, seed, name
+    def draw(env_id, actor, seed, steps, name, envs):
+        del env_id, seed, name, envs
         noise.append(actor.rng.normal(steps).flatten().tolist())
         return recorded
 
-    def reach(self, target):
+    def reach(self, target, or_best):
+        del or_best
         if not learner:
             learner.extend(self.explorer.rng.normal(5).flatten().tolist())
-        return target
+        self.policies[0] = self.population
+        return Evaluated(0, 0, target)
 
     monkeypatch.setattr(collecting, "roll_out", draw)
     monkeypatch.setattr(collecting.SacLearner, "reach", reach)
@@ -310,6 +315,6 @@ def test_an_interruption_leaves_no_half_file(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(collecting.TransitionLog, "dataset", stop)
+    monkeypatch.setattr(collecting.TransitionLog, "recording", stop)
     assert prudent("data", "collect", "--env", TOY, "--steps", 5, "--out", tmp_path / "toy.hdf5") == 130
     assert tree(tmp_path) == {}

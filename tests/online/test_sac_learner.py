@@ -8,6 +8,7 @@ import torch
 from helpers.learners import FAST, QUICK
 from helpers.toys import TOY_SPEC
 from prudent.errors import ConfigError, PrudentError
+from prudent.online.recording import TransitionLog
 from prudent.online.sac_learner import SacLearner, SacSettings, identity
 
 TOY = "prudent/Toy-v0"
@@ -18,23 +19,26 @@ def test_it_learns_the_toy():
     apprentice = SacLearner(TOY, SacSettings(sac_steps=1500, **QUICK, **FAST), seed=2, deterministic=True)
     before = apprentice.evaluate()
     assert before < 10
-    assert apprentice.reach(34.0) >= 34.0
+    reached = apprentice.reach(34.0)
+    assert reached.mean_return >= 34.0
+    assert apprentice.steps == reached.steps
     assert apprentice.steps % 100 == 0
-    stopped = apprentice.steps
-    assert apprentice.reach(20.0) >= 34.0, "a lower level has been reached already"
-    assert apprentice.steps == stopped
+    lower = apprentice.reach(20.0)
+    assert lower == next(e for e in apprentice.curve if e.mean_return >= 20.0), "a lower level was reached on the way"
+    assert apprentice.steps == reached.steps
+    assert apprentice.policy(lower).state.step == lower.updates
 
 
 def test_it_sees_everything_and_learns_only_after_the_start():
-    seen = []
-    apprentice = SacLearner(TOY, SacSettings(sac_steps=60, **QUICK), seed=0, watch=seen.append)
+    log = TransitionLog(TOY_SPEC, 60)
+    apprentice = SacLearner(TOY, SacSettings(sac_steps=60, **QUICK), seed=0, log=log)
     for _ in range(50):
         apprentice.step()
     assert apprentice.population.state.step == 0
     for _ in range(10):
         apprentice.step()
     assert apprentice.population.state.step == 10
-    assert len(seen) == 60
+    assert log.steps == 60
 
 
 def test_the_same_seed_learns_the_same():
@@ -52,7 +56,8 @@ def test_a_level_out_of_reach_is_said():
     apprentice = SacLearner(TOY, SacSettings(sac_steps=60, **QUICK), seed=0)
     with pytest.raises(PrudentError, match=r"in 60 steps, the level asked for needs 1000: give more --sac-steps"):
         apprentice.reach(1000.0)
-    assert math.isfinite(apprentice.best)
+    assert math.isfinite(apprentice.best.mean_return)
+    assert apprentice.reach(1000.0, or_best=True) == apprentice.best
 
 
 def test_where_it_cannot_learn():

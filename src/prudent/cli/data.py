@@ -129,11 +129,14 @@ def collect(words: list[str]) -> None:
     arguments = vars(parser.parse_strict(words))
 
     from prudent.data import writers
+    from prudent.engine.process import keep_freed_memory
     from prudent.online import collect as collecting
+    from prudent.online.recording import figures_line
 
     set_threads(arguments["threads"], "data collect")
+    keep_freed_memory()
     sac_settings = values_of(arguments, SacSettings)
-    for_sac = [*sac_settings, *(name for name in ("level", "reference") if arguments[name] is not None)]
+    for_sac = [*sac_settings, *(name for name in ("level", "reference", "keep", "or_best") if arguments[name])]
     if for_sac and "sac" not in arguments["policy"]:
         parser.error(f"--{for_sac[0].replace('_', '-')} is for the policy sac")
     plan_values = {name: value for name, value in values_of(arguments, collecting.Plan).items() if value is not None}
@@ -145,6 +148,9 @@ def collect(words: list[str]) -> None:
     plan = collecting.Plan(**plan_values, learning=SacSettings(**sac_settings))
     dataset, about = collecting.collect(plan, Path(arguments["out"]).stem.removeprefix(writers.MINARI))
     writers.write(dataset, arguments["out"], about, plan.env)
+    for part in about["parts"]:
+        level = f", {part['level_reached']}" if "level_reached" in part else ""
+        print(f"{printable(part['policy'])}{level}: {figures_line(part)}")
     _print_written(arguments["out"], dataset)
 
 
@@ -178,6 +184,12 @@ def _collect_parser() -> tuple[Parser, argparse._ArgumentGroup]:
     )
     parser.add_argument("--deterministic", action="store_true", help="take the policy's mode instead of sampling")
     parser.add_argument("--member", metavar="NAME", help="member of a run, name or number (default: the best)")
+    parser.add_argument(
+        "--envs",
+        type=int,
+        metavar="K",
+        help="environments at once (default: to record, one for each 10,000 rows, 8 at most; to train sac, one)",
+    )
     add_threads(parser, default=1)
     sac_flags = parser.add_argument_group("sac")
     sac_flags.add_argument(
@@ -191,6 +203,19 @@ def _collect_parser() -> tuple[Parser, argparse._ArgumentGroup]:
         nargs=2,
         metavar=("RANDOM", "EXPERT"),
         help="returns that define the levels (default: those of D4RL, if it has any)",
+    )
+    sac_flags.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for sac's training: an interrupted collect goes on from it, and other levels of the same training "
+        "come from it",
+    )
+    sac_flags.add_argument(
+        "--or-best",
+        action="store_true",
+        default=None,
+        help="if --sac-steps are not enough for the level, record the best policy that was reached",
     )
     return parser, sac_flags
 

@@ -1,7 +1,7 @@
 """Datasets made by running policies: a random policy, a finished run, or SAC trained to a given level."""
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,23 +11,24 @@ import torch
 
 from prudent.data import Dataset
 from prudent.data.scores import reference
-from prudent.engine import memory
 from prudent.engine.population import Population
 from prudent.environments.make import check_fits, spec_of, versions
 from prudent.errors import ConfigError, PrudentError
 from prudent.online.explorers import Explorer, Uniform
-from prudent.online.interaction import Actor, Interaction, Transition
-from prudent.online.sac_learner import SacLearner, SacSettings, check_continuous
+from prudent.online.interaction import env_seeds
+from prudent.online.kept_training import KeptTraining
+from prudent.online.recording import Recording, TransitionLog, envs_for, roll_out
+from prudent.online.sac_learner import Evaluated, SacLearner, SacSettings, check_continuous, most_steps
 from prudent.runs import checkpoint
-from prudent.runs.folder import read_json
+from prudent.runs.folder import create, locked, read_json
 from prudent.runs.status import check_ended
-from prudent.training.progress import Progress
-from prudent.types import Spec
 from prudent.version import __version__
 
 LEVELS = {"medium": (1 / 3,), "expert": (1.0,), "medium-expert": (1 / 3, 1.0)}
 """Levels as shares of the way from a random policy's return to an expert's. Several are reached one after the other."""
 REPLAY = "medium-replay"
+MOST_AT_ONCE = 1_000
+"""Environments at once, at most."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Plan:
         noise: exploration on top of the policies, see :class:`prudent.online.explorers.Explorer`.
         member: the member of a run that acts, by name or number; None takes the best one.
         seed: equal seeds give equal datasets.
+        envs: environments at once. None trains SAC in one, and records in one for each 10,000 rows, 8 at most.
+        keep: a folder for SAC's training; see :mod:`prudent.online.kept_training`.
+        or_best: if SAC does not reach the level, record the best policy that it reached.
         learning: how SAC learns.
     """
 
@@ -58,6 +62,9 @@ class Plan:
     noise: float = 0.0
     member: str | None = None
     seed: int = 0
+    envs: int | None = None
+    keep: Path | None = None
+    or_best: bool = False
     learning: SacSettings = field(default_factory=SacSettings)
 
     def __post_init__(self):
@@ -73,12 +80,16 @@ class Plan:
             raise ConfigError(f"collect: noise must lie within [0, 1], got {self.noise:g}")
         if self.seed < 0:
             raise ConfigError(f"collect: seed must be 0 or more, got {self.seed}")
+        if self.envs is not None and not 1 <= self.envs <= MOST_AT_ONCE:
+            raise ConfigError(f"collect: envs must lie between 1 and {MOST_AT_ONCE}, got {self.envs}")
         self._check_steps()
         self._check_idle()
         if "sac" in self.policies:
             level_shares(self.level)
-        elif self.level != "medium" or self.reference is not None:
-            raise ConfigError("collect: level and reference are for the policy sac, which is not among those named")
+        elif self.level != "medium" or self.reference is not None or self.keep is not None or self.or_best:
+            raise ConfigError(
+                "collect: level, reference, keep and or_best are for the policy sac, which is not among those named"
+            )
 
     def _check_steps(self) -> None:
         if self.level == REPLAY:
@@ -107,13 +118,22 @@ class Plan:
         Raises:
             ConfigError: there is no such level, or no reference returns are known.
         """
+        low, high = self.returns()
+        return [low + share * (high - low) for share in level_shares(self.level)]
+
+    def returns(self) -> tuple[float, float]:
+        """The returns (random, expert) that levels refer to.
+
+        Raises:
+            ConfigError: none are known.
+        """
         returns = reference(self.env) if self.reference is None else self.reference
         if returns is None:
             raise ConfigError(f"collect: no reference returns are known for {self.env}: give --reference RANDOM EXPERT")
         low, high = returns
         if not low < high:
             raise ConfigError(f"collect: the expert's return must be above the random one, got {low:g} and {high:g}")
-        return [low + share * (high - low) for share in level_shares(self.level)]
+        return returns
 
 
 def level_shares(level: str) -> tuple[float, ...]:
@@ -136,52 +156,6 @@ def level_shares(level: str) -> tuple[float, ...]:
     return (share,)
 
 
-class TransitionLog:
-    """Transitions of one environment, in order, with room for ``capacity`` of them."""
-
-    def __init__(self, spec: Spec, capacity: int):
-        self.spec, self.rows = spec, 0
-        size = 16 * spec.observation_size + (8 if spec.discrete else 4 * spec.action_size) + 6
-        memory.check(capacity * size, f"{capacity} transitions", "take fewer steps")
-        # Untouched memory costs nothing, and float64 loses no digit of an environment that has it.
-        features = (capacity, spec.observation_size)
-        self.table: dict[str, np.ndarray] = {
-            "observation": np.empty(features),
-            "action": np.empty(capacity, np.int64) if spec.discrete else np.empty((capacity, spec.action_size), "f4"),
-            "reward": np.empty(capacity, np.float32),
-            "next_observation": np.empty(features),
-            "terminated": np.empty(capacity, bool),
-            "truncated": np.empty(capacity, bool),
-        }
-        self.masks: dict[str, np.ndarray] = {}
-
-    def add(self, step: Transition) -> None:
-        """Store the transition of the first member."""
-        for name, column in self.table.items():
-            column[self.rows] = getattr(step, name)[0]
-        if step.mask is not None and step.next_mask is not None:
-            if not self.masks:
-                shape = (len(self.table["reward"]), self.spec.action_size)
-                self.masks = {"mask": np.ones(shape, bool), "next_mask": np.ones(shape, bool)}
-            self.masks["mask"][self.rows], self.masks["next_mask"][self.rows] = step.mask[0], step.next_mask[0]
-        self.rows += 1
-
-    def dataset(self, name: str) -> Dataset:
-        """The transitions so far. An episode that still runs counts as truncated."""
-        spec = self.spec
-        table: dict[str, Any] = {key: column[: self.rows] for key, column in self.table.items()}
-        return Dataset.from_columns(
-            **table,
-            action_low=spec.action_low,
-            action_high=spec.action_high,
-            discrete=spec.discrete,
-            n_actions=spec.action_size if spec.discrete else None,
-            first_action=spec.first_action,
-            name=name,
-            extra={key: column[: self.rows] for key, column in self.masks.items()},
-        )
-
-
 def collect(plan: Plan, name: str) -> tuple[Dataset, dict[str, Any]]:
     """The dataset, and how it was made as JSON values. The same plan gives the same dataset.
 
@@ -202,56 +176,66 @@ def collect(plan: Plan, name: str) -> tuple[Dataset, dict[str, Any]]:
         seed = int(np.random.SeedSequence([plan.seed, index]).generate_state(1)[0])
         if policy == "sac":
             recorded = _from_sac(plan, seed, steps)
-        elif policy == "random":
-            recorded = [(roll_out(plan.env, Uniform(spec, [seed]), seed, steps, "random"), {"policy": "random"})]
         else:
-            population, about = loaded[policy]
-            actor = Explorer(population, [seed], plan.noise, plan.deterministic)
-            recorded = [(roll_out(plan.env, actor, seed, steps, policy), about)]
+            envs = plan.envs or envs_for(steps)
+            seeds, about = env_seeds(seed, envs), {"policy": "random"}
+            actor = Uniform(spec, seeds)
+            if policy != "random":
+                population, about = loaded[policy]
+                actor = Explorer(population, seeds, plan.noise, plan.deterministic)
+            recorded = [(roll_out(plan.env, actor, seed, steps, policy, envs), {**about, "envs": envs})]
         for part, about in recorded:
-            parts.append(part)
-            made.append({**about, "steps": len(part), "mean_return": _mean_return(part)})
+            parts.append(part.dataset)
+            made.append({**about, **part.figures()})
     dataset = Dataset.join(parts, name=name) if len(parts) > 1 else parts[0]
     return dataset, _about(plan, dataset, made)
 
 
-def roll_out(env_id: str, actor: Actor, seed: int, steps: int, name: str) -> Dataset:
-    """``steps`` transitions of one policy, episode after episode. The last episode is cut."""
-    with Interaction(env_id, [seed]) as interaction, Progress(steps) as progress:
-        recording = TransitionLog(interaction.spec, steps)
-        for step in range(1, steps + 1):
-            recording.add(interaction.step(actor))
-            progress.update(step)
-            if step == steps or step % max(1, steps // 4) == 0:
-                progress.log(step, {})
-    return recording.dataset(name)
-
-
-def _from_sac(plan: Plan, seed: int, steps: int) -> list[tuple[Dataset, dict[str, Any]]]:
+def _from_sac(plan: Plan, seed: int, steps: int) -> list[tuple[Recording, dict[str, Any]]]:
     """Transitions of SAC at each of its targets; for ``medium-replay`` all transitions of its training."""
-    targets = plan.targets()
-    replay = TransitionLog(spec_of(plan.env), plan.learning.sac_steps) if plan.level == REPLAY else None
-    watch = None if replay is None else replay.add
-    recorded = []
-    with closing(SacLearner(plan.env, plan.learning, seed, plan.deterministic, watch)) as learner:
+    learning, replay = plan.learning, plan.level == REPLAY
+    envs = plan.envs or 1
+    with ExitStack() as stack:
+        needs_log = replay or plan.keep is not None
+        log = TransitionLog(spec_of(plan.env), most_steps(learning, envs), envs) if needs_log else None
+        learner = stack.enter_context(closing(SacLearner(plan.env, learning, seed, plan.deterministic, envs, log)))
+        if plan.keep is not None and log is not None:
+            stack.enter_context(locked(create(plan.keep)))
+            KeptTraining(plan.keep, learner, log)
+        recorded = []
+        targets = plan.targets()
         bounds = np.rint(np.linspace(0, steps, len(targets) + 1)).astype(int)
-        for target, share in zip(targets, np.diff(bounds).tolist(), strict=True):
-            reached = learner.reach(target)
-            about = {
-                "policy": "sac",
-                "level": plan.level,
-                "return_asked": target,
-                "return_reached": reached,
-                "trained_steps": learner.steps,
-                "learning": asdict(plan.learning),
-            }
-            if replay is not None:
-                return [(replay.dataset("sac"), about)]
+        for target, rows in zip(targets, np.diff(bounds).tolist(), strict=True):
+            reached = learner.reach(target, plan.or_best)
+            about = _about_level(plan, target, reached)
+            if reached.mean_return < target:
+                print(f"sac did not reach the level: {about['level_reached']}", flush=True)
+            if replay:
+                assert log is not None
+                return [(log.recording("sac", reached.steps if reached.mean_return >= target else None), about)]
             # A new seed: neither the training nor another level had these start states and this noise.
             fresh_seed = seed + 1 + len(recorded)
-            actor = Explorer(learner.population, [fresh_seed], plan.noise, plan.deterministic)
-            recorded.append((roll_out(plan.env, actor, fresh_seed, share, "sac"), about))
-    return recorded
+            count = plan.envs or envs_for(rows)
+            policy = learner.policy(reached)
+            actor = Explorer(policy, env_seeds(fresh_seed, count), plan.noise, plan.deterministic)
+            recorded.append((roll_out(plan.env, actor, fresh_seed, rows, "sac", count), about))
+        return recorded
+
+
+def _about_level(plan: Plan, target: float, reached: Evaluated) -> dict[str, Any]:
+    """What was asked of SAC and what it reached, as JSON values."""
+    low, high = plan.returns()
+    share = (reached.mean_return - low) / (high - low)
+    return {
+        "policy": "sac",
+        "level": plan.level,
+        "return_asked": target,
+        "return_reached": reached.mean_return,
+        "level_reached": f"{'' if reached.mean_return >= target else 'up to '}{share:.0%} of the reference",
+        "trained_steps": reached.steps,
+        "updates": reached.updates,
+        "learning": asdict(plan.learning),
+    }
 
 
 def _load(policy: str, plan: Plan) -> tuple[Population, dict[str, Any]]:
@@ -292,12 +276,6 @@ def _member(path: Path, population: Population, wanted: str | None) -> int:
     if all(value is None for value in returns):
         raise PrudentError(f"collect: every member of {path} has diverged")
     return max(range(population.size), key=lambda index: -np.inf if returns[index] is None else returns[index])
-
-
-def _mean_return(part: Dataset) -> float:
-    """The mean return without the last episode, which may be cut by the end of the steps."""
-    complete = part.episode_returns[:-1] if part.truncated[-1] and part.n_episodes > 1 else part.episode_returns
-    return float(complete.mean())
 
 
 def _about(plan: Plan, dataset: Dataset, made: Sequence[dict[str, Any]]) -> dict[str, Any]:

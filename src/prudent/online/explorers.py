@@ -34,11 +34,11 @@ class Uniform:
 
 
 class Explorer:
-    """A population that acts with exploration; each member has its own noise.
+    """A population that acts with exploration: each member in an environment of its own, or one member in several.
 
     Args:
         population: the policies.
-        seeds: of the noise, one per member.
+        seeds: of the noise, one per environment.
         spread: additional exploration. For continuous actions the standard deviation of Gaussian noise, as a share of
             half the action range. For discrete actions the probability of a uniformly random one.
         deterministic: take the policy's mode instead of a sample, before ``spread``.
@@ -48,19 +48,22 @@ class Explorer:
         self.population, self.spread = population, spread
         self.samples = population.algorithm.POLICY in ("gaussian", "categorical") and not deterministic
         self.rng = MemberRng(seeds, "explore", population.device)
+        # (K, ...) of K environments as (P, rows, ...): a row for each member, or K rows for the only one.
+        self.axis = 1 if len(seeds) == population.size else 0
 
     @torch.no_grad()
     def __call__(self, observation: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
         """See :class:`Actor`."""
         population = self.population
         discrete, size = population.spec.discrete, population.spec.action_size
-        scaled = population.scaling.policy_input(torch.from_numpy(observation)).unsqueeze(1)
+        scaled = population.scaling.policy_input(torch.from_numpy(observation)).unsqueeze(self.axis)
         networks, act = population.state.networks, population.algorithm.act
         noise = None
         if self.samples:
-            noise = self.rng.uniform(0.0, 1.0, 1, size) if discrete else self.rng.normal(1, size)
+            draw = self.rng.uniform(0.0, 1.0, size) if discrete else self.rng.normal(size)
+            noise = draw.unsqueeze(self.axis)
         if not discrete:
-            action = act(networks, scaled, noise)[0].squeeze(1)
+            action = act(networks, scaled, noise)[0].squeeze(self.axis)
             if self.spread:
                 action = (action + self.spread * self.rng.normal(size)).clamp(-1.0, 1.0)
             # A diverged member must not stop the others: its NaN becomes the middle of the range.
@@ -68,7 +71,8 @@ class Explorer:
         allowed = None if mask is None else torch.from_numpy(mask[:, :size]).to(population.device)
         if allowed is not None and not allowed.any(1).all():
             raise PrudentError(f"the environment allows none of the {size} actions that the policy knows")
-        action = act(networks, scaled, noise, None if allowed is None else allowed.unsqueeze(1))[0].squeeze(1)
+        masks = None if allowed is None else allowed.unsqueeze(self.axis)
+        action = act(networks, scaled, noise, masks)[0].squeeze(self.axis)
         if self.spread:
             draw = self.rng.uniform(0.0, 1.0, size + 1)
             other = draw[:, 1:] if allowed is None else draw[:, 1:].masked_fill(~allowed, -1.0)
