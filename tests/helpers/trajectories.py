@@ -1,10 +1,10 @@
 """A small log with every kind of episode end, and batches of it as the library draws them."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from helpers.cases import Case
 from prudent import algorithms
@@ -12,6 +12,7 @@ from prudent.data import Dataset
 from prudent.engine.batches import TrainingData
 from prudent.engine.scaling import Scaling
 from prudent.nn.rng import MemberRng
+from prudent.types import Batch
 
 LENGTHS = (7, 1, 2, 9, 4, 12, 1, 3)
 """Longer and shorter than any window here; every second episode terminates, the others are truncated."""
@@ -54,6 +55,13 @@ def _begins(more: int) -> list[int]:
     return np.concatenate([[0], np.cumsum(np.array(LENGTHS) + more)[:-1]]).tolist()
 
 
+def tensors_of(batch: Batch) -> list[Tensor]:
+    """Every tensor of a batch, those of its windows too, in a fixed order."""
+    found: list[Tensor] = []
+    batch.map(found.append)
+    return found
+
+
 class TrajectoryCase(Case):
     """A :class:`helpers.cases.Case` whose batch was drawn from a log; ``drawn`` (P, B) says which rows it has."""
 
@@ -89,10 +97,3 @@ class TrajectoryCase(Case):
             )
             for i in range(len(data))
         ]
-
-    def shortened(self) -> "TrajectoryCase":
-        """The same batch with single steps."""
-        single = object.__new__(TrajectoryCase)
-        single.__dict__.update(self.__dict__)
-        single.batch = replace(self.batch, window=())
-        return single

@@ -47,12 +47,12 @@ def fitted_to(dataset: Dataset, members: Sequence[Member]) -> list[Member]:
     return list(members)
 
 
-def taken_as_one(dataset: Dataset, asked: Sequence[Member], fitted: Sequence[Member]) -> list[str]:
+def taken_as_one(asked: Sequence[Member], fitted: Sequence[Member]) -> list[str]:
     """One line if :func:`fitted_to` changed ``n_steps``, else none."""
     steps = getattr(asked[0].config, "n_steps", 1)
     if steps == getattr(fitted[0].config, "n_steps", 1):
         return []
-    return [f"{dataset.name}: every episode is a single step, so n_steps {steps} is taken as 1"]
+    return [f"every episode is a single step, so n_steps {steps} is taken as 1"]
 
 
 def rows_of(rows_PB: Tensor, follows: Pick, count: int) -> tuple[Tensor, Tensor]:
@@ -65,7 +65,7 @@ def rows_of(rows_PB: Tensor, follows: Pick, count: int) -> tuple[Tensor, Tensor]
     rows_PnB = rows_PB.unsqueeze(1) + step_n1
     goes_on = follows(rows_PnB[:, :-1]).to(torch.int64).cumprod(1)
     last_P1B = goes_on.sum(1, keepdim=True)
-    ended = torch.zeros_like(goes_on[:, :1])
+    ended = torch.zeros_like(rows_PB).unsqueeze(1)
     return rows_PB.unsqueeze(1) + torch.minimum(step_n1, last_P1B), torch.cat([goes_on, ended], 1).bool()
 
 

@@ -28,6 +28,13 @@ ORDER = {
         "value_lr critic_lr actor_lr actor_period target_period max_grad_norm n_critics hidden layer_norm "
         "orthogonal_init return_range batch_size normalize_observations outside_range reward_scale reward_shift"
     ),
+    "cpql": (
+        "alpha alpha_final alpha_anneal_steps lagrange target_gap lagrange_lr n_actions proposals "
+        "importance_sampling cql_temperature gap_clip gradient gradient_samples backup temperature "
+        "learn_temperature target_entropy temperature_lr bc_warmup_steps actor_period target_period value_init "
+        "value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
+        "layer_norm orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift"
+    ),
     "cql": (
         "alpha alpha_final alpha_anneal_steps lagrange target_gap lagrange_lr n_actions proposals "
         "importance_sampling cql_temperature gap_clip gradient gradient_samples backup temperature "
