@@ -20,6 +20,7 @@ from prudent.engine import windows
 from prudent.engine.members import Member
 from prudent.engine.population import Population
 from prudent.engine.scaling import Scaling
+from prudent.nn import cpu
 from prudent.types import Hyper
 
 SOFT = {"n_critics": 3, "temperature": [0.3, 2.0]}
@@ -203,6 +204,19 @@ def test_the_minimum_is_inside_each_value():
             assert other >= float(found[p, b]) - 1e-12
             larger += other > float(found[p, b]) + 1e-6
     assert larger > 5, "both readings give the same here, so this says nothing"
+
+
+def test_the_fast_pass_gives_the_plain_passs_targets_and_losses(monkeypatch):
+    settings = {"n_steps": 4, "trace": [0.5, 1.0], "layer_norm": False, "hidden": (64, 64), "rows": 256}
+    case = TrajectoryCase("cql", **settings)
+    parts = case.networks, case.batch, case.noise, case.hyper
+    monkeypatch.setattr(cpu, "WORTH_IT", 1)
+    fast_target, (fast, _) = found_target(case), cql.critic_loss(*parts)
+    monkeypatch.setattr(cpu, "WORTH_IT", 10**15)
+    plain_target, (plain, _) = found_target(case), cql.critic_loss(*parts)
+    for p in range(case.members):
+        assert_values(fast_target[p], plain_target[p].tolist(), "target")
+    assert_values(fast, plain.tolist(), "critics' loss")
 
 
 # --- planted mistakes -------------------------------------------------------------------------------------------------
