@@ -6,6 +6,6 @@
 - ``measure(settings) -> Result``, which measures in turns with :mod:`benchmarks.harness`, and
 - ``lines(result)``, the result as text.
 
-``race.py``, ``gpu.py``, ``out_of_core.py``, ``fingerprints.py`` and ``ope_proof.py`` are separate
+``race.py``, ``gpu.py``, ``out_of_core.py``, ``multi_step.py``, ``fingerprints.py`` and ``ope_proof.py`` are separate
 programs. ``practice`` and ``logs`` are packages with a program each.
 """

@@ -44,6 +44,7 @@ AGENTS = {
     "cql max, layer_norm": ("CQL", {**PROPOSING, "backup": "max", "layer_norm": True, "bc_warmup_steps": 20}),
     "cql sampled": ("CQL", {**PROPOSING, "gradient": "sampled", "gradient_samples": 2, "actor_period": 2}),
     "cql soft": ("CQL", {**PROPOSING, "backup": "soft"}),
+    "cpql": ("CPQL", {**PROPOSING, "trace": [0.5, 1.0]}),
     "cql_redq": ("CQLREDQ", {**PROPOSING, "n_critics": 4}),
     "iql": ("IQL", REGRESSION),
     "rebrac": ("ReBRAC", {}),

@@ -1,6 +1,6 @@
 """Published settings as functions that return full configs.
 
-They come from the public code of CQL's, Cal-QL's, IQL's, TD3+BC's and ReBRAC's authors and of CORL.
+They come from the public code of CQL's, CPQL's, Cal-QL's, IQL's, TD3+BC's and ReBRAC's authors and of CORL.
 ``docs/preset_sources.toml`` has the source of each, setting by setting; ``docs/algorithms.md`` shows it as tables.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from prudent.algorithms import cql, iql, rebrac, td3_bc
+from prudent.algorithms import cpql, cql, iql, rebrac, td3_bc
 from prudent.errors import ConfigError
 
 
@@ -72,6 +72,24 @@ def paper() -> Preset:
         alpha=5.0, temperature_lr=1e-4, hidden=(256, 256, 256), bc_warmup_steps=40_000, normalize_observations=False
     )
     return Preset("cql", config)
+
+
+# --- CPQL: targets over five steps ------------------------------------------------------------------------------------
+
+
+def cpql_medium() -> Preset:
+    """CPQL on a mediocre policy; alpha and trace are those of hopper-medium, other tasks have others."""
+    return Preset("cpql", cpql.Config(alpha=0.1, trace=0.7))
+
+
+def cpql_medium_replay() -> Preset:
+    """CPQL on all that a learner saw; alpha and trace are those of hopper-medium-replay, other tasks have others."""
+    return Preset("cpql", cpql.Config(alpha=0.5, trace=0.1))
+
+
+def cpql_medium_expert() -> Preset:
+    """CPQL on a good and a mediocre policy; alpha and trace are those of hopper-medium-expert."""
+    return Preset("cpql", cpql.Config(alpha=5.0, trace=0.1))
 
 
 # --- IQL --------------------------------------------------------------------------------------------------------------
@@ -146,6 +164,9 @@ _FUNCTIONS = (
     antmaze,
     kitchen,
     paper,
+    cpql_medium,
+    cpql_medium_replay,
+    cpql_medium_expert,
     iql_locomotion,
     iql_antmaze,
     iql_adroit_kitchen,

@@ -14,7 +14,7 @@ kept for broadcasting. Reductions go from the right, so members never mix.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -108,6 +108,36 @@ def _bounds(name: str, values: tuple[float, ...] | None) -> str:
     return f"{name} {' '.join(f'{value:.9g}' for value in values)}"
 
 
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+@dataclass(frozen=True)
+class Next:
+    """What followed a logged step, (P, B, ...): the next state, and where there are any, the allowed actions there
+    (``mask``) and the logged next action (``action_known`` is False where the log has none)."""
+
+    observation: Tensor
+    mask: Tensor | None = None
+    action: Tensor | None = None
+    action_known: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the windows of a batch, (P, B): what a target over several steps reads of it.
+
+    ``goes_on`` says whether the row's window goes on after this step. ``next`` is None if only the windows' ends are
+    valued.
+    """
+
+    reward: Tensor
+    terminated: Tensor
+    goes_on: Tensor
+    dt: Tensor | None = None
+    next: Next | None = None
+
+
 @dataclass(frozen=True)
 class Batch:
     """Transitions. Shapes inside the engine are (P, B, ...); :meth:`prudent.data.Dataset.batches` yields (B, ...).
@@ -117,7 +147,8 @@ class Batch:
     actions are allowed at s and at s'; None allows all. Where the algorithm needs them, ``return_to_go`` is the
     discounted Monte-Carlo return from this row on, and ``next_action`` the next action of the same episode
     (``next_action_known`` is False on an episode's last row). ``source`` is the dataset of the rows: an agent makes its
-    networks for it from its first batch.
+    networks for it from its first batch. ``window`` has the ``n_steps`` logged steps from each row on, the row's own
+    first; windows that end sooner repeat their last step. It is empty where targets have one step.
     """
 
     observation: Tensor
@@ -132,11 +163,53 @@ class Batch:
     next_action: Tensor | None = None
     next_action_known: Tensor | None = None
     source: Any = None
+    window: tuple[Step, ...] = ()
 
-    def map(self, function) -> "Batch":
+    @property
+    def next(self) -> Next:
+        """What followed each row."""
+        return Next(self.next_observation, self.next_mask, self.next_action, self.next_action_known)
+
+    def map(self, function: Callable[[Tensor], Any]) -> "Batch":
         """The same batch with ``function`` applied to every tensor."""
-        changed = {f.name: function(value) for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
-        return replace(self, **changed)
+        return _map(self, function)
+
+    def in_units(
+        self,
+        observation: Callable[[Tensor], Tensor] = _same,
+        action: Callable[[Tensor], Tensor] = _same,
+        reward: Callable[[Tensor], Tensor] = _same,
+    ) -> "Batch":
+        """The same batch with every observation, action and reward in other units."""
+
+        def following(after: Next | None) -> Next | None:
+            if after is None:
+                return None
+            known = None if after.action is None else action(after.action)
+            return replace(after, observation=observation(after.observation), action=known)
+
+        return replace(
+            self,
+            observation=observation(self.observation),
+            next_observation=observation(self.next_observation),
+            action=action(self.action),
+            next_action=None if self.next_action is None else action(self.next_action),
+            reward=reward(self.reward),
+            window=tuple(replace(step, reward=reward(step.reward), next=following(step.next)) for step in self.window),
+        )
+
+
+def _map(values: Any, function: Callable[[Tensor], Any]) -> Any:
+    changed: dict[str, Any] = {}
+    for f in fields(values):
+        value = getattr(values, f.name)
+        if isinstance(value, Tensor):
+            changed[f.name] = function(value)
+        elif isinstance(value, Step | Next):
+            changed[f.name] = _map(value, function)
+        elif f.name == "window":
+            changed[f.name] = tuple(_map(step, function) for step in value)
+    return replace(values, **changed)
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Tensor]:

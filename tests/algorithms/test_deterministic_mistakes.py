@@ -9,8 +9,8 @@ from helpers.cases import Case, assert_gradients, assert_values, hyper64
 from oracles import deterministic as oracle
 from prudent import nn
 from prudent.algorithms import rebrac, td3_bc
-from prudent.algorithms.shared import losses
-from prudent.algorithms.shared.losses import bootstrap
+from prudent.algorithms.shared import multi_step
+from prudent.algorithms.shared.multi_step import bootstrap
 from prudent.algorithms.shared.networks import q_min
 from prudent.engine import population
 from prudent.nn import optim
@@ -119,10 +119,10 @@ def test_the_target_is_valued_by_the_target_critics(notices, name):
 def test_deterministic_targets_stop_at_terminations(notices, name):
     original = bootstrap
 
-    def through(batch, value_PB, hyper):
-        return original(replace(batch, terminated=torch.zeros_like(batch.terminated)), value_PB, hyper)
+    def through(batch, value, hyper):
+        return original(replace(batch, terminated=torch.zeros_like(batch.terminated)), value, hyper)
 
-    notices(critics_agree(name), losses, "bootstrap", through)
+    notices(critics_agree(name), multi_step, "bootstrap", through)
 
 
 @both

@@ -12,8 +12,9 @@ from helpers.cases import Case, assert_values
 from oracles import discrete as oracle
 from prudent import nn
 from prudent.algorithms import discrete_bc, discrete_cql, discrete_iql
-from prudent.algorithms.shared import losses
-from prudent.algorithms.shared.losses import bootstrap, expectile_loss
+from prudent.algorithms.shared import losses, multi_step
+from prudent.algorithms.shared.losses import expectile_loss
+from prudent.algorithms.shared.multi_step import bootstrap
 from prudent.algorithms.shared.networks import state_value
 
 ACTIONS = 4
@@ -90,7 +91,7 @@ def quantiles_then(choose):
             discrete_cql.quantiles(networks[name], batch.next_observation).mean(-1).amin(1)
             for name in ("critic", "target_critic")
         )
-        return bootstrap(batch, choose(online, slow, batch.next_mask), hyper).unsqueeze(-1)
+        return bootstrap(batch, lambda _: choose(online, slow, batch.next_mask), hyper).unsqueeze(-1)
 
     return target
 
@@ -138,15 +139,15 @@ def test_the_target_takes_the_smallest_critic(notices):
 @pytest.mark.parametrize("module", [discrete_cql, discrete_iql], ids=["cql", "iql"])
 def test_nothing_is_bootstrapped_through_a_termination(notices, module):
     def through(batch, value, hyper):
-        return batch.reward + hyper.discount.unsqueeze(-1) * value
+        return batch.reward + hyper.discount.unsqueeze(-1) * value(batch.next)
 
     def ignoring_dt(batch, value, hyper):
-        return batch.reward + hyper.discount.unsqueeze(-1) * torch.where(batch.terminated, 0.0, value)
+        return batch.reward + hyper.discount.unsqueeze(-1) * torch.where(batch.terminated, 0.0, value(batch.next))
 
     check = cql_agrees() if module is discrete_cql else iql_agrees("critic")
-    notices(check, losses, "bootstrap", through)
+    notices(check, multi_step, "bootstrap", through)
     timed = cql_agrees(with_dt=True) if module is discrete_cql else iql_agrees("critic", with_dt=True)
-    notices(timed, losses, "bootstrap", ignoring_dt)
+    notices(timed, multi_step, "bootstrap", ignoring_dt)
 
 
 def test_target_gets_no_gradient(notices):

@@ -16,9 +16,10 @@ from helpers.cases import Case, assert_values, hyper64
 from oracles import losses as oracle
 from prudent import nn
 from prudent.algorithms import cql, sac
-from prudent.algorithms.shared import lagrange, losses
+from prudent.algorithms.shared import lagrange, losses, multi_step
 from prudent.algorithms.shared import networks as shared_networks
-from prudent.algorithms.shared.losses import bootstrap, soft_actor_loss, temperature, temperature_loss
+from prudent.algorithms.shared.losses import soft_actor_loss, temperature, temperature_loss
+from prudent.algorithms.shared.multi_step import bootstrap
 from prudent.algorithms.shared.networks import init_critic
 from prudent.algorithms.shared.updates import State, descend, update_soft_actor
 from prudent.data import Dataset
@@ -466,18 +467,18 @@ def test_no_bootstrap_through_a_termination(notices, module):
         assert torch.equal(y[ended], case.batch.reward[ended]), "a terminated row's target is more than its reward"
         assert (y[~ended] != case.batch.reward[~ended]).all(), "a row that goes on is worth its reward only"
 
-    def through(batch, value_PB, hyper):
-        return batch.reward + hyper.discount.unsqueeze(-1) * value_PB
+    def through(batch, value, hyper):
+        return batch.reward + hyper.discount.unsqueeze(-1) * value(batch.next)
 
-    notices(check, losses, "bootstrap", through)
-    notices(check, losses, "bootstrap", lambda batch, value_PB, _: batch.reward + 0.0 * value_PB)
+    notices(check, multi_step, "bootstrap", through)
+    notices(check, multi_step, "bootstrap", lambda batch, value, _: batch.reward + 0.0 * value(batch.next))
 
 
 def test_a_terminated_row_forgets_even_an_infinite_value():
     """Diverged values at terminal states must not enter as ``0 * inf``."""
     case = Case("cql", 34)
     value = torch.full_like(case.batch.reward, math.inf)
-    y = bootstrap(case.batch, value, case.hyper)
+    y = bootstrap(case.batch, lambda _: value, case.hyper)
     assert y[case.batch.terminated].isfinite().all()
 
 
@@ -506,7 +507,7 @@ def test_bootstrap_through_a_truncation(notices):
         row = batch.observation.squeeze()
         assert set(row.tolist()) == {0.0, 1.0, 2.0, 3.0}, "not every row is drawn, the last of an episode among them"
         assert torch.equal(batch.terminated.squeeze(), row == 3), "a truncation counts as a termination"
-        y = bootstrap(batch, torch.full_like(batch.reward, 100.0), hyper)
+        y = bootstrap(batch, lambda _: torch.full_like(batch.reward, 100.0), hyper)
         assert_values(y.squeeze().double(), [r + 1 + (99 if r < 3 else 0) for r in row.tolist()], "targets", 1e-6)
         assert torch.equal(batch.next_observation.squeeze(), row + 0.5), "next observations are not the row's own"
 

@@ -6,7 +6,7 @@ from helpers.cases import Case, assert_values
 from oracles import implicit as oracle
 from prudent import nn
 from prudent.algorithms import ciql, iql, sparse_ql
-from prudent.algorithms.shared import implicit
+from prudent.algorithms.shared import implicit, multi_step
 from prudent.algorithms.shared import losses as shared_losses
 from prudent.algorithms.shared.losses import data_log_prob, expectile_loss, td_loss
 from prudent.algorithms.shared.networks import copy
@@ -99,10 +99,10 @@ def test_the_smallest_critic_counts(notices, name):
 
 @EACH
 def test_no_bootstrap_through_a_termination(notices, name):
-    def through(batch, value_PB, hyper):
-        return batch.reward + hyper.discount.unsqueeze(-1) * value_PB
+    def through(batch, value, hyper):
+        return batch.reward + hyper.discount.unsqueeze(-1) * value(batch.next)
 
-    notices(agrees(name), shared_losses, "bootstrap", through)
+    notices(agrees(name), multi_step, "bootstrap", through)
 
 
 @pytest.mark.parametrize("name", ["iql", "ciql"])

@@ -15,7 +15,7 @@ from helpers.runs import TINY, columns, flags, prudent, tree, write_log
 from prudent import algorithms, cli, presets
 from prudent.config import FloatOrAuto, member_fields
 from prudent.engine.options import Options
-from prudent.runs import machine, status
+from prudent.runs import checkpoint, machine, status
 from prudent.training import start
 from prudent.version import __version__
 
@@ -204,6 +204,14 @@ def test_training_without_an_environment(log, tmp_path, quick_report, capsys):  
     assert "trained without an environment: name one with --env" in capsys.readouterr().err
 
 
+def test_single_decisions_take_n_steps_as_1_and_say_so(tmp_path, capsys):
+    log = write_log(tmp_path / "log.npz", terminals=np.ones(240, dtype=bool), timeouts=np.zeros(240, dtype=bool))
+    words = ("train", log, *flags("cpql"), "--n-steps", 5, "--steps", 2, "--out", tmp_path / "run")
+    assert prudent(*words) == 0
+    assert "log.npz: every episode is a single step, so n_steps 5 is taken as 1\n" in capsys.readouterr().out
+    assert checkpoint.load(tmp_path / "run")[0].members[0].config.n_steps == 1
+
+
 # --- mistakes ---------------------------------------------------------------------------------------------------------
 
 
@@ -226,6 +234,10 @@ def damaged(name):
             return write_log(
                 path, actions=np.arange(240) % 3, discrete=np.array(True), action_low=None, action_high=None
             )
+        if name == "shuffled":
+            order = np.random.default_rng(0).permutation(240)
+            mixed = ("observations", "actions", "rewards", "next_observations")
+            return write_log(path, **{key: columns()[key][order] for key in mixed})
         if name == "truncated":
             write_log(path)
             path.write_bytes(path.read_bytes()[:700])
@@ -292,6 +304,15 @@ MISTAKES = [
     ("--backup best", None, "best"),
     ("--proposals dice", None, "proposals must be some of"),
     ("--gap-clip 3 1", None, "gap_clip"),
+    ("--n-steps 0", None, "n_steps must be a whole number, 1 or more, got 0"),
+    ("--n-steps -3", None, "n_steps must be a whole number, 1 or more, got -3"),
+    ("--n-steps 1.5", None, "'1.5'"),
+    ("--n-steps 41", None, "n_steps 41 is longer than every episode of log.npz: the longest has 40 steps"),
+    ("--n-steps 2", "shuffled", "rows do not lead to the next one"),
+    ("--algo cpql", "shuffled", "without an order of time"),
+    ("--n-steps 5 --trace 1.5", None, "trace must lie within [0, 1], got 1.5"),
+    ("--n-steps 5 --trace 0.5 -0.1", None, "trace must lie within [0, 1], got -0.1"),
+    ("--algo bc --n-steps 5", None, "bc has no n_steps, which is a setting of"),
     ("--alpha-final 1", None, "go together"),
     ("--out", None, "expected one argument"),
 ]

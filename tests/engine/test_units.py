@@ -6,7 +6,7 @@ import torch
 
 from helpers.runs import TINY, columns, discrete_columns
 from prudent import AGENTS, algorithms
-from prudent.algorithms.shared.losses import bootstrap
+from prudent.algorithms.shared.multi_step import bootstrap
 from prudent.data import Dataset
 from prudent.engine.guard import largest_value
 from prudent.types import Batch, Hyper
@@ -134,7 +134,7 @@ def test_a_discount_near_one_is_exact(unit):
     config = algorithms.get("cql").Config(discount=0.95 ** (1 / unit))
     state, dt = torch.zeros(1, 2, 1), torch.tensor([[unit, 2 * unit]], dtype=torch.float32)
     batch = Batch(state, state, torch.zeros(1, 2), state, torch.zeros(1, 2, dtype=torch.bool), dt)
-    found = bootstrap(batch, torch.ones(1, 2), Hyper([config]))
+    found = bootstrap(batch, lambda _: torch.ones(1, 2), Hyper([config]))
     assert found[0].tolist() == pytest.approx([0.95, 0.95**2], rel=1e-5)
 
 

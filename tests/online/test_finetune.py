@@ -3,7 +3,7 @@
 import json
 import shutil
 import signal
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ from prudent.runs import checkpoint
 from prudent.runs.metrics import read_metrics
 from prudent.runs.status import write_status
 from prudent.training.recorder import Recorder
-from prudent.types import Batch
+from prudent.types import Batch, Step
 
 pytest_plugins = ["helpers.run_fixtures"]
 
@@ -94,8 +94,8 @@ class Ones:
         return Batch(vector, action, whole, vector, flags, mask=self.mask, next_mask=self.mask, return_to_go=to_go)
 
 
-def members_of(seeds, batch_size=8):
-    config = algorithms.get("sac").Config(hidden=(4,), batch_size=batch_size)
+def members_of(seeds, batch_size=8, **settings):
+    config = algorithms.get("sac").Config(hidden=(4,), batch_size=batch_size, **settings)
     scaling = Scaling(torch.zeros(2), torch.ones(2), torch.zeros(1), torch.ones(1))
     return Population("sac", [Member(f"seed={s}", s, config) for s in seeds], TOY_SPEC, scaling)
 
@@ -117,9 +117,31 @@ def test_a_batch_has_its_share_of_the_dataset(share, old):
     expected = torch.tensor([1.0] * old + [0.0] * (8 - old)).expand(2, 8)
     for f in fields(Batch):
         found = getattr(batch, f.name)
-        if found is not None:
+        if isinstance(found, torch.Tensor):
             first = found.float().reshape(2, 8, -1)[..., 0]
             assert torch.equal(first, expected), f.name
+
+
+def test_windows_of_several_steps_come_from_both():
+    members = members_of([0, 1], n_steps=2, trace=0.5)
+    buffer = ReplayBuffer(members, 10)
+    for ended in ([False, True], [True, True]):
+        add_zeros(buffer, ended)
+
+    class OnesWithWindows(Ones):
+        def sample(self, rng, batch_size):
+            batch = super().sample(rng, batch_size)
+            step = Step(batch.reward, batch.terminated, batch.terminated, next=batch.next)
+            return replace(batch, window=(step, step))
+
+    batch = Mixture(OnesWithWindows(2), buffer, 0.5).sample(MemberRng([0, 1], "test"), 8)
+    assert len(batch.window) == 2
+    expected = torch.tensor([1.0] * 4 + [0.0] * 4).expand(2, 8)
+    for step in batch.window:
+        assert torch.equal(step.reward, expected)
+        assert torch.equal(step.next.observation[..., 0], expected)
+    assert batch.window[0].goes_on[:, :4].all()
+    assert not batch.window[0].goes_on[1, 4:].any(), "a window runs over the end of an episode"
 
 
 def test_a_member_without_a_finished_episode_goes_on_with_the_dataset(monkeypatch):

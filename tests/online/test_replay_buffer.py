@@ -282,3 +282,36 @@ def test_a_population_learns_from_a_buffer_as_its_members_would_alone():
             members.step(buffer)
     for name, tensor in both.member(1).tensors().items():
         torch.testing.assert_close(solo.tensors()[name], tensor, msg=name)
+
+
+def test_windows_over_replay_rows_stop_at_ends_and_at_the_newest_row():
+    """Rows 1 to 6 of a buffer of 4 keep 3 to 6; the episode of member 0 ends at row 4, that of member 1 goes on."""
+    members = population((0, 1), n_steps=3, trace=0.5, reward_scale=2.0)
+    buffer = ReplayBuffer(members, 4)
+    for k in range(1, 7):
+        state = np.full((2, 2), k, np.float32)
+        ends = np.array([k == 4, False])
+        action = np.zeros((2, 1), np.float32)
+        buffer.add(Transition(state, action, np.full(2, k, np.float32), state + 1, ends, ends & False))
+    batch = buffer.sample(MemberRng([0, 1], "test"), 64)
+    ends = {0: {3: 4, 4: 4, 5: 6, 6: 6}, 1: {3: 5, 4: 6, 5: 6, 6: 6}}
+    for p, last_of in ends.items():
+        rows = (batch.reward[p] / 2).tolist()
+        assert set(rows) == set(last_of)
+        for b, row in enumerate(rows):
+            last = last_of[int(row)]
+            expected = [min(row + k, last) for k in range(3)]
+            assert [float(step.reward[p, b]) / 2 for step in batch.window] == expected
+            assert [bool(step.goes_on[p, b]) for step in batch.window] == [row + k < last and k < 2 for k in range(3)]
+            assert bool(batch.window[-1].terminated[p, b]) == (p == 0 and last == 4)
+            after = members.scaling.observation(torch.full((1, 2), last + 1.0))[0]
+            assert torch.allclose(batch.window[-1].next.observation[p, b], after)
+
+
+def test_a_population_with_windows_learns_from_a_buffer():
+    members = population((0, 1), n_steps=3, trace=0.5)
+    buffer = ReplayBuffer(members, 50)
+    for step in steps_of(TOY, Uniform(TOY_SPEC, [0, 1]), [0, 1], 30):
+        buffer.add(step)
+    metrics = members.step(buffer)
+    assert torch.isfinite(metrics["critic_loss"]).all()

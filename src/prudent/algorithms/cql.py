@@ -22,7 +22,8 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms.shared import lagrange, schedule
-from prudent.algorithms.shared.losses import bootstrap, init_temperature, td_metrics, temperature
+from prudent.algorithms.shared.losses import init_temperature, td_metrics, temperature
+from prudent.algorithms.shared.multi_step import bootstrap
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
 from prudent.algorithms.shared.sampled_gradient import sampled_values
 from prudent.algorithms.shared.settings import SoftActorCritic, own_first
@@ -39,7 +40,7 @@ from prudent.algorithms.shared.updates import (
 from prudent.config import check_choice, check_positive, check_within
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
-from prudent.types import Batch, Hyper, Metrics, Spec
+from prudent.types import Batch, Hyper, Metrics, Next, Spec
 
 TITLE, POLICY, NEEDS = "CQL", "gaussian", ()
 BACKUPS = ("min", "entropy", "max", "soft")
@@ -182,27 +183,30 @@ def proposal_values(q_PENB: Tensor, hyper: Hyper) -> Metrics:
 
 @torch.no_grad()
 def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tensor:
-    """``y = r + gamma^dt (1 - terminated) V(s')``, (P, B), with V(s') by ``backup``.
+    """``y = r + gamma^dt (1 - terminated) V(s')``, over several steps see :mod:`.multi_step`, (P, B)."""
+    return bootstrap(batch, lambda after: next_value(networks, after, noise, hyper), hyper)
+
+
+def next_value(networks: Networks, after: Next, noise: Noise, hyper: Hyper) -> Tensor:
+    """V(s') by ``backup``, (P, B).
 
     ``soft`` is that of soft Q-learning (Haarnoja et al. 2017, arXiv 1702.08165, eq. 10):
     ``T [ LSE_j( Qbar(s', a_j) / T - log pi(a_j|s') ) - log N ]``, a_j ~ pi(.|s').
     """
-    mean, log_std = nn.tanh_gaussian(networks["actor"], batch.next_observation)
+    mean, log_std = nn.tanh_gaussian(networks["actor"], after.observation)
     several = hyper.backup in ("max", "soft")
     if several:
         mean, log_std = mean.unsqueeze(1), log_std.unsqueeze(1)
     action, log_prob = nn.sample_tanh_gaussian(mean, log_std, noise.next_action)
-    q = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)  # (P, B), or (P, N, B)
+    q = nn.critic(networks["target_critic"], after.observation, action).amin(1)  # (P, B), or (P, N, B)
     if hyper.backup == "entropy":
-        value_PB = q - temperature(networks).unsqueeze(-1) * log_prob
-    elif hyper.backup == "max":
-        value_PB = q.amax(1)
-    elif hyper.backup == "soft":
+        return q - temperature(networks).unsqueeze(-1) * log_prob
+    if hyper.backup == "max":
+        return q.amax(1)
+    if hyper.backup == "soft":
         t_P1 = hyper.cql_temperature.unsqueeze(-1)
-        value_PB = t_P1 * (torch.logsumexp(q / t_P1.unsqueeze(-1) - log_prob, dim=1) - math.log(hyper.n_actions))
-    else:
-        value_PB = q
-    return bootstrap(batch, value_PB, hyper)
+        return t_P1 * (torch.logsumexp(q / t_P1.unsqueeze(-1) - log_prob, dim=1) - math.log(hyper.n_actions))
+    return q
 
 
 def propose(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> tuple[Tensor, Tensor]:

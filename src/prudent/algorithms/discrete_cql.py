@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms.shared.losses import bootstrap, return_to_go
+from prudent.algorithms.shared.losses import return_to_go
+from prudent.algorithms.shared.multi_step import bootstrap
 from prudent.algorithms.shared.networks import Networks, copy, init_discrete_critic
 from prudent.algorithms.shared.settings import Critic, own_first
 from prudent.algorithms.shared.updates import State, adam_states, descend, update_polyak
 from prudent.config import check_positive
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
-from prudent.types import Batch, Hyper, Metrics, Params, Spec
+from prudent.types import Batch, Hyper, Metrics, Next, Params, Spec
 
 TITLE, POLICY, NEEDS = "Discrete CQL", "greedy", ()
 FORMER_SETTINGS = {"huber_threshold": 1.0}
@@ -111,17 +112,24 @@ def _of_action(z_PEBAK: Tensor, action_PB: Tensor) -> Tensor:
 
 @torch.no_grad()
 def target(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
-    """``r + gamma^dt (1 - terminated) Zbar(s', a*)`` with ``a* = argmax_a min_e Q_e(s', a)``, (P, B, K).
+    """``r + gamma^dt (1 - terminated) Zbar(s', a*)``, over several steps see :mod:`.multi_step`, (P, B, K).
+
+    With a ``trace`` below 1, quantiles of several states are averaged one by one, which keeps their mean.
+    """
+    # Quantiles first: bootstrap broadcasts over axes to the left of (P, B).
+    return bootstrap(batch, lambda after: next_quantiles(networks, after).movedim(-1, 0), hyper).movedim(0, -1)
+
+
+def next_quantiles(networks: Networks, after: Next) -> Tensor:
+    """``Zbar(s', a*)`` with ``a* = argmax_a min_e Q_e(s', a)``, (P, B, K).
 
     Double DQN (van Hasselt et al. 2015, arXiv 1509.06461): the critics choose among the allowed actions, the targets
     evaluate the choice. Zbar are the quantiles of the target critic with the smallest mean: ``min_e Qbar_e``.
     """
-    action_PB, _ = act(networks, batch.next_observation, None, batch.next_mask)
-    z_PEBK = _of_action(quantiles(networks["target_critic"], batch.next_observation), action_PB)
+    action_PB, _ = act(networks, after.observation, None, after.mask)
+    z_PEBK = _of_action(quantiles(networks["target_critic"], after.observation), action_PB)
     lowest_PB = z_PEBK.mean(-1).argmin(1)
-    z_PBK = z_PEBK.gather(1, lowest_PB[:, None, :, None].expand(-1, -1, -1, z_PEBK.shape[-1])).squeeze(1)
-    # Quantiles first: bootstrap broadcasts over axes to the left of (P, B).
-    return bootstrap(batch, z_PBK.movedim(-1, 0), hyper).movedim(0, -1)
+    return z_PEBK.gather(1, lowest_PB[:, None, :, None].expand(-1, -1, -1, z_PEBK.shape[-1])).squeeze(1)
 
 
 def conservative_gap(q_PEBA: Tensor, action_PB: Tensor, mask_PBA: Tensor | None) -> Tensor:

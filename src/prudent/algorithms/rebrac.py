@@ -18,14 +18,15 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms import td3_bc
-from prudent.algorithms.shared.losses import bellman_loss, bootstrap
+from prudent.algorithms.shared.losses import bellman_loss
+from prudent.algorithms.shared.multi_step import bootstrap
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.settings import Deterministic, own_first
 from prudent.algorithms.shared.updates import State, actor_step, critic_step
 from prudent.config import check_within
 from prudent.errors import ConfigError
 from prudent.nn.rng import MemberRng
-from prudent.types import Batch, Hyper, Metrics, Spec
+from prudent.types import Batch, Hyper, Metrics, Next, Spec
 
 TITLE, POLICY, NEEDS = "ReBRAC", "deterministic", ("next_action",)
 
@@ -80,16 +81,21 @@ def critic_loss(
 
 @torch.no_grad()
 def target(networks: Networks, batch: Batch, noise: td3_bc.Noise, hyper: Hyper) -> Tensor:
-    """``r + gamma^dt (1 - terminated) (min_e Qbar_e(s', a') - critic_penalty |a' - a'_data|^2)`` (eq. 4), (P, B).
+    """``r + gamma^dt (1 - terminated) V(s')`` (eq. 4), over several steps see :mod:`.multi_step`, (P, B)."""
+    return bootstrap(batch, lambda after: next_value(networks, after, noise, hyper), hyper)
 
-    a' is the target policy's action with clipped noise. A row whose next action is not known pays no penalty.
+
+def next_value(networks: Networks, after: Next, noise: td3_bc.Noise, hyper: Hyper) -> Tensor:
+    """``V(s') = min_e Qbar_e(s', a') - critic_penalty |a' - a'_data|^2``, (P, B).
+
+    a' is the target policy's action with clipped noise. Where the next action is not known, there is no penalty.
     """
-    assert batch.next_action is not None, "the critics' penalty needs a batch with next_action"
-    assert batch.next_action_known is not None, "the critics' penalty needs a batch with next_action_known"
-    action = td3_bc.smoothed_action(networks, batch.next_observation, noise, hyper)
-    q_PB = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)
-    distance_PB = known_distance(action, batch.next_action, batch.next_action_known)
-    return bootstrap(batch, q_PB - hyper.critic_penalty.unsqueeze(-1) * distance_PB, hyper)
+    assert after.action is not None, "the critics' penalty needs a batch with next_action"
+    assert after.action_known is not None, "the critics' penalty needs a batch with next_action_known"
+    action = td3_bc.smoothed_action(networks, after.observation, noise, hyper)
+    q_PB = nn.critic(networks["target_critic"], after.observation, action).amin(1)
+    distance_PB = known_distance(action, after.action, after.action_known)
+    return q_PB - hyper.critic_penalty.unsqueeze(-1) * distance_PB
 
 
 def squared_distance(action: Tensor, data_action: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms.shared.losses import bellman_loss, bootstrap, init_temperature, temperature
+from prudent.algorithms.shared.losses import bellman_loss, init_temperature, temperature
+from prudent.algorithms.shared.multi_step import bootstrap
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
 from prudent.algorithms.shared.settings import SoftActorCritic, own_first
 from prudent.algorithms.shared.updates import (
@@ -22,7 +23,7 @@ from prudent.algorithms.shared.updates import (
     update_soft_actor,
 )
 from prudent.nn.rng import MemberRng
-from prudent.types import Batch, Hyper, Metrics, Spec
+from prudent.types import Batch, Hyper, Metrics, Next, Spec
 
 TITLE, POLICY, NEEDS = "SAC", "gaussian", ()
 
@@ -65,10 +66,15 @@ def critic_loss(
 
 @torch.no_grad()
 def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tensor:
-    """``r + gamma^dt (1 - terminated) (min_e Qbar_e(s', a') - tau log pi(a'|s'))``, a' ~ pi(.|s') (eq. 3), (P, B)."""
-    action, log_prob_PB = actor_action(networks, batch.next_observation, noise.next_action)
-    q_PB = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)
-    return bootstrap(batch, q_PB - temperature(networks).unsqueeze(-1) * log_prob_PB, hyper)
+    """``r + gamma^dt (1 - terminated) V(s')``, over several steps see :mod:`.multi_step`, (P, B)."""
+    return bootstrap(batch, lambda after: next_value(networks, after, noise), hyper)
+
+
+def next_value(networks: Networks, after: Next, noise: Noise) -> Tensor:
+    """``V(s') = min_e Qbar_e(s', a') - tau log pi(a'|s')``, a' ~ pi(.|s') (eq. 3), (P, B)."""
+    action, log_prob_PB = actor_action(networks, after.observation, noise.next_action)
+    q_PB = nn.critic(networks["target_critic"], after.observation, action).amin(1)
+    return q_PB - temperature(networks).unsqueeze(-1) * log_prob_PB
 
 
 update_critic = critic_step(critic_loss)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from prudent import nn
-from prudent.algorithms.shared.losses import bellman_loss, bootstrap
+from prudent.algorithms.shared.losses import bellman_loss
+from prudent.algorithms.shared.multi_step import bootstrap
 from prudent.algorithms.shared.networks import Networks, copy, init_critic, q_min
 from prudent.algorithms.shared.settings import Deterministic, own_first
 from prudent.algorithms.shared.updates import (
@@ -26,7 +27,7 @@ from prudent.algorithms.shared.updates import (
 )
 from prudent.config import check_within
 from prudent.nn.rng import MemberRng
-from prudent.types import Batch, Hyper, Metrics, Params, Spec
+from prudent.types import Batch, Hyper, Metrics, Next, Params, Spec
 
 TITLE, POLICY, NEEDS = "TD3+BC", "deterministic", ()
 
@@ -102,10 +103,14 @@ def critic_loss(
 
 @torch.no_grad()
 def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tensor:
-    """``r + gamma^dt (1 - terminated) min_e Qbar_e(s', a')``, a' from :func:`smoothed_action`, (P, B)."""
-    action = smoothed_action(networks, batch.next_observation, noise, hyper)
-    q_PB = nn.critic(networks["target_critic"], batch.next_observation, action).amin(1)
-    return bootstrap(batch, q_PB, hyper)
+    """``r + gamma^dt (1 - terminated) V(s')``, over several steps see :mod:`.multi_step`, (P, B)."""
+    return bootstrap(batch, lambda after: next_value(networks, after, noise, hyper), hyper)
+
+
+def next_value(networks: Networks, after: Next, noise: Noise, hyper: Hyper) -> Tensor:
+    """``V(s') = min_e Qbar_e(s', a')``, a' from :func:`smoothed_action`, (P, B)."""
+    action = smoothed_action(networks, after.observation, noise, hyper)
+    return nn.critic(networks["target_critic"], after.observation, action).amin(1)
 
 
 def actor_loss(networks: Networks, batch: Batch, hyper: Hyper) -> tuple[Tensor, Metrics]:

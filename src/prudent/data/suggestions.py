@@ -64,7 +64,7 @@ class AlphaSuggestion:
 
 
 def suggest_alpha(dataset: Dataset, discount: float | None = None) -> AlphaSuggestion | None:
-    """Where to begin with ``alpha`` of ``cql``, ``cal_ql``, ``cql_redq`` and ``discrete_cql``; None if nobody can say.
+    """Where to begin with ``alpha`` of ``cql``, its kin and ``discrete_cql``; None if nobody can say.
 
     Alpha is compared with values, so it has their size: the suggestion is a share of the spread of the log's
     returns-to-go (:func:`prudent.data.spread.spread_to_go`). The share grows with their reach, which is how many times

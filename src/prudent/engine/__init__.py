@@ -6,6 +6,7 @@
 - ``inputs``: checks of what a caller hands in; ``observations``: the same of named values
 - ``outside``: values outside the range of the log, in what a policy is asked
 - ``batches``: batches of a dataset, or of a user's own, in the networks' units
+- ``windows``: the logged steps that targets over several steps follow
 - ``scaling``: from the log's units to the networks' and back
 - ``loop``: the training loop
 - ``cuda_graphs``: training steps, on a GPU several at once

@@ -14,13 +14,14 @@ from torch import Tensor
 from prudent.data import Dataset
 from prudent.data.mapped.folder import is_mapped
 from prudent.data.mapped.rows import READERS, RowFile, is_plain
+from prudent.engine import windows
 from prudent.engine.inputs import action_numbers
 from prudent.engine.prefetch import Prefetcher
 from prudent.engine.scaling import Scaling
 from prudent.errors import ConfigError, DataError
 from prudent.files import human_bytes
 from prudent.nn.rng import MemberRng
-from prudent.types import Batch, Hyper
+from prudent.types import Batch, Hyper, Next
 
 if TYPE_CHECKING:
     from prudent.engine.population import Population
@@ -54,7 +55,8 @@ class TrainingData:
 
     def __init__(self, dataset: Dataset, scaling: Scaling, hyper: Hyper, device: torch.device, needs: Sequence[str]):
         self.pools = best_rows(dataset, hyper)
-        if needs or self.pools:
+        several_steps = windows.n_steps(hyper) > 1
+        if needs or self.pools or several_steps:
             dataset.check_order()
         self.device, self.rows = device, len(dataset)
         self.scaling = scaling.to(device)
@@ -92,7 +94,9 @@ class TrainingData:
             shared = all(column is returns[0] for column in returns)
             placed_PR = [put(column) for column in (returns[:1] if shared else returns)]
             self.return_to_go_PR = placed_PR[0].expand(len(returns), -1) if shared else torch.stack(placed_PR)
-        self.followed = place(dataset.followed) if "next_action" in needs else None
+        self.next_actions = "next_action" in needs
+        self.followed = place(dataset.followed) if self.next_actions or several_steps else None
+        self.windows = self._windows(hyper) if several_steps else None
         self._side = torch.cuda.Stream(device) if device.type == "cuda" and not self.on_device else None
         self._prefetcher = None if self.on_device else Prefetcher(self._draw_aside, self._fetch)
 
@@ -133,19 +137,41 @@ class TrainingData:
 
     def _gather(self, rows_PB: Tensor) -> Batch:
         """The batch of these rows, in the units in which the columns are stored."""
-        to_go_PR = self.return_to_go_PR
-        return Batch(
+        to_go_PR, after = self.return_to_go_PR, self._next(rows_PB)
+        batch = Batch(
             observation=self.observation[rows_PB],
             action=self.action[rows_PB],
-            reward=self._reward(self.reward[rows_PB]) if self.on_device else self.reward[rows_PB],
-            next_observation=self.next_observation[rows_PB],
+            reward=self.reward[rows_PB],
+            next_observation=after.observation,
             terminated=self.terminated[rows_PB],
             dt=None if self.dt is None else self.dt[rows_PB],
             mask=None if self.mask is None else self.mask[rows_PB],
-            next_mask=None if self.next_mask is None else self.next_mask[rows_PB],
+            next_mask=after.mask,
             return_to_go=None if to_go_PR is None else to_go_PR.gather(1, rows_PB),
-            next_action=None if self.followed is None else self.action[(rows_PB + 1).clamp(max=self.rows - 1)],
-            next_action_known=None if self.followed is None else self.followed[rows_PB],
+            next_action=after.action,
+            next_action_known=after.action_known,
+            window=() if self.windows is None else self.windows.gather(rows_PB),
+        )
+        return batch.in_units(reward=self._reward) if self.on_device else batch
+
+    def _next(self, rows_PB: Tensor) -> Next:
+        """What followed these rows."""
+        observation = self.next_observation[rows_PB]
+        mask = None if self.next_mask is None else self.next_mask[rows_PB]
+        if not self.next_actions or self.followed is None:
+            return Next(observation, mask)
+        return Next(observation, mask, self.action[(rows_PB + 1).clamp(max=self.rows - 1)], self.followed[rows_PB])
+
+    def _windows(self, hyper: Hyper) -> windows.Windows:
+        followed, dt = self.followed, self.dt
+        assert followed is not None
+        return windows.Windows(
+            hyper,
+            follows=lambda rows: followed[rows.clamp(max=self.rows - 1)],
+            reward=lambda rows: self.reward[rows],
+            terminated=lambda rows: self.terminated[rows],
+            dt=None if dt is None else lambda rows: dt[rows],
+            following=self._next,
         )
 
     def _reward(self, reward_PB: Tensor) -> Tensor:
@@ -168,20 +194,10 @@ class TrainingData:
             rows_PB = rows_PB.cpu()
             batch = self._gather(rows_PB)
             # Some devices have no float64.
-            center = self.scaling.centered
-            batch = replace(
-                batch, observation=center(batch.observation), next_observation=center(batch.next_observation)
-            )
+            batch = batch.in_units(observation=self.scaling.centered)
             if self._side is not None:
                 batch = batch.map(lambda tensor: tensor.pin_memory().to(self.device, non_blocking=True))
-            return replace(
-                batch,
-                observation=self.scaling.standardized(batch.observation),
-                next_observation=self.scaling.standardized(batch.next_observation),
-                action=self.scaling.action(batch.action),
-                next_action=None if batch.next_action is None else self.scaling.action(batch.next_action),
-                reward=self._reward(batch.reward),
-            )
+            return batch.in_units(self.scaling.standardized, self.scaling.action, self._reward)
 
 
 # --- batches that a program draws itself ------------------------------------------------------------------------------
@@ -192,7 +208,8 @@ def network_batch(population: "Population", batch: Batch) -> Batch:
 
     Raises:
         DataError: its rows are not ``batch_size``, a column is missing, or a shape does not fit.
-        ConfigError: rewards are to be shifted, which returns-to-go that are already summed cannot be.
+        ConfigError: rewards are to be shifted, which returns-to-go that are already summed cannot be; or targets are to
+            have several steps, and such a batch has one.
     """
     _check_columns(population, batch)
     scaling, hyper = population.scaling, population.hyper
@@ -213,6 +230,8 @@ def network_batch(population: "Population", batch: Batch) -> Batch:
 def _check_columns(population: "Population", batch: Batch) -> None:
     """Refuse a batch of another size, without a column that is needed, or with one of another shape."""
     rows, spec, needs = population.hyper.batch_size, population.spec, population.algorithm.NEEDS
+    if (steps := windows.n_steps(population.hyper)) > 1:
+        raise ConfigError(f"a batch has single steps, n_steps is {steps}: train with fit, or set n_steps to 1")
     if len(batch.reward) != rows:
         raise DataError(f"the batch has {len(batch.reward)} rows, the agent's batch_size is {rows}")
     next_action = ("next_action", "next_action_known") if "next_action" in needs else ()

@@ -18,7 +18,7 @@ from prudent.algorithms.shared import schedule
 from prudent.algorithms.shared.networks import Networks
 from prudent.algorithms.shared.updates import State, initialise_values
 from prudent.data import Dataset
-from prudent.engine import memory
+from prudent.engine import memory, windows
 from prudent.engine.batches import Source, TrainingData
 from prudent.engine.members import Member, with_reward_scales
 from prudent.engine.scaling import Scaling
@@ -321,15 +321,17 @@ def _of_member(tensor: Tensor, index: int) -> Tensor:
 def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], device: Any) -> Population:
     """An untrained population with the dataset's scaling, and with the ``reward_scale`` that its returns give.
 
+    On data in which every episode is a single step, ``n_steps`` is 1.
+
     Raises:
-        ConfigError: the algorithm is for the other kind of actions, ``return_range`` fits neither data nor settings, or
-            networks or batches do not fit into memory.
+        ConfigError: the algorithm is for the other kind of actions, ``return_range`` or ``n_steps`` does not fit the
+            data, or networks or batches do not fit into memory.
         DataError: actions lie outside -1 to 1 and no bounds are declared.
     """
     # Before the data are gone through, and before anything that is wrong with their bounds is said.
     algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
     memory.check_batch([member.config for member in members], dataset.spec, torch.device(device))
-    members = with_reward_scales(members, dataset)
+    members = with_reward_scales(windows.fitted_to(dataset, members), dataset)
     config = members[0].config
     scaling = Scaling.fit(dataset, config.normalize_observations, config.outside_range)
     return Population(algorithm, members, dataset.spec, scaling, device, dataset.name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ from prudent.runs.folder import check_free, create, dataset_of, locked, read_run
 from prudent.runs.status import check_ended
 from prudent.training.recorder import Recorder
 from prudent.training.session import session
-from prudent.types import Batch, Totals
+from prudent.types import Batch, Next, Step, Totals
 
 SPREAD = 0.1
 """Default exploration of deterministic policies; see :class:`prudent.online.explorers.Explorer`."""
@@ -97,8 +97,24 @@ class Mixture:
             return old
         new = self.buffer.sample(rng, batch_size - n_old)
         ready_P = torch.from_numpy(self.buffer.ready > 0).to(old.reward.device)
-        merged = {f.name: _merge(getattr(old, f.name), getattr(new, f.name), n_old, ready_P) for f in fields(Batch)}
-        return replace(old, **merged)
+        return _merged(old, new, n_old, ready_P)
+
+
+T = TypeVar("T", Batch, Step, Next)
+
+
+def _merged(old: T, new: T, n_old: int, ready_P: Tensor) -> T:
+    """The first ``n_old`` rows of one and the other's, in every column."""
+    columns: dict[str, Any] = {}
+    for f in fields(old):
+        a, b = getattr(old, f.name), getattr(new, f.name)
+        if isinstance(a, Next):
+            columns[f.name] = _merged(a, b, n_old, ready_P)
+        elif f.name == "window":
+            columns[f.name] = tuple(_merged(one, other, n_old, ready_P) for one, other in zip(a, b, strict=True))
+        else:
+            columns[f.name] = _merge(a, b, n_old, ready_P)
+    return replace(old, **columns)
 
 
 def _merge(old: Tensor | None, new: Tensor | None, n_old: int, ready_P: Tensor) -> Tensor | None:

@@ -1,7 +1,5 @@
 """The most recent transitions of each member, to draw batches from."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,9 +7,10 @@ from torch import Tensor
 from prudent.data import Dataset
 from prudent.engine import memory
 from prudent.engine.population import Population
+from prudent.engine.windows import Windows, n_steps
 from prudent.nn.rng import MemberRng
 from prudent.online.interaction import Transition
-from prudent.types import Batch
+from prudent.types import Batch, Next
 
 
 def check_memory(population: Population, capacity: int) -> None:
@@ -30,7 +29,8 @@ class ReplayBuffer:
     """The last ``capacity`` transitions of P members. :meth:`sample` makes it a ``Source`` to learn from.
 
     Tensors are (P, capacity, ...) on the population's device, in the networks' units. Rewards are transformed when they
-    are drawn. If the algorithm needs returns-to-go, a row can be drawn once its episode has ended.
+    are drawn. If the algorithm needs returns-to-go, a row can be drawn once its episode has ended. A window of several
+    steps (``n_steps``) ends at the newest row.
     """
 
     def __init__(self, population: Population, capacity: int):
@@ -52,7 +52,8 @@ class ReplayBuffer:
         self.with_next_action = "next_action" in needs
         self.position, self.filled = 0, 0
         self.open = np.zeros(population.size, dtype=np.int64)  # rows of the episode that has not ended yet
-        self._members = torch.arange(population.size, device=device).unsqueeze(1)
+        self._members = torch.arange(population.size, device=device)
+        self.windows = self._windows() if n_steps(population.hyper) > 1 else None
 
     @property
     def ready(self) -> np.ndarray:
@@ -117,24 +118,47 @@ class ReplayBuffer:
         hyper = self.population.hyper
         ready = np.maximum(self.ready, 1).tolist()
         index_PB = rng.integers(ready if len(set(ready)) > 1 else ready[0], batch_size)
-        rows_PB = (index_PB + (self.position - self.filled)) % self.capacity
-        at = (self._members, rows_PB)
+        at, after = self._places(index_PB), self._next(index_PB)
         scale_P1, shift_P1 = hyper.reward_scale.unsqueeze(-1), hyper.reward_shift.unsqueeze(-1)
-        return Batch(
+        batch = Batch(
             observation=self.observation[at],
             action=self.action[at],
-            reward=self.reward[at] * scale_P1 + shift_P1,
-            next_observation=self.next_observation[at],
+            reward=self.reward[at],
+            next_observation=after.observation,
             terminated=self.terminated[at],
             mask=None if self.mask is None else self.mask[at],
-            next_mask=None if self.next_mask is None else self.next_mask[at],
+            next_mask=after.mask,
             return_to_go=None if self.return_to_go is None else self.return_to_go[at],
-            **(self._next_action(rows_PB) if self.with_next_action else {}),
+            next_action=after.action,
+            next_action_known=after.action_known,
+            window=() if self.windows is None else self.windows.gather(index_PB),
         )
+        return batch.in_units(reward=lambda reward_PB: reward_PB * scale_P1 + shift_P1)
 
-    def _next_action(self, rows_PB: Tensor) -> dict[str, Any]:
-        following = (rows_PB + 1) % self.capacity
-        # The successor of the newest row is not known yet: in the ring buffer its place holds the oldest row.
-        newest = rows_PB == (self.position - 1) % self.capacity
-        known = ~self.ended[self._members, rows_PB] & ~newest
-        return {"next_action": self.action[self._members, following], "next_action_known": known}
+    def _places(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Where rows (P, ..., B) are that are counted from the oldest one, 0, on."""
+        members = self._members.reshape(-1, *[1] * (index.dim() - 1))
+        return members, (index + (self.position - self.filled)) % self.capacity
+
+    def _next(self, index_PB: Tensor) -> Next:
+        """What followed these rows, which are counted from the oldest one on."""
+        at = self._places(index_PB)
+        observation, mask = self.next_observation[at], None if self.next_mask is None else self.next_mask[at]
+        if not self.with_next_action:
+            return Next(observation, mask)
+        return Next(observation, mask, self.action[self._places(index_PB + 1)], self._followed(index_PB))
+
+    def _followed(self, index: Tensor) -> Tensor:
+        """Whether the next row continues the episode; that of the newest one is not known yet."""
+        newest = self.filled - 1
+        return ~self.ended[self._places(index.clamp(max=newest))] & (index < newest)
+
+    def _windows(self) -> Windows:
+        return Windows(
+            self.population.hyper,
+            follows=self._followed,
+            reward=lambda index: self.reward[self._places(index)],
+            terminated=lambda index: self.terminated[self._places(index)],
+            dt=None,
+            following=self._next,
+        )

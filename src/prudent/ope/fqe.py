@@ -9,6 +9,9 @@ The expectation is a sum over discrete actions, and a mean over some draws of a 
 features of one member. There is no minimum over fits, since a lower bound is not an estimate. Fits may have their own
 rows: all but one fold, or a resample with replacement.
 
+There are no targets over several steps (``n_steps``): they bring values sooner to critics that learn by gradient steps.
+Here the fixed point is solved, and they would only lean the estimate towards the behaviour policy.
+
 Rewards are raw. Internally Q is ``centre + spread * phi(s, a) theta``, so that coefficients are of order one.
 """
 

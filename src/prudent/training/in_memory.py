@@ -8,6 +8,7 @@ from typing import Self
 from prudent.data import Dataset
 from prudent.data.columns import check_bounds
 from prudent.data.encoding import check_same
+from prudent.engine import windows
 from prudent.engine.guard import largest_value, weights_at_bound
 from prudent.engine.loop import Observer, fit
 from prudent.engine.members import Member
@@ -27,6 +28,8 @@ def train(dataset: Dataset, algorithm: str, members: Sequence[Member], options: 
         DataError: actions lie outside -1 to 1 and no bounds are declared.
     """
     population = new_population(dataset, algorithm, members, prepare_process(options))
+    for remark in windows.taken_as_one(members, population.members):
+        warnings.warn(f"{dataset.name}: {remark}", stacklevel=3)  # the line that called Agent.fit
     _train(population, dataset, options.steps)
     return population
 

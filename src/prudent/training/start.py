@@ -14,6 +14,7 @@ from prudent.data import BUILTIN, Dataset
 from prudent.data.audit import cautions
 from prudent.data.columns import check_bounds
 from prudent.data.readers.mapping import read_map
+from prudent.engine import windows
 from prudent.engine.loop import fit
 from prudent.engine.members import Member
 from prudent.engine.options import Options
@@ -108,7 +109,8 @@ def begin(request: Request) -> Iterator[BegunRun]:
         settings = asdict(options) | {"sources": _absolute(request.sources) if request.sources else None}
         with advice_on_interrupt(RESUME_ADVICE.format(folder)):
             begin_run(folder, population, dataset, settings, problems)
-            yield BegunRun(population, dataset, remarks_on(dataset, problems))
+            told = windows.taken_as_one(request.members, population.members)
+            yield BegunRun(population, dataset, remarks_on(dataset, (*told, *problems)))
 
 
 def remarks_on(dataset: Dataset, problems: Sequence[object]) -> tuple[str, ...]:

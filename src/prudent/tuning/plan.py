@@ -48,7 +48,7 @@ _MAY_CHANGE = (
 )
 """Settings that may differ when a tuning is continued: no run has to be trained again."""
 
-_ALPHA_OF_UNITS = ("cql", "cal_ql", "cql_redq", "discrete_cql")
+_ALPHA_OF_UNITS = ("cql", "cal_ql", "cpql", "cql_redq", "discrete_cql")
 """Algorithms whose alpha is in the units of the rewards, so that the log suggests it."""
 
 

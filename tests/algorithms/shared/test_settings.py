@@ -20,27 +20,34 @@ ORDER = {
         "alpha alpha_final alpha_anneal_steps lagrange target_gap lagrange_lr n_actions proposals "
         "importance_sampling cql_temperature gap_clip gradient gradient_samples backup temperature "
         "learn_temperature target_entropy temperature_lr bc_warmup_steps actor_period target_period value_init "
-        "value_init_steps discount polyak critic_lr actor_lr max_grad_norm n_critics hidden layer_norm "
-        "orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift"
+        "value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
+        "layer_norm orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift"
     ),
     "ciql": (
-        "alpha n_negatives negatives expectile beta value_init value_init_steps discount polyak value_lr "
-        "critic_lr actor_lr actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init "
-        "return_range batch_size normalize_observations outside_range reward_scale reward_shift"
+        "alpha n_negatives negatives expectile beta value_init value_init_steps discount n_steps trace polyak "
+        "value_lr critic_lr actor_lr actor_period target_period max_grad_norm n_critics hidden layer_norm "
+        "orthogonal_init return_range batch_size normalize_observations outside_range reward_scale reward_shift"
+    ),
+    "cpql": (
+        "alpha alpha_final alpha_anneal_steps lagrange target_gap lagrange_lr n_actions proposals "
+        "importance_sampling cql_temperature gap_clip gradient gradient_samples backup temperature "
+        "learn_temperature target_entropy temperature_lr bc_warmup_steps actor_period target_period value_init "
+        "value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
+        "layer_norm orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift"
     ),
     "cql": (
         "alpha alpha_final alpha_anneal_steps lagrange target_gap lagrange_lr n_actions proposals "
         "importance_sampling cql_temperature gap_clip gradient gradient_samples backup temperature "
         "learn_temperature target_entropy temperature_lr bc_warmup_steps actor_period target_period value_init "
-        "value_init_steps discount polyak critic_lr actor_lr max_grad_norm n_critics hidden layer_norm "
-        "orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift"
+        "value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
+        "layer_norm orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift"
     ),
     "cql_redq": (
         "alpha alpha_final alpha_anneal_steps lagrange target_gap lagrange_lr n_actions proposals "
         "importance_sampling cql_temperature gap_clip gradient gradient_samples backup temperature "
         "learn_temperature target_entropy temperature_lr bc_warmup_steps actor_period target_period value_init "
-        "value_init_steps discount polyak critic_lr actor_lr max_grad_norm n_critics hidden layer_norm "
-        "orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift "
+        "value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
+        "layer_norm orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift "
         "subset_size"
     ),
     "discrete_bc": (
@@ -48,38 +55,38 @@ ORDER = {
         "outside_range discount reward_scale reward_shift"
     ),
     "discrete_cql": (
-        "alpha n_quantiles huber_threshold value_init value_init_steps discount polyak critic_lr target_period "
-        "max_grad_norm n_critics hidden layer_norm orthogonal_init batch_size normalize_observations "
-        "outside_range reward_scale reward_shift"
-    ),
-    "discrete_iql": (
-        "expectile beta max_weight value_init value_init_steps discount polyak value_lr critic_lr actor_lr "
-        "actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init return_range "
-        "batch_size normalize_observations outside_range reward_scale reward_shift"
-    ),
-    "iql": (
-        "expectile beta max_weight value_init value_init_steps discount polyak value_lr critic_lr actor_lr "
-        "actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init return_range "
-        "batch_size normalize_observations outside_range reward_scale reward_shift"
-    ),
-    "rebrac": (
-        "actor_penalty critic_penalty policy_noise noise_clip value_init value_init_steps discount polyak "
-        "critic_lr actor_lr actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init "
-        "batch_size normalize_observations outside_range reward_scale reward_shift"
-    ),
-    "sac": (
-        "temperature learn_temperature target_entropy temperature_lr value_init value_init_steps discount polyak "
-        "critic_lr actor_lr actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init "
-        "batch_size normalize_observations outside_range reward_scale reward_shift"
-    ),
-    "sparse_ql": (
-        "alpha max_weight value_init value_init_steps discount polyak value_lr critic_lr actor_lr actor_period "
-        "target_period max_grad_norm n_critics hidden layer_norm orthogonal_init return_range batch_size "
+        "alpha n_quantiles huber_threshold value_init value_init_steps discount n_steps trace polyak critic_lr "
+        "target_period max_grad_norm n_critics hidden layer_norm orthogonal_init batch_size "
         "normalize_observations outside_range reward_scale reward_shift"
     ),
+    "discrete_iql": (
+        "expectile beta max_weight value_init value_init_steps discount n_steps trace polyak value_lr critic_lr "
+        "actor_lr actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init "
+        "return_range batch_size normalize_observations outside_range reward_scale reward_shift"
+    ),
+    "iql": (
+        "expectile beta max_weight value_init value_init_steps discount n_steps trace polyak value_lr critic_lr "
+        "actor_lr actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init "
+        "return_range batch_size normalize_observations outside_range reward_scale reward_shift"
+    ),
+    "rebrac": (
+        "actor_penalty critic_penalty policy_noise noise_clip value_init value_init_steps discount n_steps trace "
+        "polyak critic_lr actor_lr actor_period target_period max_grad_norm n_critics hidden layer_norm "
+        "orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift"
+    ),
+    "sac": (
+        "temperature learn_temperature target_entropy temperature_lr value_init value_init_steps discount n_steps "
+        "trace polyak critic_lr actor_lr actor_period target_period max_grad_norm n_critics hidden layer_norm "
+        "orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift"
+    ),
+    "sparse_ql": (
+        "alpha max_weight value_init value_init_steps discount n_steps trace polyak value_lr critic_lr actor_lr "
+        "actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init return_range "
+        "batch_size normalize_observations outside_range reward_scale reward_shift"
+    ),
     "td3_bc": (
-        "alpha policy_noise noise_clip value_init value_init_steps discount polyak critic_lr actor_lr "
-        "actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init batch_size "
+        "alpha policy_noise noise_clip value_init value_init_steps discount n_steps trace polyak critic_lr "
+        "actor_lr actor_period target_period max_grad_norm n_critics hidden layer_norm orthogonal_init batch_size "
         "normalize_observations outside_range reward_scale reward_shift"
     ),
 }

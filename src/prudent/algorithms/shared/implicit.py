@@ -12,7 +12,8 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms.shared import losses
-from prudent.algorithms.shared.losses import bootstrap, data_log_prob, expectile_loss, return_to_go
+from prudent.algorithms.shared.losses import data_log_prob, expectile_loss, return_to_go
+from prudent.algorithms.shared.multi_step import bootstrap
 from prudent.algorithms.shared.networks import Networks, init_actor_critic, init_value, state_value
 from prudent.algorithms.shared.updates import State, Update, adam_states, descend
 from prudent.errors import ConfigError
@@ -50,8 +51,8 @@ def logged_q(networks: Networks, batch: Batch) -> Tensor:
 
 @torch.no_grad()
 def target(networks: Networks, batch: Batch, hyper: Hyper) -> Tensor:
-    """``r + gamma^dt (1 - terminated) V(s')``, (P, B)."""
-    return bootstrap(batch, state_value(networks, batch.next_observation), hyper)
+    """``r + gamma^dt (1 - terminated) V(s')``, over several steps see :mod:`.multi_step`, (P, B)."""
+    return bootstrap(batch, lambda after: state_value(networks, after.observation), hyper)
 
 
 @torch.no_grad()

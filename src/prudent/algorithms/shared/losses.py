@@ -24,15 +24,6 @@ def init_temperature(hyper: Hyper) -> Params:
     return {"log": hyper.temperature.log()}
 
 
-def bootstrap(batch: Batch, value_PB: Tensor, hyper: Hyper) -> Tensor:
-    """``r + gamma^dt (1 - terminated) V(s')``, (P, B): terminated rows are not bootstrapped, truncated ones are."""
-    if batch.dt is None:
-        discount_PB = hyper.discount.unsqueeze(-1)
-    else:
-        discount_PB = (hyper.log_discount.unsqueeze(-1) * batch.dt).exp()
-    return batch.reward + discount_PB * torch.where(batch.terminated, 0.0, value_PB)
-
-
 def td_loss(q_PEB: Tensor, y_PB: Tensor) -> tuple[Tensor, Metrics]:
     """``sum_e mean (Q_e - y)^2``, (P,), and its metrics."""
     td_PE = (q_PEB - y_PB.unsqueeze(1)).square().mean(-1)

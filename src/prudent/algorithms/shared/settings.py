@@ -16,7 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
-from prudent.config import FloatOrAuto, check_choice, check_finite, check_positive, check_within, reorder_fields
+from prudent.config import (
+    FloatOrAuto,
+    check_choice,
+    check_finite,
+    check_positive,
+    check_whole,
+    check_within,
+    reorder_fields,
+)
 from prudent.errors import ConfigError
 
 VALUE_INITS = ("zero", "constant", "regression")
@@ -27,6 +35,8 @@ ORDER = (
     "value_init",
     "value_init_steps",
     "discount",
+    "n_steps",
+    "trace",
     "polyak",
     "value_lr",
     "critic_lr",
@@ -109,10 +119,13 @@ class Critic(Shared):
     target_period: int = 1  # critic steps per target step
     n_critics: int = 2  # critics in the ensemble
     layer_norm: bool = False  # layer normalisation in the critics
+    n_steps: int = 1  # logged steps in the critics' target: values then come sooner, nearer to the behaviour's
+    trace: float = 1.0  # Peng's lambda with n_steps above 1: 1 the n-step return, 0 the one-step target
 
     def __post_init__(self):
         check_positive(self, "critic_lr", "n_critics", "target_period", "value_init_steps")
-        check_within(self, 0, 1, "polyak")
+        check_within(self, 0, 1, "polyak", "trace")
+        check_whole(self, 1, "n_steps")
         check_choice(self, "value_init", VALUE_INITS)
         super().__post_init__()
 
