@@ -1,12 +1,13 @@
 """What ``policy.json`` says: names, bounds and labels, how to act, where the policy comes from, what it is worth."""
 
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from prudent.config import to_json
 from prudent.data import Dataset
+from prudent.data.encoding import Column
 from prudent.engine.population import Population
 from prudent.export.formats import FILES, OPSET, observation_type
 from prudent.export.graph import MEANINGS, PolicyGraph
@@ -48,10 +49,27 @@ def _observation(graph: PolicyGraph) -> dict[str, Any]:
         "dtype": str(observation_type(graph)).removeprefix("torch."),
         "units": "of the log",
         "features": None if encoding is None else list(encoding.features),
-        "columns": None if encoding is None else encoding.to_json()["columns"],
+        "columns": None if encoding is None else [_column(column) for column in encoding.columns],
         "range": None if ends is None else [scaling.in_log_units(end).tolist() for end in ends],
         "outside_range": scaling.outside_range,
     }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    """A column with the number of every text by which a category may be called."""
+    texts = {alias: text for text in column.values for alias in _ALIASES.get(text, ())}
+    texts |= {f"{text}.0": text for text in column.values if text.lstrip("-").isdecimal()}
+    texts |= {text: text for text in column.values}
+    places = {text: column.values.index(value) for text, value in texts.items()}
+    return {**asdict(column), "places": places, "fill_number": column.fill_number}
+
+
+_ALIASES = {
+    text: ("True",) if is_true else ("False",)
+    for texts, is_true in ((("true", "TRUE", "1"), True), (("false", "FALSE", "0"), False))
+    for text in texts
+}
+"""What Python writes for true and false, where a table wrote it otherwise."""
 
 
 def _action(population: Population) -> dict[str, Any]:

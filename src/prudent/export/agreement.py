@@ -55,6 +55,15 @@ def made_up_rows(population: Population) -> Rows:
     return Rows(observation.astype(dtype), None, "made-up rows within the range of the log")
 
 
+def check_alive(population: Population, rows: Rows) -> None:
+    """Refuse a policy that has diverged, before a graph is made of it.
+
+    Raises:
+        PrudentError: an action is not a number.
+    """
+    _agents(population, {"observation": rows.observation}, None)
+
+
 def compare(run: Run, population: Population, rows: Rows, about: dict[str, Any]) -> dict[str, Any]:
     """The figures ``rows``, ``source`` and ``largest_difference`` of a comparison that went well.
 
