@@ -61,7 +61,7 @@ def _column(column: Column) -> dict[str, Any]:
     texts |= {f"{text}.0": text for text in column.values if text.lstrip("-").isdecimal()}
     texts |= {text: text for text in column.values}
     places = {text: column.values.index(value) for text, value in texts.items()}
-    return {**asdict(column), "places": places, "fill_number": column.fill_number}
+    return {**asdict(column), "values": list(column.values), "places": places, "fill_number": column.fill_number}
 
 
 _ALIASES = {

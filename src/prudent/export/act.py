@@ -33,6 +33,9 @@ class Policy:
             raise ValueError("the policy refuses to act: the decision lies outside the data, or no action is allowed")
         return {name: value[0] if x.ndim == 1 else value for name, value in found.items()}
 
+    def act(self, observation, mask=None, noise=None):
+        return self.decide(observation, mask, noise)["action"]
+
 
 def encoded(row, about):
     if wrong := sorted({column["name"] for column in about["columns"] or ()} ^ set(row)):
@@ -42,15 +45,13 @@ def encoded(row, about):
         is_gap = value is None or value == "" or value != value
         number = column["fill_number"] if is_gap else places.get(str(value)) if places else value
         if not isinstance(number, Real):
-            raise ValueError(f"observation: {column['name']} is {value!r}, expected {', '.join(places) or 'a number'}")
+            raise ValueError(f"observation: {column['name']} is {value!r}, expected {', '.join(column['values']) or 'a number'}")
         yield from np.arange(len(column["values"])) == number if column["kind"] == "one-hot" else [number]
         yield from [is_gap] * column["flag"]
 
 
 if __name__ == "__main__":
     try:
-        found = Policy(file="policy.onnx").decide(json.loads(sys.argv[1]))
-        print(json.dumps({name: value.tolist() for name, value in found.items()}))
+        print(json.dumps(Policy(file="policy.onnx").decide(json.loads(sys.argv[1])), default=lambda x: x.tolist()))
     except (ValueError, IndexError, OSError) as error:
-        print(f"act.py: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(print(f"act.py: {error}", file=sys.stderr) or 2)

@@ -55,9 +55,8 @@ def verify(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
         ConfigError: ``path`` is no export.
         PrudentError: a file was changed or is gone; the line says which.
     """
-    if not (path / SUMS).is_file() or not (path / ABOUT).is_file():
-        lacks = next(name for name in (SUMS, ABOUT) if not (path / name).is_file())
-        raise ConfigError(f"{path} is no export: it has no {lacks}")
+    if not (path / SUMS).is_file():
+        raise ConfigError(f"{path} is no export: it has no {SUMS}")
     stored = _sums(path / SUMS)
     for name, digest in stored.items():
         if not (path / name).is_file():

@@ -14,7 +14,6 @@ from prudent import nn
 from prudent.algorithms.shared.networks import Networks
 from prudent.engine.population import MODE, SAMPLE, Population
 from prudent.export.reference import Neighbours, Reference
-from prudent.types import Params
 
 FLAG, REFUSE, NEAREST = "flag", "refuse", "nearest"
 FALLBACKS = (FLAG, REFUSE, NEAREST)
@@ -140,7 +139,9 @@ class PolicyGraph(torch.nn.Module):
             actions = modes if noise_1BA is None else nn.sample_categorical(log_prob_1BA, noise_1BA)
             broken = nn.value_of(log_prob_1BA, actions).isnan()
             probabilities = log_prob_1BA.exp()[0]
-        # As the agent does: a policy whose numbers are none takes no action.
+        if mask_1BA is not None:
+            broken = broken | ~mask_1BA.any(-1)
+        # As the agent does: a policy whose numbers are none takes no action. Nor does one that may take none.
         mode, action = (log(torch.where(broken, -1, index)[0]) for index in (modes, actions))
         return {"action": action, "mode": mode, "probabilities": probabilities}
 
@@ -149,18 +150,17 @@ class PolicyGraph(torch.nn.Module):
         scaled = self.scaling.action(action).unsqueeze(0)
         if self.spec.discrete:
             scaled = scaled.clamp(min=0)  # a policy that takes no action has no Q either, but an index
-        each_B = [
-            self.algorithm.q_value({**networks, "critic": critic}, scaled_1BS, scaled)[0]
-            for critic in _one_by_one(networks["critic"])
-        ]
-        q_BE = torch.stack(each_B, dim=-1)
-        return torch.stack([q_BE.amin(-1), q_BE.mean(-1)], dim=-1)
+        critics = {name: value.transpose(0, 1) for name, value in networks["critic"].items()}
+        count = len(critics["w0"])
+        # Each critic as a member of its own: the smallest of its ensemble of one is the critic itself.
+        q_EB = self.algorithm.q_value(
+            {**networks, "critic": critics}, _repeated(scaled_1BS, count), _repeated(scaled, count)
+        )
+        return torch.stack([q_EB.amin(0), q_EB.mean(0)], dim=-1)
 
 
-def _one_by_one(critics: Params) -> list[Params]:
-    """The critics of an ensemble, each as an ensemble of one."""
-    count = critics["w0"].shape[1]
-    return [{name: value[:, number : number + 1] for name, value in critics.items()} for number in range(count)]
+def _repeated(values: Tensor, count: int) -> Tensor:
+    return values.expand(count, *values.shape[1:])
 
 
 class _Networks(torch.nn.Module):

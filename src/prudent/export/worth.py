@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from prudent.runs import tuned
-from prudent.runs.foreign import as_written
 from prudent.runs.folder import read_json
+from prudent.runs.foreign import as_written
 from prudent.runs.read import as_interval, as_number
 
 
@@ -47,16 +47,19 @@ def of_run(folder: Path, name: str, step: int, verdict: str | None, reasons: lis
     with as_written(place):
         row = (evaluation.get("members") or {}).get(name)
         fits = evaluation.get("step") == step and row is not None and as_number(row.get("return_mean")) is not None
-        return {**found, "return": _return(row, evaluation) if fits else None}
+        if not fits:
+            return {**found, "return": None}
+    env = read_json(folder / "config.json").get("env")
+    with as_written(place):
+        return {**found, "return": _return(row, env if isinstance(env, str) else "its environment")}
 
 
-def _return(row: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _return(row: Mapping[str, Any], env: str) -> dict[str, Any]:
     return {
         "mean": as_number(row["return_mean"]),
         "iqm": as_number(row.get("iqm")),
         "interval": _interval(row.get("ci95")),
-        "episodes": evaluation.get("episodes"),
-        "env": evaluation.get("env"),
+        "env": env,
     }
 
 

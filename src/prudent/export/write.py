@@ -124,11 +124,11 @@ def check(path: Path, run: Path | None, say: Callable[[str], None]) -> None:
 
 def _same_policy(place: Path, content: Mapping[str, Any], name: str, given: bool) -> Population:
     """The policy of a run as a population of one."""
+    if not given and checkpoint.digest(place) != content["run"]["sha256"]:
+        raise PrudentError(f"{place} is another checkpoint than the export was made of: export again")
     population, _ = checkpoint.load(place)
     if name not in population.names:
         raise PrudentError(f"{place} has no member {name}, which the export is of: {', '.join(population.names)}")
-    if not given and checkpoint.digest(place) != content["run"]["sha256"]:
-        raise PrudentError(f"{place} is another checkpoint than the export was made of: export again")
     if population.algorithm_name != content["algorithm"]:
         raise PrudentError(f"{place} is of {population.algorithm_name}, the export of {content['algorithm']}")
     return population.member(population.names.index(name))
