@@ -70,8 +70,7 @@ def test_the_best_member_is_taken_where_it_is_known(run, tmp_path, capsys, monke
 
 def test_a_tuned_folder(tmp_path, capsys):
     folder = tmp_path / "tuned"
-    log = tunings.PROBLEM.sample(200, 0)
-    tunings.make(folder, log)
+    tunings.make(folder, tunings.PROBLEM.log(60, 0), steps=20)
     capsys.readouterr()
     assert prudent("export", folder, "--out", tmp_path / "out", "--format", "torch") == 0
     content, result = about(tmp_path / "out"), read_json(folder / "tune.json")
@@ -92,7 +91,7 @@ def test_a_tuned_folder(tmp_path, capsys):
 
 
 def test_mistakes_are_one_line_and_write_nothing(run, tmp_path, capsys, monkeypatch):
-    other = write_log(tmp_path / "few.npz", **{"observations": None})
+    other = write_log(tmp_path / "few.npz", observations=None)
     other.unlink()
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out"

@@ -93,7 +93,9 @@ def test_the_same_noise_or_seed_gives_the_same_choice(choices):
     first = policy.act(rows, mask, noise)
     np.testing.assert_array_equal(policy.act(rows, mask, noise), first)
     assert mask[np.arange(50), first - 1].all()
-    np.testing.assert_array_equal(act.Policy(choices.path, seed=7).act(rows), act.Policy(choices.path, seed=7).act(rows))
+    np.testing.assert_array_equal(
+        act.Policy(choices.path, seed=7).act(rows), act.Policy(choices.path, seed=7).act(rows)
+    )
     draws = np.stack([policy.act(rows[:1].repeat(400, 0)), policy.act(rows[:1].repeat(400, 0))])
     assert (draws[0] != draws[1]).any()
     chosen = act.Policy(choices.path, "policy.onnx").decide(rows[0])

@@ -73,7 +73,9 @@ def test_the_mean_q_is_the_mean_of_the_critics(shop_policy):
     action = population.scaling.action(torch.from_numpy(found["action"]))[None]
     each = [
         population.algorithm.q_value(
-            {**networks, "critic": {key: value[:, e : e + 1] for key, value in networks["critic"].items()}}, scaled, action
+            {**networks, "critic": {key: value[:, e : e + 1] for key, value in networks["critic"].items()}},
+            scaled,
+            action,
         )
         for e in range(2)
     ]
@@ -141,7 +143,7 @@ def test_a_fallback_outside_the_data(shop_policy):
 
 
 def test_the_nearest_logged_choice_is_one_that_the_mask_allows(choice_policy):
-    population, dataset, reference = choice_policy
+    population, _, reference = choice_policy
     observation = np.array([[50.0, 0.0]] * 3 + [[-50.0, 0.0]], dtype=np.float32)
     mask = np.array([[True, True, True], [True, False, False], [False, True, False], [True, True, True]])
     found = outputs(PolicyGraph(population, "mode", "nearest", reference), observation, mask=mask)

@@ -44,7 +44,9 @@ def test_a_value_that_the_log_does_not_support_is_none(tmp_path):
     assert worth.of_run(tmp_path, "seed=0", 100, None, [])["return"] is None
 
 
-@pytest.mark.parametrize("content", [{"policies": 3}, {"policies": [{"run": ""}]}, {"policies": [{**POLICY, "fqe": 1}]}])
+@pytest.mark.parametrize(
+    "content", [{"policies": 3}, {"policies": [{"run": ""}]}, {"policies": [{**POLICY, "fqe": 1}]}]
+)
 def test_a_damaged_file_is_named(tmp_path, content):
     value_file(tmp_path, **content)
     with pytest.raises(PrudentError, match=r"value\.json"):

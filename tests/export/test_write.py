@@ -121,7 +121,7 @@ def test_an_edit_that_also_renews_the_sums_is_found_beside_the_run(copied):
     about["member"]["name"] = "seed=1"
     (copied / "policy.json").write_text(json.dumps(about))
     renew()
-    with pytest.raises(PrudentError, match="the graph does not do what the policy does: .* differs by"):
+    with pytest.raises(PrudentError, match=r"the graph does not do what the policy does: .* differs by"):
         told(copied, copied.parent / "agent")
     (copied / "policy.json").write_text("[]")
     renew()
@@ -146,7 +146,9 @@ def test_what_differs_is_not_kept(shop, tmp_path, monkeypatch):
         return lambda inputs: {**(found := graph(inputs)), "q": found["q"] + 1}
 
     monkeypatch.setattr(formats, "runner", wrong)
-    with pytest.raises(PrudentError, match=r"q differs by .* on 240 rows of shop.csv, more than 1e-05; nothing was kept"):
+    with pytest.raises(
+        PrudentError, match=r"q differs by .* on 240 rows of shop.csv, more than 1e-05; nothing was kept"
+    ):
         write.export(request_like(shop), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

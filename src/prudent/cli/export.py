@@ -37,18 +37,22 @@ def export(words: list[str]) -> None:
 def _parse(words: list[str]) -> dict[str, Any]:
     parser = Parser(
         prog="prudent export",
-        usage="prudent export RUN --out DIR [--member NAME] [--format onnx|torch] [--fallback flag|refuse|nearest] ...\n"
+        usage="prudent export RUN --out DIR [--member NAME] [--format onnx] [--fallback flag|refuse|nearest] ...\n"
         "       prudent export [RUN] --check DIR",
-        description="Write a policy as a folder that acts without this library: a graph from observations to actions in "
-        "the log's units, a description, a model card, a small program that acts. Or check such a folder.",
+        description="Write a policy as a folder that acts without this library: a graph from observations to actions "
+        "in the log's units, a description, a model card, a small program that acts. Or check such a folder.",
     )
     parser.add_argument("run", type=Path, nargs="?", help="run folder, tuned folder, or one checkpoint")
     parser.add_argument("--out", type=Path, metavar="DIR", help="new folder for the export")
-    parser.add_argument("--check", type=Path, metavar="DIR", help="verify an export: its files, and its graph beside its run")
+    parser.add_argument(
+        "--check", type=Path, metavar="DIR", help="verify an export: its files, and its graph beside its run"
+    )
     parser.add_argument("--member", metavar="NAME", help="member of RUN, name or number (default: the best)")
     parser.add_argument("--format", choices=FORMATS, default="onnx", help="of the graph (default: onnx)")
     parser.add_argument(
-        "--acting", choices=("mode", "sample"), help="act by the likeliest action, or by a sample (default: as the run is to)"
+        "--acting",
+        choices=("mode", "sample"),
+        help="act by the likeliest action, or by a sample (default: as the run is to)",
     )
     parser.add_argument(
         "--fallback",
@@ -61,7 +65,7 @@ def _parse(words: list[str]) -> dict[str, Any]:
         type=int,
         default=LOGGED_DECISIONS,
         metavar="N",
-        help=f"logged decisions inside the graph to compare with, at most (default: {LOGGED_DECISIONS}); 0: no such check",
+        help=f"most logged decisions inside the graph to compare with (default: {LOGGED_DECISIONS}); 0: no such check",
     )
     parser.add_argument("--license", metavar="TEXT", help="licence of the data, such as cc-by-4.0, for the model card")
     parser.add_argument(
@@ -74,11 +78,15 @@ def _parse(words: list[str]) -> dict[str, Any]:
         if arguments["out"] is not None:
             raise ConfigError("export: --out makes an export, --check verifies one: give one of them")
     elif arguments["run"] is None or arguments["out"] is None:
-        raise ConfigError("export: name a run and a new folder, prudent export RUN --out DIR, or verify one with --check DIR")
+        raise ConfigError(
+            "export: name a run and a new folder, prudent export RUN --out DIR, or verify one with --check DIR"
+        )
     if arguments["logged_decisions"] < 0:
         raise ConfigError(f"export: --logged-decisions must be 0 or more, got {arguments['logged_decisions']}")
     if arguments["logged_decisions"] == 0 and arguments["fallback"] != "flag":
-        raise ConfigError(f"export: --fallback {arguments['fallback']} needs logged decisions, --logged-decisions 0 leaves them out")
+        raise ConfigError(
+            f"export: --fallback {arguments['fallback']} needs logged decisions, --logged-decisions 0 leaves them out"
+        )
     return arguments
 
 
@@ -127,8 +135,10 @@ def _member(run: Path, population: Any, wanted: str | None) -> int:
             rows = read_run(folder).summary()[0]
             returns = {n: mean for n in names if (mean := as_number(rows.get(n, {}).get("return_mean"))) is not None}
     if not returns:
-        raise ConfigError(f"export: {run} has {len(names)} members, and which is the best is not known: choose with --member "
-                          f"({', '.join(names)})")
+        raise ConfigError(
+            f"export: {run} has {len(names)} members, and which is the best is not known: choose with --member "
+            f"({', '.join(names)})"
+        )
     best = max(returns, key=returns.__getitem__)
     to_stderr(f"{best} has the best return of {len(names)} members; --member chooses another")
     return names.index(best)
@@ -181,8 +191,8 @@ def _say(content: dict[str, Any], out: Path) -> None:
         f"{'its likeliest action' if content['noise'] is None else 'a sample, with noise as an input'}"
     )
     print(
-        f"the graph does what the policy does: on {checked['rows']:,} rows of {checked['source']} the largest difference is "
-        f"{checked['largest_difference']:.1e}"
+        f"the graph does what the policy does: on {checked['rows']:,} rows of {checked['source']} the largest "
+        f"difference is {checked['largest_difference']:.1e}"
     )
     if outside is not None:
         print(

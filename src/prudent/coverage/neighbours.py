@@ -81,7 +81,9 @@ class Neighbourhood:
         ``state_zero``, ``state_one``, ``action_zero`` and ``action_one`` are the units, float64.
         """
         units = {"state": self._observation_units, "action": self._action_units or _Units(np.zeros(0), np.zeros(0))}
-        zeros_and_ones = {f"{name}_{end}": getattr(unit, end) for name, unit in units.items() for end in ("zero", "one")}
+        zeros_and_ones = {
+            f"{name}_{end}": getattr(unit, end) for name, unit in units.items() for end in ("zero", "one")
+        }
         return {"states": self._states.numpy(), "actions": self._actions.numpy(), **zeros_and_ones}
 
     def _standardised(self, observation: np.ndarray, action: np.ndarray) -> tuple[Tensor, Tensor]:

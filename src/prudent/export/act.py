@@ -21,13 +21,12 @@ class Policy:
         x = np.array([*encoded(observation, about)] if isinstance(observation, dict) else observation, about["dtype"])
         if x.ndim not in (1, 2) or x.shape[-1] != about["size"] or not np.isfinite(x).all():
             raise ValueError(f"observation has shape {x.shape}, expected {about['size']} finite numbers in each row")
-        feeds = {"observation": x.reshape(-1, about["size"])}
-        shape = len(feeds["observation"]), action["size"]
+        feeds, shape = {"observation": x.reshape(-1, about["size"])}, (x.size // about["size"], action["size"])
         if action["discrete"]:
             feeds["mask"] = np.ones(shape, bool) if mask is None else np.array(mask, bool).reshape(shape)
         if kind := self.about["noise"]:
-            noise = getattr(self.rng, kind)(size=shape) if noise is None else noise
-            feeds["noise"] = np.array(noise, np.float32).reshape(shape)
+            drawn = getattr(self.rng, kind)(size=shape) if noise is None else noise
+            feeds["noise"] = np.array(drawn, np.float32).reshape(shape)
         found = dict(zip(self.names, self.session.run(None, feeds), strict=True))
         if not (found["action"] >= action.get("first_action", -np.inf)).all():  # NaN, or a number below the first one
             raise ValueError("the policy refuses to act: the decision lies outside the data, or no action is allowed")
@@ -45,7 +44,8 @@ def encoded(row, about):
         is_gap = value is None or value == "" or value != value
         number = column["fill_number"] if is_gap else places.get(str(value)) if places else value
         if not isinstance(number, Real):
-            raise ValueError(f"observation: {column['name']} is {value!r}, expected {', '.join(column['values']) or 'a number'}")
+            expected = ", ".join(column["values"]) or "a number"
+            raise ValueError(f"observation: {column['name']} is {value!r}, expected {expected}")
         yield from np.arange(len(column["values"])) == number if column["kind"] == "one-hot" else [number]
         yield from [is_gap] * column["flag"]
 

@@ -16,7 +16,7 @@ ROWS = 1_000
 """Rows that are compared."""
 
 TOLERANCE = 1e-5
-"""The largest difference: of actions in shares of half their range, of Q in shares of its size (1 where it is small)."""
+"""The largest difference: of actions in shares of half their range, of Q in shares of its size (of 1 if smaller)."""
 
 
 @dataclass(frozen=True, eq=False)

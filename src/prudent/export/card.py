@@ -44,26 +44,31 @@ def _metrics(about: Mapping[str, Any]) -> list[tuple[str, str, float]]:
         metrics.append(("mean_reward", f"mean return in {earned['env']}", earned["mean"]))
     if value is not None:
         ends = "" if value["interval"] is None else _interval(value["interval"])
-        metrics.append(("off_policy_value", f"value estimated from the log by {value['by'].upper()}{ends}", value["value"]))
+        metrics.append(
+            ("off_policy_value", f"value estimated from the log by {value['by'].upper()}{ends}", value["value"])
+        )
     if outside is not None and outside["share"] is not None:
         metrics.append(("share_outside_data", "share of decisions outside the data", outside["share"]))
     return metrics
 
 
 def _body(about: Mapping[str, Any]) -> str:
-    return "\n\n".join(
-        part
-        for part in (
-            f"# {_text(_name(about))}",
-            _summary(about),
-            f"## What it is worth\n\n{_worth(about)}",
-            f"## Where it may be used\n\n{_limits(about)}",
-            f"## How to use it\n\n{_usage(about)}",
-            f"## Inputs and outputs\n\n{_interface(about)}",
-            f"## Where it comes from\n\n{_origin(about)}",
+    return (
+        "\n\n".join(
+            part
+            for part in (
+                f"# {_text(_name(about))}",
+                _summary(about),
+                f"## What it is worth\n\n{_worth(about)}",
+                f"## Where it may be used\n\n{_limits(about)}",
+                f"## How to use it\n\n{_usage(about)}",
+                f"## Inputs and outputs\n\n{_interface(about)}",
+                f"## Where it comes from\n\n{_origin(about)}",
+            )
+            if part
         )
-        if part
-    ) + "\n"
+        + "\n"
+    )
 
 
 def _summary(about: Mapping[str, Any]) -> str:
@@ -71,8 +76,8 @@ def _summary(about: Mapping[str, Any]) -> str:
     kind = f"one of {action['size']} actions" if action["discrete"] else f"{_count(action['size'], 'amount')}"
     how = "a sample of its distribution, with noise as an input" if about["noise"] else "its likeliest action"
     return (
-        f"A policy that {_text(about['title'])} learned from a fixed log. From {_count(observation['size'], 'feature')} it "
-        f"chooses {kind}, in the units of the log; it acts by {how}."
+        f"A policy that {_text(about['title'])} learned from a fixed log. From "
+        f"{_count(observation['size'], 'feature')} it chooses {kind}, in the units of the log; it acts by {how}."
     )
 
 
@@ -88,11 +93,17 @@ def _worth(about: Mapping[str, Any]) -> str:
             f"discount {value['discount']:g}{seen}."
         )
     if earned is not None:
-        ends = "" if earned["interval"] is None else f" (95 % interval of the interquartile mean: {_ends(earned['interval'])})"
+        ends = (
+            ""
+            if earned["interval"] is None
+            else f" (95 % interval of the interquartile mean: {_ends(earned['interval'])})"
+        )
         lines.append(f"- Mean return in {_text(earned['env'])}: {earned['mean']:.4g}{ends}.")
     lines.append(f"- Mean return of the episodes in the log: {about['data']['mean_return']:.4g}.")
     if value is None and earned is None:
-        lines.append("- The value of this policy is not known: nobody estimated it, or the log does not support an estimate.")
+        lines.append(
+            "- The value of this policy is not known: nobody estimated it, or the log does not support an estimate."
+        )
     return "\n".join(lines)
 
 
@@ -101,15 +112,19 @@ def _limits(about: Mapping[str, Any]) -> str:
     if outside is None:
         lines.append("Whether a decision lies outside the data is not checked.")
     else:
-        share = "" if outside["share"] is None else f" Of its decisions in the log's states {100 * outside['share']:.1f} % do."
+        share = (
+            ""
+            if outside["share"] is None
+            else f" Of its decisions in the log's states {100 * outside['share']:.1f} % do."
+        )
         does = {
             "flag": "The output `outside` says so; the policy acts all the same.",
             "refuse": "There the policy takes no action.",
             "nearest": "There it takes the action of the nearest logged state.",
         }[outside["fallback"]]
         lines.append(
-            f"A decision lies outside the data if its {outside['neighbours']}th nearest logged decision is further away "
-            f"than that of {100 * outside['level']:g} % of new logged ones.{share} {does}"
+            f"A decision lies outside the data if its k-th nearest logged decision (k = {outside['neighbours']}) is "
+            f"further away than that of {100 * outside['level']:g} % of new logged ones.{share} {does}"
         )
     does = {
         "clip": "counts as the nearest value within it",
@@ -150,9 +165,12 @@ def _interface(about: Mapping[str, Any]) -> str:
     if action["discrete"]:
         numbers = range(action["first_action"], action["first_action"] + action["size"])
         named = action["labels"] or []
-        lines.append(f"- actions: {numbers[0]} to {numbers[-1]}" + "".join(
-            f"{': ' if not place else ', '}{numbers[place]} = `{_code(label)}`" for place, label in enumerate(named)
-        ))
+        lines.append(
+            f"- actions: {numbers[0]} to {numbers[-1]}"
+            + "".join(
+                f"{': ' if not place else ', '}{numbers[place]} = `{_code(label)}`" for place, label in enumerate(named)
+            )
+        )
     else:
         names = action["names"] or [f"action {place}" for place in range(action["size"])]
         lines += [
@@ -171,8 +189,8 @@ def _origin(about: Mapping[str, Any]) -> str:
             f"licence: {_text(data['license'] or 'not stated')}",
             f"- training: {_text(about['title'])}, {_text(about['member']['name'])}, {about['step']:,} steps, discount "
             f"{about['discount']:g}; {about['made_by']}",
-            f"- the graph was compared with the policy on {checked['rows']:,} rows of {_text(checked['source'])}: the largest "
-            f"difference is {checked['largest_difference']:.1e}",
+            f"- the graph was compared with the policy on {checked['rows']:,} rows of {_text(checked['source'])}: the "
+            f"largest difference is {checked['largest_difference']:.1e}",
         ]
     )
 

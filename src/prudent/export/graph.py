@@ -36,7 +36,7 @@ class PolicyGraph(torch.nn.Module):
     """One policy for ``torch.export``: called with observations (B, S), and as needed a mask (B, A) and noise (B, A).
 
     It returns a tensor for each of :attr:`outputs`, which :data:`MEANINGS` explains. ``noise`` is standard normal, for
-    discrete actions uniform on [0, 1); it is an input where :attr:`noise` says so. ``mask`` is one for discrete actions.
+    discrete actions uniform on [0, 1); it is an input where :attr:`noise` says so. ``mask`` is for discrete actions.
 
     Args:
         population: a population of one, on the CPU.

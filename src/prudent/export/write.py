@@ -71,7 +71,9 @@ def export(request: Request, out: Path) -> dict[str, Any]:
         place = aside / formats.FILES[request.kind]
         agreement.check_alive(population, rows)
         formats.write(graph, place, request.kind)
-        content["checked"] = agreement.compare(formats.runner(place, request.kind, graph.outputs), population, rows, content)
+        content["checked"] = agreement.compare(
+            formats.runner(place, request.kind, graph.outputs), population, rows, content
+        )
         content["run"] = _run_of(request, out)
         if request.kind == "onnx":
             formats.write_action_alone(place, aside / folder.ACTION, graph.inputs)
@@ -105,7 +107,9 @@ def check(path: Path, run: Path | None, say: Callable[[str], None]) -> None:
     with as_written(path / folder.ABOUT):
         stored, kind, name = content["run"], content["graph"]["format"], content["member"]["name"]
         if kind not in formats.FILES:
-            raise PrudentError(f"{path / folder.ABOUT} names the format {kind!r}, which is none of {', '.join(formats.FILES)}")
+            raise PrudentError(
+                f"{path / folder.ABOUT} names the format {kind!r}, which is none of {', '.join(formats.FILES)}"
+            )
         place = run or (None if stored is None else path / stored["checkpoint"])
         if place is None or not place.is_dir():
             say("not compared with its run: " + ("the export names none" if place is None else f"{place} is gone"))
