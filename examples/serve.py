@@ -8,8 +8,8 @@
 
 `POST /act` takes one observation, as features in order or by names, and for discrete actions a mask. It answers with
 the action, its label, and what the policy knows about it. `GET /health` says which policy it is, and `GET /metrics`
-counts requests, refusals and decisions outside the data in Prometheus' text format. Only the files of the export are needed:
-no PyTorch is imported. It checks their SHA-256 when it starts.
+counts requests, refusals and decisions outside the data in Prometheus' text format. Only the files of the export are
+needed: no PyTorch is imported. It checks their SHA-256 when it starts.
 """
 
 import argparse

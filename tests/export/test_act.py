@@ -66,9 +66,9 @@ def test_names_mean_what_they_mean_to_the_agent(shop, changes):
     [
         ({"on_hand": 1}, "column 'age' is missing or unknown"),
         ({**ROW, "weather": 3}, "column 'weather' is missing or unknown"),
-        ({**ROW, "weekday": "Fri"}, "weekday is 'Fri', expected Mon, Tue, 1"),
-        ({**ROW, "on_hand": None}, "on_hand is None, expected a number"),
-        ({**ROW, "on_hand": "20"}, "on_hand is '20', expected a number"),
+        ({**ROW, "weekday": "Fri"}, "weekday is 'Fri'; it takes .'Mon', 'Tue', '1'"),
+        ({**ROW, "on_hand": None}, "on_hand is None; it takes numbers"),
+        ({**ROW, "on_hand": "20"}, "on_hand is '20'; it takes numbers"),
         ({**ROW, "on_hand": float("inf")}, "finite"),
         ([1, 2], r"shape \(2,\), expected 7 finite numbers"),
         (np.zeros((2, 3, 7)), "expected 7"),

@@ -21,7 +21,8 @@ class Policy:
         x = np.array([*encoded(observation, about)] if isinstance(observation, dict) else observation, about["dtype"])
         if x.ndim not in (1, 2) or x.shape[-1] != about["size"] or not np.isfinite(x).all():
             raise ValueError(f"observation has shape {x.shape}, expected {about['size']} finite numbers in each row")
-        feeds, shape = {"observation": x.reshape(-1, about["size"])}, (x.size // about["size"], action["size"])
+        feeds: dict = {"observation": x.reshape(-1, about["size"])}
+        shape = x.size // about["size"], action["size"]
         if action["discrete"]:
             feeds["mask"] = np.ones(shape, bool) if mask is None else np.array(mask, bool).reshape(shape)
         if kind := self.about["noise"]:
@@ -44,8 +45,7 @@ def encoded(row, about):
         is_gap = value is None or value == "" or value != value
         number = column["fill_number"] if is_gap else places.get(str(value)) if places else value
         if not isinstance(number, Real):
-            expected = ", ".join(column["values"]) or "a number"
-            raise ValueError(f"observation: {column['name']} is {value!r}, expected {expected}")
+            raise ValueError(f"observation: {column['name']} is {value!r}; it takes {column['values'] or 'numbers'}")
         yield from np.arange(len(column["values"])) == number if column["kind"] == "one-hot" else [number]
         yield from [is_gap] * column["flag"]
 

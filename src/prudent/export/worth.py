@@ -46,8 +46,7 @@ def of_run(folder: Path, name: str, step: int, verdict: str | None, reasons: lis
     evaluation = read_json(place, strict=False)
     with as_written(place):
         row = (evaluation.get("members") or {}).get(name)
-        fits = evaluation.get("step") == step and row is not None and as_number(row.get("return_mean")) is not None
-        if not fits:
+        if row is None or evaluation.get("step") != step or as_number(row.get("return_mean")) is None:
             return {**found, "return": None}
     env = read_json(folder / "config.json").get("env")
     with as_written(place):
