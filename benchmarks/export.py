@@ -1,8 +1,10 @@
-"""How fast an exported policy starts and acts, and what memory it takes, beside the agent: ``python -m benchmarks.export``.
+"""How fast an exported policy starts and acts, and the memory it takes, beside the agent.
 
-CQL with two hidden layers of 256, 17 features and 6 amounts, exported with 5,000 logged decisions. Each way of acting is a
-process of its own on one thread, so that start-up and memory are its own: a process imports what it needs, loads the
-policy, takes 200 decisions to get warm, then 3,000 one by one. Processes take turns; the figures are medians over turns.
+    python -m benchmarks.export
+
+CQL with two hidden layers of 256, 17 features and 6 amounts, exported with 5,000 logged decisions. Each way of acting
+is a process of its own on one thread, so that start-up and memory are its own: it imports what it needs, loads the
+policy, takes 200 decisions to get warm, then 3,000 one by one. Processes take turns; figures are medians over turns.
 Start-up is in seconds of the processor, which others on the machine do not lengthen; a decision is in wall time.
 """
 

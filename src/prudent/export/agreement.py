@@ -102,6 +102,22 @@ def compare(run: Run, population: Population, rows: Rows, about: dict[str, Any])
     return {"rows": count, "source": rows.source, "largest_difference": float(f"{largest[worst]:.2g}")}
 
 
+def compare_action(alone: Run, whole: Run, rows: Rows, about: dict[str, Any], discrete: bool) -> None:
+    """Refuse a graph of the action alone that does not give the action of the whole graph.
+
+    Raises:
+        PrudentError: they differ somewhere.
+    """
+    shape = len(rows), about["action"]["size"]
+    inputs = {"observation": rows.observation.astype(about["observation"]["dtype"])}
+    if discrete:
+        inputs["mask"] = np.ones(shape, dtype=bool) if rows.mask is None else rows.mask
+    if about["noise"]:
+        inputs["noise"] = np.random.default_rng(0).random(shape).astype(np.float32)
+    if not np.array_equal(alone(inputs)["action"], whole(inputs)["action"], equal_nan=not discrete):
+        raise PrudentError("the graph of the action alone gives other actions than the whole graph; nothing was kept")
+
+
 def _as_chosen(found: dict[str, np.ndarray], about: dict[str, Any]) -> np.ndarray:
     """(B,) bool: rows whose action is the policy's own, by no fallback."""
     own = np.ones(len(found["mode"]), dtype=bool)

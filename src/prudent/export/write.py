@@ -71,12 +71,13 @@ def export(request: Request, out: Path) -> dict[str, Any]:
         place = aside / formats.FILES[request.kind]
         agreement.check_alive(population, rows)
         formats.write(graph, place, request.kind)
-        content["checked"] = agreement.compare(
-            formats.runner(place, request.kind, graph.outputs), population, rows, content
-        )
+        whole = formats.runner(place, request.kind, graph.outputs)
+        content["checked"] = agreement.compare(whole, population, rows, content)
         content["run"] = _run_of(request, out)
         if request.kind == "onnx":
             formats.write_action_alone(place, aside / folder.ACTION, graph.inputs)
+            alone = formats.runner(aside / folder.ACTION, "onnx", ("action",))
+            agreement.compare_action(alone, whole, rows, content, population.spec.discrete)
             shutil.copyfile(Path(__file__).with_name("act.py"), aside / folder.ACT)
         files.write(aside / folder.ABOUT, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
         files.write(aside / folder.CARD, card(content).encode())
