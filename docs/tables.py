@@ -267,10 +267,10 @@ def exported(_: str) -> str:
     rows = []
     for way, found in stored["figures"].items():
         cells = [f"{found['load_s']:.2f} s", f"{found['memory_mb']:.0f} MB", f"{found['median_us']:.0f} us"]
-        rows.append([ways[way], *cells, f"{found['p99_us']:.0f} us"])
+        rows.append([ways[way], *cells])
     about = stored["environment"]
-    head = ["way of acting", "load", "memory", "a decision, median", "99th percentile"]
-    return table(head, rows) + f"\n{about['processor']}, PyTorch {about['torch']}, load {stored['load'][0]:g}.\n"
+    head = ["way of acting", "load", "memory", "a decision, median"]
+    return table(head, rows) + f"\n{about['processor']}, PyTorch {about['torch']}, on a machine with a load of {stored['load'][0]:g}.\n"
 
 
 def proof(argument: str) -> str:
