@@ -270,7 +270,10 @@ def exported(_: str) -> str:
         rows.append([ways[way], *cells])
     about = stored["environment"]
     head = ["way of acting", "load", "memory", "a decision, median"]
-    return table(head, rows) + f"\n{about['processor']}, PyTorch {about['torch']}, on a machine with a load of {stored['load'][0]:g}.\n"
+    return (
+        table(head, rows)
+        + f"\n{about['processor']}, PyTorch {about['torch']}, on a machine with a load of {stored['load'][0]:g}.\n"
+    )
 
 
 def proof(argument: str) -> str:

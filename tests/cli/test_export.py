@@ -5,7 +5,7 @@ import json
 import pytest
 
 from helpers import tunings
-from helpers.runs import flags, prudent, tree, write_log
+from helpers.runs import columns, flags, prudent, tree, write_log
 from prudent.export import formats
 from prudent.runs.folder import read_json, write_json
 
@@ -91,8 +91,7 @@ def test_a_tuned_folder(tmp_path, capsys):
 
 
 def test_mistakes_are_one_line_and_write_nothing(run, tmp_path, capsys, monkeypatch):
-    other = write_log(tmp_path / "few.npz", observations=None)
-    other.unlink()
+    other = write_log(tmp_path / "other.npz", **columns(200))
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
     before = tree(tmp_path)
@@ -109,6 +108,7 @@ def test_mistakes_are_one_line_and_write_nothing(run, tmp_path, capsys, monkeypa
         ((run, "--out", out, "--fallback", "refuse", "--logged-decisions", 0), "needs logged decisions"),
         ((run, "--out", out, "--logged-decisions", -1), "0 or more"),
         ((run, "--out", out, "--member", 0, "--logged-decisions", 5, "--fallback", "nearest"), "fewer than the 10"),
+        ((run, "--out", out, "--member", 0, "--data", other), "was trained on other data than other.npz"),
         (("--check", tmp_path / "empty"), "is no export"),
         ((run, "--out", out, "--membr", 0), "did you mean --member?"),
     ):

@@ -94,11 +94,15 @@ def _export(arguments: dict[str, Any], run: Path, out: Path) -> dict[str, Any]:
     from prudent.export import write
     from prudent.ope import policy as policies
     from prudent.runs import checkpoint, tuned
+    from prudent.runs.folder import fits_fingerprint, folder_of, read_run
 
     whole, _ = checkpoint.load(run, say=to_stderr)
     population = whole.member(_member(run, whole, arguments["member"]))
     dataset = load_named(arguments, arguments["logged"])
-    dataset = training_data(run) if dataset is None else dataset
+    if dataset is None:
+        dataset = training_data(run)
+    elif (folder := folder_of(run)) is not None:
+        fits_fingerprint(dataset, read_run(folder)["dataset"]["fingerprint"], folder)
     policies.check(policies.as_policy(population), dataset)
     request = write.Request(
         population,
@@ -117,10 +121,10 @@ def _export(arguments: dict[str, Any], run: Path, out: Path) -> dict[str, Any]:
 def _member(run: Path, population: Any, wanted: str | None) -> int:
     """The index of a member, by name or number; of several without a word, the one with the best return."""
     names = population.names
-    for labels in (names, [str(index) for index in range(len(names))]):
-        if wanted in labels:
-            return labels.index(wanted)
     if wanted is not None:
+        for labels in (names, [str(index) for index in range(len(names))]):
+            if wanted in labels:
+                return labels.index(wanted)
         raise ConfigError(f"export: {run} has no member {wanted!r}: {', '.join(names)}")
     if len(names) == 1:
         return 0
