@@ -21,6 +21,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     practice WHAT                    what came of prudent tune on problems with a known truth: truths, summary or runs
     open_bandit                      Open Bandit policies valued, out of benchmarks/results/open_bandit.json
     logs                             the logs of make logs, out of benchmarks/results/logs.json
+    exported                         start-up, memory and speed of an export, out of benchmarks/results/export.json
     faults                           what came of the faults, out of docs/bench/faults.json
     source MODULE.FUNCTION [| TEXT]  a function's source, up to the line that begins with TEXT
 
@@ -258,6 +259,24 @@ def faults(_: str) -> str:
     return table_of.markdown(json.loads((ROOT / "docs" / "bench" / "faults.json").read_text(encoding="utf-8")))
 
 
+def exported(_: str) -> str:
+    """How fast an exported policy starts and acts, as ``python -m benchmarks.export`` left it."""
+    sys.path.insert(0, str(ROOT))
+    ways = importlib.import_module("benchmarks.export").WAYS
+    sys.path.pop(0)
+    stored = json.loads((ROOT / "benchmarks" / "results" / "export.json").read_text(encoding="utf-8"))
+    rows = []
+    for way, found in stored["figures"].items():
+        cells = [f"{found['load_s']:.2f} s", f"{found['memory_mb']:.0f} MB", f"{found['median_us']:.0f} us"]
+        rows.append([ways[way], *cells])
+    about = stored["environment"]
+    head = ["way of acting", "load", "memory", "a decision, median"]
+    return (
+        table(head, rows)
+        + f"\n{about['processor']}, PyTorch {about['torch']}, on a machine with a load of {stored['load'][0]:g}.\n"
+    )
+
+
 def proof(argument: str) -> str:
     """What was measured of the off-policy estimators, as ``make trust`` left it: ``coverage``, ``error`` (a column for
     each kind of problem), or ``abstention``."""
@@ -386,6 +405,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "suite": suite,
     "bound": bound,
     "open_bandit": open_bandit,
+    "exported": exported,
     "faults": faults,
     "proof": proof,
     "rooms": rooms,

@@ -153,13 +153,14 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
         "prudent.cli.demo.run_demo",
         "prudent.bench.load",
         "prudent.online.collect.collect",
+        "prudent.export.write.check",
     ):
         monkeypatch.setattr(place, understood)
     monkeypatch.chdir(tmp_path)
     # Whoever tried the documentation's commands has the data that they make.
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     words = shlex.split(command, comments=True)[1:]
-    if words[0] in ("evaluate", "finetune", "support", "value"):
+    if words[0] in ("evaluate", "finetune", "support", "value", "export"):
         for run in (words[1], *(word.partition("=")[2] for word in words[2:] if "=" in word)):
             if not (run.startswith("--") or ".py:" in run):
                 Path(run).mkdir(parents=True)

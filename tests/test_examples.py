@@ -11,9 +11,11 @@ from prudent import report
 from prudent.data.builtin import datasets
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+SERVICE = "serve.py"
+"""Runs until it is stopped, and takes no steps: ``test_serve.py`` runs it."""
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in EXAMPLES if p.name != SERVICE], ids=lambda path: path.stem)
 def test_example(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

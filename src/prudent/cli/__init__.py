@@ -39,6 +39,7 @@ verbs:
   evaluate RUN            run the policies in their environment; compare predicted and realised value
   support RUN             find the decisions of the policies that lie outside the data
   value RUN               estimate the value of a policy from a log alone, and compare it with other runs
+  export RUN              write a policy as an ONNX graph with a description, which acts without this library
   report RUN              write the run's pictures and report.html again; --compare adds other runs
   bench SUITE             train algorithms x datasets x seeds of a suite; one table, one figure
   data describe DATA      sizes, returns, action ranges, problems with row numbers, suggested settings
@@ -144,7 +145,7 @@ def _verb(module: str, function: str = "") -> Callable[[list[str]], None]:
 VERBS: dict[str, Callable[[list[str]], None]] = {
     **{
         verb: _verb(verb)
-        for verb in ("demo", "train", "tune", "finetune", "evaluate", "support", "value", "report", "bench")
+        for verb in ("demo", "train", "tune", "finetune", "evaluate", "support", "value", "export", "report", "bench")
     },
     "data describe": _verb("data", "describe"),
     "data import": _verb("data", "import_"),

@@ -75,6 +75,17 @@ class Neighbourhood:
         state, decision, unusual = (torch.cat(blocks, dim=-1).double().numpy() for blocks in zip(*parts, strict=True))
         return Scores(state, decision, unusual)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What distances are computed from: ``states`` (N, S) and ``actions`` (N, A) float32, discrete (N,), in units.
+
+        ``state_zero``, ``state_one``, ``action_zero`` and ``action_one`` are the units, float64.
+        """
+        units = {"state": self._observation_units, "action": self._action_units or _Units(np.zeros(0), np.zeros(0))}
+        zeros_and_ones = {
+            f"{name}_{end}": getattr(unit, end) for name, unit in units.items() for end in ("zero", "one")
+        }
+        return {"states": self._states.numpy(), "actions": self._actions.numpy(), **zeros_and_ones}
+
     def _standardised(self, observation: np.ndarray, action: np.ndarray) -> tuple[Tensor, Tensor]:
         actions = torch.from_numpy(action) if self._action_units is None else self._action_units(action)
         return self._observation_units(observation), actions

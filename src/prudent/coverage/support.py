@@ -157,6 +157,11 @@ def _sample(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
     return np.arange(count) if count <= size else np.sort(rng.choice(count, size, replace=False))
 
 
+def sampled_rows(dataset: Dataset, size: int, seed: int) -> np.ndarray:
+    """``size`` rows of a log at most, from all episodes alike; in order."""
+    return _sample(len(dataset), size, np.random.default_rng([seed, 3]))
+
+
 def _neighbourhoods(
     dataset: Dataset, fold_of_episode: np.ndarray, options: Settings, rng: np.random.Generator
 ) -> Iterator[Neighbourhood]:

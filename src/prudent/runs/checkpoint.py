@@ -157,6 +157,18 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise PrudentError(f"{folder}: not a complete checkpoint ({type(error).__name__})") from error
 
 
+def digest(folder: Path) -> str:
+    """The SHA-256 of a checkpoint's tensors, as its manifest has it.
+
+    Raises:
+        PrudentError: ``folder`` holds no checkpoint, or its manifest is damaged.
+    """
+    try:
+        return str(parse_json(read_bytes(folder / MANIFEST))["sha256"][STATE])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise PrudentError(f"{folder}: not a complete checkpoint ({type(error).__name__})") from error
+
+
 def newest(path: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[str]]:
     """The newest checkpoint that verifies: folder, tensors, description, and why newer ones were skipped.
 
