@@ -28,7 +28,8 @@ class Policy:
         if kind := self.about["noise"]:
             drawn = getattr(self.rng, kind)(size=shape) if noise is None else noise
             feeds["noise"] = np.array(drawn, np.float32).reshape(shape)
-        found = dict(zip(self.names, self.session.run(None, feeds), strict=True))
+        outputs = map(np.asarray, self.session.run(None, feeds))
+        found = dict(zip(self.names, outputs, strict=True))
         if not (found["action"] >= action.get("first_action", -np.inf)).all():  # NaN, or a number below the first one
             raise ValueError("the policy refuses to act: the decision lies outside the data, or no action is allowed")
         return {name: value[0] if x.ndim == 1 else value for name, value in found.items()}

@@ -118,7 +118,7 @@ def _onnx_runner(path: Path) -> Run:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    return lambda inputs: dict(zip(names, session.run(None, dict(inputs)), strict=True))
+    return lambda inputs: dict(zip(names, map(np.asarray, session.run(None, dict(inputs))), strict=True))
 
 
 def _torch_runner(path: Path, outputs: tuple[str, ...]) -> Run:
