@@ -65,8 +65,10 @@ def test_true_probabilities_are_left_alone(policy, states, length):
             assert contradiction(with_prob(log, true)) is None, (rows, masked)
 
 
-@pytest.mark.parametrize("policy", ["random", "epsilon-greedy", "softmax"])
-@pytest.mark.parametrize("states", [0, 6, 300])
+@pytest.mark.parametrize(
+    ("policy", "states"),
+    [("epsilon-greedy", 0), *[(policy, n) for policy in ("random", "epsilon-greedy", "softmax") for n in (6, 300)]],
+)
 def test_a_probability_of_1_of_an_action_that_was_one_of_several_is_found(policy, states):
     log, _, table = log_of(policy, states)
     found = contradiction(with_prob(log, 1.0, "behaviour_log_prob"))
@@ -76,6 +78,19 @@ def test_a_probability_of_1_of_an_action_that_was_one_of_several_is_found(policy
     if states:  # all rows are compared: the share is the mean of sum b^2 over states
         share = float(found.advice.partition("only ")[2].partition(" %")[0]) / 100
         assert share == pytest.approx((table**2).sum(1).mean(), abs=0.03)
+
+
+@pytest.mark.parametrize("features", [2, 8])
+@pytest.mark.parametrize("rows", [300, 2000])
+def test_a_policy_without_chance_may_change_from_each_state_to_the_next(features, rows):
+    """Neighbours hardly agree then, as with a policy of chance alone: nothing can be said."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        log, _, _ = log_of("greedy", rows=rows, seed=seed)
+        observation = rng.normal(size=(rows, features))
+        action = np.sin(2 * observation @ rng.normal(size=(features, 3))).argmax(1)
+        log = replace(log, observation=observation.astype(np.float32), action=action)
+        assert contradiction(with_prob(log, 1.0)) is None
 
 
 def test_probabilities_that_are_too_low_are_found():

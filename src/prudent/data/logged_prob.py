@@ -11,7 +11,7 @@ True probabilities b(a|s) of the actions taken obey, whatever the policy:
 
 Where states do not repeat, m is the action on which the neighbours of a row agree, in those rows where they agree most.
 A policy without chance also changes its action from one state to the next, but the less the closer these are. So the
-closest neighbours must say the same, or differ about as often as others do.
+rows with the closest neighbours must say the same. Where neighbours hardly ever agree, nothing is said.
 """
 
 from dataclasses import dataclass
@@ -33,14 +33,8 @@ SUREST, CLOSEST = 0.2, 0.1
 """Shares of the rows: those whose neighbours agree most, and those with the closest neighbours."""
 ALIKE = 0.5
 """The nearest neighbour is a like state if its distance is below this share of that of any two states."""
-CLOSER, PERSISTENT = 4.0, 0.6
-"""The closest neighbours are this many times closer than the tenth ones, and a row still differs from them this share
-as often as from those.
-"""
 TOO_LOW, TOO_HIGH = 0.1, 0.03
 """A mean of 1{a = k} / b may be this much above 1, and a share of rows this much below its probability."""
-MUCH_TOO_HIGH = 0.35
-"""The second figure where neighbours do not agree."""
 ERRORS, BOTH = 4.0, 3.0
 """Standard errors that are allowed for besides: of one figure, and of each of two that must agree."""
 
@@ -166,11 +160,7 @@ def _in_like_states(log: _Rows) -> str:
     if len(asked) < LEAST:
         return ""
     own, given, actions = log.action[asked], log.probability[asked], log.action[near]
-    # Two rows may be the nearest of each other: such a pair counts once.
-    ends = np.sort(np.column_stack([asked, near[:, 0]]), axis=1)
-    once = np.unique(ends, axis=0, return_index=True)[1]
-    united = _if_united(own, given, actions, distance)
-    return united or _if_close(own[once], given[once], actions[once], distance[once])
+    return _if_united(own, given, actions, distance)
 
 
 def _if_united(own: np.ndarray, given: np.ndarray, actions: np.ndarray, distance: np.ndarray) -> str:
@@ -180,25 +170,12 @@ def _if_united(own: np.ndarray, given: np.ndarray, actions: np.ndarray, distance
     agreed, usual = counts.max(1), counts.argmax(1)
     sure = np.flatnonzero(agreed >= np.quantile(agreed, 1 - SUREST))
     closest = sure[np.argsort(distance[sure, 0], kind="stable")[: len(sure) // 2]]
+    if agreed[sure].mean() < UNITED * NEIGHBOURS:
+        return ""  # chance, or a policy that changes from each state to the next: the log cannot tell
     same = own == usual
-    # Neighbours that do not agree may also be too far away; then only a large difference counts.
-    limit = TOO_HIGH if agreed[sure].mean() >= UNITED * NEIGHBOURS else MUCH_TOO_HIGH
     rarer = ~same - np.where(same, (1 - given) / given, 0.0)
-    if _is_above(rarer[sure], limit, BOTH) and _is_above(rarer[closest], limit, BOTH):
+    if _is_above(rarer[sure], TOO_HIGH, BOTH) and _is_above(rarer[closest], TOO_HIGH, BOTH):
         return _text(given[sure], same[sure], "like")
-    return ""
-
-
-def _if_close(own: np.ndarray, given: np.ndarray, actions: np.ndarray, distance: np.ndarray) -> str:
-    """From the closest pairs of states, if these are much closer than others and yet no more alike."""
-    pairs = np.argsort(distance[:, 0], kind="stable")[: max(LEAST // 2, int(CLOSEST * len(own)))]
-    same = actions[pairs, 0] == own[pairs]
-    missing, further = given[pairs] - same, given - (actions[:, -1] == own)
-    closer = CLOSER * distance[pairs, 0].mean() < distance[:, -1].mean()
-    error = float((given[pairs] * (1 - given[pairs])).mean() / len(pairs)) ** 0.5
-    shown = _is_above(missing, TOO_HIGH, BOTH) and missing.mean() > TOO_HIGH + ERRORS * error
-    if closer and shown and missing.mean() > PERSISTENT * further.mean():
-        return _text(given[pairs], same, "like")
     return ""
 
 
