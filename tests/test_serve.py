@@ -70,7 +70,7 @@ def test_it_acts_checks_and_counts(served):
     assert status == 200
     np.testing.assert_allclose(answer["action"], export.agent.predict(ROW), atol=1e-4)
     for body, code, message in (
-        ({"observation": {**ROW, "weather": 3}}, 422, "column 'weather' is missing or unknown"),
+        ({"observation": {**ROW, "weather": 3}}, 422, "unknown ['weather']"),
         ({"observation": {**ROW, "weekday": "Fri"}}, 422, "weekday is 'Fri'"),
         ({"observation": [1, 2]}, 422, "expected 7 finite numbers"),
         ({"observation": {**ROW, "on_hand": 1e9}}, 409, "refuses to act"),

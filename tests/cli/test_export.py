@@ -84,7 +84,9 @@ def test_a_tuned_folder(tmp_path, capsys):
     card = (tmp_path / "out" / "README.md").read_text()
     assert '"off_policy_value"' in card
     assert prudent("export", "--check", tmp_path / "out") == 0
-    write_json(folder / "tune.json", {**result, "kept": None})
+    no_policy = {"verdict": "keep what made the log", "clone": False}
+    splits = [result["splits"][0] | no_policy]
+    write_json(folder / "tune.json", {**result, "splits": splits, "verdict": no_policy["verdict"], "kept": None})
     capsys.readouterr()
     assert prudent("export", folder, "--out", tmp_path / "none") == 2
     assert "holds no policy: its verdict is: " in capsys.readouterr().err

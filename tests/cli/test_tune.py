@@ -64,7 +64,7 @@ def test_without_a_word_the_log_says_it(typed):
     ("words", "complaint"),
     [
         (["--algo", "cql", "iqll"], "did you mean iql"),
-        (["--algo", "cql", "bc"], "bc has no setting to choose, such as alpha: take one of cal_ql, ciql, cql"),
+        (["--algo", "cql", "bc"], "bc has no setting to choose, such as alpha: take one of cal_ql, ciql, cpql, cql"),
         (["--algo", "cql", "cql"], "one or more different names"),
         (["--algo", "iql", "--alpha", "1"], "unknown argument --alpha"),
         (["--expectile", "0.7"], "unknown argument --expectile"),

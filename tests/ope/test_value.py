@@ -311,3 +311,12 @@ def test_episodes_are_counted_whatever_else_is_beside_them():
     assert shared_episodes(LOG, LOG.episodes([3, 5, 8])) == 3
     assert shared_episodes(LOG.episodes([3, 5, 8]), LOG) == 3
     assert shared_episodes(LOG, TABULAR.log(50, 9)) == 0
+
+
+def test_five_groups_are_enough_and_four_episodes_without_two_folds_are_not():
+    """Two folds in place of three, unless the number is given."""
+    grouped = replace(TABULAR.log(20, 0), extra={"group": TABULAR.log(20, 0).episode_of_row % 5})
+    settings = {name: value for name, value in QUICK.items() if name != "folds"}
+    assert prudent.value(TABULAR.target, grouped, **settings).settings.folds == 2
+    with pytest.raises(DataError, match="5 groups, off-policy evaluation needs 6 or more"):
+        prudent.value(TABULAR.target, grouped, folds=3, **settings)

@@ -29,7 +29,9 @@ WAYS = {"pickle": lambda v: pickle.loads(pickle.dumps(v)), "deepcopy": copy.deep
 
 def fitted(name, folder):
     data = load_dataset(write_log(folder / "log.npz", **task_of(name)[1]))
-    settings = {"actor_lr": [1e-3, 3e-4]} if "actor_lr" in vars(algorithms.get(name).Config()) else {}
+    config = vars(algorithms.get(name).Config())
+    settings = {"actor_lr": [1e-3, 3e-4]} if "actor_lr" in config else {}
+    settings |= {"n_steps": 1} if "n_steps" in config else {}  # update takes batches of single steps
     return AGENTS[name](**{**TINY[name], "seeds": [0, 1], "device": "cpu", **settings}).fit(data, steps=3), data
 
 

@@ -144,3 +144,30 @@ def test_more_steps_are_told_in_the_terminal(climbing):
     assert all("the verdict judges it as it is" in line for line in lines), "it is no doubt about the decision"
     assert [line.partition(":")[0] for line in lines] == ["seed=0, seed=1"] * climbing
     assert [line.partition(":")[0] for line in _unfinished(runs[:2])] == ["all 2 runs"] * climbing
+
+
+@pytest.mark.parametrize(
+    ("winner", "bc", "verdict", "last"),
+    [
+        ({"value": 2.0}, {"value": 3.0}, KEEP_BC, "so is alpha=5, but BC is worth more"),
+        ({"value": 1.0}, {"value": 3.0}, KEEP_BC, "and alpha=5 is not"),
+        ({"value": 2.0}, {"value": 3.0, "bad_ends": 0.9}, DEPLOY, "BC ends badly"),
+        ({"value": 2.0}, {"value": 3.0, "wdr": 0.2}, KEEP_LOG, "worth less than BC, which is in doubt: neither"),
+        ({"value": 2.0, "bad_ends": 0.9}, {"value": 1.0}, KEEP_LOG, "alpha=5 is shown to end badly more often"),
+        (None, {"value": 3.0, "returned": 4.0}, KEEP_LOG, "Monte Carlo contradicts the fitted gain of BC"),
+    ],
+)
+def test_what_is_shown_and_yet_not_kept_has_its_reason(winner, bc, verdict, last):
+    value = None if winner is None else stored_value("alpha=5", **winner)
+    judgement = judge(value, stored_value("BC", **bc), "none can be ranked", episodes=100)
+    assert judgement.verdict == verdict, judgement.reasons
+    assert any(last in reason for reason in judgement.reasons), judgement.reasons
+
+
+@pytest.mark.parametrize("against", [{"bad_ends": 0.9}, {"wdr": 0.2}, {"lost": "reward on dropped rows"}])
+def test_more_episodes_are_not_advised_where_a_gain_would_not_count(against):
+    lost = against.pop("lost", "")
+    reasons = judge(
+        stored_value("alpha=5", 1.1, error=0.3, **against), stored_value("BC", 1.0, error=0.3), lost=lost, episodes=100
+    ).reasons
+    assert not any("times as many episodes" in reason for reason in reasons), reasons

@@ -24,12 +24,11 @@ class Policy:
         feeds: dict = {"observation": x.reshape(-1, about["size"])}
         shape = x.size // about["size"], action["size"]
         if action["discrete"]:
-            feeds["mask"] = np.ones(shape, bool) if mask is None else np.array(mask, bool).reshape(shape)
+            feeds["mask"] = np.array(np.ones(shape) if mask is None else mask, bool).reshape(shape)
         if kind := self.about["noise"]:
             drawn = getattr(self.rng, kind)(size=shape) if noise is None else noise
             feeds["noise"] = np.array(drawn, np.float32).reshape(shape)
-        outputs = map(np.asarray, self.session.run(None, feeds))
-        found = dict(zip(self.names, outputs, strict=True))
+        found = dict(zip(self.names, map(np.asarray, self.session.run(None, feeds)), strict=True))
         if not (found["action"] >= action.get("first_action", -np.inf)).all():  # NaN, or a number below the first one
             raise ValueError("the policy refuses to act: the decision lies outside the data, or no action is allowed")
         return {name: value[0] if x.ndim == 1 else value for name, value in found.items()}
@@ -39,8 +38,8 @@ class Policy:
 
 
 def encoded(row, about):
-    if wrong := sorted({column["name"] for column in about["columns"] or ()} ^ set(row)):
-        raise ValueError(f"observation: column {wrong[0]!r} is missing or unknown to this policy")
+    if (names := {column["name"] for column in about["columns"] or ()}) != set(row):
+        raise ValueError(f"observation: missing {sorted(names - set(row))}, unknown {sorted(set(row) - names)}")
     for column in about["columns"]:
         value, places = row[column["name"]], column["places"]
         is_gap = value is None or value == "" or value != value
@@ -53,6 +52,7 @@ def encoded(row, about):
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(Policy(file="policy.onnx").decide(json.loads(sys.argv[1])), default=lambda x: x.tolist()))
-    except (ValueError, IndexError, OSError) as error:
-        sys.exit(print(f"act.py: {error}", file=sys.stderr) or 2)
+        row = json.loads([*sys.argv, "{}"][1])
+        print(json.dumps(Policy(file="policy.onnx").decide(row), default=lambda value: value.tolist()))
+    except (ValueError, OSError) as error:
+        sys.exit(print(f"act.py: {error} (it takes one observation, as JSON)", file=sys.stderr) or 2)

@@ -99,7 +99,9 @@ def _worth(about: Mapping[str, Any]) -> str:
             else f" (95 % interval of the interquartile mean: {_ends(earned['interval'])})"
         )
         lines.append(f"- Mean return in {_text(earned['env'])}: {earned['mean']:.4g}{ends}.")
-    lines.append(f"- Mean return of the episodes in the log: {about['data']['mean_return']:.4g}.")
+    lines.append(
+        f"- Mean return, without discount, of the episodes that it learned from: {about['data']['mean_return']:.4g}."
+    )
     if value is None and earned is None:
         lines.append(
             "- The value of this policy is not known: nobody estimated it, or the log does not support an estimate."

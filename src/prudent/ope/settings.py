@@ -1,6 +1,6 @@
 """The settings of off-policy evaluation, and their checks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from prudent.config import check_finite, check_positive, check_whole, check_within
@@ -43,6 +43,10 @@ class Settings:
             raise ConfigError(f"n_bootstrap must be 0 or 2 or more, got {self.n_bootstrap}")
         if self.hidden and min(self.hidden) < 1:
             raise ConfigError(f"hidden must be layer widths of 1 or more, got {self.hidden}")
+
+    def for_units(self, units: int) -> "Settings":
+        """The same for a log of so many episodes or groups: two of them in each fold, as far as that is possible."""
+        return replace(self, folds=max(2, min(self.folds, units // 2)))
 
 
 def check_memory(settings: Settings, dataset: Dataset) -> None:

@@ -83,6 +83,8 @@ def value(
         policy = policies.as_policy(seed_groups[0].members[0])
         policies.check(replace(policy, name=f"{name}, {policy.name}") if name else policy, dataset)
     check_rewards(dataset)
+    if "folds" not in settings:
+        estimation = estimation.for_units(int(dataset.units()[0].max()) + 1)
     for some in agents.values():
         given.check(some, dataset)
     if one_step.is_one_step(dataset):
@@ -199,7 +201,9 @@ def _evaluate(
         if policy_value is not None:
             values.append(policy_value)
             left = timedelta(seconds=round((time.monotonic() - began) / number * (len(queue) - number)))
-            report(f"{number}/{len(queue)}  {policy_value.title}: {policy_value.estimates.leading}  {left} left")
+            # The first one also learns the features, so it says nothing about the others.
+            time_left = "" if number == 1 else f"  {left} left"
+            report(f"{number}/{len(queue)}  {policy_value.title}: {policy_value.estimates.leading}{time_left}")
     return values, skipped
 
 

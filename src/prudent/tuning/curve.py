@@ -35,9 +35,9 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Average dataset Q at each checkpoint: ``steps`` (C,), ``q`` (C, P) in the units of the critics.
+    """Average dataset Q at each checkpoint: ``steps`` (C,), ``q`` (C, P) in the log's units of reward.
 
-    ``reference`` (P,) is the mean return-to-go of the same rows, with the reward transform of each member.
+    ``reference`` (P,) is the mean return-to-go of the same rows. Rewards that are shifted stay shifted in both.
     """
 
     steps: tuple[int, ...]
@@ -104,10 +104,16 @@ def read(run: Path, dataset: Dataset, seed: int) -> Curves:
         every_observation = np.broadcast_to(observation, (population.size, *observation.shape))
         every_action = np.broadcast_to(action, (population.size, *action.shape))
         steps.append(step)
-        q.append(population.q_value(every_observation, every_action).astype(np.float64).mean(1))
+        # In the units of the log, like the fitted values that stand beside them.
+        q.append(population.q_value(every_observation, every_action).astype(np.float64).mean(1) / _scale(population))
         if not reference.size:
-            reference = _reference(dataset, rows, population)
+            reference = _reference(dataset, rows, population) / _scale(population)
     return Curves(tuple(steps), np.stack(q), reference)
+
+
+def _scale(population: Population) -> np.ndarray:
+    """What the rewards of each member are multiplied by, (P,)."""
+    return np.asarray(population.reward_scale, dtype=np.float64)
 
 
 def _reference(dataset: Dataset, rows: np.ndarray, population: Population) -> np.ndarray:

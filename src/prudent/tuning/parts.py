@@ -1,6 +1,6 @@
 """Divides the episodes into three parts: to train on, to choose with, and to judge the choice by."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -155,7 +155,7 @@ def units(part: Dataset) -> int:
 
 def estimation(settings: ope.Settings, part: Dataset) -> ope.Settings:
     """The settings for estimates on a part: two folds where it has too few groups for more."""
-    return replace(settings, folds=max(2, min(settings.folds, units(part) // 2)))
+    return settings.for_units(units(part))
 
 
 def _ranking(dataset: Dataset, rank_E: np.ndarray, final_E: np.ndarray, evaluation: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from prudent import algorithms, ope
 from prudent.config import AUTO, check_names, check_whole
 from prudent.data import Dataset
 from prudent.data.suggestions import suggest_alpha
+from prudent.engine import windows
 from prudent.engine.members import grid as members_of
 from prudent.engine.members import split_settings
 from prudent.engine.options import Options
@@ -255,11 +256,14 @@ def check_data(dataset: Dataset, plan: Plan) -> None:
     Raises:
         DataError: with these rewards all policies have the same value, rows do not follow each other, or the log's own
             probabilities are not probabilities.
+        ConfigError: ``n_steps`` is longer than every episode.
     """
     check_rewards(dataset)
     check_memory(plan.settings.final, dataset)
     lay_out(dataset, plan.discount, least=1)  # divide() checks the number of episodes
     logged_log_prob(dataset)
+    for grid in plan.grids:
+        windows.fitted_to(dataset, plan.run(grid).members)
 
 
 def difference(plan: Mapping[str, Any], stored: Mapping[str, Any]) -> str:

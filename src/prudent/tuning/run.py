@@ -214,7 +214,9 @@ def _add_values(candidates: Sequence[Candidate], folder: Path, ranking: StoredVa
             estimated += 1
             left = clock_face((time.monotonic() - began) / estimated * (len(candidates) - number))
             text = f"unsupported: {valued.reason}" if valued.interval is None else valued.figures
-            print(f"ranking {number}/{len(candidates)}  {c.name}, step {c.step:,}: {text}  {left} left", flush=True)
+            # The first one also learns the features, so it says nothing about the others.
+            time_left = "" if estimated == 1 else f"  {left} left"
+            print(f"ranking {number}/{len(candidates)}  {c.name}, step {c.step:,}: {text}{time_left}", flush=True)
         yield valued
 
 

@@ -43,7 +43,8 @@ def judge(
     """Deploy the winner only if it is shown to be better than the behaviour policy, with 95 % confidence.
 
     BC is kept instead if it is shown to be better too and the winner is not the better of the two. A BC that the data
-    do not support has no say. If neither is shown to be better, what made the log stays.
+    do not support, or that is shown to end badly more often, has no say. If neither is shown to be better, what made
+    the log stays.
 
     Fitted values are compared with fitted values. Where the fitted value of the behaviour policy is off from what the
     log earned, with 95 % confidence, that of a policy may be off by as much: its gain has to be larger than this error.
@@ -67,15 +68,17 @@ def judge(
     if rival.shown and not lost:
         verdict = KEEP_BC
     if case is not None and over_bc is not None and case.shown and not lost:
-        preferred = not over_bc.supported or (over_bc.value or 0.0) > 0 if rival.shown else over_bc.sign != -1
+        preferred = (over_bc.value or 0.0) > 0 if rival.shown else over_bc.sign != -1 or rival.harms
+        preferred = preferred or not over_bc.supported
         verdict = DEPLOY if preferred else verdict
     reasons = _figures(winner, gains, why_none)
     for one in (case, rival):
-        reasons += [] if one is None else one.remarks(deciding=one is case or verdict == KEEP_BC)
-    reasons += [lost] if lost else []
-    reasons += _conclusion(verdict, case, episodes)
+        reasons += (
+            [] if one is None else one.remarks(deciding=one is case or verdict == KEEP_BC or rival.gain.sign == 1)
+        )
+    reasons += [lost] if lost else _conclusion(verdict, case, over_bc, episodes)
     clone = rival.gain.value is not None and rival.gain.value >= 0 and not rival.harms
-    return Judgement(verdict, tuple(reasons), gains, clone)
+    return Judgement(verdict, tuple(dict.fromkeys(reasons)), gains, clone)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,18 +187,32 @@ def _figures(winner: StoredValue | None, gains: dict[str, Estimate], why_none: s
     return [line for line in lines if line] + [gains[BC].difference_text("BC over what made the log")]
 
 
-def _conclusion(verdict: str, case: _Case | None, episodes: int) -> list[str]:
+def _conclusion(verdict: str, case: _Case | None, over_bc: Estimate | None, episodes: int) -> list[str]:
     """Why not more was decided, and what would settle it."""
     if verdict == DEPLOY:
         return []
     if verdict == KEEP_BC:
-        return ["BC is shown to be better than what made the log" + ("" if case is None else ", and the winner is not")]
-    if case is None or case.gain.value is None or case.gain.sign == 1:
+        return [f"BC is shown to be better than what made the log{_beside_bc(case)}"]
+    if case is None or case.gain.value is None:
         return []
+    if case.gain.sign == 1:
+        less = case.shown and over_bc is not None and over_bc.sign == -1
+        return [f"{case.title} is shown to be worth less than BC, which is in doubt: neither is kept"] if less else []
     if case.gain.value <= 0:
         return [f"{case.title} does not even seem better than what made the log: more episodes would not show a gain"]
+    if case.harms or any(other.sign == -1 for other in case.contradictions.values()):
+        return []  # a gain that is shown would not count
     reach = case.gain.value - case.gain.lower_bound
     factor = (reach / case.gain.value) ** 2
     more = math.ceil(episodes * (factor - 1))
     text = f"if {case.title} is as good as it seems, about {factor:.1f} times as many episodes would show it"
     return [f"{text} ({more:,} more)" if episodes else text]
+
+
+def _beside_bc(case: _Case | None) -> str:
+    """Why the winner does not take the place of BC, as the end of a sentence."""
+    if case is None:
+        return ""
+    if case.gain.sign != 1:
+        return f", and {case.title} is not"
+    return f"; so is {case.title}, but BC is worth more" if case.shown else f"; {case.title} seems so, but is in doubt"
