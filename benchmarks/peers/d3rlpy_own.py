@@ -1,4 +1,4 @@
-"""d3rlpy's CQL as documented: with its own settings, buffer, sampling and ``update``."""
+"""d3rlpy's algorithms as documented: with its own settings, buffer, sampling and ``update``."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +12,9 @@ def make(
 ) -> tuple[Callable[[], object], Callable[[str, np.ndarray], np.ndarray], dict[str, str]]:
     """A step (a batch from the replay buffer, then ``update``), the policy, and versions.
 
-    Options: ``batch``, and optionally ``seed``, the random seed. If the data have ``low`` and ``high``, actions are
-    scaled to [-1, 1], as d3rlpy needs them.
+    Options: ``batch``, and optionally ``seed``, the random seed, and ``algorithm``: ``cql`` (the default), with the
+    defaults of its class, or ``td3_bc``, with standardised observations besides, as in d3rlpy's own script for it. If
+    the data have ``low`` and ``high``, actions are scaled to [-1, 1], as d3rlpy needs them.
     """
     if "seed" in options:
         d3rlpy.seed(options["seed"])
@@ -26,11 +27,7 @@ def make(
     )
     bounded = "low" in data
     scaler = d3rlpy.preprocessing.MinMaxActionScaler(minimum=data["low"], maximum=data["high"]) if bounded else None
-    config = d3rlpy.algos.CQLConfig(action_scaler=scaler)
-    found = (config.batch_size, config.n_action_samples, config.n_critics)
-    if found != (256, 10, 2):
-        raise SystemExit(f"this d3rlpy has other settings (batch, actions, critics): {found}")
-    algorithm = config.create(device="cpu:0")
+    algorithm = _config(options.get("algorithm", "cql"), scaler).create(device="cpu:0")
     algorithm.build_with_dataset(buffer)
 
     def policy(what: str, states: np.ndarray) -> np.ndarray:
@@ -41,3 +38,17 @@ def make(
 
     versions = {"d3rlpy": d3rlpy.__version__, "numpy": np.__version__}
     return lambda: algorithm.update(buffer.sample_transition_batch(options["batch"])), policy, versions
+
+
+def _config(name: str, scaler: Any) -> Any:
+    """The settings of an algorithm, after a look at those that the comparison relies on."""
+    if name == "cql":
+        config = d3rlpy.algos.CQLConfig(action_scaler=scaler)
+        found, expected = (config.batch_size, config.n_action_samples, config.n_critics), (256, 10, 2)
+    else:
+        standard = d3rlpy.preprocessing.StandardObservationScaler()
+        config = d3rlpy.algos.TD3PlusBCConfig(action_scaler=scaler, observation_scaler=standard)
+        found, expected = (config.batch_size, config.alpha, config.update_actor_interval), (256, 2.5, 2)
+    if found != expected:
+        raise SystemExit(f"this d3rlpy has other settings of {name}: {found} instead of {expected}")
+    return config
