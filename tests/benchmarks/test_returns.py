@@ -245,16 +245,16 @@ def test_a_peer_starts_from_its_seed_and_acts_within_the_bounds_of_the_log(monke
 def test_only_d3rlpy_needs_an_environment_of_its_own(monkeypatch, racer, expected):
     asked = []
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def peer(name, _data, threads, python, options):
         asked.append((name, threads, python, options["seed"], options.get("algorithm")))
-        raise Stop
+        raise StopError
 
     monkeypatch.setattr(racers, "Peer", peer)
     with (
-        pytest.raises(Stop),
+        pytest.raises(StopError),
         racers.started(racers.RACERS[racer], load_dataset("pendulum-mixed"), 3, "python of the peers"),
     ):
         pass
