@@ -27,7 +27,7 @@ def make(
     )
     bounded = "low" in data
     scaler = d3rlpy.preprocessing.MinMaxActionScaler(minimum=data["low"], maximum=data["high"]) if bounded else None
-    algorithm = _config(options.get("algorithm", "cql"), scaler).create(device="cpu:0")
+    algorithm = _config(options.get("algorithm", "cql"), scaler, data["observations"]).create(device="cpu:0")
     algorithm.build_with_dataset(buffer)
 
     def policy(what: str, states: np.ndarray) -> np.ndarray:
@@ -40,13 +40,14 @@ def make(
     return lambda: algorithm.update(buffer.sample_transition_batch(options["batch"])), policy, versions
 
 
-def _config(name: str, scaler: Any) -> Any:
+def _config(name: str, scaler: Any, states: np.ndarray) -> Any:
     """The settings of an algorithm, after a look at those that the comparison relies on."""
     if name == "cql":
         config = d3rlpy.algos.CQLConfig(action_scaler=scaler)
         found, expected = (config.batch_size, config.n_action_samples, config.n_critics), (256, 10, 2)
     else:
-        standard = d3rlpy.preprocessing.StandardObservationScaler()
+        # Only d3rlpy's own fit measures the data; update does not.
+        standard = d3rlpy.preprocessing.StandardObservationScaler(mean=states.mean(0), std=states.std(0))
         config = d3rlpy.algos.TD3PlusBCConfig(action_scaler=scaler, observation_scaler=standard)
         found, expected = (config.batch_size, config.alpha, config.update_actor_interval), (256, 2.5, 2)
     if found != expected:

@@ -1,7 +1,7 @@
 """Published settings as functions that return full configs.
 
 They come from the public code of CQL's, CPQL's, Cal-QL's, IQL's, TD3+BC's and ReBRAC's authors and of CORL; ``quick``
-comes from this project's own measurements.
+comes from trials of this project.
 ``docs/preset_sources.toml`` has the source of each, setting by setting; ``docs/algorithms.md`` shows it as tables.
 """
 
