@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 STAMP := $(VENV)/.prudent
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench faults suite logs trust practice fuzz docs clean
+.PHONY: help demo test lint format bench returns faults suite logs trust practice fuzz docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
@@ -41,6 +41,10 @@ format: $(STAMP)-dev  ## let ruff rewrite what it can
 
 bench: $(STAMP)-dev $(PEERS)/.d3rlpy  ## time the library against others (minutes); ARGS=--check compares with stored ratios
 	$(BIN)/python -m benchmarks --peers $(PEERS)/bin/python $(ARGS)
+
+returns: $(STAMP)-dev $(PEERS)/.d3rlpy  ## return over minutes on the logs in LOGS=logs, as far as that is left to do (hours); ARGS="--minutes 5"
+	$(BIN)/python -m benchmarks.returns $(LOGS) --peers $(PEERS)/bin/python $(ARGS)
+	$(BIN)/python docs/tables.py
 
 faults: $(STAMP)-dev  ## kill, break and damage tiny runs and see that nothing is lost; ARGS="--kills 20" for fewer
 	PYTHONPATH=tests $(BIN)/python -m faults --out docs/bench/faults.json $(ARGS)

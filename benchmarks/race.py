@@ -18,20 +18,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
 
 from benchmarks.harness import RESULTS, machine, prepare, rounded, timed
 from benchmarks.peers.client import Peer, save_columns
+from benchmarks.racers import Visitor, columns_of, figures_of, ours
 from prudent.algorithms import cql
-from prudent.data import Dataset, load_dataset
-from prudent.engine.members import grid
-from prudent.engine.population import Population
-from prudent.engine.scaling import Scaling
-from prudent.evaluation.rollouts import Acting, evaluate_both
-from prudent.types import Spec
+from prudent.data import load_dataset
+from prudent.evaluation.rollouts import Acting
 
 WITHIN = 0.3
 """How far below the realised value a prediction may be, as a share of that value."""
@@ -110,65 +103,13 @@ def good(figures: Mapping[str, float], goal: float) -> bool:
     return bool(figures["return"] >= goal and 0 <= short <= WITHIN * abs(figures["realised"]))
 
 
-class Visitor:
-    """The policy of a peer, called over its pipe, as an agent that can be evaluated here."""
-
-    size, names, reward_scale, reward_shift = 1, ("d3rlpy",), 1.0, 0.0
-
-    def __init__(self, peer: Peer, spec: Spec, discount: float):
-        self._peer, self.spec, self.discount = peer, spec, np.array([discount])
-
-    def act(
-        self,
-        observation: np.ndarray,
-        deterministic: bool,
-        generator: torch.Generator | None,  # noqa: ARG002 - it draws with noise of its own
-        *,
-        mask: np.ndarray | None = None,  # noqa: ARG002 - actions are continuous
-    ) -> np.ndarray:
-        """Actions of the peer's policy."""
-        return self._ask("best" if deterministic else "drawn", observation)
-
-    def predicted_value(
-        self,
-        observation: np.ndarray,
-        generator: torch.Generator | None,  # noqa: ARG002
-        *,
-        mask: np.ndarray | None = None,  # noqa: ARG002
-    ) -> np.ndarray:
-        """The value, by the peer's critics, of actions drawn from its policy."""
-        return self._ask("value", observation)
-
-    def _ask(self, what: str, observation: np.ndarray) -> np.ndarray:
-        return self._peer.policy(what, observation[0])[None]
-
-
-def figures_of(agent: Acting, env: str, episodes: int = 20) -> dict[str, float]:
-    """Return of the deterministic policy; predicted and realised value of the sampled one."""
-    overall = evaluate_both(agent, env, episodes=episodes).summary()["overall"]
-    return {
-        "return": overall["return_mean"],
-        "predicted": overall["predicted_value"],
-        "realised": overall["realized_value"],
-    }
-
-
-def ours(task: Task, dataset: Dataset, seed: int) -> tuple[Population, Callable[[], object], float]:
-    """A population of one member, its training step, and the CPU seconds of its preparation."""
-    scaling = Scaling.fit(dataset, task.config.normalize_observations)
-    population = Population("cql", grid(task.config, {}, [seed]), dataset.spec, scaling, torch.device("cpu"))
-    prepared: list[Any] = []
-    before = timed(lambda: prepared.append(population.prepare(dataset)[0]))(1) / 1000
-    return population, lambda: population.step(prepared[0]), before
-
-
 def race(task: Task, seed: int, peers: str, times: float) -> dict[str, Course]:
     """Train both racers with one seed."""
     dataset = load_dataset(task.data)
-    population, step, before = ours(task, dataset, seed)
+    population, step, before = ours("cql", task.config, dataset, seed)
     courses = {"prudent": Course(before), "d3rlpy": Course()}
     with tempfile.TemporaryDirectory() as folder:
-        path = save_columns(Path(folder), _columns(dataset))
+        path = save_columns(Path(folder), columns_of(dataset))
         with Peer("d3rlpy", path, 1, peers, options={"batch": 256, "seed": seed}) as peer:
             racers: dict[str, tuple[Callable[[int], float], Acting]] = {
                 "prudent": (timed(step), population),
@@ -192,22 +133,6 @@ def _told(name: str, course: Course) -> str:
     at = course.points[-1]
     figures = ", ".join(f"{key} {at[key]:.1f}" for key in ("return", "predicted", "realised"))
     return f"{name} step {course.steps}, {course.seconds:.1f} s: {figures}{', arrived' if course.arrived else ''}"
-
-
-def _columns(dataset: Dataset) -> dict[str, np.ndarray]:
-    """Columns with the names of D4RL, and the action bounds; -1 and 1 if none are declared, as in training."""
-    low, high = dataset.spec.action_low, dataset.spec.action_high
-    ones = np.ones(dataset.spec.action_size, dtype=np.float32)
-    return {
-        "observations": dataset.observation,
-        "actions": dataset.action,
-        "rewards": dataset.reward,
-        "next_observations": dataset.next_observation,
-        "terminals": dataset.terminated,
-        "timeouts": dataset.truncated,
-        "low": -ones if low is None else np.array(low, dtype=np.float32),
-        "high": ones if high is None else np.array(high, dtype=np.float32),
-    }
 
 
 def main(words: Sequence[str] | None = None) -> None:

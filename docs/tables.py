@@ -19,6 +19,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     rooms                            the packages and modules of the source, a line each
     proof WHAT                       what was measured of the off-policy estimators, out of benchmarks/results/ope.json
     practice WHAT                    what came of prudent tune on problems with a known truth: truths, summary or runs
+    returns                          return over minutes of training, out of benchmarks/results/returns.json
     open_bandit                      Open Bandit policies valued, out of benchmarks/results/open_bandit.json
     logs                             the logs of make logs, out of benchmarks/results/logs.json
     exported                         start-up, memory and speed of an export, out of benchmarks/results/export.json
@@ -360,6 +361,17 @@ def logs(_: str) -> str:
     return table(*tables.table(rows)) if rows else "No log has been made with this recipe yet.\n"
 
 
+def returns(_: str) -> str:
+    """Every racer on every log at shares of the minutes, as ``python -m benchmarks.returns`` left it."""
+    file = ROOT / "benchmarks" / "results" / "returns.json"
+    if not file.exists():
+        return "Not measured yet.\n"
+    sys.path.insert(0, str(ROOT))
+    tables = importlib.import_module("benchmarks.returns.table")
+    sys.path.pop(0)
+    return table(*tables.rows(json.loads(file.read_text(encoding="utf-8"))))
+
+
 def source(argument: str) -> str:
     """A function as it stands in the file, or its beginning."""
     path, _, stop = (part.strip() for part in argument.partition("|"))
@@ -392,6 +404,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "options": options,
     "practice": practice,
     "logs": logs,
+    "returns": returns,
     "fields": settings_of,
     "presets": presets,
     "preset_sources": preset_sources,

@@ -41,15 +41,19 @@ class Peer:
     ):
         self.name, self.threads = name, threads
         self._errors = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see close
-        self._process = subprocess.Popen(
-            [python or sys.executable, "-m", "benchmarks.peers.server"],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [python or sys.executable, "-m", "benchmarks.peers.server"],
+                cwd=ROOT,
+                env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+            )
+        except OSError as error:
+            self._errors.close()
+            raise PeerError(f"{name}: {python} does not start: {error.strerror}") from error
         try:
             self._send(
                 {

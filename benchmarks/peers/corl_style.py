@@ -159,8 +159,18 @@ class Trainer:
             adam.step()
 
 
-def step(data: dict[str, np.ndarray], options: dict[str, Any]) -> tuple[Callable[[], object], dict[str, str]]:
-    """One step on the data; options ``hidden``, ``batch``, ``n_actions``."""
+def make(
+    data: dict[str, np.ndarray], options: dict[str, Any]
+) -> tuple[Callable[[], object], Callable[[str, np.ndarray], np.ndarray], dict[str, str]]:
+    """A step on the data, the policy, and versions (none).
+
+    Options: ``hidden``, ``batch``, ``n_actions``, and optionally ``seed``, the random seed, and ``normalize``, whether
+    states are standardised with the data's mean and deviation. If the data have ``low`` and ``high``, actions are
+    scaled to [-1, 1].
+    """
+    if "seed" in options:
+        torch.manual_seed(options["seed"])
+        np.random.seed(options["seed"])
     names = {
         "observation": "observations",
         "action": "actions",
@@ -169,4 +179,26 @@ def step(data: dict[str, np.ndarray], options: dict[str, Any]) -> tuple[Callable
         "terminated": "terminals",
     }
     tensors = {own: torch.from_numpy(data[theirs].astype(np.float32)) for own, theirs in names.items()}
-    return Trainer(tensors, tuple(options["hidden"]), options["batch"], options["n_actions"]).step, {}
+    mean, std = torch.zeros(()), torch.ones(())
+    if options.get("normalize"):
+        mean, std = tensors["observation"].mean(0), tensors["observation"].std(0) + 1e-3
+        for name in ("observation", "next_observation"):
+            tensors[name] = (tensors[name] - mean) / std
+    middle, half = torch.zeros(()), torch.ones(())
+    if "low" in data:
+        low, high = torch.from_numpy(data["low"]), torch.from_numpy(data["high"])
+        middle, half = (low + high) / 2, (high - low) / 2
+        tensors["action"] = (tensors["action"] - middle) / half
+    trainer = Trainer(tensors, tuple(options["hidden"]), options["batch"], options["n_actions"])
+
+    @torch.no_grad()
+    def policy(what: str, states: np.ndarray) -> np.ndarray:
+        observation = (torch.from_numpy(states) - mean) / std
+        if what == "best":
+            return (middle + half * trainer.actor.net(observation).chunk(2, dim=-1)[0].tanh()).numpy()
+        action, _ = trainer.actor(observation)
+        if what == "drawn":
+            return (middle + half * action).numpy()
+        return torch.min(*(critic(observation, action) for critic in trainer.critics)).numpy()
+
+    return trainer.step, policy, {}

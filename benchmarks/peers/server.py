@@ -31,14 +31,11 @@ def make(wanted: dict[str, Any]) -> tuple[Steps, Policy | None, dict[str, str]]:
     with np.load(wanted["data"]) as file:
         data = {name: file[name] for name in file.files}
     if wanted["peer"] == "d3rlpy":
-        from benchmarks.peers import d3rlpy_cql
-
-        call, policy, versions = d3rlpy_cql.make(data, wanted)
-        return {"step": call}, policy, versions
-    from benchmarks.peers.corl_style import step
-
-    call, versions = step(data, wanted)
-    return {"step": call}, None, versions
+        from benchmarks.peers.d3rlpy_own import make as made
+    else:
+        from benchmarks.peers.corl_style import make as made
+    call, policy, versions = made(data, wanted)
+    return {"step": call}, policy, versions
 
 
 def main() -> None:

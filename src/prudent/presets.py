@@ -1,6 +1,7 @@
 """Published settings as functions that return full configs.
 
-They come from the public code of CQL's, CPQL's, Cal-QL's, IQL's, TD3+BC's and ReBRAC's authors and of CORL.
+They come from the public code of CQL's, CPQL's, Cal-QL's, IQL's, TD3+BC's and ReBRAC's authors and of CORL; ``quick``
+comes from trials of this project.
 ``docs/preset_sources.toml`` has the source of each, setting by setting; ``docs/algorithms.md`` shows it as tables.
 """
 
@@ -70,6 +71,14 @@ def paper() -> Preset:
     """The paper's Gym settings: alpha 5, three layers, 40 000 steps of behaviour cloning first."""
     config = cql.Config(
         alpha=5.0, temperature_lr=1e-4, hidden=(256, 256, 256), bc_warmup_steps=40_000, normalize_observations=False
+    )
+    return Preset("cql", config)
+
+
+def quick() -> Preset:
+    """MuJoCo locomotion in minutes: targets over five logged steps, faster targets and actor, four proposals."""
+    config = cql.Config(
+        alpha=5.0, n_steps=5, polyak=0.01, actor_lr=3e-4, n_actions=4, gradient="sampled", hidden=(256, 256)
     )
     return Preset("cql", config)
 
@@ -164,6 +173,7 @@ _FUNCTIONS = (
     antmaze,
     kitchen,
     paper,
+    quick,
     cpql_medium,
     cpql_medium_replay,
     cpql_medium_expert,

@@ -93,7 +93,7 @@ def test_the_gradient_is_the_same(both):
 
 def test_a_step_changes_every_network_and_returns_numbers():
     columns = work.columns(50)
-    call, _ = corl_style.step(columns, {"hidden": [8, 8], "batch": ROWS, "n_actions": PROPOSALS})
+    call, _, _ = corl_style.make(columns, {"hidden": [8, 8], "batch": ROWS, "n_actions": PROPOSALS})
     trainer = call.__self__
     before = [p.clone() for net in (trainer.actor, *trainer.critics, *trainer.targets) for p in net.parameters()]
     figures = call()

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from benchmarks.race import TASKS, Course, _columns, figures_of, good, ours
+from benchmarks.race import TASKS, Course, good
+from benchmarks.racers import columns_of, figures_of, ours
 
 from helpers.runs import write_log
 from prudent.data import load_dataset
@@ -42,7 +43,7 @@ def test_a_course_ends_with_two_good_evaluations_in_a_row():
 
 def test_our_racer_trains_and_is_evaluated():
     task = dataclasses.replace(TASKS["pendulum"], config=dataclasses.replace(TASKS["pendulum"].config, hidden=(8, 8)))
-    population, step, before = ours(task, load_dataset(task.data), 0)
+    population, step, before = ours("cql", task.config, load_dataset(task.data), 0)
     step()
     assert population.state.step == 1
     assert before >= 0
@@ -52,6 +53,6 @@ def test_our_racer_trains_and_is_evaluated():
 @pytest.mark.parametrize(("given", "low", "high"), [({"action_low": None, "action_high": None}, -1, 1), ({}, -2, 2)])
 def test_the_peer_is_told_the_bounds_that_ours_goes_by(tmp_path, given, low, high):
     actions = np.random.default_rng(0).uniform(-1, 1, (240, 1)).astype(np.float32)
-    columns = _columns(load_dataset(write_log(tmp_path / "log.npz", actions=actions, **given)))
+    columns = columns_of(load_dataset(write_log(tmp_path / "log.npz", actions=actions, **given)))
     assert (columns["low"].tolist(), columns["high"].tolist()) == ([low], [high])
     assert all(np.isfinite(column).all() for column in columns.values())

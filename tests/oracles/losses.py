@@ -7,6 +7,8 @@ this member as plain numbers.
 
 import math
 
+import numpy as np
+
 from oracles.networks import log_prob, q, sample
 
 
@@ -133,6 +135,24 @@ def actor_loss(net, rows, noise, clone=False) -> float:
             score = min(q(critic, row.observation, action) for critic in net.critic)
         total += math.exp(net.log_tau) * logp - score
     return total / len(rows)
+
+
+def actor_divisor(net, rows, noise) -> float:
+    """Mean absolute pessimistic Q of the actor's sampled actions, which the cloning term holds fixed."""
+    values = []
+    for b, row in enumerate(rows):
+        action, _ = sample(net.actor, row.observation, noise.actor[b])
+        values.append(abs(min(q(critic, row.observation, action) for critic in net.critic)))
+    return mean(values)
+
+
+def cloning_error(net, rows) -> float:
+    """Squared error of the mode against the logged action, mean over rows and action features."""
+    errors = []
+    for row in rows:
+        mode, _ = sample(net.actor, row.observation, np.zeros(len(row.action)))
+        errors += [(m - a) ** 2 for m, a in zip(mode, row.action, strict=True)]
+    return mean(errors)
 
 
 def temperature_loss(net, rows, noise, target_entropy, log_tau) -> float:

@@ -54,6 +54,7 @@ PROPOSALS = ("uniform", "policy", "next_policy")
     "target_entropy",
     "temperature_lr",
     "bc_warmup_steps",
+    "bc_weight",
     "actor_period",
     "target_period",
 )
@@ -76,12 +77,13 @@ class Config(SoftActorCritic):
     gradient_samples: int = 4  # proposals per state and critic that the sampled gradient goes through
     backup: Literal["min", "entropy", "max", "soft"] = "min"  # value of the next state in the target
     bc_warmup_steps: int = 0  # steps in which the actor clones the data instead of following the critic
+    bc_weight: float | None = None  # afterwards, weight of (mode - logged action)^2 times mean |Q|; TD3+BC's is 0.4
 
     def __post_init__(self):
         check_choice(self, "backup", BACKUPS)
         check_choice(self, "gradient", GRADIENTS)
         check_positive(self, "n_actions", "cql_temperature", "lagrange_lr", "gradient_samples")
-        check_within(self, 0, math.inf, "bc_warmup_steps", "alpha_anneal_steps")
+        check_within(self, 0, math.inf, "bc_warmup_steps", "alpha_anneal_steps", "bc_weight")
         if not self.alpha >= 0 or (self.alpha_final is not None and not self.alpha_final >= 0):
             raise ConfigError(f"alpha must not be negative, got {self.alpha} (alpha_final {self.alpha_final})")
         if (self.alpha_final is None) != (self.alpha_anneal_steps == 0):

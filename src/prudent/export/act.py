@@ -52,7 +52,6 @@ def encoded(row, about):
 
 if __name__ == "__main__":
     try:
-        row = json.loads([*sys.argv, "{}"][1])
-        print(json.dumps(Policy(file="policy.onnx").decide(row), default=lambda value: value.tolist()))
+        print(json.dumps(Policy(file="policy.onnx").decide(json.loads(sys.argv[-1])), default=lambda x: x.tolist()))
     except (ValueError, OSError) as error:
         sys.exit(print(f"act.py: {error} (it takes one observation, as JSON)", file=sys.stderr) or 2)

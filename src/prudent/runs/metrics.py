@@ -27,6 +27,7 @@ name                            meaning (``train/``: mean over the steps since t
 ``train/target``                target of the critics: reward plus discounted next value
 ``train/actor_loss``            loss of the policy
 ``train/lagrange_loss``         loss of the Lagrange multiplier m; the weight of the gap is m * alpha
+``train/bc_error``              squared error of the policy's mode against the logged action (CQL's ``bc_weight``)
 ``train/entropy``               entropy of the policy, in nats
 ``train/temperature``           weight of the entropy
 ``train/temperature_loss``      loss of the learned temperature

@@ -19,8 +19,8 @@ ORDER = {
     "cal_ql": (
         "alpha alpha_final alpha_anneal_steps lagrange target_gap lagrange_lr n_actions proposals "
         "importance_sampling cql_temperature gap_clip gradient gradient_samples backup temperature "
-        "learn_temperature target_entropy temperature_lr bc_warmup_steps actor_period target_period value_init "
-        "value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
+        "learn_temperature target_entropy temperature_lr bc_warmup_steps bc_weight actor_period target_period "
+        "value_init value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
         "layer_norm orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift"
     ),
     "ciql": (
@@ -31,22 +31,22 @@ ORDER = {
     "cpql": (
         "alpha alpha_final alpha_anneal_steps lagrange target_gap lagrange_lr n_actions proposals "
         "importance_sampling cql_temperature gap_clip gradient gradient_samples backup temperature "
-        "learn_temperature target_entropy temperature_lr bc_warmup_steps actor_period target_period value_init "
-        "value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
+        "learn_temperature target_entropy temperature_lr bc_warmup_steps bc_weight actor_period target_period "
+        "value_init value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
         "layer_norm orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift"
     ),
     "cql": (
         "alpha alpha_final alpha_anneal_steps lagrange target_gap lagrange_lr n_actions proposals "
         "importance_sampling cql_temperature gap_clip gradient gradient_samples backup temperature "
-        "learn_temperature target_entropy temperature_lr bc_warmup_steps actor_period target_period value_init "
-        "value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
+        "learn_temperature target_entropy temperature_lr bc_warmup_steps bc_weight actor_period target_period "
+        "value_init value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
         "layer_norm orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift"
     ),
     "cql_redq": (
         "alpha alpha_final alpha_anneal_steps lagrange target_gap lagrange_lr n_actions proposals "
         "importance_sampling cql_temperature gap_clip gradient gradient_samples backup temperature "
-        "learn_temperature target_entropy temperature_lr bc_warmup_steps actor_period target_period value_init "
-        "value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
+        "learn_temperature target_entropy temperature_lr bc_warmup_steps bc_weight actor_period target_period "
+        "value_init value_init_steps discount n_steps trace polyak critic_lr actor_lr max_grad_norm n_critics hidden "
         "layer_norm orthogonal_init batch_size normalize_observations outside_range reward_scale reward_shift "
         "subset_size"
     ),

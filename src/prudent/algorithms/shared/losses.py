@@ -75,12 +75,17 @@ def data_log_prob(networks: Networks, batch: Batch) -> Tensor:
 
 
 def soft_actor_loss(
-    networks: Networks, batch: Batch, noise: Tensor, clone: bool, value: Value = q_min
+    networks: Networks,
+    batch: Batch,
+    noise: Tensor,
+    clone: bool,
+    value: Value = q_min,
+    bc_weight_P: Tensor | None = None,
 ) -> tuple[Tensor, Metrics]:
     """``tau log pi(a|s) - min_E Q(s, a)``, a ~ pi(.|s) (SAC, 1812.05905, eq. 7); loss (P,).
 
     ``value`` may combine the critics otherwise. With ``clone`` the critic's term gives way to ``-log pi(a_data|s)``:
-    behaviour cloning for a warm-up.
+    behaviour cloning for a warm-up, in which ``bc_weight_P`` adds nothing. Else it adds :func:`cloning_term`.
     """
     mean, log_std = nn.tanh_gaussian(networks["actor"], batch.observation)
     action, log_prob_PB = nn.sample_tanh_gaussian(mean, log_std, noise)
@@ -90,7 +95,22 @@ def soft_actor_loss(
         score_PB = value(networks, batch.observation, action)
     tau_P1 = temperature(networks).detach().unsqueeze(-1)
     loss_P = (tau_P1 * log_prob_PB - score_PB).mean(-1)
-    return loss_P, {"actor_loss": loss_P, "entropy": -log_prob_PB.mean(-1)}
+    metrics: Metrics = {}
+    if bc_weight_P is not None and not clone:
+        term_P, metrics = cloning_term(mean.tanh(), batch.action, score_PB)
+        loss_P = loss_P + bc_weight_P * term_P
+    return loss_P, {"actor_loss": loss_P, "entropy": -log_prob_PB.mean(-1), **metrics}
+
+
+def cloning_term(mode: Tensor, data_action: Tensor, q_PB: Tensor) -> tuple[Tensor, Metrics]:
+    """``mean |Q| * mean (tanh(mu) - a_data)^2``, (P,), with ``mean |Q|`` held fixed, and metrics.
+
+    This is the cloning term of TD3+BC (2106.06860, eq. 3 and 5) in units of Q: there Q is divided by its mean size,
+    here the error is multiplied by it, so that the entropy term keeps its unit. A weight w is TD3+BC's alpha of 1 / w.
+    Only the mode is pulled towards the data. How widely the policy spreads around it stays with the entropy.
+    """
+    error_P = (mode - data_action).square().mean(-1).mean(-1)
+    return q_PB.detach().abs().mean(-1) * error_P, {"bc_error": error_P}
 
 
 def temperature_loss(networks: Networks, entropy_P: Tensor, target_entropy: Tensor | float) -> tuple[Tensor, Metrics]:

@@ -37,9 +37,17 @@ def descend(
 def update_soft_actor(
     state: State, batch: Batch, noise: Tensor, hyper: Hyper, clone: bool = False, value: Value = q_min
 ) -> Metrics:
-    """A step of a stochastic actor, then one of the temperature if it is learned."""
+    """A step of a stochastic actor, then one of the temperature if it is learned.
+
+    The loss has a cloning term where the algorithm has a ``bc_weight`` and it is set.
+    """
+    bc_weight_P = getattr(hyper, "bc_weight", None)
     metrics = descend(
-        state, "actor", lambda networks: soft_actor_loss(networks, batch, noise, clone, value), hyper.actor_lr, hyper
+        state,
+        "actor",
+        lambda networks: soft_actor_loss(networks, batch, noise, clone, value, bc_weight_P),
+        hyper.actor_lr,
+        hyper,
     )
     if hyper.learn_temperature:
         target = -float(batch.action.shape[-1]) if hyper.target_entropy is None else hyper.target_entropy
