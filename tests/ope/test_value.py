@@ -320,3 +320,11 @@ def test_five_groups_are_enough_and_four_episodes_without_two_folds_are_not():
     assert prudent.value(TABULAR.target, grouped, **settings).settings.folds == 2
     with pytest.raises(DataError, match="5 groups, off-policy evaluation needs 6 or more"):
         prudent.value(TABULAR.target, grouped, folds=3, **settings)
+
+
+def test_a_rule_that_is_called_like_its_function_has_one_name():
+    def old(observation):
+        return np.zeros(len(observation), dtype=np.int64)
+
+    result = prudent.value(TABULAR.target, LOG.episodes(range(20)), compare={"old": old, "older": old}, **QUICK)
+    assert [one.title for one in result.policies] == [TABULAR.target.name, "old", "older, old"]

@@ -49,7 +49,8 @@ def support_text(support: Mapping[str, Any], part: str = "") -> str:
         share = 100 * support["outside"]
         parts.append(f"{share:.1f} % of the policy's actions are rare in the log")
     if effective is not None:
-        parts.append(f"after importance weighting, the {support['units']} {unit}s count as {effective:.1f}")
+        text = f"for importance sampling the {support['units']} {unit}s count as {effective:.1f}"
+        parts.append(text + (", so it says nothing here" if effective < 1 else ""))
     return "; ".join(parts)
 
 

@@ -44,8 +44,9 @@ class PolicyValue:
 
     @property
     def title(self) -> str:
-        """``alpha=5,seed=0``, or ``BC, seed=0``."""
-        return f"{self.run}, {self.estimates.name}" if self.run else self.estimates.name
+        """``alpha=5,seed=0``, or ``BC, seed=0``; a rule that is called like its own function has one name."""
+        own = self.estimates.name
+        return f"{self.run}, {own}" if self.run and self.run != own else own
 
     @property
     def setting(self) -> str:
