@@ -71,6 +71,27 @@ def test_every_discrete_action_takes_memory_for_each_row(name, monkeypatch):
     memory.check_batch(configs, Spec(3, 1_000, True), CPU)
 
 
+def test_next_states_of_windows_take_memory(monkeypatch):
+    """20 windows of 1000 steps with 10,000 features: 0.8 GB if every next state is needed."""
+    monkeypatch.setattr(memory, "free_bytes", lambda _: 700_000_000)
+    spec, config = Spec(10_000, 2, False, (-1.0, -1.0), (1.0, 1.0)), algorithms.get("sac").Config
+    settings = {"batch_size": 20, "n_steps": 1000}
+    with pytest.raises(
+        ConfigError, match=r"batches of 20 rows with windows of 1000 steps take 80\d\.\d MiB.* n_steps, "
+    ):
+        memory.check_batch([config(**settings, trace=0.5)], spec, CPU)
+    memory.check_batch([config(**settings)], spec, CPU)
+    memory.check_batch([config(**settings | {"n_steps": 1})], spec, CPU)
+
+
+def test_windows_that_are_valued_at_once_take_memory(monkeypatch):
+    """1000 rows of windows of 101 steps: 100,000 states, each with two layers of 1000: 0.8 GB of one network."""
+    monkeypatch.setattr(memory, "free_bytes", lambda _: 790_000_000)
+    configs = [algorithms.get("sac").Config(batch_size=1000, n_steps=101, trace=0.5, hidden=(1000, 1000))]
+    with pytest.raises(ConfigError, match="windows of 101 steps"):
+        memory.check_batch(configs, spec_of("sac"), CPU)
+
+
 def test_the_defaults_pass_on_a_small_machine(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda *_: 2 << 30)
     for name in algorithms.names():

@@ -23,7 +23,7 @@ from torch import Tensor
 from prudent import nn
 from prudent.algorithms.shared import lagrange, schedule
 from prudent.algorithms.shared.losses import init_temperature, td_metrics, temperature
-from prudent.algorithms.shared.multi_step import bootstrap
+from prudent.algorithms.shared.multi_step import bootstrap, repeated
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
 from prudent.algorithms.shared.sampled_gradient import sampled_values
 from prudent.algorithms.shared.settings import SoftActorCritic, own_first
@@ -199,7 +199,7 @@ def next_value(networks: Networks, after: Next, noise: Noise, hyper: Hyper) -> T
     several = hyper.backup in ("max", "soft")
     if several:
         mean, log_std = mean.unsqueeze(1), log_std.unsqueeze(1)
-    action, log_prob = nn.sample_tanh_gaussian(mean, log_std, noise.next_action)
+    action, log_prob = nn.sample_tanh_gaussian(mean, log_std, repeated(noise.next_action, after.observation))
     q = nn.critic(networks["target_critic"], after.observation, action).amin(1)  # (P, B), or (P, N, B)
     if hyper.backup == "entropy":
         return q - temperature(networks).unsqueeze(-1) * log_prob

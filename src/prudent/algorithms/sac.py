@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms.shared.losses import bellman_loss, init_temperature, temperature
-from prudent.algorithms.shared.multi_step import bootstrap
+from prudent.algorithms.shared.multi_step import bootstrap, repeated
 from prudent.algorithms.shared.networks import Networks, actor_action, init_actor_critic, q_min
 from prudent.algorithms.shared.settings import SoftActorCritic, own_first
 from prudent.algorithms.shared.updates import (
@@ -72,7 +72,7 @@ def target(networks: Networks, batch: Batch, noise: Noise, hyper: Hyper) -> Tens
 
 def next_value(networks: Networks, after: Next, noise: Noise) -> Tensor:
     """``V(s') = min_e Qbar_e(s', a') - tau log pi(a'|s')``, a' ~ pi(.|s') (eq. 3), (P, B)."""
-    action, log_prob_PB = actor_action(networks, after.observation, noise.next_action)
+    action, log_prob_PB = actor_action(networks, after.observation, repeated(noise.next_action, after.observation))
     q_PB = nn.critic(networks["target_critic"], after.observation, action).amin(1)
     return q_PB - temperature(networks).unsqueeze(-1) * log_prob_PB
 

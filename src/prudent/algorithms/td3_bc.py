@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prudent import nn
 from prudent.algorithms.shared.losses import bellman_loss
-from prudent.algorithms.shared.multi_step import bootstrap
+from prudent.algorithms.shared.multi_step import bootstrap, repeated
 from prudent.algorithms.shared.networks import Networks, copy, init_critic, q_min
 from prudent.algorithms.shared.settings import Deterministic, own_first
 from prudent.algorithms.shared.updates import (
@@ -87,7 +87,9 @@ def act(networks: Networks, observation: Tensor, noise: Tensor | None = None) ->
 def smoothed_action(networks: Networks, observation: Tensor, noise: Noise, hyper: Hyper) -> Tensor:
     """``clip(pi'(s') + clip(policy_noise eps, +-noise_clip), -1, 1)``, pi' the target policy (1802.09477, eq. 14)."""
     limit_P11 = hyper.noise_clip.reshape(-1, 1, 1)
-    shift = (hyper.policy_noise.reshape(-1, 1, 1) * noise.next_action).clamp(-limit_P11, limit_P11)
+    shift = (hyper.policy_noise.reshape(-1, 1, 1) * repeated(noise.next_action, observation)).clamp(
+        -limit_P11, limit_P11
+    )
     return (policy(networks["target_actor"], observation) + shift).clamp(-1.0, 1.0)
 
 

@@ -4,6 +4,7 @@ Linux promises memory that it does not have, and ends the process when it is use
 The figures are lower ends: what is refused cannot work, what passes may still be too much.
 """
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prudent.algorithms.shared.multi_step import values_every_state
 from prudent.errors import ConfigError
 from prudent.files import human_bytes
 from prudent.types import Hyper, Spec, flatten
@@ -98,7 +100,8 @@ class _Shapes:
 
 
 def check_batch(configs: Sequence[Any], spec: Spec, device: torch.device) -> None:
-    """Refuse batches that do not fit into memory: their rows, and the layers and proposals that are kept for them.
+    """Refuse batches that do not fit into memory: their rows and windows, and the layers and proposals that
+    are kept for them.
 
     Raises:
         ConfigError: they do not.
@@ -114,13 +117,22 @@ def check_batch(configs: Sequence[Any], spec: Spec, device: torch.device) -> Non
     # The quantile loss compares each quantile with each one of the target.
     outputs += critics * quantiles * quantiles if quantiles > 1 else 0
     actions = spec.action_size * (0 if spec.discrete else 2 + proposals)
-    numbers = len(configs) * batch * (layers + outputs + actions + 2 * spec.observation_size)
+    steps, every_state = getattr(config, "n_steps", 1), values_every_state(configs)
+    # A window has the rewards of its steps, and the next states of all of them or of its last one.
+    window = steps + (steps if every_state else 1) * spec.observation_size if steps > 1 else 0
+    # The states before the last one are valued at once, with two layers of one network at a time, before the layers
+    # above are there.
+    at_once = max(map(sum, itertools.pairwise(config.hidden)), default=0) if every_state else 0
+    count, rows = len(configs), actions + 2 * spec.observation_size + window
+    numbers = batch * (count * rows + max(count * (layers + outputs), (steps - 1) * at_once))
     named = [f"batches of {batch} rows"]
     named += [f"{spec.action_size} actions"] * (spec.discrete and spec.action_size > 1_000)
     named += [f"{proposals} proposals"] * (proposals > 0) + [f"{critics} critics"] * (critics > 2)
-    named += [f"{quantiles} quantiles"] * (quantiles > 1) + [f"{len(configs)} members"] * (len(configs) > 1)
+    named += [f"windows of {steps} steps"] * (steps > 1) + [f"{quantiles} quantiles"] * (quantiles > 1)
+    named += [f"{len(configs)} members"] * (len(configs) > 1)
     what = named[0] + (f" with {', '.join(named[1:])}" if named[1:] else "")
-    names = [name for name in ("batch_size", "n_actions", "n_quantiles", "n_critics") if hasattr(config, name)]
+    wide = ("n_steps",) if steps > 1 else ()
+    names = [name for name in ("batch_size", *wide, "n_actions", "n_quantiles", "n_critics") if hasattr(config, name)]
     fewer = ", or data with fewer actions" if spec.discrete else ""
     check(numbers * _NUMBER, what, f"take less of {', '.join(names)}, hidden or members{fewer}", device)
 

@@ -330,8 +330,9 @@ def new_population(dataset: Dataset, algorithm: str, members: Sequence[Member], 
     """
     # Before the data are gone through, and before anything that is wrong with their bounds is said.
     algorithms.check_actions(algorithm, dataset.spec.discrete, dataset.name)
-    memory.check_batch([member.config for member in members], dataset.spec, torch.device(device))
-    members = with_reward_scales(windows.fitted_to(dataset, members), dataset)
+    fitted = windows.fitted_to(dataset, members)
+    memory.check_batch([member.config for member in fitted], dataset.spec, torch.device(device))
+    members = with_reward_scales(fitted, dataset)
     config = members[0].config
     scaling = Scaling.fit(dataset, config.normalize_observations, config.outside_range)
     return Population(algorithm, members, dataset.spec, scaling, device, dataset.name)

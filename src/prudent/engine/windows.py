@@ -88,7 +88,7 @@ class Windows:
         dt: Pick | None,
         following: Callable[[Tensor], Next],
     ):
-        self.count, self.every_state = n_steps(hyper), values_every_state(hyper)
+        self.count, self.every_state = n_steps(hyper), values_every_state(hyper.members)
         self.follows, self.following = follows, following
         self.reward, self.terminated, self.dt = reward, terminated, dt
 
