@@ -8,7 +8,7 @@ import pytest
 from benchmarks import known
 from prudent import ope
 from prudent.errors import DataError
-from prudent.tuning.parts import divide, estimation
+from prudent.tuning.parts import divide
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_what_few_groups_cost_follows_from_students_t():
 def test_few_groups_are_estimated_with_fewer_folds(groups, folds):
     log = known.tabular(0).log(60, 0)
     part = replace(log, extra={"group": log.episode_of_row % groups})
-    settings = estimation(ope.Settings(), part)
+    settings = ope.Settings().for_log(part)
     assert settings == ope.Settings(folds=folds)
     assert 2 * settings.folds <= groups
     ope.Evaluator(part, 0.9, replace(settings, steps=2, behaviour_steps=2, n_bootstrap=2), 0)

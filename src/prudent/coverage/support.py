@@ -142,8 +142,7 @@ class _States:
 
 def _fold_of_episode(dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
     """The fold of each episode, (episodes,); units are shuffled and divided evenly, and stay whole."""
-    unit, kind = dataset.units()
-    count = int(unit.max()) + 1
+    (unit, kind), count = dataset.units(), dataset.n_units
     if count < 2:
         raise DataError(
             f"{dataset.name}: one {kind} only, support needs 2 or more, since it compares decisions between them: "

@@ -233,6 +233,11 @@ class Dataset:
             return np.arange(self.n_episodes), "episode"
         return np.unique(np.asarray(column)[self.episode_bounds[:-1]], return_inverse=True)[1].ravel(), "group"
 
+    @property
+    def n_units(self) -> int:
+        """Number of units, see :meth:`units`."""
+        return int(self.units()[0].max()) + 1
+
     @staticmethod
     def join(datasets: Sequence["Dataset"], name: str | None = None) -> "Dataset":
         """The rows of several datasets in one, in the order given; ``name`` None joins the names with ``+``.

@@ -70,8 +70,7 @@ def _check_readable(dataset: Dataset) -> None:
 
 def part_line(place: Path | str, part: Dataset) -> str:
     """Size and returns of a part of a log, in one line: ``parts/train: 60 episodes in 12 groups, ...``."""
-    unit_E, by = part.units()
-    groups = f" in {counted(int(unit_E.max()) + 1, 'group')}" if by == "group" else ""
+    groups = f" in {counted(part.n_units, 'group')}" if "group" in part.extra else ""
     returns = part.episode_returns
     return (
         f"{place}: {counted(part.n_episodes, 'episode')}{groups}, {counted(len(part), 'transition')}, mean return "

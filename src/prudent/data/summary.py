@@ -41,7 +41,7 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "normalized_score": scores.normalized_score(dataset.name, float(returns.mean())),
         "reward": five_numbers(dataset.reward),
         "actions": _actions(dataset),
-        "groups": None if "group" not in dataset.extra else int(dataset.units()[0].max()) + 1,
+        "groups": None if "group" not in dataset.extra else dataset.n_units,
         "dt": None if "dt" not in dataset.extra else five_numbers(dataset.extra["dt"]),
         "logged_probabilities": not dataset.extra.keys().isdisjoint(logged_prob.COLUMNS),
         "fingerprint": dataset.fingerprint,

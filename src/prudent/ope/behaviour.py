@@ -211,8 +211,10 @@ def _params_of(params: Params, fold: int) -> Params:
 # --- fitting ----------------------------------------------------------------------------------------------------------
 
 
-def fit(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> Behaviour:
+def fit(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int, doubt: str | None = None) -> Behaviour:
     """The behaviour policy of ``dataset``; ``fold_E`` (episodes,) is the fold of each episode.
+
+    ``doubt`` says why importance weights by the log's own probabilities would be wrong; None looks for a reason.
 
     Raises:
         DataError: the log's own probabilities are not probabilities, see :func:`logged_log_prob`.
@@ -236,7 +238,8 @@ def fit(dataset: Dataset, fold_E: np.ndarray, settings: Settings, seed: int) -> 
     calibration = Calibration(float(fitted.mean()), error, coverage, None if logged is None else float(logged.mean()))
     source = "fitted" if logged is None else "logged"
     own_prob = fitted if logged is None else logged
-    return Behaviour(own_prob, source, calibration, model, threshold, own, logged_prob.doubt(dataset))
+    doubt = logged_prob.doubt(dataset) if doubt is None else doubt
+    return Behaviour(own_prob, source, calibration, model, threshold, own, doubt)
 
 
 def with_shares(probability: np.ndarray, taken: np.ndarray, fold_R: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

@@ -51,7 +51,7 @@ class Episodes:
 
     @property
     def n_units(self) -> int:
-        return int(self.unit.max()) + 1
+        return self.dataset.n_units
 
     @property
     def by(self) -> str:
@@ -170,8 +170,7 @@ def lay_out(dataset: Dataset, discount: float, least: int = 2) -> Episodes:
             f"{dataset.name}: {counted(len(broken), 'row')} inside episodes do not lead to the next row, the first is "
             f"row {broken[0]}: truncation flags are missing, or the rows are not in order of time"
         )
-    unit, by = dataset.units()
-    count = int(unit.max()) + 1
+    count, by = dataset.n_units, dataset.units()[1]
     if count < least:
         remedy = "flag where they end" if by == "episode" else "leave the column group out"
         raise DataError(

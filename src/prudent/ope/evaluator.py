@@ -48,12 +48,22 @@ class Evaluator:
 
     Policies evaluated by one evaluator share its resamples, so their :func:`prudent.ope.difference` is paired.
 
+    ``doubt`` says why the log's own probabilities are not to be used, ``""`` that they are; None looks for a reason in
+    ``dataset``. A part of a log may be too small to show it.
+
     Raises:
         ConfigError, DataError: see :func:`prudent.ope.episodes.lay_out`,
             :func:`prudent.ope.behaviour.logged_log_prob` and :func:`prudent.ope.settings.check_memory`.
     """
 
-    def __init__(self, dataset: Dataset, discount: float, settings: Settings | None = None, seed: int = 0):
+    def __init__(
+        self,
+        dataset: Dataset,
+        discount: float,
+        settings: Settings | None = None,
+        seed: int = 0,
+        doubt: str | None = None,
+    ):
         self.settings = Settings() if settings is None else settings
         self.seed = seed
         self.episodes = episodes.lay_out(dataset, discount, least=2 * self.settings.folds)
@@ -61,7 +71,7 @@ class Evaluator:
         rng = np.random.default_rng([seed, 11])
         self.fold_E = (rng.permutation(self.episodes.n_units) % self.settings.folds)[self.episodes.unit]
         self.counts = [self._resample(rng) for _ in range(self.settings.n_bootstrap)]
-        self.behaviour: Behaviour = behaviour.fit(dataset, self.fold_E, self.settings, seed)
+        self.behaviour: Behaviour = behaviour.fit(dataset, self.fold_E, self.settings, seed, doubt)
 
     def _resample(self, rng: np.random.Generator) -> np.ndarray:
         """How often a resample of whole units holds each episode, (episodes,); no resample lies in one fold alone."""

@@ -44,9 +44,9 @@ class Settings:
         if self.hidden and min(self.hidden) < 1:
             raise ConfigError(f"hidden must be layer widths of 1 or more, got {self.hidden}")
 
-    def for_units(self, units: int) -> "Settings":
-        """The same for a log of so many episodes or groups: two of them in each fold, as far as that is possible."""
-        return replace(self, folds=max(2, min(self.folds, units // 2)))
+    def for_log(self, dataset: Dataset) -> "Settings":
+        """The same with as many folds as the log has room for: two episodes or groups in each, and two folds or more."""
+        return replace(self, folds=max(2, min(self.folds, dataset.n_units // 2)))
 
 
 def check_memory(settings: Settings, dataset: Dataset) -> None:

@@ -84,7 +84,7 @@ def value(
         policies.check(replace(policy, name=f"{name}, {policy.name}") if name else policy, dataset)
     check_rewards(dataset)
     if "folds" not in settings:
-        estimation = estimation.for_units(int(dataset.units()[0].max()) + 1)
+        estimation = estimation.for_log(dataset)
     for some in agents.values():
         given.check(some, dataset)
     if one_step.is_one_step(dataset):

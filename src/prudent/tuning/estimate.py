@@ -17,7 +17,7 @@ from prudent.engine.process import prepare_process
 from prudent.errors import PrudentError
 from prudent.progress import quiet
 from prudent.tuning.grid import Run
-from prudent.tuning.parts import Parts, estimation
+from prudent.tuning.parts import Parts
 from prudent.tuning.plan import Plan
 from prudent.types import Totals
 
@@ -91,7 +91,7 @@ def _started(config: Any) -> Any:
 def _estimate_seconds(policy: Any, part: Dataset, plan: Plan, settings: ope.Settings, policies: int) -> float:
     """Seconds to prepare a part and to estimate so many policies on it."""
     piece = _piece(part)
-    settings = estimation(settings, piece)
+    settings = settings.for_log(piece)
     more = min(FIT, settings.steps)
     short, long = (_timed(policy, piece, plan, settings, steps) for steps in (1, 1 + more))
     whole = (settings.behaviour_steps, settings.steps)

@@ -64,7 +64,7 @@ class Parts:
 
     def _lost(self) -> str:
         """What few groups cost, in words; empty where there are enough of them."""
-        numbers = [units(part) for part in (self.train, self.evaluation, self.final)]
+        numbers = [part.n_units for part in (self.train, self.evaluation, self.final)]
         if self.by == "episode" or sum(numbers) >= 3 * 2 * ope.Settings().folds:
             return ""
         degrees = numbers[-1] - 1
@@ -88,7 +88,7 @@ def divide(dataset: Dataset, seed: int, number: int, least: int) -> Parts:
         DataError: there are too few episodes or groups.
     """
     group_E, by = dataset.units()
-    groups, episodes = int(group_E.max()) + 1, dataset.n_episodes
+    groups, episodes = dataset.n_units, dataset.n_episodes
     if episodes < 3 * least:
         raise DataError(
             f"{dataset.name}: {counted(episodes, 'episode')}, tuning needs {3 * least} or more, to divide them into "
@@ -146,16 +146,6 @@ def _few(dataset: Dataset, size_G: np.ndarray, least: int) -> tuple[int, int]:
     # The evaluation part only picks a checkpoint of BC: a tenth of the groups, or more for a few episodes.
     enough = int(np.searchsorted(size_G[last + 1 :].cumsum(), least)) + 1
     return last, last + min(max(enough, round(EVALUATION * groups)), groups // FEW - 1)
-
-
-def units(part: Dataset) -> int:
-    """The number of groups of a part, or of its episodes where the log has no groups."""
-    return int(part.units()[0].max()) + 1
-
-
-def estimation(settings: ope.Settings, part: Dataset) -> ope.Settings:
-    """The settings for estimates on a part: two folds where it has too few groups for more."""
-    return settings.for_units(units(part))
 
 
 def _ranking(dataset: Dataset, rank_E: np.ndarray, final_E: np.ndarray, evaluation: int) -> np.ndarray:

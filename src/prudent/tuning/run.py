@@ -28,7 +28,7 @@ from prudent.tuning import estimate, picture, plan, saved_parts, verdict
 from prudent.tuning.candidates import diverged, from_bc, from_grid
 from prudent.tuning.grid import Run
 from prudent.tuning.growth import further_runs
-from prudent.tuning.parts import Parts, divide, estimation
+from prudent.tuning.parts import Parts, divide
 from prudent.tuning.plan import Plan
 from prudent.tuning.result import FILE, Candidate, Split, TuneResult, ranked
 from prudent.tuning.stored_values import StoredValue, StoredValues
@@ -133,14 +133,14 @@ def _split(request: Plan, parts: Parts, folder: Path, doubt: str) -> Split:
                 return Split.from_json(content)
     s, discount = request.settings, request.discount
     part, place = parts.ranking, folder / "ranking"
-    ranking = StoredValues(part, discount, estimation(s.ranking, part), s.seed, place, doubt)
+    ranking = StoredValues(part, discount, s.ranking.for_log(part), s.seed, place, doubt)
     imitators = _imitators(request, parts, folder)
     candidates = _candidates(request, parts, folder, ranking)
     imitators = ranked(list(_add_values(imitators, folder, ranking)))
     winner = next((c for c in candidates if c.rank == 1), None)
     imitator = min((c for c in imitators if c.step is not None), key=lambda c: c.rank or math.inf)
     part, place = parts.final, folder / "final"
-    final = StoredValues(part, discount, estimation(s.final, part), s.seed + 1, place, doubt)
+    final = StoredValues(part, discount, s.final.for_log(part), s.seed + 1, place, doubt)
     lost = outcomes.dropped_reward(parts.final)
     episodes = sum(part.n_episodes for part in (parts.train, parts.evaluation, parts.final))
     judgement, final_values = _judge(winner, imitator, candidates, final, folder, str(lost or ""), episodes)

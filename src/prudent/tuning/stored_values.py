@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,8 @@ def _array(values: list[float | None] | None) -> np.ndarray | None:
 class StoredValues:
     """Estimates values of policies on one part of the data, and stores each in ``folder``.
 
-    The part is prepared only when a policy is not in the folder yet. ``doubt`` says why the log's own probabilities are
-    not to be used: the whole log shows what a part may be too small for.
+    The part is prepared only when a policy is not in the folder yet. ``doubt`` is that of the
+    whole log, see :class:`prudent.ope.Evaluator`.
     """
 
     def __init__(
@@ -100,10 +100,7 @@ class StoredValues:
     @cached_property
     def evaluator(self) -> ope.Evaluator:
         """The prepared part."""
-        evaluator = ope.Evaluator(self.dataset, self.discount, self.settings, self.seed)
-        if self.doubt:
-            evaluator.behaviour = replace(evaluator.behaviour, doubt=self.doubt)
-        return evaluator
+        return ope.Evaluator(self.dataset, self.discount, self.settings, self.seed, self.doubt)
 
     def _request(self, step: int, acting: str) -> dict[str, Any]:
         """Everything that a stored value depends on, besides its name."""
