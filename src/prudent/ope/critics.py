@@ -1,5 +1,6 @@
 """All fits that the estimates of one policy need: members, folds and resamples, in the features of one log."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,10 +75,17 @@ class Critics:
         """V of the start states, (members, episodes)."""
         return self.members.value(range(self.features.members), self.episodes.first)
 
-    @cached_property
-    def start_resampled(self) -> np.ndarray:
-        """The same by the fits of each resample, (n_bootstrap, episodes)."""
-        return self.resamples.value(range(len(self.counts)), self.episodes.first)
+    def replicates(self, starts_ME: np.ndarray, fitted: FittedValues) -> np.ndarray:
+        """Mean start value of each resample, (n_bootstrap,), as if all members had been refitted to it.
+
+        ``starts_ME`` are the values of the members, ``fitted`` the refits, each in the features of one member. How far
+        a member lies from the mean of all would enter whole; the mean of M members varies by the root of M less.
+        """
+        resampled_BE = fitted.value(range(len(self.counts)), self.episodes.first)
+        values_B = np.array([np.average(v, weights=c) for v, c in zip(resampled_BE, self.counts, strict=True)])
+        deviation_M = starts_ME.mean(1) - starts_ME.mean()
+        share = 1 - 1 / math.sqrt(max(1, len(deviation_M) - 1))
+        return values_B - share * deviation_M[list(fitted.member)]
 
     @cached_property
     def contributions(self) -> np.ndarray:

@@ -51,6 +51,9 @@ class Evaluator:
     ``doubt`` says why the log's own probabilities are not to be used, ``""`` that they are; None looks for a reason in
     ``dataset``. A part of a log may be too small to show it.
 
+    ``learn_from`` are other episodes of the same log, from which the features are learned; None takes those of
+    ``dataset``. Features that have not seen the rows on which values are solved cannot fit their noise.
+
     Raises:
         ConfigError, DataError: see :func:`prudent.ope.episodes.lay_out`,
             :func:`prudent.ope.behaviour.logged_log_prob` and :func:`prudent.ope.settings.check_memory`.
@@ -63,9 +66,11 @@ class Evaluator:
         settings: Settings | None = None,
         seed: int = 0,
         doubt: str | None = None,
+        learn_from: Dataset | None = None,
     ):
         self.settings = Settings() if settings is None else settings
         self.seed = seed
+        self.learn_from = learn_from
         self.episodes = episodes.lay_out(dataset, discount, least=2 * self.settings.folds)
         check_memory(self.settings, dataset)
         rng = np.random.default_rng([seed, 11])
@@ -86,12 +91,16 @@ class Evaluator:
     @cached_property
     def rows(self) -> LogRows:
         """The rows of the log in the units of the networks."""
-        return features.read(self.episodes.dataset)
+        return features.read(self.episodes.dataset, self.learn_from)
 
     @cached_property
     def features(self) -> LogFeatures:
         """Features of the log, which all values share."""
-        return features.learn(self.episodes, self.rows, self.settings, self.seed)
+        if self.learn_from is None:
+            return features.learn(self.episodes, self.rows, self.settings, self.seed)
+        others = episodes.lay_out(self.learn_from, self.episodes.discount, least=1)
+        learned = features.learn(others, features.read(self.learn_from), self.settings, self.seed)
+        return learned.on(self.rows)
 
     @cached_property
     def _behaviour_critics(self) -> Any:
@@ -247,25 +256,23 @@ class Evaluator:
         value = float(fqe.combine(critics.start).mean())
         if not self.counts:
             return interval.from_influence(name, value, self.episodes.per_unit(critics.contributions))
-        resampled = [np.average(v, weights=c) for v, c in zip(critics.start_resampled, self.counts, strict=True)]
-        return interval.from_replicates(name, value, np.array(resampled), (low, high), self.episodes.n_units)
+        replicates = critics.replicates(critics.start, critics.resamples)
+        return interval.from_replicates(name, value, replicates, (low, high), self.episodes.n_units)
 
     def _bad_ends(self, critics: Critics) -> Estimate | None:
         """Discounted chance of a bad end; None if no episode of the log ended badly."""
         fitted = critics.members.bad_end
         if fitted is None:
             return None
-        start_E = fqe.combine(fitted.value(range(self.features.members), self.episodes.first))
+        starts_ME = fitted.value(range(self.features.members), self.episodes.first)
+        chance = float(fqe.combine(starts_ME).mean())
         if not self.counts:
             contributions = self.episodes.per_unit(critics.bad_end_contributions)
-            return interval.from_influence("bad ends", float(start_E.mean()), contributions)
+            return interval.from_influence("bad ends", chance, contributions)
         again = critics.resamples.bad_end
         assert again is not None
-        resampled = again.value(range(len(self.counts)), self.episodes.first)
-        shares = [np.average(v, weights=c) for v, c in zip(resampled, self.counts, strict=True)]
-        return interval.from_replicates(
-            "bad ends", float(start_E.mean()), np.array(shares), units=self.episodes.n_units
-        )
+        replicates = critics.replicates(starts_ME, again)
+        return interval.from_replicates("bad ends", chance, replicates, units=self.episodes.n_units)
 
     def _weighted(self, name: str, critics: Critics | NoValues, weighting: _Weighting) -> Estimate:
         """``pdwis`` or ``wdr``."""

@@ -25,9 +25,9 @@ from prudent.ope.settings import ROWS, WIDEST
 if TYPE_CHECKING:
     from prudent.ope.fqe import Decisions
 
-STATE_ROWS = 0.005
-"""Penalty of V(s), in rows for each feature."""
-CHOICE_ROWS, PAIR_ROWS = 2.0, 0.2
+STATE_ROWS = 0.0005
+"""Penalty of V(s), in rows for each feature. With a discount near 1 even a small penalty draws V towards its mean."""
+CHOICE_ROWS, PAIR_ROWS = 2.0, 0.02
 """Penalty of A(s, a), in rows for each feature: of discrete actions, each of which has coefficients of its own, and of
 continuous ones, which share theirs."""
 

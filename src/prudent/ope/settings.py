@@ -45,7 +45,7 @@ class Settings:
             raise ConfigError(f"hidden must be layer widths of 1 or more, got {self.hidden}")
 
     def for_log(self, dataset: Dataset) -> "Settings":
-        """The same with as many folds as the log has room for: two episodes or groups in each, and two folds or more."""
+        """The same with as many folds as the log has room for: two episodes or groups in each, two folds at least."""
         return replace(self, folds=max(2, min(self.folds, dataset.n_units // 2)))
 
 
