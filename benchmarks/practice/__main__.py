@@ -17,23 +17,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.practice import NAMES, measure, table
-from prudent.errors import Interrupted, PrudentError
 
 SEEDS = (0, 1, 2, 3, 4)
 WORK = Path(tempfile.gettempdir()) / "prudent-practice"
-
-
-def attempt(name: str, seed: int, work: Path, deadline: float) -> str:
-    """Make one run, unless it is too late to begin; returns what came of it, in a line."""
-    if time.time() > deadline:
-        return ""
-    try:
-        row = measure.run(name, seed, work)
-    except Interrupted:
-        raise
-    except PrudentError as error:
-        return f"{name} {seed} failed: {error}"
-    return f"{name} {seed}: {row['verdict']}; kept {row['kept']}, true gain {row['policy'] and row['policy']['gain']}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,10 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
     todo = [(*one, options.work, deadline) for one in runs if not measure.path_of(*one).is_file()]
     failed = 0
     if options.jobs == 1:
-        failed = sum(report(attempt(*one)) for one in todo)
+        failed = sum(report(measure.attempt(*one)) for one in todo)
     elif todo:
         with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-            failed = sum(report(line) for line in pool.map(attempt, *zip(*todo, strict=True)))
+            failed = sum(report(line) for line in pool.map(measure.attempt, *zip(*todo, strict=True)))
     print(json.dumps(table.summarise(table.read(measure.RESULTS, NAMES)[1]), indent=1))
     return int(failed > 0)
 

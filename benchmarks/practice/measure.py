@@ -18,6 +18,7 @@ import prudent
 from benchmarks.practice import problem_of
 from benchmarks.practice.problem import Policy, Problem, Returns, acting
 from prudent import files
+from prudent.errors import Interrupted, PrudentError
 from prudent.tuning import TuneResult, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +56,19 @@ def run(name: str, seed: int, work: Path) -> dict[str, Any]:
     store(path_of(name, seed), row)
     shutil.rmtree(folder)
     return row
+
+
+def attempt(name: str, seed: int, work: Path, deadline: float) -> str:
+    """Make one run, unless it is too late to begin; returns what came of it, in a line."""
+    if time.time() > deadline:
+        return ""
+    try:
+        row = run(name, seed, work)
+    except Interrupted:
+        raise
+    except PrudentError as error:
+        return f"{name} {seed} failed: {error}"
+    return f"{name} {seed}: {row['verdict']}; kept {row['kept']}, true gain {row['policy'] and row['policy']['gain']}"
 
 
 def outcome(problem: Problem, result: TuneResult) -> dict[str, Any]:

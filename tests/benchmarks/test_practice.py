@@ -1,6 +1,9 @@
 """Practice problems: logs follow from their seeds, the truth is what the logs show, and there is something to gain."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from benchmarks.practice.skilled import GAIN, THRUST
 
 import prudent
 
+ROOT = Path(__file__).resolve().parents[2]
 DISCRETE = ("inventory", "dosing", "queue", "disasters")
 FEW = {"inventory": 150, "heater": 300, "dosing": 1500, "pricing": 6000, "queue": 300, "battery": 800, "skilled": 2500}
 FEW |= {"disasters": 1500}
@@ -230,3 +234,10 @@ def test_helpers_of_rules():
     np.testing.assert_array_equal(nearest_allowed(np.array([1.0, 3.0]), mask), [0, 1])
     probability = exploring(np.array([2, 0]), mask, 0.3)
     np.testing.assert_allclose(probability, [[0.1, 0, 0.8, 0.1], [0.85, 0.15, 0, 0]])
+
+
+def test_several_runs_at_a_time_find_their_work():
+    """Processes that are started anew cannot see what is defined in ``__main__``."""
+    command = [sys.executable, "-m", "benchmarks.practice", "--problem", "inventory", "--seed", "98", "99"]
+    ended = subprocess.run([*command, "--jobs", "2", "--minutes", "0"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
