@@ -30,8 +30,9 @@ def standard_errors(critics, contributions, values_BE):
 @pytest.mark.parametrize("policy", ["behaviour", "target"])
 def test_contributions_give_the_error_of_two_hundred_refits(policy):
     critics = critics_of(PROBLEM.log(150, 0), getattr(PROBLEM, policy), 200)
+    first = critics.episodes.first
     assert critics.contributions.mean() == pytest.approx(critics.start.mean(), rel=1e-9)
-    first_order, refitted = standard_errors(critics, critics.contributions, critics.start_resampled)
+    first_order, refitted = standard_errors(critics, critics.contributions, critics.resamples.value(range(200), first))
     assert first_order == pytest.approx(refitted, rel=0.25)
     assert np.std(critics.start.mean(0)) / 150**0.5 < 0.6 * refitted, "the case tests nothing: start states are enough"
 
@@ -55,6 +56,22 @@ def test_members_share_one_log_and_their_contributions_are_averaged():
     assert critics.start.shape == (3, 60)
     assert np.ptp(critics.start.mean(1)) > 1e-3, "members do not differ"
     assert critics.contributions.mean() == pytest.approx(critics.start.mean(), rel=1e-9)
+
+
+def test_a_member_differs_from_the_mean_by_less_in_replicates():
+    """Refits to the whole log itself have no noise but that of members, and as much as their mean."""
+    learned = replace(SHORT, hidden=(6,), steps=20, members=4)
+    data = PROBLEM.log(60, 0)
+    log = ope.Evaluator(data, PROBLEM.discount, replace(learned, n_bootstrap=8))
+    log.counts = [np.ones(60, dtype=np.int64)] * 8
+    problem = fqe.decisions(log.episodes, PROBLEM.target, log.rows, log.settings, 0)
+    critics = Critics(problem, log.features, log.episodes, log.fold_E, log.counts, log.settings)
+    of_members = critics.start.mean(1)
+    assert np.ptp(of_members) > 1e-3, "members do not differ"
+    replicates = critics.replicates(critics.start, critics.resamples)
+    assert replicates.mean() == pytest.approx(of_members.mean(), rel=1e-9)
+    assert np.std(replicates) == pytest.approx(np.std(of_members, ddof=1) / 4**0.5, rel=1e-6)
+    np.testing.assert_allclose(replicates[:4], replicates[4:], rtol=1e-9)
 
 
 def test_held_out_values_are_of_fits_without_the_fold():

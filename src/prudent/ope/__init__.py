@@ -24,6 +24,7 @@ The files, from the log to the answer:
 - :mod:`~prudent.ope.behaviour`: model of the behaviour policy, and which actions lie outside the data
 - :mod:`~prudent.ope.calibration`: how good that model is
 - :mod:`~prudent.ope.abstention`: when an estimator has no value
+- :mod:`~prudent.ope.undiscounted`: the sum of rewards per episode as recorded
 - :mod:`~prudent.ope.features`: features of states and actions, learned from the log once for all policies
 - :mod:`~prudent.ope.last_layer`: the linear system that the values of a policy solve
 - :mod:`~prudent.ope.fqe`: fitted Q evaluation (``fqe``)

@@ -13,7 +13,18 @@ import numpy as np
 from prudent.data import Dataset
 from prudent.data.columns import counted
 from prudent.errors import ConfigError
-from prudent.ope import abstention, behaviour, doubly_robust, episodes, estimates, features, fqe, importance, interval
+from prudent.ope import (
+    abstention,
+    behaviour,
+    doubly_robust,
+    episodes,
+    estimates,
+    features,
+    fqe,
+    importance,
+    interval,
+    undiscounted,
+)
 from prudent.ope import policy as policies
 from prudent.ope.behaviour import Behaviour
 from prudent.ope.critics import Critics, HeldOutValues, NoValues
@@ -178,7 +189,7 @@ class Evaluator:
             name=policy.name,
             discount=log.discount,
             behaviour=self.behaviour_value,
-            undiscounted=self._undiscounted(weighting),
+            undiscounted=undiscounted.returns(log, weighting.weights, weighting.reason, self.settings),
             support=Support(len(log), log.n_units, log.by, weighting.effective, outside),
             calibration=self.behaviour.calibration,
             behaviour_source=self.behaviour.source,
@@ -228,7 +239,7 @@ class Evaluator:
         effective = weights.effective_sample_size()
         reason = self._outside_reason(outside)
         if not reason and effective < self.settings.min_effective:
-            reason = self._too_few(effective, log.by)
+            reason = abstention.too_few(effective, log.by, log, self.settings)
             if np.isin(log_prob, (0.0, -np.inf)).all():
                 reason = (
                     "it takes one action per state, so an episode has weight 0 from the first action on that the "
@@ -238,9 +249,6 @@ class Evaluator:
 
     def _outside_reason(self, outside: float | None) -> str:
         return abstention.outside_reason(outside, self.behaviour, self.episodes, self.settings)
-
-    def _too_few(self, effective: float, unit: str) -> str:
-        return abstention.too_few(effective, unit, self.episodes, self.settings)
 
     def _fqe(self, critics: Critics, outside: float) -> Estimate:
         reason = self._outside_reason(outside)
@@ -290,24 +298,6 @@ class Evaluator:
             return interval.from_influence(name, value, self.episodes.per_unit(influence), weighting.effective)
         resampled = [estimate(v, c)[0] for v, c in zip(critics.held_out_resampled, self.counts, strict=True)]
         return interval.from_replicates(name, value, np.array(resampled), units=self.episodes.n_units)
-
-    def _undiscounted(self, weighting: _Weighting) -> dict[str, Estimate]:
-        """Sum of rewards per episode as recorded: with a discount of 1, ended by a truncation."""
-        log = episodes.Episodes(self.episodes.dataset, 1.0)
-        no_value = np.zeros(len(log))
-        returns = importance.monte_carlo(log, no_value)
-        behaviour_return = interval.from_influence("behaviour", float(returns.mean()), log.per_unit(returns))
-        return {"pdwis": self._undiscounted_pdwis(log, weighting, no_value), "behaviour": behaviour_return}
-
-    def _undiscounted_pdwis(self, log: episodes.Episodes, weighting: _Weighting, no_value: np.ndarray) -> Estimate:
-        if weighting.weights is None:
-            return interval.unsupported("pdwis", weighting.reason)
-        weights = replace(weighting.weights, episodes=log)
-        effective = weights.effective_sample_size()
-        if effective < self.settings.min_effective:
-            return interval.unsupported("pdwis", self._too_few(effective, f"whole {log.by}"))
-        value, influence = importance.pdwis(weights, no_value)
-        return interval.from_influence("pdwis", value, log.per_unit(influence), effective)
 
 
 def evaluate_policy(

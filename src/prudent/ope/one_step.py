@@ -110,11 +110,6 @@ class RewardModels:
         return fqe.combine(self.start)
 
     @cached_property
-    def start_resampled(self) -> np.ndarray:
-        """None: (0, episodes)."""
-        return self.start[:0]
-
-    @cached_property
     def held_out(self) -> HeldOutValues:
         """Mean reward of the logged action and of the policy in each row, and nothing after it."""
         q = fqe.combine(self._by_fold(self.fitted.logged_q))
