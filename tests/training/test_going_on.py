@@ -267,6 +267,7 @@ def test_settings_may_change_where_the_networks_stay(data):
         ({"alpha": -1.0}, "alpha"),
         ({"alhpa": 1.0}, "did you mean alpha"),
         ({"n_steps": 400}, "n_steps 400 is longer than every episode"),
+        ({"bc_warmup_steps": 2}, "bc_warmup_steps counts from the first step of all: give more than 2"),
         ({"reward_scale": 2.0}, "let the optimiser start afresh"),
     ],
 )

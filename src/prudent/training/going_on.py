@@ -112,6 +112,11 @@ def prepared(population: Population, dataset: Dataset, plan: GoOn, device: torch
     """
     check_fits_training(population, dataset)
     members = _changed(population.members, plan)
+    warmup, step = plan.settings.get("bc_warmup_steps"), population.state.step
+    if warmup is not None and warmup <= step:
+        raise ConfigError(
+            f"bc_warmup_steps counts from the first step of all: give more than {step}, where training goes on"
+        )
     members = windows.fitted_to(dataset, members)
     members = _with_reward_scales(members, dataset, plan)
     before, after = ([m.config.reward_scale for m in each] for each in (population.members, members))

@@ -109,7 +109,7 @@ class Recorder(Observer):
     def _write_due(self, step: int, last: bool) -> None:
         """Log, evaluate and save, each if it is due or this is the ``last`` step, and once at each step."""
         options, is_best = self.options, False
-        if self._is_due("log", options.log_every, step, last):
+        if self.clock.steps and self._is_due("log", options.log_every, step, last):
             self.flush(step)
         with self.clock.stopped():
             if options.env is not None and self._is_due("evaluation", options.eval_every, step, last):
