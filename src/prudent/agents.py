@@ -70,13 +70,14 @@ class Agent:
         return {"seeds": self.seeds, "preset": self.preset, "device": self.device, **values, **self.settings}
 
     def set_params(self, **params: Any) -> Self:
-        """Change constructor arguments. What was trained is dropped.
+        """Change constructor arguments. What was trained is dropped, unless there are none.
 
         Raises:
             ConfigError: a setting does not exist or is out of its range.
         """
         known = {"seeds": self.seeds, "preset": self.preset, "device": self.device, **self.settings}
-        self.__dict__.update(type(self)(**(known | params)).__dict__)
+        if params:
+            self.__dict__.update(type(self)(**(known | params)).__dict__)
         return self
 
     def __repr__(self) -> str:
@@ -139,18 +140,16 @@ class Agent:
                 for ``warm_start`` to go on from. StartsAnewWarning: there is something, and ``warm_start`` is off.
         """
         chosen = start.options_of_fit(dataset, self.device, out, {"steps": steps, **options}, callbacks)
-        plan = GoOn(scaling, optimizer)
+        plan, trained = GoOn(scaling, optimizer), self._fitted() if warm_start else None
+        if trained is not None:
+            plan = replace(plan, origin=origin_of(self._stored_in, trained.state.step))
+            chosen = replace(chosen, steps=chosen.steps + trained.state.step)
+        else:
+            plan.check_unused()
+            if self.population is not None:
+                warnings.warn(_ANEW.format(type(self).__name__), StartsAnewWarning, stacklevel=2)
+        members = self._members() if trained is None else trained.members
         with quiet(not progress):
-            if not warm_start:
-                plan.check_unused()
-                if self.population is not None:
-                    warnings.warn(_ANEW.format(type(self).__name__), StartsAnewWarning, stacklevel=2)
-                trained, members = None, self._members()
-            else:
-                trained = self._fitted()
-                plan = replace(plan, origin=origin_of(self._stored_in, trained.state.step))
-                members = trained.members
-                chosen = replace(chosen, steps=chosen.steps + trained.state.step)
             if out is not None:
                 parts = dataset, self.algorithm, members, chosen, Path(out)
                 self.population = start.train(start.Request(*parts, None, True, trained, plan, callbacks))
