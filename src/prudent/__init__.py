@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from prudent.coverage.support import support
     from prudent.data import Dataset, load_dataset
     from prudent.ope.value import value
+    from prudent.training.callbacks import Callback
+    from prudent.training.early_stopping import EarlyStopping
     from prudent.tuning import TuneResult, tune
 
 __all__ = [
     "Agent",
+    "Callback",
     "ConfigError",
     "DataError",
     "Dataset",
+    "EarlyStopping",
     "OutsideRangeWarning",
     "PrudentError",
     "StartsAnewWarning",
@@ -39,7 +43,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Callback": "prudent.training.callbacks",
     "Dataset": "prudent.data",
+    "EarlyStopping": "prudent.training.early_stopping",
     "TuneResult": "prudent.tuning",
     "load_dataset": "prudent.data",
     "support": "prudent.coverage.support",

@@ -18,19 +18,18 @@ from prudent import algorithms, presets
 from prudent.config import check_names, from_json, to_json
 from prudent.data import Dataset
 from prudent.data.encoding import Encoding
-from prudent.engine.batches import network_batch
 from prudent.engine.inputs import mask_rows, member_index
 from prudent.engine.members import Member, grid, split_settings
 from prudent.engine.observations import action_rows, observation_rows
-from prudent.engine.options import Options
 from prudent.engine.outside import set_outside_range
-from prudent.engine.population import MODE, Population, new_population
-from prudent.engine.process import choose_device, prepare_process
+from prudent.engine.population import MODE, Population
+from prudent.engine.process import choose_device
 from prudent.errors import ConfigError, PrudentError, StartsAnewWarning
 from prudent.evaluation.rollouts import evaluate_both
 from prudent.progress import quiet
 from prudent.runs import checkpoint, copies, tuned
-from prudent.training import in_memory, start
+from prudent.training import in_memory, single_steps, start
+from prudent.training.going_on import GoOn, origin_of, prepared
 from prudent.types import Batch
 
 
@@ -59,6 +58,7 @@ class Agent:
         check_names(algorithms.get(self.algorithm).Config, settings)
         self.population: Population | None = None
         self._noise: list[Any] = []
+        self._stored_in: Path | None = None  # where the present weights were loaded from or saved to
         self._members()
 
     # --- settings -------------------------------------------------------------------------------------------------
@@ -70,13 +70,14 @@ class Agent:
         return {"seeds": self.seeds, "preset": self.preset, "device": self.device, **values, **self.settings}
 
     def set_params(self, **params: Any) -> Self:
-        """Change constructor arguments. What was trained is dropped.
+        """Change constructor arguments. What was trained is dropped, unless there are none.
 
         Raises:
             ConfigError: a setting does not exist or is out of its range.
         """
         known = {"seeds": self.seeds, "preset": self.preset, "device": self.device, **self.settings}
-        self.__dict__.update(type(self)(**(known | params)).__dict__)
+        if params:
+            self.__dict__.update(type(self)(**(known | params)).__dict__)
         return self
 
     def __repr__(self) -> str:
@@ -117,36 +118,48 @@ class Agent:
         out: Path | str | None = None,
         *,
         warm_start: bool = False,
+        scaling: str = "old",
+        optimizer: str = "kept",
+        callbacks: Sequence[Any] = (),
         progress: bool = True,
         **options: Any,
     ) -> Self:
         """Train for ``steps`` steps, from new weights.
 
-        With ``warm_start`` training goes on instead: ``steps`` more from the present weights and optimiser states, on
-        ``dataset``, which may hold new data for the same spaces. Settings, scaling and action bounds stay as they are.
+        With ``warm_start`` training goes on instead: ``steps`` more from the present weights, on ``dataset``, which may
+        hold new data for the same spaces. ``scaling`` (old or new) and ``optimizer`` (kept or fresh) are explained in
+        :class:`prudent.training.going_on.GoOn`. Settings and action bounds stay as they are.
 
         With ``out`` a complete run folder is left there. ``options`` are fields of
         :class:`prudent.engine.options.Options` (``env``, ``eval_every``, ...); without ``out`` only ``threads`` and
-        ``tf32``. With ``progress``, whatever takes more than five seconds says how long it still takes.
+        ``tf32``, and ``log_every`` with ``callbacks`` (:class:`prudent.Callback`). With ``progress``, whatever takes
+        more than five seconds says how long it still takes.
 
         Raises:
             PrudentError: data, settings and environment do not fit each other, ``out`` is taken, or there is nothing
                 for ``warm_start`` to go on from. StartsAnewWarning: there is something, and ``warm_start`` is off.
         """
-        if warm_start and out is not None:
-            raise ConfigError("warm_start leaves no run folder: leave out out, and save the agent afterwards")
-        chosen = start.options_of_fit(dataset, self.device, out, {"steps": steps, **options})
-        with quiet(not progress):
-            if warm_start:
-                in_memory.go_on(self._fitted(), dataset, chosen)
-                return self
+        chosen = start.options_of_fit(dataset, self.device, out, {"steps": steps, **options}, callbacks)
+        plan, trained = GoOn(scaling, optimizer), self._fitted() if warm_start else None
+        if trained is not None:
+            plan = replace(plan, origin=origin_of(self._stored_in, trained.state.step))
+            chosen = replace(chosen, steps=chosen.steps + trained.state.step)
+        else:
+            plan.check_unused()
             if self.population is not None:
                 warnings.warn(_ANEW.format(type(self).__name__), StartsAnewWarning, stacklevel=2)
-            if out is None:
-                self.population = in_memory.train(dataset, self.algorithm, self._members(), chosen)
+        members = self._members() if trained is None else trained.members
+        with quiet(not progress):
+            if out is not None:
+                parts = dataset, self.algorithm, members, chosen, Path(out)
+                self.population = start.train(start.Request(*parts, None, True, trained, plan, callbacks))
+            elif trained is not None:
+                # Before it trains: an interrupted one keeps the steps made so far.
+                self.population = prepared(trained, dataset, plan, trained.device)
+                in_memory.go_on(self.population, dataset, chosen, callbacks)
             else:
-                request = start.Request(dataset, self.algorithm, self._members(), chosen, Path(out))
-                self.population = start.train(request)
+                self.population = in_memory.train(dataset, self.algorithm, members, chosen, callbacks)
+        self._stored_in = None if out is None else Path(out)
         return self
 
     def update(self, batch: Batch) -> dict[str, np.ndarray]:
@@ -181,24 +194,9 @@ class Agent:
 
     def _update(self, batch: Batch, part: str) -> dict[str, np.ndarray]:
         if self.population is None:
-            if batch.source is None:
-                raise PrudentError("this batch does not say which dataset it came from: take it from Dataset.batches")
-            device = prepare_process(Options(device=self.device))
-            population = new_population(batch.source, self.algorithm, self._members(), device)
-            network_batch(population, batch)
-            if getattr(population.hyper, "value_init", "zero") != "zero":
-                population.prepare(batch.source)
-            self.population = population
-        population = self.population
-        scaled = network_batch(population, batch)
-        # One draw per step, as in update: the actor uses the draw that the critics used.
-        if part != "update_actor" or not self._noise:
-            self._noise = [population.draw()]
-        noise = self._noise[0]
-        if part != "update_critic":
-            self._noise = []
-        metrics = population.update_part(part, scaled, noise)
-        return {name: value.cpu().numpy() for name, value in metrics.items()}
+            self.population = single_steps.begin(batch, self.algorithm, self._members(), self.device)
+        self._stored_in = None
+        return single_steps.take(self.population, batch, part, self._noise)
 
     # --- use ------------------------------------------------------------------------------------------------------
 
@@ -337,5 +335,5 @@ def load(path: Path | str, device: str = "auto", outside_range: str | None = Non
     if "return_range" in agent.settings:
         agent.settings.pop("reward_scale", None)  # it follows from the data, other data give another one
     agent.seeds = list(dict.fromkeys(m.seed for m in population.members))
-    agent.device, agent.population = device, population
+    agent.device, agent.population, agent._stored_in = device, population, Path(path)
     return agent

@@ -5,6 +5,7 @@
 ``flags``        the argument parser, and flags made from dataclass fields
 ``data_flags``   the argument DATA, and the flags that say how to read it
 ``run_folders``  checks and names of run folders
+``going_on``     ``train --from``
 ``tuned_folders``  a tuned folder in place of a run: what its value rests on
 ``screen``       output that never stops the work and passes on no control codes
 
@@ -34,6 +35,7 @@ verbs:
   demo                    train CQL and BC on a small built-in dataset and show the results
   train DATA ...          train a population (algorithm x hyperparameters x seeds) into a run folder
   train --resume RUN      continue a run that was stopped, or train it for longer with --steps
+  train DATA --from RUN   go on from a trained policy with new or grown data, in a new run folder
   tune DATA ...           choose alpha and a policy from the log alone: is it better than BC and the log?
   finetune RUN            continue a finished run online; half of each batch comes from its dataset
   evaluate RUN            run the policies in their environment; compare predicted and realised value

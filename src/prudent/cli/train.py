@@ -1,4 +1,4 @@
-"""``prudent train``: start a run, or continue one."""
+"""``prudent train``: start a run, continue one, or go on from one in another folder."""
 
 from collections.abc import Iterable
 from dataclasses import fields
@@ -13,13 +13,19 @@ from prudent.files import folder_name
 
 
 def train(words: list[str]) -> None:
-    # Which flags there are depends on these three, which are therefore read first.
+    # Which flags there are depends on these, which are therefore read first.
     first = Parser(prog="prudent train", add_help=False)
-    for flag in ("--algo", "--preset", "--resume"):
+    for flag in ("--algo", "--preset", "--resume", "--from"):
         first.add_argument(flag)
     choice, _ = first.parse_known_args(words)
+    if choice.resume is not None and vars(choice)["from"] is not None:
+        raise ConfigError("train: --from begins a new run and --resume continues one in its folder: give one of them")
     if choice.resume is not None:
         _resume(words)
+    elif (origin := vars(choice)["from"]) is not None:
+        from prudent.cli.going_on import go_on
+
+        _print_reports([go_on(words, Path(origin))])
     else:
         _start(words, choice.algo, choice.preset)
 
@@ -100,7 +106,8 @@ def _parse(words: list[str], algorithm: str, base: Any) -> dict[str, Any]:
         description="Train a population: every combination of the values given for a setting, times the seeds. Several "
         "whole numbers or choices for one setting make several populations, in folders of their own.",
         usage="prudent train DATA [DATA ...] [--env ID] [--algo NAME] [--steps N] [--seeds N ...] [--out RUN] ...\n"
-        "       prudent train --resume RUN [--steps N]",
+        "       prudent train --resume RUN [--steps N]\n"
+        "       prudent train DATA --from RUN [--member NAME ...] [--scaling old|new] [--optimizer kept|fresh] ...",
     )
     add_data(parser, "*")
     parser.add_argument(
@@ -112,6 +119,7 @@ def _parse(words: list[str], algorithm: str, base: Any) -> dict[str, Any]:
     )
     parser.add_argument("--out", type=Path, help="run folder to create (default: runs/DATA-ALGO, numbered)")
     parser.add_argument("--resume", metavar="RUN", help="continue a run; with --steps, train it for longer")
+    parser.add_argument("--from", metavar="RUN", help="go on from a trained policy in a new run: see --from RUN --help")
     add_data_flags(parser)
     add_flags(parser.add_argument_group("training"), Options)
     settings = parser.add_argument_group(

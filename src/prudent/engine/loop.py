@@ -18,6 +18,7 @@ class Observer:
 
     def __init__(self) -> None:
         self.totals = Totals()
+        self.stopped = False  # set by :meth:`began` or :meth:`stepped`: take no further step
 
     def say(self, message: str, /) -> None:
         """Show a message: memory in use, how steps are taken."""
@@ -46,6 +47,6 @@ def fit(population: Population, dataset: Dataset, steps: int, observer: Observer
     observer.say(memory_line(population, data))
     observer.began(first_values)
     training = Steps(population, data, observer.say)
-    while (step := population.state.step) < steps:
+    while not observer.stopped and (step := population.state.step) < steps:
         totals = training.take(int(min(steps, observer.due(step))) - step)
         observer.stepped(population.state.step, totals)

@@ -95,7 +95,11 @@ def _render(run: Run, others: Mapping[str, Run], pictures: Mapping[str, Path]) -
         videos=_videos(run, others),
         dataset=pages.setting_pairs(run.dataset),
         settings=pages.setting_pairs({"algorithm": config.get("algorithm")} | dict(config.get("config") or {})),
-        training=pages.setting_pairs({"env": config.get("env")} | dict(config.get("train") or {})),
+        training=pages.setting_pairs(
+            {"env": config.get("env")}
+            | dict(config.get("train") or {})
+            | ({"goes on from": origin} if (origin := config.get("continued_from")) else {})
+        ),
         environment=pages.setting_pairs(run.environment),
         files=pages.links(run.folder, _FILES),
     )
@@ -115,6 +119,10 @@ def _facts(run: Run) -> list[str]:
         facts.append(f"{step:,}{total} steps")
     if run.status.get("state"):
         facts.append(str(run.status["state"]))
+    origin = run.config.get("continued_from")
+    if isinstance(origin, dict) and isinstance(origin.get("step"), int):
+        named = f" of {Path(origin['run']).name}" if isinstance(origin.get("run"), str) else ""
+        facts.append(f"goes on from step {origin['step']:,}{named}")
     count = len(run.names)
     return [*facts, f"{count} member{'' if count == 1 else 's'}"]
 

@@ -20,16 +20,25 @@ def is_finished(run: Path) -> bool:
 
 
 def write_status(
-    run: Path, state: str, step: int, steps: int, message: str = "", incidents: Sequence[Mapping[str, Any]] = ()
+    run: Path,
+    state: str,
+    step: int,
+    steps: int,
+    message: str = "",
+    incidents: Sequence[Mapping[str, Any]] = (),
+    stopped_by: str = "",
 ) -> None:
     """Write ``status.json``: running, finished, interrupted or failed, with one line for people.
 
     ``incidents`` are failures after which training went on, with ``step``, ``kind``, ``why`` and ``member``.
+    ``stopped_by`` names the callback that made this the last step.
     """
     text = message or f"{state}, step {step} of {steps}"
     if state == "finished" and incidents:
         text += _kinds(incidents)
     content: dict[str, Any] = {"state": state, "step": step, "steps": steps, "message": text}
+    if stopped_by:
+        content["stopped_by"] = stopped_by
     if incidents:
         content["incidents"] = list(incidents)
     write_json(run / "status.json", content, durable=False)

@@ -2,6 +2,9 @@
 
 - ``start``: a new run
 - ``in_memory``: a training without a run folder
+- ``going_on``: from a trained policy, with new or grown data
+- ``callbacks``: code of the user's own that is told what a training does
+- ``early_stopping``: a callback that stops a training which no longer improves
 - ``resume``: going on with one
 - ``session``: logs, status and report around a training
 - ``recorder``: what is written while it trains

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from prudent.runs.folder import write_json
 from prudent.runs.metrics import Logger
 from prudent.runs.status import incidents, write_status
 from prudent.training.best_evaluation import BestEvaluation
+from prudent.training.callbacks import Callbacks, Training
 from prudent.training.film import Film
 from prudent.training.progress import Progress
 from prudent.types import Metrics, Totals
@@ -46,8 +47,11 @@ class Recorder(Observer):
         progress: Progress,
         guard: Guard,
         requests: Sequence[int] = (),
+        callbacks: Sequence[Any] = (),
     ):
         super().__init__()
+        self.callbacks = Callbacks(callbacks, Training(population, options.steps, folder))
+        self._written: dict[str, int] = {}  # what was last logged, evaluated and saved at which step
         self.population, self.options, self.folder = population, options, folder
         self.log, self.progress, self.guard, self.requests = log, progress, guard, requests
         self.clock, self.began_at, self.reached = _Clock(), time.monotonic(), population.state.step
@@ -66,7 +70,15 @@ class Recorder(Observer):
             self._log(0, {f"init/{name}": value for name, value in sorted(metrics.items())})
             self.progress.say("critics start from Monte-Carlo returns")
         self._handle(self.guard.begin())
+        self.callbacks.call("began")
+        self._stop_if_asked()
         self.clock = _Clock()
+
+    def begin_with_evaluation(self) -> None:
+        """Evaluate the policies that training goes on from, once, so that the curve begins with them."""
+        if self.options.env is not None and self.best.step is None:
+            self.evaluate(self.population.state.step, self.options.env)
+            self.save()
 
     def due(self, step: int) -> int:
         """The next step at which something is written, or the last step."""
@@ -88,17 +100,34 @@ class Recorder(Observer):
         self.reached = step
         super().stepped(step, totals)
         self.progress.update(step)
-        options, last = self.options, step == self.options.steps
-        if last or step % options.log_every == 0:
+        last = step == self.options.steps
+        self._write_due(step, last)
+        self._stop_if_asked()
+        if not (last or self.stopped):
+            self.heed_requests(step)
+
+    def _write_due(self, step: int, last: bool) -> None:
+        """Log, evaluate and save, each if it is due or this is the ``last`` step, and once at each step."""
+        options, is_best = self.options, False
+        if self.clock.steps and self._is_due("log", options.log_every, step, last):
             self.flush(step)
         with self.clock.stopped():
-            is_best = False
-            if options.env is not None and (last or step % options.eval_every == 0):
+            if options.env is not None and self._is_due("evaluation", options.eval_every, step, last):
                 is_best = self.evaluate(step, options.env)
-            if last or is_best or step % options.checkpoint_every == 0:
+            if self._is_due("checkpoint", options.checkpoint_every, step, last) or is_best:
                 self.save(last)
-        if not last:
-            self.heed_requests(step)
+
+    def _is_due(self, what: str, every: int, step: int, last: bool) -> bool:
+        due = (last or step % every == 0) and self._written.get(what) != step
+        if due:
+            self._written[what] = step
+        return due
+
+    def _stop_if_asked(self) -> None:
+        """Make this the last step if a callback asks for it."""
+        if self.callbacks.training.stopped_by and not self.stopped:
+            self.stopped = True
+            self._write_due(self.population.state.step, last=True)
 
     def heed_requests(self, step: int) -> None:
         """Stop if a signal or the time limit asks for it.
@@ -119,7 +148,7 @@ class Recorder(Observer):
         means = {f"train/{name}": mean.tolist() for name, mean in sorted(self.totals.means().items())}
         line = means | self.clock.metrics()
         self._log(step, line)
-        self.progress.log(step, self._without_stopped(line))
+        self.progress.log(step, without_members(line, self.guard.stopped))
         self.clock = _Clock()
         self._handle(self.guard.check({name.partition("/")[2]: figures for name, figures in means.items()}))
         for incident in weights_at_bound(self.population, self.guard.largest_P):
@@ -131,11 +160,7 @@ class Recorder(Observer):
         if step % self.options.log_every == 0:
             self.totals = Totals()
         self.status("running")
-
-    def _without_stopped(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """A line of metrics without the stopped members, for the screen: it shows means over members."""
-        living = [member for member in range(self.population.size) if member not in self.guard.stopped]
-        return {name: [v[m] for m in living] if isinstance(v, list) else v for name, v in line.items()}
+        self.callbacks.tell("stepped", line)
 
     def _log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
         try:
@@ -205,6 +230,7 @@ class Recorder(Observer):
         self.attempt("write failed", lambda: write_json(self.folder / "evaluation.json", content))
         if self.options.video:
             self.film.record(step, env)
+        self.callbacks.tell("evaluated", line)
         return is_best
 
     def save(self, must: bool = False) -> None:
@@ -223,12 +249,15 @@ class Recorder(Observer):
         try:
             # Metrics first: a checkpoint that is ahead of them would leave a gap in a resumed run.
             self.log.sync()
-            checkpoint.save(self.folder, self.population, extra, self.options.keep, self._protected_steps())
+            saved = checkpoint.save(self.folder, self.population, extra, self.options.keep, self._protected_steps())
         except OSError as error:
             if must:
                 raise
             self.happened(Incident(self.population.state.step, "save failed", files.error_text(error)))
+            saved = None
         self.status("running")
+        if saved is not None:
+            self.callbacks.call("saved", saved)
 
     def _protected_steps(self) -> set[int]:
         """Checkpoints to keep: the best evaluation's, and the last one in which each stopped member was still well."""
@@ -257,12 +286,21 @@ class Recorder(Observer):
         """Write ``status.json``."""
         step = self.population.state.step
         try:
-            write_status(self.folder, state, step, self.options.steps, message, self.incidents)
+            stopped_by = self.callbacks.training.stopped_by
+            write_status(self.folder, state, step, self.options.steps, message, self.incidents, stopped_by)
         except OSError as error:
             # Each reason is printed once: every line of metrics tries again.
             if (reason := files.error_text(error)) not in self._status_errors:
                 self._status_errors.add(reason)
                 self.progress.say(f"{reason}; training goes on")
+
+
+def without_members(line: Mapping[str, Any], stopped: Collection[int]) -> dict[str, Any]:
+    """A line of metrics without the stopped members, for the screen: it shows means over members."""
+    return {
+        name: [figure for member, figure in enumerate(v) if member not in stopped] if isinstance(v, list) else v
+        for name, v in line.items()
+    }
 
 
 def _without(total: Tensor, member: int) -> Tensor:

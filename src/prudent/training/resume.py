@@ -7,7 +7,7 @@ computes the lost steps again with the same random numbers. So the run ends as i
 checkpoint it starts over. If all steps were made, only status and report are written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from prudent.runs.folder import check_writable, dataset_of, locked, members, rea
 from prudent.runs.machine import differences
 from prudent.runs.metrics import events
 from prudent.runs.status import is_finished, write_status
+from prudent.training.callbacks import check_callbacks
+from prudent.training.going_on import CONTINUED
 from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.session import session
 from prudent.training.start import RESUME_ADVICE, with_environment_bounds
@@ -44,6 +46,7 @@ def resume(
     env: str | None = None,
     max_minutes: float | None = None,
     advice: str | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> Population:
     """Go on with the run in ``folder`` from its newest checkpoint that verifies, up to ``steps`` in all.
 
@@ -55,6 +58,7 @@ def resume(
         dataset: what the run was trained on; None loads it again from where it was.
         device, threads, env, max_minutes: replace the run's options this time; they are not stored.
         advice: tells a user who stops the run how to go on.
+        callbacks: see :mod:`prudent.training.callbacks`. They begin anew: checkpoints do not have their state.
 
     Raises:
         PrudentError: the folder holds no run, no checkpoint verifies, or the dataset is not the one it was trained on.
@@ -65,6 +69,7 @@ def resume(
     original = from_json(Options, {name: value for name, value in stored["train"].items() if name != "sources"})
     changes = {"steps": steps, "device": device, "threads": threads, "env": env, "max_minutes": max_minutes}
     options = replace(original, **{name: value for name, value in changes.items() if value is not None})
+    check_callbacks(callbacks, options.env)
     torch_device = prepare_process(options)
     check_writable(folder)
     with locked(folder):
@@ -85,7 +90,10 @@ def resume(
             print(f"{difference}: the last digits may differ from an uninterrupted run")
         advice = advice or RESUME_ADVICE.format(folder)
         with advice_on_interrupt(advice):
-            with session(population, dataset, options, folder, advice, saved.extra, saved.step) as recorder:
+            parts = population, dataset, options, folder, advice, saved.extra, saved.step
+            with session(*parts, callbacks=callbacks) as recorder:
+                if saved.step == _first_step(stored):
+                    recorder.begin_with_evaluation()
                 fit(population, dataset, options.steps, recorder)
             return population
 
@@ -151,10 +159,24 @@ def _end_again(folder: Path, step: int, steps: int, original_steps: int) -> None
     report.write_report(folder)
 
 
+def _first_step(stored: Mapping[str, Any]) -> int | None:
+    """The step from which a run went on from another one; None if it began with new weights."""
+    origin = stored.get(CONTINUED)
+    return origin.get("step") if isinstance(origin, dict) else None
+
+
 def _start_over(
     folder: Path, stored: Mapping[str, Any], dataset: Dataset, options: Options, device: torch.device
 ) -> Population:
-    """The untrained population of a run that was stopped before its first checkpoint."""
+    """The untrained population of a run that was stopped before its first checkpoint.
+
+    Raises:
+        ConfigError: the run went on from another one, so its first weights are no untrained ones.
+    """
+    if CONTINUED in stored:
+        raise ConfigError(
+            f"{folder} has no checkpoint, not even the one that it went on from: start anew with prudent train --from"
+        )
     if (folder / "status.json").exists():
         print("no checkpoint was saved before this run ended: it starts over")
     if options.env is not None:

@@ -1,8 +1,9 @@
 """Everything around a training: logs, status, report, and a checkpoint when it is stopped."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from prudent.engine.options import Options
 from prudent.engine.population import Population
 from prudent.errors import Interrupted, PrudentError
 from prudent.runs.metrics import available_loggers
+from prudent.training.callbacks import Callbacks, noted_on
 from prudent.training.interrupts import stop_requests
 from prudent.training.progress import Progress
 from prudent.training.recorder import Recorder
@@ -28,6 +30,7 @@ def session(
     advice: str,
     extra: Mapping[str, Tensor] | None = None,
     resume_at: int | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> Iterator[Recorder]:
     """Train inside the ``with`` block and tell the recorder of each step::
 
@@ -45,6 +48,7 @@ def session(
         advice: tells a user who stopped the run how to go on.
         extra: tensors that an earlier recorder saved in the checkpoint.
         resume_at: metrics of later steps are cut from the files. None for a new run.
+        callbacks: see :mod:`prudent.training.callbacks`. What one of them raises ends the run, after saving.
 
     Raises:
         Interrupted: a signal or the time limit stopped the run, after saving.
@@ -56,11 +60,11 @@ def session(
         log = stack.enter_context(available_loggers(folder, population.names, resume_at))
         progress = stack.enter_context(Progress(options.steps, population.state.step))
         guard = Guard(population, options, largest_value(population, dataset))
-        recorder = Recorder(population, options, folder, log, progress, guard, requests)
+        recorder = Recorder(population, options, folder, log, progress, guard, requests, callbacks)
         recorder.restore(extra or {})
         recorder.status("running")
         try:
-            with _disk_errors_named(advice):
+            with _disk_errors_named(advice, recorder.callbacks):
                 try:
                     yield recorder
                     # An attempt: the run is saved, so it must not end as a failed one if this goes wrong.
@@ -69,15 +73,34 @@ def session(
                     recorder.save(must=True)
                     stopped = f"{error}; its policy is saved; {advice}"
         except Exception as error:
+            message = f"{type(error).__name__}: {error}"
             # Nothing that fails here, on a full disk for example, may hide why the run ended.
             with suppress(Exception):
-                recorder.status("failed", f"{type(error).__name__}: {error}")
+                if recorder.callbacks.failed:
+                    message += f" ({error.__notes__[-1]})"
+                    recorder.save()
+            with suppress(Exception):
+                recorder.status("failed", message)
             _report_if_possible(folder)
+            with noted_on(error):
+                recorder.callbacks.end("failed", message)
             raise
-        recorder.status("interrupted" if stopped else "finished", stopped)
+        ended_early = recorder.callbacks.training.message
+        recorder.status("interrupted" if stopped else "finished", stopped or ended_early)
     if stopped:
         _report_if_possible(folder)
+        recorder.callbacks.end("interrupted", stopped)
         raise Interrupted(stopped)
+    _write_report(folder)
+    recorder.callbacks.end("stopped" if ended_early else "finished", ended_early)
+
+
+def _write_report(folder: Path) -> None:
+    """Write the report of a finished run.
+
+    Raises:
+        PrudentError: it cannot be written.
+    """
     try:
         report.write_report(folder)
     except OSError as error:
@@ -89,11 +112,13 @@ def session(
 
 
 @contextmanager
-def _disk_errors_named(advice: str) -> Iterator[None]:
-    """Turn a disk error into one line that says how to go on."""
+def _disk_errors_named(advice: str, callbacks: Callbacks) -> Iterator[None]:
+    """Turn a disk error into one line that says how to go on. One of a callback stays what it is."""
     try:
         yield
     except OSError as error:
+        if callbacks.failed:
+            raise
         reason = files.error_text(error)
         raise PrudentError(f"the last steps are not saved: {reason}; mend that and {advice}") from error
 

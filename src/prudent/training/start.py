@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,12 @@ from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits, spec_of
 from prudent.errors import ConfigError
 from prudent.evaluation.rollouts import check_memory
+from prudent.runs import checkpoint
 from prudent.runs.begin import begin_run
 from prudent.runs.folder import check_free, create, locked
 from prudent.runs.metrics import to_plain
+from prudent.training.callbacks import check_callbacks
+from prudent.training.going_on import CONTINUED, GoOn, prepared
 from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.session import session
 from prudent.types import Spec
@@ -46,6 +49,9 @@ class Request:
         sources: the arguments with which :func:`prudent.data.load_dataset` finds the dataset again. A resumed run
             needs them, unless it is handed the dataset. None for a dataset that lives in memory only.
         remarks: whether :func:`train` prints what the user should know about the dataset.
+        trained: a population from which training goes on, as ``go_on`` says, in place of new weights; ``members`` are
+            its own. None begins with new weights.
+        callbacks: see :mod:`prudent.training.callbacks`.
     """
 
     dataset: Dataset
@@ -55,6 +61,9 @@ class Request:
     folder: Path
     sources: Mapping[str, Any] | None = None
     remarks: bool = True
+    trained: Population | None = None
+    go_on: GoOn = field(default_factory=GoOn)
+    callbacks: Sequence[Any] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "folder", Path(self.folder))
@@ -80,7 +89,10 @@ def train(request: Request) -> Population:
         for remark in run.remarks if request.remarks else ():
             print(remark)
         advice = RESUME_ADVICE.format(request.folder)
-        with session(run.population, run.dataset, request.options, request.folder, advice) as recorder:
+        parts = run.population, run.dataset, request.options, request.folder, advice
+        with session(*parts, callbacks=request.callbacks) as recorder:
+            if request.trained is not None:
+                recorder.begin_with_evaluation()
             fit(run.population, run.dataset, request.options.steps, recorder)
         return run.population
 
@@ -96,21 +108,30 @@ def begin(request: Request) -> Iterator[BegunRun]:
     """
     folder, options, dataset = request.folder, request.options, request.dataset
     check_free(folder)
+    check_callbacks(request.callbacks, options.env)
     device = prepare_process(options)
     if options.env is not None:
         check_fits(options.env, dataset.spec)
         check_memory(len(request.members), options.eval_episodes)
         dataset = with_environment_bounds(dataset, options.env)
-    population = new_population(dataset, request.algorithm, request.members, device)
+    if request.trained is None:
+        population, more = new_population(dataset, request.algorithm, request.members, device), {}
+    else:
+        population = prepared(request.trained, dataset, request.go_on, device)
+        more = {CONTINUED: request.go_on.described(population)}
     with locked(create(folder)):
         # Again: another process may have taken the folder before it was locked.
         check_free(folder)
         problems = [str(finding) for finding in cautions(dataset)]
         settings = asdict(options) | {"sources": _absolute(request.sources) if request.sources else None}
         with advice_on_interrupt(RESUME_ADVICE.format(folder)):
-            begin_run(folder, population, dataset, settings, problems)
+            if request.trained is not None:
+                # Before config.json: a folder that is a run has the weights that it goes on from.
+                checkpoint.save(folder, population, {}, options.keep)
+            begin_run(folder, population, dataset, settings, problems, **more)
             told = windows.taken_as_one(request.members, population.members)
-            yield BegunRun(population, dataset, remarks_on(dataset, (*told, *problems)))
+            remarks = remarks_on(dataset, (*told, *problems))
+            yield BegunRun(population, dataset, (*request.go_on.sentences(population), *remarks) if more else remarks)
 
 
 def remarks_on(dataset: Dataset, problems: Sequence[object]) -> tuple[str, ...]:
@@ -193,20 +214,23 @@ def _numbers(values: np.ndarray) -> str:
     return f"{values[0]:g}" if (values == values[0]).all() else str([float(f"{v:g}") for v in values])
 
 
-def options_of_fit(dataset: Dataset, device: str, out: Path | str | None, given: dict[str, Any]) -> Options:
+def options_of_fit(
+    dataset: Dataset, device: str, out: Path | str | None, given: dict[str, Any], callbacks: Sequence[Any] = ()
+) -> Options:
     """The options of a call of an agent's ``fit``, checked.
 
     Raises:
-        ConfigError: ``dataset`` is none, or an option does not exist or needs ``out``.
+        ConfigError: ``dataset`` is none, an option does not exist or needs ``out``, or a callback cannot be called.
     """
     if not isinstance(dataset, Dataset):
         raise ConfigError(f"fit takes a dataset, got {dataset!r}: hand it prudent.load_dataset(...)")
     if "device" in given:
         raise ConfigError("device is a setting of the agent: give it to the constructor")
     check_names(Options, given)
-    others = given.keys() - {"steps", "threads", "tf32"}
+    others = given.keys() - {"steps", "threads", "tf32", *(("log_every",) if callbacks else ())}
     if others and out is None:
         raise ConfigError(f"{', '.join(sorted(others))}: only with out, the folder to write to")
+    check_callbacks(callbacks, given.get("env"))
     return Options(device=device, **given)
 
 
