@@ -23,6 +23,7 @@ from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits, spec_of
 from prudent.errors import ConfigError
 from prudent.evaluation.rollouts import check_memory
+from prudent.runs import loggers
 from prudent.runs.begin import begin_run
 from prudent.runs.folder import check_free, create, locked
 from prudent.runs.metrics import to_plain
@@ -96,6 +97,7 @@ def begin(request: Request) -> Iterator[BegunRun]:
     """
     folder, options, dataset = request.folder, request.options, request.dataset
     check_free(folder)
+    loggers.check(options.logger)
     device = prepare_process(options)
     if options.env is not None:
         check_fits(options.env, dataset.spec)
