@@ -55,7 +55,7 @@ def session(
     """
     # The order matters: what ends the recording, an interruption for example, is how the trackers' runs end.
     with (
-        tracked(tracker_types(options.logger), folder, population.names) as trackers,
+        tracked(tracker_types(options.logger), folder, population.names, resume_at) as trackers,
         _recording(population, dataset, options, folder, advice, extra or {}, resume_at, trackers) as recorder,
     ):
         yield recorder
@@ -82,6 +82,8 @@ def _recording(
         recorder = Recorder(population, options, folder, Loggers([local, trackers]), progress, guard, requests)
         recorder.restore(extra)
         trackers.on_failure = partial(_tracker_failed, recorder)
+        for reason in trackers.failures:
+            trackers.on_failure(reason)
         recorder.status("running")
         try:
             with _disk_errors_named(advice):

@@ -38,6 +38,8 @@ def _quiet() -> Iterator[None]:
 class MlflowTracker(Tracker):
     """A run of MLflow."""
 
+    keeps = True
+
     def __init__(self, run: Tracked, client: Any, run_id: str, store: str):
         super().__init__(run)
         self._client, self._run_id, self._store = client, run_id, store
@@ -57,6 +59,8 @@ class MlflowTracker(Tracker):
             if run.run_id is not None:
                 try:
                     client.set_terminated(client.get_run(run.run_id).info.run_id, "RUNNING")
+                    # Params never change, but a run may be taken further.
+                    client.set_tag(run.run_id, "train.steps", str(run.config["train"].get("steps")))
                     return cls(run, client, run.run_id, store)
                 except mlflow.MlflowException as error:
                     if error.error_code != "RESOURCE_DOES_NOT_EXIST":

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from prudent.runs.metrics import Logger, rows
 
@@ -26,12 +26,14 @@ class Tracked:
         names: the names of its members.
         config: its ``config.json``, without where the data are.
         run_id: the tracker's own id of this run; None if it has none yet.
+        sent: the last step whose figures the tracker surely has; -1 if it has none.
     """
 
     folder: Path
     names: Sequence[str]
     config: Mapping[str, Any]
-    run_id: str | None
+    run_id: str | None = None
+    sent: int = -1
 
 
 class Tracker(Logger):
@@ -42,8 +44,11 @@ class Tracker(Logger):
     ``eval/return/NAME`` for the member of that name.
     """
 
+    keeps: ClassVar[bool]
+    """Whether figures are on a disk or a server once :meth:`send` returns, so that a kill cannot lose them."""
+
     def __init__(self, run: Tracked):
-        self.run = run
+        self.run, self.sent = run, run.sent
         self._labels = labels(run.names)
         self._waiting: dict[int, dict[str, float]] = {}
 
@@ -74,8 +79,13 @@ class Tracker(Logger):
     def end(self, state: str) -> None:
         """End the run as :data:`FINISHED`, :data:`INTERRUPTED` or :data:`FAILED`."""
 
+    def abandon(self) -> None:
+        """Let go of a run after a failure; may fail, too."""
+
     def log(self, step: int, metrics: Mapping[str, Any], members: Sequence[int] | None = None) -> None:
-        """Keep the figures for the next :meth:`sync`; see :class:`~prudent.runs.metrics.Logger`."""
+        """Keep the figures for the next :meth:`sync`, unless they were sent already."""
+        if step <= self.sent:
+            return
         members = range(len(self._labels)) if members is None else members
         line = self._waiting.setdefault(int(step), {})
         for member, row in zip(members, rows(metrics, len(members)), strict=True):
@@ -88,6 +98,7 @@ class Tracker(Logger):
         lines, self._waiting = dict(sorted(self._waiting.items())), {}
         if lines:
             self.send(lines)
+            self.sent = max(lines)
 
     def close(self) -> None:
         """Hand over what waits; :meth:`end` ends the run."""

@@ -14,7 +14,6 @@ from prudent.errors import ConfigError
 from prudent.runs.trackers.tracker import FINISHED, PROJECT, Tracked, Tracker
 
 _MODES = ("offline", "online", "disabled")
-_PICTURES = (".png", ".gif")
 
 
 def check_environment() -> None:
@@ -34,9 +33,12 @@ def _mode() -> str:
 class WandbTracker(Tracker):
     """A run of Weights & Biases."""
 
+    keeps = False  # W&B's own process writes them within 15 seconds, unless it is killed with this one
+
     def __init__(self, run: Tracked, handle: Any):
         super().__init__(run)
         self._handle = handle
+        self._last: tuple[int, dict[str, Any]] | None = None
 
     @classmethod
     def open(cls, run: Tracked) -> Self:
@@ -77,23 +79,34 @@ class WandbTracker(Tracker):
         return f"wandb: nothing is sent; to send it: wandb sync {Path(self._handle.dir).parent}"
 
     def send(self, lines: Mapping[int, Mapping[str, float]]) -> None:
-        """See :class:`Tracker`."""
+        """See :class:`Tracker`. The last line waits for pictures: W&B takes no second line of a step."""
         for step, line in lines.items():
-            self._handle.log(dict(line), step=step, commit=True)
+            self._send_last()
+            self._last = (step, dict(line))
+
+    def _send_last(self) -> None:
+        if self._last is not None:
+            step, line = self._last
+            self._last = None
+            self._handle.log(line, step=step, commit=True)
 
     def attach(self, paths: Sequence[Path]) -> None:
-        """One artefact with all files, of type ``run-folder``; pictures and films also as media, to be seen at once."""
+        """One artefact with all files, of type ``run-folder``; pictures also beside the figures of the last step."""
         import wandb
 
+        if self._last is not None:
+            pictures = [path for path in paths if path.suffix == ".png"]
+            self._last[1].update({f"pictures/{path.stem}": wandb.Image(str(path)) for path in pictures})
         artifact = wandb.Artifact(f"prudent-{self.run_id}", type="run-folder")
         for path in paths:
             artifact.add_file(str(path), name=path.relative_to(self.run.folder).as_posix())
         self._handle.log_artifact(artifact)
-        for path in paths:
-            if path.suffix == ".png":
-                self._handle.log({f"pictures/{path.stem}": wandb.Image(str(path))}, commit=False)
-        self._handle.log({}, commit=True)
 
     def end(self, state: str) -> None:
         """See :class:`Tracker`."""
+        self._send_last()
         self._handle.finish(exit_code=0 if state == FINISHED else 1)
+
+    def abandon(self) -> None:
+        """See :class:`Tracker`. W&B's process would not open the run again while it holds it."""
+        self._handle.finish(exit_code=1)
