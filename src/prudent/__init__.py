@@ -57,6 +57,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     # PyTorch takes more than a second to import; `prudent --help` and `import prudent` do not wait for it. Python also
     # asks here for submodules (`from prudent import report`): only the names of agents begin with a capital.
+    if name == "hub":
+        return importlib.import_module("prudent.hub")
     if name in _HOMES or name == "load" or name[:1].isupper():
         home = importlib.import_module(_HOMES.get(name, "prudent.agents"))
         if hasattr(home, name):

@@ -323,6 +323,8 @@ def load(path: Path | str, device: str = "auto", outside_range: str | None = Non
     Raises:
         PrudentError: there is nothing that verifies, or a tuning keeps no policy; the line has its verdict.
     """
+    if str(path).startswith("hf://"):
+        raise ConfigError(f"{path} is an exported policy, which acts without an agent: prudent.hub.load({str(path)!r})")
     population, _ = checkpoint.load(path, str(choose_device(device)))
     if outside_range is not None:
         set_outside_range(population, outside_range)

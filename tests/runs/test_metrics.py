@@ -12,13 +12,13 @@ import torch
 from prudent.errors import ConfigError, DataError
 from prudent.progress import Wait, quiet
 from prudent.runs import metrics as run_metrics
+from prudent.runs.loggers import local_loggers
 from prudent.runs.metrics import (
     METRIC_NAMES,
     JsonlLogger,
     Logger,
     Loggers,
     TensorBoardLogger,
-    available_loggers,
     read_metrics,
     rows,
 )
@@ -56,7 +56,7 @@ def test_one_line_per_member_and_event_flushed_at_once(tmp_path):
 
 def test_no_number_is_null_in_the_file_and_nan_when_read(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    with available_loggers(tmp_path, NAMES) as logger:
+    with local_loggers(None, tmp_path, NAMES) as logger:
         logger.log(1, {"train/critic_loss": [math.nan, -math.inf], "eval/normalized_score": None})
     assert [line["train/critic_loss"] for line in lines_of(path)] == [None, None]
     assert all(math.isnan(row["eval/normalized_score"]) for row in read_metrics(path))
@@ -137,10 +137,10 @@ def test_tensorboard_reads_what_was_written_and_forgets_what_was_cut(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    with available_loggers(tmp_path, NAMES) as logger:
+    with local_loggers(None, tmp_path, NAMES) as logger:
         for step in [1000, 2000, 3000]:
             logger.log(step, {"train/critic_loss": torch.tensor([step / 1000, 0.0])})
-    with available_loggers(tmp_path, NAMES, resume_at=2000) as logger:
+    with local_loggers(None, tmp_path, NAMES, resume_at=2000) as logger:
         logger.log(3000, {"train/critic_loss": [30.0, math.nan]})
     folder = tmp_path / "events.tensorboard"
     assert sorted(p.name for p in folder.iterdir()) == NAMES

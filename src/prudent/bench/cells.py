@@ -12,6 +12,7 @@ from prudent.config import AUTO
 from prudent.data import Dataset, load_dataset
 from prudent.environments.make import check_fits
 from prudent.errors import FAILURES, ConfigError, DataError, Interrupted, PrudentError, in_one_line, shown
+from prudent.runs import loggers
 from prudent.runs.folder import check_free, members, read_json, read_run
 from prudent.runs.foreign import as_written
 from prudent.training import start
@@ -140,6 +141,7 @@ class Datasets:
             raise DataError(f"{error} (dataset {data.name} of the suite; --datasets can leave it out)") from error
         for cell in cells:
             check_actions(cell.algorithm, dataset.spec.discrete, data.name)
+            loggers.check(cell.options.logger)
         check_fits(data.env, dataset.spec)
         for folder in sorted((out / data.name).glob("*/config.json")):
             if read_run(folder.parent)["dataset"]["fingerprint"] != dataset.fingerprint:
@@ -161,7 +163,7 @@ def train_cell(cell: Cell, out: Path, datasets: Datasets) -> CellStatus:
         if before.state == MISSING:
             start.train(start.Request(dataset, cell.algorithm, cell.members, options, folder, cell.data.sources))
         else:
-            resume(folder, options.steps, dataset, options.device, options.threads, options.env)
+            resume(folder, options.steps, dataset, options.device, options.threads, options.env, logger=options.logger)
     except Interrupted:
         raise
     except FAILURES as error:

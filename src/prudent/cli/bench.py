@@ -1,6 +1,7 @@
 """``prudent bench``: run a suite of algorithms and datasets, or list the suites."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from prudent.cli.flags import Parser
@@ -14,7 +15,8 @@ def bench(words: list[str]) -> None:
     """Train the unfinished cells of a suite, and write its table and figure; exits with 1 if a cell failed."""
     parser = Parser(
         prog="prudent bench",
-        usage="prudent bench SUITE [--out FOLDER] [--only ALGO,...] [--datasets NAME,...] [--dry-run | --render]\n"
+        usage="prudent bench SUITE [--out FOLDER] [--only ALGO,...] [--datasets NAME,...] [--logger NAME ...]\n"
+        "                     [--dry-run | --render]\n"
         "       prudent bench --list",
         description="Train every algorithm of a suite on every dataset, all seeds of a cell as one population, and put "
         "the results in one table and one figure. Complete cells are skipped, stopped ones continue.",
@@ -23,6 +25,9 @@ def bench(words: list[str]) -> None:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the runs (default: bench/SUITE)")
     parser.add_argument("--only", type=_names, default=[], metavar="ALGO,...", help="train only these algorithms")
     parser.add_argument("--datasets", type=_names, default=[], metavar="NAME,...", help="train only on these datasets")
+    parser.add_argument(
+        "--logger", type=str, nargs="+", metavar="NAME", help="where metrics go (default: as the suite's [train] says)"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--dry-run", action="store_true", help="show the state of each cell, train nothing")
     mode.add_argument(
@@ -43,6 +48,8 @@ def bench(words: list[str]) -> None:
     suite = bench.load(arguments.suite)
     out = arguments.out or Path("bench") / suite.name
     cells = suite.choose(arguments.only, arguments.datasets)
+    if arguments.logger is not None:
+        cells = [replace(cell, options=replace(cell.options, logger=tuple(arguments.logger))) for cell in cells]
     if arguments.dry_run:
         print(bench.plan(suite, out, cells))
     elif arguments.render:

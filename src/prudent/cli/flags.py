@@ -93,6 +93,8 @@ def _takes(action: argparse.Action, word: str, values: int) -> bool:
         return True
     if action.choices is not None:
         return word in action.choices
+    if getattr(action.type, "__name__", "") == "str":
+        return False
     try:
         # An action's type is a function that parses text.
         return not callable(action.type) or (action.type(word), True)[1]

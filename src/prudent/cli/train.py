@@ -47,13 +47,14 @@ def _resume(words: list[str]) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads, if they change")
     parser.add_argument("--env", metavar="ID", help="environment, if it changes or its id imports a module")
     parser.add_argument("--max-minutes", type=float, metavar="X", help="save and stop after this time, if it changes")
+    parser.add_argument("--logger", type=str, nargs="+", metavar="NAME", help="where metrics go, if that changes")
     add_data_flags(parser)
     try:
         arguments = parser.parse_strict(words)
     except ConfigError as error:
         raise ConfigError(f"{error}; all other settings stay those of the run") from error
     dataset = load_named(vars(arguments), arguments.data)
-    changes = {name: vars(arguments)[name] for name in ("steps", "device", "threads", "env", "max_minutes")}
+    changes = {name: vars(arguments)[name] for name in ("steps", "device", "threads", "env", "max_minutes", "logger")}
     if groups.is_in(arguments.resume):
         groups.resume(arguments.resume, dataset, **changes)
         _print_reports(groups.runs_of(arguments.resume).values())
@@ -67,6 +68,7 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
     from prudent.data import load_dataset
     from prudent.engine import members
     from prudent.engine.options import Options
+    from prudent.runs import loggers
     from prudent.runs.folder import check_free
     from prudent.training import groups, start
 
@@ -83,6 +85,7 @@ def _start(words: list[str], algorithm: str | None, preset_name: str | None) -> 
     if preset is not None:
         arguments.setdefault("eval_episodes", preset.eval_episodes)
     options = Options(**values_of(arguments, Options))
+    loggers.check(options.logger)
     if arguments["out"] is not None:
         check_free(arguments["out"])
     sources = {"source": arguments["data"], **data_options(arguments)}

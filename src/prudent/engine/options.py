@@ -20,6 +20,7 @@ class Options:
     max_minutes: float | None = None  # save and stop after this many minutes, to be resumed; none is no limit
     divergence_factor: float | None = 100.0  # diverged if |Q| exceeds this times r_max / (1 - discount); none: NaN only
     rollbacks: int = 0  # times a diverged member is set back, with half the learning rates, before it is stopped
+    logger: tuple[str, ...] | None = None  # where metrics go: jsonl, tensorboard, wandb, mlflow; none: the first two
     video: bool = False  # record a GIF of the first member at each evaluation
     device: str = "auto"  # auto, cpu, cuda or mps
     threads: int | None = None  # CPU threads; none uses PyTorch's default
@@ -43,5 +44,7 @@ class Options:
             raise ConfigError(f"divergence_factor must be above 0, got {self.divergence_factor:g}")
         if self.max_minutes is not None and not self.max_minutes > 0:
             raise ConfigError(f"max_minutes must be above 0, got {self.max_minutes:g}")
+        if isinstance(self.logger, str) or not all(isinstance(name, str) for name in self.logger or ()):
+            raise ConfigError(f"logger must be a list of names, got {self.logger!r}")
         if not isinstance(self.tf32, bool):
             raise ConfigError(f"tf32 must be True or False, got {self.tf32!r}")

@@ -9,5 +9,5 @@
 - ``worth``: verdict, value and return, as far as they are known
 - ``card``: the model card
 - ``folder``: files that are complete or not there, their SHA-256, and their check
-- ``act``: the file of that name in an export; nothing here imports it
+- ``act``: the file of that name in an export; of this library only ``hub`` imports it
 """

@@ -19,7 +19,9 @@ ABOUT, CARD, ACT, SUMS = "policy.json", "README.md", "act.py", "SHA256SUMS"
 ACTION = "action.onnx"
 """The graph of the action alone, for speed."""
 
-_KNOWN = {ABOUT, CARD, ACT, ACTION, *FILES.values()}
+KNOWN = {ABOUT, CARD, ACT, ACTION, *FILES.values()}
+"""Every file that an export may have, apart from :data:`SUMS`."""
+
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")
 _MOST_BYTES = 4 << 30
 
@@ -72,11 +74,16 @@ def verify(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
     return content
 
 
+def listed(path: Path) -> list[str]:
+    """The names of an export's files, apart from :data:`SUMS`."""
+    return list(_sums(path / SUMS))
+
+
 def _sums(path: Path) -> dict[str, str]:
     stored = {}
     for line in read_bytes(path).decode("utf-8", "replace").splitlines():
         match = _LINE.fullmatch(line)
-        if match is None or match[2] not in _KNOWN or match[2] in stored:
+        if match is None or match[2] not in KNOWN or match[2] in stored:
             raise PrudentError(f"{path} was changed after the export: a line is no SHA-256 of its files; export again")
         stored[match[2]] = match[1]
     return stored

@@ -28,7 +28,7 @@ from prudent.online.explorers import Explorer
 from prudent.online.interaction import Interaction
 from prudent.online.replay_buffer import ReplayBuffer, check_memory
 from prudent.progress import Wait
-from prudent.runs import checkpoint, tuned
+from prudent.runs import checkpoint, loggers, tuned
 from prudent.runs.begin import begin_run
 from prudent.runs.folder import check_free, create, dataset_of, locked, read_run
 from prudent.runs.status import check_ended
@@ -152,6 +152,7 @@ def finetune(run: Path | str, settings: Settings, out: Path | str, dataset: Data
     run, folder = Path(run), Path(out)
     taken = f"choose another folder; {folder} is not overwritten"
     check_free(folder, taken)
+    loggers.check(settings.logger)
     member_of = tuned.run_of(run)[0] if tuned.is_tuned(run) else run
     stored = read_run(member_of)
     check_ended(member_of)

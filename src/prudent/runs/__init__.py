@@ -8,6 +8,8 @@
 - ``checkpoint``: saving and loading a population
 - ``copies``: a population that is pickled or copied
 - ``metrics``: writing and reading ``metrics.jsonl`` and TensorBoard files
+- ``loggers``: where metrics go, by the names that ``--logger`` takes
+- ``trackers``: experiment trackers of others: Weights & Biases, MLflow
 - ``tuned``: a tuned folder in place of a run: its policy, its BC, the parts of its log
 - ``read``: everything a finished folder holds, for reports
 """

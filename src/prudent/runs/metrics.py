@@ -1,7 +1,7 @@
-"""The metrics of a run: ``metrics.jsonl`` always, TensorBoard if it is installed.
+"""The metrics of a run: their names, ``metrics.jsonl``, and TensorBoard's files.
 
 To log one more metric, return it from a loss or an update of an algorithm: it appears as ``train/NAME``. Where metrics
-go is decided here (:func:`available_loggers`), how often by ``log_every`` in ``engine/options.py``, and what the screen
+go is decided in ``runs/loggers.py``, how often by ``log_every`` in ``engine/options.py``, and what the screen
 shows by ``KEY_METRICS`` in ``training/progress.py``.
 
 An *event* is one call of ``log(step, metrics)``. Every metric is one figure per member (shape ``(P,)``: a tensor, an
@@ -55,7 +55,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -334,15 +333,6 @@ class Loggers(Logger):
                 failures.append(error)
         if failures:
             raise failures[0]
-
-
-def available_loggers(folder: Path | str, names: Sequence[str], resume_at: int | None = None) -> Loggers:
-    """The loggers of a run folder: ``metrics.jsonl``, and ``events.tensorboard/`` if TensorBoard is installed."""
-    folder = Path(folder)
-    loggers: list[Logger] = [JsonlLogger(folder / "metrics.jsonl", names, resume_at)]
-    if find_spec("tensorboard") is not None:
-        loggers.append(TensorBoardLogger(folder / "events.tensorboard", names, resume_at))
-    return Loggers(loggers)
 
 
 def to_plain(value: Any) -> Any:

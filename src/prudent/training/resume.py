@@ -25,7 +25,7 @@ from prudent.engine.population import Population, new_population
 from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits
 from prudent.errors import ConfigError
-from prudent.runs import checkpoint
+from prudent.runs import checkpoint, loggers
 from prudent.runs.folder import check_writable, dataset_of, locked, members, read_run, safe_env_id, write_json
 from prudent.runs.machine import differences
 from prudent.runs.metrics import events
@@ -45,6 +45,7 @@ def resume(
     threads: int | None = None,
     env: str | None = None,
     max_minutes: float | None = None,
+    logger: Sequence[str] | None = None,
     advice: str | None = None,
     callbacks: Sequence[Any] = (),
 ) -> Population:
@@ -56,7 +57,7 @@ def resume(
         folder: the run folder.
         steps: gradient steps in all; None for those the run began with.
         dataset: what the run was trained on; None loads it again from where it was.
-        device, threads, env, max_minutes: replace the run's options this time; they are not stored.
+        device, threads, env, max_minutes, logger: replace the run's options this time; they are not stored.
         advice: tells a user who stops the run how to go on.
         callbacks: see :mod:`prudent.training.callbacks`. They begin anew: checkpoints do not have their state.
 
@@ -68,8 +69,10 @@ def resume(
     stored = _read_resumable(folder)
     original = from_json(Options, {name: value for name, value in stored["train"].items() if name != "sources"})
     changes = {"steps": steps, "device": device, "threads": threads, "env": env, "max_minutes": max_minutes}
+    changes["logger"] = logger
     options = replace(original, **{name: value for name, value in changes.items() if value is not None})
     check_callbacks(callbacks, options.env)
+    loggers.check(options.logger)
     torch_device = prepare_process(options)
     check_writable(folder)
     with locked(folder):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from torch import Tensor
 from prudent import files, report
 from prudent.coverage import support
 from prudent.data import Dataset
-from prudent.engine.guard import Guard, largest_value
+from prudent.engine.guard import Guard, Incident, largest_value
 from prudent.engine.options import Options
 from prudent.engine.population import Population
 from prudent.errors import Interrupted, PrudentError
-from prudent.runs.metrics import available_loggers
+from prudent.runs.loggers import local_loggers, tracker_types
+from prudent.runs.metrics import Loggers
+from prudent.runs.trackers.tracked import Trackers, tracked
 from prudent.training.callbacks import Callbacks, noted_on
 from prudent.training.interrupts import stop_requests
 from prudent.training.progress import Progress
@@ -38,7 +41,7 @@ def session(
             fit(population, dataset, options.steps, recorder)
 
     At the end of the block the run folder gets its final status and its report, and a finished run ``support.json``. If
-    a signal or the time limit stops the training, a checkpoint is saved first.
+    a signal or the time limit stops the training, a checkpoint is saved first. Trackers end last: they get the report.
 
     Args:
         population: what trains.
@@ -54,14 +57,38 @@ def session(
         Interrupted: a signal or the time limit stopped the run, after saving.
         PrudentError: every member has diverged, or the last checkpoint or the report cannot be written.
     """
+    # The order matters: what ends the recording, an interruption for example, is how the trackers' runs end.
+    with tracked(tracker_types(options.logger), folder, population.names, resume_at) as trackers:
+        parts = population, dataset, options, folder, advice, extra or {}, resume_at
+        with _recording(*parts, trackers, callbacks) as recorder:
+            yield recorder
+
+
+@contextmanager
+def _recording(
+    population: Population,
+    dataset: Dataset,
+    options: Options,
+    folder: Path,
+    advice: str,
+    extra: Mapping[str, Tensor],
+    resume_at: int | None,
+    trackers: Trackers,
+    callbacks: Sequence[Any],
+) -> Iterator[Recorder]:
+    """All of :func:`session` but the beginning and the end of the ``trackers``."""
     stopped = ""
     with ExitStack() as stack:
         requests = stack.enter_context(stop_requests())
-        log = stack.enter_context(available_loggers(folder, population.names, resume_at))
+        local = stack.enter_context(local_loggers(options.logger, folder, population.names, resume_at))
         progress = stack.enter_context(Progress(options.steps, population.state.step))
         guard = Guard(population, options, largest_value(population, dataset))
-        recorder = Recorder(population, options, folder, log, progress, guard, requests, callbacks)
-        recorder.restore(extra or {})
+        loggers = Loggers([local, trackers])
+        recorder = Recorder(population, options, folder, loggers, progress, guard, requests, callbacks)
+        recorder.restore(extra)
+        trackers.on_failure = partial(_tracker_failed, recorder)
+        for reason in trackers.failures:
+            trackers.on_failure(reason)
         recorder.status("running")
         try:
             with _disk_errors_named(advice, recorder.callbacks):
@@ -109,6 +136,10 @@ def _write_report(folder: Path) -> None:
             f"{folder} is finished and saved, its report is not ({reason}); "
             f"once that is mended: prudent report {folder}"
         ) from error
+
+
+def _tracker_failed(recorder: Recorder, reason: str) -> None:
+    recorder.happened(Incident(recorder.population.state.step, "tracker failed", reason))
 
 
 @contextmanager

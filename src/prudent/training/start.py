@@ -23,7 +23,7 @@ from prudent.engine.process import prepare_process
 from prudent.environments.make import check_fits, spec_of
 from prudent.errors import ConfigError
 from prudent.evaluation.rollouts import check_memory
-from prudent.runs import checkpoint
+from prudent.runs import checkpoint, loggers
 from prudent.runs.begin import begin_run
 from prudent.runs.folder import check_free, create, locked
 from prudent.runs.metrics import to_plain
@@ -109,6 +109,7 @@ def begin(request: Request) -> Iterator[BegunRun]:
     folder, options, dataset = request.folder, request.options, request.dataset
     check_free(folder)
     check_callbacks(request.callbacks, options.env)
+    loggers.check(options.logger)
     device = prepare_process(options)
     if options.env is not None:
         check_fits(options.env, dataset.spec)
