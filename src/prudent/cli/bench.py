@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from prudent.cli.flags import Parser
+from prudent.cli.own_algorithms import add_algo, check_used, take
 from prudent.errors import ConfigError
 
 FAILED = 1
@@ -23,6 +24,7 @@ def bench(words: list[str]) -> None:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the runs (default: bench/SUITE)")
     parser.add_argument("--only", type=_names, default=[], metavar="ALGO,...", help="train only these algorithms")
     parser.add_argument("--datasets", type=_names, default=[], metavar="NAME,...", help="train only on these datasets")
+    add_algo(parser)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--dry-run", action="store_true", help="show the state of each cell, train nothing")
     mode.add_argument(
@@ -40,7 +42,9 @@ def bench(words: list[str]) -> None:
         return
     if arguments.suite is None:
         raise ConfigError("bench: name a suite (see prudent bench --list) or a .toml file")
+    take(arguments.algo)
     suite = bench.load(arguments.suite)
+    check_used(arguments.algo, [cell.algorithm for cell in suite.cells], f"suite {suite.name}")
     out = arguments.out or Path("bench") / suite.name
     cells = suite.choose(arguments.only, arguments.datasets)
     if arguments.dry_run:

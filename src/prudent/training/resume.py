@@ -32,7 +32,7 @@ from prudent.runs.metrics import events
 from prudent.runs.status import is_finished, write_status
 from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.session import session
-from prudent.training.start import RESUME_ADVICE, with_environment_bounds
+from prudent.training.start import resume_advice, with_environment_bounds
 
 
 def resume(
@@ -83,7 +83,7 @@ def resume(
         write_json(folder / "config.json", {**stored, "train": {**stored["train"], "steps": options.steps}})
         for difference in differences(folder, torch_device):
             print(f"{difference}: the last digits may differ from an uninterrupted run")
-        advice = advice or RESUME_ADVICE.format(folder)
+        advice = advice or resume_advice(folder, stored["algorithm"])
         with advice_on_interrupt(advice):
             with session(population, dataset, options, folder, advice, saved.extra, saved.step) as recorder:
                 fit(population, dataset, options.steps, recorder)
