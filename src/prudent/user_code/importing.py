@@ -92,6 +92,16 @@ class _Bytes(importlib.abc.SourceLoader):
         raise OSError(f"{path!s} is not the file")
 
 
+def check_imported(module: ModuleType) -> None:
+    """Refuse a module of which Python cannot find the source again, which has the help of its settings.
+
+    Raises:
+        ConfigError: it was made by hand.
+    """
+    if sys.modules.get(module.__name__) is not module:
+        raise ConfigError(f"{module.__name__} is not imported: import it, or give the path of its file")
+
+
 def module(name: str, hint: str = "") -> ModuleType:
     """The module of this name; the working folder is searched for it first.
 

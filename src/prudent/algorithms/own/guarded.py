@@ -60,7 +60,8 @@ class _OutOfMemory(BaseException):
 def _guard_settings(config_type: Any, title: str, file: str) -> None:
     """Guard the checks of settings. They are called when a setting is made, long before anything else."""
     checks = vars(config_type).get("__post_init__")
-    if checks is not None and not hasattr(checks, "__wrapped__"):
+    ours = config_type.__module__.partition(".")[0] == "prudent"
+    if checks is not None and not ours and not hasattr(checks, "__wrapped__"):
         config_type.__post_init__ = _guarded(checks, title, file, None)
 
 

@@ -86,7 +86,8 @@ def forget(name: str) -> None:
 def on_trial(module: Any, name: str, title: str) -> Iterator[None]:
     """Inside, ``module`` is the algorithm ``name``; what it lacks is not checked. For :mod:`prudent.testing`."""
     file = str(getattr(module, "__file__", None) or "")
-    _taken[name] = Own(name, guarded(module, title, file), Source(Path(file or title), b""))
+    own = _taken[name] = Own(name, guarded(module, title, file), Source(Path(file or title), b""))
+    setattr(own.module, OWN, own)
     try:
         yield
     finally:
@@ -105,6 +106,7 @@ def _own(module: Any, name: str, title: str, package: str = "", source: Source |
 
 
 def _source_of_module(module: ModuleType) -> Source:
+    importing.check_imported(module)
     file = getattr(module, "__file__", None)
     if not file or not str(file).endswith(".py"):
         raise ConfigError(f"{getattr(module, '__name__', module)} has no Python file, by which a run remembers it")
