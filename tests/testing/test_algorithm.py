@@ -133,6 +133,14 @@ FAULTS = {
         [("  # weight of Q, which is divided by its mean size, against cloning the log", "")],
         "^Config.alpha has no comment on its line",
     ),
+    "a setting of another type": (
+        [("    alpha: float = 2.5  #", "    sizes: list = None  # a list of widths\n    alpha: float = 2.5  #")],
+        r"^Config.sizes has type <class 'list'>: a setting is float, int, bool, str, Literal",
+    ),
+    "a setting without a default": (
+        [("    alpha: float = 2.5  #", "    alpha: float  #")],
+        "^Config.alpha has no default$",
+    ),
     "weights from elsewhere": (
         starting('nets["actor"]["b2"].normal_()'),
         "^init is not reproducible: take all random numbers from rng$",

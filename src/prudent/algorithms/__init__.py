@@ -37,7 +37,7 @@ from prudent.algorithms.own.contract import class_name as class_name
 from prudent.errors import ConfigError, shown
 from prudent.user_code import entry_points
 
-_FORMER = {"sql": ("cql", "cql with backup soft (--algo cql --backup soft; in a suite, settings of cql)")}
+FORMER = {"sql": ("cql", "cql with backup soft (--algo cql --backup soft; in a suite, settings of cql)")}
 """What older versions called an algorithm: its name today, and what a user writes in its place."""
 
 
@@ -61,8 +61,8 @@ def get(name: str) -> ModuleType:
     Raises:
         ConfigError: there is none of that name.
     """
-    if name in _FORMER:
-        raise ConfigError(f"{name} is {_FORMER[name][1]}")
+    if name in FORMER:
+        raise ConfigError(f"{name} is {FORMER[name][1]}")
     if name in names():
         return importlib.import_module(f"{__name__}.{name}")
     if (own := registry.given(name)) is not None:
@@ -91,7 +91,7 @@ def take(algorithm: Given) -> str:
     if isinstance(algorithm, ModuleType) and algorithm.__name__.rpartition(".")[0] == __name__:
         return algorithm.__name__.rpartition(".")[2]
     stem = Path(str(getattr(algorithm, "__file__", "") or "") if isinstance(algorithm, ModuleType) else algorithm).stem
-    if stem in (*names(), *_FORMER):
+    if stem in (*names(), *FORMER):
         raise ConfigError(f"{stem}.py: prudent has an algorithm {stem} already: give the file another name")
     own = registry.take(algorithm)
     for name in names():
@@ -150,7 +150,7 @@ def stored(name: str) -> str:
 
     What was ``sql`` is ``cql``: the stored settings say that ``backup`` is soft.
     """
-    return _FORMER[name][0] if name in _FORMER else name
+    return FORMER[name][0] if name in FORMER else name
 
 
 def stored_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

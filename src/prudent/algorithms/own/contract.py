@@ -5,10 +5,12 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
-from typing import Any
+from dataclasses import MISSING, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin
 
 from prudent.algorithms.shared.settings import Shared
+from prudent.config import FloatOrAuto
 
 POLICIES = ("gaussian", "deterministic", "categorical", "greedy")
 DISCRETE = ("categorical", "greedy")
@@ -117,3 +119,24 @@ def _config(module: Any) -> Iterator[str]:
             f"Config.{texts[0]} has its type as text: leave out 'from __future__ import annotations', "
             "because types say which settings may differ between members"
         )
+        return
+    for f in fields(config_type):
+        if not _is_setting(f.type):
+            yield f"Config.{f.name} has type {f.type}: a setting is {KINDS}"
+        elif f.default is MISSING:
+            yield f"Config.{f.name} has no default"
+
+
+KINDS = "float, int, bool, str, Literal[...], tuple[...] of these, or one of them | None"
+
+
+def _is_setting(hint: Any) -> bool:
+    """Whether flags and JSON know a type."""
+    if hint == FloatOrAuto:
+        return True
+    if isinstance(hint, UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+        return len(kinds) == 1 and _is_setting(kinds[0])
+    if get_origin(hint) is tuple:
+        return all(kind is Ellipsis or _is_setting(kind) for kind in get_args(hint)) and bool(get_args(hint))
+    return get_origin(hint) is Literal or hint in (float, int, bool, str)
