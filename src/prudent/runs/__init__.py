@@ -8,6 +8,7 @@
 - ``checkpoint``: saving and loading a population
 - ``copies``: a population that is pickled or copied
 - ``metrics``: writing and reading ``metrics.jsonl`` and TensorBoard files
+- ``own_loggers``: loggers that installed packages offer
 - ``tuned``: a tuned folder in place of a run: its policy, its BC, the parts of its log
 - ``read``: everything a finished folder holds, for reports
 """
