@@ -91,7 +91,7 @@ def _noted(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _scores(about: Mapping[str, Any]) -> dict[str, float]:
+def _scores(about: Mapping[str, Any]) -> dict[str, Any]:
     """The returns of a random policy and of an expert, from which Minari normalises scores; empty if not known.
 
     Minari takes them beside an environment only.
