@@ -24,6 +24,7 @@ A part stands between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- end -->`
     logs                             the logs of make logs, out of benchmarks/results/logs.json
     exported                         start-up, memory and speed of an export, out of benchmarks/results/export.json
     faults                           what came of the faults, out of docs/bench/faults.json
+    template                         what prudent new algorithm writes
     source MODULE.FUNCTION [| TEXT]  a function's source, up to the line that begins with TEXT
 
 tests/test_docs.py fails while a part differs from what this writes.
@@ -383,6 +384,12 @@ def source(argument: str) -> str:
     return "\n".join(["```python", *lines, "```", ""])
 
 
+def template(_: str) -> str:
+    """What ``prudent new algorithm`` writes."""
+    path = ROOT / "src" / "prudent" / "testing" / "template.py"
+    return f"```python\n{path.read_text(encoding='utf-8')}```\n"
+
+
 def rooms(_: str) -> str:
     """The packages and modules of the source."""
     return house().rooms_table()
@@ -422,6 +429,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "faults": faults,
     "proof": proof,
     "rooms": rooms,
+    "template": template,
     "source": source,
 }
 

@@ -19,3 +19,16 @@ def patience(monkeypatch):
     from prudent import progress
 
     monkeypatch.setattr(progress, "PATIENCE", 1e6)
+
+
+@pytest.fixture(autouse=True)
+def no_algorithm_of_another_test():
+    """Algorithms that a test gave are gone for the next one."""
+    import sys
+
+    yield
+    if (registry := sys.modules.get("prudent.algorithms.own.registry")) is not None:
+        for name in registry.given_names():
+            registry.forget(name)
+            if (agents := sys.modules.get("prudent.agents")) is not None:
+                agents.AGENTS.pop(name, None)

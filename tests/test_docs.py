@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import prudent
+from helpers.own import algorithm_file
 from prudent import algorithms, cli
 from prudent.engine.options import Options
 from prudent.runs.metrics import METRIC_NAMES
@@ -154,12 +155,15 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
         "prudent.bench.load",
         "prudent.online.collect.collect",
         "prudent.export.write.check",
+        "prudent.cli.new._write",
     ):
         monkeypatch.setattr(place, understood)
     monkeypatch.chdir(tmp_path)
     # Whoever tried the documentation's commands has the data that they make.
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     words = shlex.split(command, comments=True)[1:]
+    if "my_cql.py" in words:
+        algorithm_file(tmp_path, "my_cql")
     if words[0] in ("evaluate", "finetune", "support", "value", "export"):
         for run in (words[1], *(word.partition("=")[2] for word in words[2:] if "=" in word)):
             if not (run.startswith("--") or ".py:" in run):

@@ -15,7 +15,7 @@ from prudent.errors import ConfigError, DataError, OutsideRangeWarning, PrudentE
 from prudent.version import __version__
 
 if TYPE_CHECKING:
-    from prudent.agents import Agent, load
+    from prudent.agents import Agent, agent_class, load
     from prudent.coverage.support import support
     from prudent.data import Dataset, load_dataset
     from prudent.ope.value import value
@@ -35,6 +35,7 @@ __all__ = [
     "StartsAnewWarning",
     "TuneResult",
     "__version__",
+    "agent_class",
     "load",
     "load_dataset",
     "support",
@@ -47,6 +48,8 @@ _HOMES = {
     "Dataset": "prudent.data",
     "EarlyStopping": "prudent.training.early_stopping",
     "TuneResult": "prudent.tuning",
+    "agent_class": "prudent.agents",
+    "load": "prudent.agents",
     "load_dataset": "prudent.data",
     "support": "prudent.coverage.support",
     "tune": "prudent.tuning",
@@ -59,7 +62,7 @@ def __getattr__(name: str) -> Any:
     # asks here for submodules (`from prudent import report`): only the names of agents begin with a capital.
     if name == "hub":
         return importlib.import_module("prudent.hub")
-    if name in _HOMES or name == "load" or name[:1].isupper():
+    if name in _HOMES or name[:1].isupper():
         home = importlib.import_module(_HOMES.get(name, "prudent.agents"))
         if hasattr(home, name):
             return getattr(home, name)

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from prudent import algorithms, presets
+from prudent.algorithms import Given, class_name
 from prudent.config import check_names, from_json, to_json
 from prudent.data import Dataset
 from prudent.data.encoding import Encoding
 from prudent.engine.inputs import mask_rows, member_index
-from prudent.engine.members import Member, grid, split_settings
+from prudent.engine.members import Member, chosen_settings, grid, split_settings
 from prudent.engine.observations import action_rows, observation_rows
 from prudent.engine.outside import set_outside_range
 from prudent.engine.population import MODE, Population
@@ -299,11 +300,6 @@ def _agent_type(name: str) -> type[Agent]:
 copies.register()
 
 
-def class_name(title: str) -> str:
-    """``TD3BC`` for ``TD3+BC``."""
-    return "".join(c for c in title if c.isalnum())
-
-
 AGENTS: dict[str, type[Agent]] = {name: _agent_type(name) for name in algorithms.names()}
 """The agent of each algorithm, by the algorithm's name."""
 
@@ -315,27 +311,38 @@ def __getattr__(name: str) -> type[Agent]:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def load(path: Path | str, device: str = "auto", outside_range: str | None = None) -> Agent:
+def agent_class(algorithm: Given) -> type[Agent]:
+    """The agent of an algorithm of your own, from the path of its file or its module; or of one that has a name.
+
+    Raises:
+        ConfigError: the file raised, or does not keep the contract of :mod:`prudent.algorithms`.
+    """
+    name = algorithms.take(algorithm)
+    if name not in AGENTS or algorithms.code_of(algorithms.get(name)) is not None:
+        AGENTS[name] = _agent_type(name)
+    return AGENTS[name]
+
+
+def load(
+    path: Path | str, device: str = "auto", outside_range: str | None = None, algorithm: Given | None = None
+) -> Agent:
     """The agent saved at ``path``: a run folder, a tuned folder, what :meth:`Agent.save` wrote, or one checkpoint.
 
-    ``outside_range`` (``clip``, ``warn`` or ``refuse``) replaces the stored setting of that name.
+    ``outside_range`` (``clip``, ``warn`` or ``refuse``) replaces the stored setting of that name. ``algorithm`` is the
+    file or module of an algorithm of your own that it was trained with.
 
     Raises:
         PrudentError: there is nothing that verifies, or a tuning keeps no policy; the line has its verdict.
     """
     if str(path).startswith("hf://"):
         raise ConfigError(f"{path} is an exported policy, which acts without an agent: prudent.hub.load({str(path)!r})")
+    if algorithm is not None:
+        algorithms.take(algorithm)
     population, _ = checkpoint.load(path, str(choose_device(device)))
     if outside_range is not None:
         set_outside_range(population, outside_range)
-    agent = AGENTS[population.algorithm_name]()
-    configs = [m.config for m in population.members]
-    for f in fields(configs[0]):
-        values = list(dict.fromkeys(getattr(c, f.name) for c in configs))
-        if values != [f.default]:
-            agent.settings[f.name] = values if len(values) > 1 else values[0]
-    if "return_range" in agent.settings:
-        agent.settings.pop("reward_scale", None)  # it follows from the data, other data give another one
+    agent = agent_class(population.algorithm_name)()
+    agent.settings = chosen_settings(population.members)
     agent.seeds = list(dict.fromkeys(m.seed for m in population.members))
     agent.device, agent.population, agent._stored_in = device, population, Path(path)
     return agent

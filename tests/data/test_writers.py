@@ -125,6 +125,19 @@ def test_minari_finds_what_was_written():
     assert '"seed": 3' in found.storage.metadata["description"]
 
 
+@pytest.mark.usefixtures("place")
+def test_minari_keeps_the_reference_scores():
+    minari = pytest.importorskip("minari")
+    written = log()
+    writers.write(written, "minari:mine/log-v0", {"policy": "sac", "reference": [-20.0, 3000.0]}, "Pendulum-v1")
+    found = minari.load_dataset("mine/log-v0")
+    assert found.storage.metadata["algorithm_name"] == "sac"
+    assert (found.storage.metadata["ref_min_score"], found.storage.metadata["ref_max_score"]) == (-20.0, 3000.0)
+    assert minari.get_normalized_score(found, np.array([1490.0])) == pytest.approx(0.5)
+    writers.write(written, "minari:mine/log-v1", {"policy": "sac", "reference": None}, "Pendulum-v1")
+    assert "ref_min_score" not in minari.load_dataset("mine/log-v1").storage.metadata
+
+
 def test_minari_refuses_rows_in_no_order(place):
     pytest.importorskip("minari")
     disordered = log()

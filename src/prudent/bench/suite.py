@@ -236,6 +236,10 @@ def _algorithms(entry: Mapping[str, Any], env: str, where: str) -> list[str]:
         raise ConfigError(f'{where}: algorithms must be "{ALL}" or a list of names, got {names!r}')
     for name in names:
         try:
+            if algorithms.is_file(str(name)):
+                # Suites come from strangers too: a file is code.
+                stem = Path(str(name)).stem
+                raise ConfigError(f"a suite names no files: write {stem}, and give the file with --algo {name}")
             algorithms.get(str(name))
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
@@ -255,8 +259,8 @@ def _check_settings(settings: Mapping[str, Any], used: Sequence[str], where: str
     known = {f.name for algorithm in used for f in fields(algorithms.get(algorithm).Config)}
     for key, value in settings.items():
         if isinstance(value, dict):
-            if key not in algorithms.names():
-                _refuse(f"{where}, [settings]", "algorithm", key, algorithms.names())
+            if key not in (known := [*algorithms.names(), *algorithms.own_names()]):
+                _refuse(f"{where}, [settings]", "algorithm", key, known)
             if key not in used:
                 raise ConfigError(f"{where}: [settings.{key}] changes nothing: {key} is not trained")
         elif key not in known:

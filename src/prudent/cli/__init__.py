@@ -6,6 +6,7 @@
 ``data_flags``   the argument DATA, and the flags that say how to read it
 ``run_folders``  checks and names of run folders
 ``going_on``     ``train --from``
+``policy_files``, ``own_algorithms``  code of the user's that is named on the command line
 ``tuned_folders``  a tuned folder in place of a run: what its value rests on
 ``screen``       output that never stops the work and passes on no control codes
 
@@ -49,6 +50,7 @@ verbs:
   data convert DATA       write a folder of columns that are read from disk: for datasets larger than memory
   data split DATA         divide a log by episode or group into parts, each of which every verb takes as DATA
   data collect            make a dataset with a random policy, a run's policy, or SAC trained to a given level
+  new algorithm NAME      write a working start for an algorithm of your own, which train takes as --algo FILE
 
 Each verb explains itself with --help. DATA is a file (.npz, .hdf5; .parquet, .csv with --map), a Minari dataset
 (minari:NAME), a D4RL name (hopper-medium-expert-v2, looked up in $PRUDENT_DATA), or built-in: pendulum-mixed,
@@ -154,6 +156,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "data convert": _verb("data", "convert"),
     "data split": _verb("data", "split"),
     "data collect": _verb("data", "collect"),
+    "new algorithm": _verb("new", "algorithm"),
 }
 GROUPS = {verb.split()[0] for verb in VERBS if " " in verb}
 """First words of the verbs that consist of two."""

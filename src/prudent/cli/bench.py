@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from prudent.cli.flags import Parser
+from prudent.cli.own_algorithms import add_algo, check_used, take
 from prudent.errors import ConfigError
 
 FAILED = 1
@@ -28,6 +29,7 @@ def bench(words: list[str]) -> None:
     parser.add_argument(
         "--logger", type=str, nargs="+", metavar="NAME", help="where metrics go (default: as the suite's [train] says)"
     )
+    add_algo(parser)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--dry-run", action="store_true", help="show the state of each cell, train nothing")
     mode.add_argument(
@@ -45,7 +47,9 @@ def bench(words: list[str]) -> None:
         return
     if arguments.suite is None:
         raise ConfigError("bench: name a suite (see prudent bench --list) or a .toml file")
+    take(arguments.algo)
     suite = bench.load(arguments.suite)
+    check_used(arguments.algo, [cell.algorithm for cell in suite.cells], f"suite {suite.name}")
     out = arguments.out or Path("bench") / suite.name
     cells = suite.choose(arguments.only, arguments.datasets)
     if arguments.logger is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prudent.cli.data_flags import add_data, add_data_flags, data_options
 from prudent.cli.flags import Parser, add_flags, add_threads, set_threads, values_of
+from prudent.cli.own_algorithms import add_algo, check_used, take
 from prudent.errors import printable
 
 DEFAULT_STEPS = 100_000
@@ -132,6 +133,7 @@ def collect(words: list[str]) -> None:
     from prudent.engine.process import keep_freed_memory
     from prudent.online import collect as collecting
     from prudent.online.recording import figures_line
+    from prudent.runs.folder import folder_of, read_run
 
     set_threads(arguments["threads"], "data collect")
     keep_freed_memory()
@@ -145,6 +147,10 @@ def collect(words: list[str]) -> None:
     for name, flag in (("policies", "policy"), ("shares", "shares"), ("reference", "reference")):
         plan_values[name] = None if arguments[flag] is None else tuple(arguments[flag])
     writers.check_target(arguments["out"])
+    take(arguments["algo"])
+    folders = [folder_of(Path(policy)) for policy in arguments["policy"]]
+    trained = [read_run(folder)["algorithm"] for folder in folders if folder is not None]
+    check_used(arguments["algo"], trained, "the run")
     plan = collecting.Plan(**plan_values, learning=SacSettings(**sac_settings))
     dataset, about = collecting.collect(plan, Path(arguments["out"]).stem.removeprefix(writers.MINARI))
     writers.write(dataset, arguments["out"], about, plan.env)
@@ -190,6 +196,7 @@ def _collect_parser() -> tuple[Parser, argparse._ArgumentGroup]:
         metavar="K",
         help="environments at once (default: to record, one for each 10,000 rows, 8 at most; to train sac, one)",
     )
+    add_algo(parser)
     add_threads(parser, default=1)
     sac_flags = parser.add_argument_group("sac")
     sac_flags.add_argument(

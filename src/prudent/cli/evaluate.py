@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from prudent.cli.flags import Parser, add_threads, set_threads
+from prudent.cli.own_algorithms import add_algo, check_used, take
 from prudent.cli.run_folders import check_folder, to_stderr
 from prudent.errors import ConfigError
 
@@ -17,6 +18,7 @@ def evaluate(words: list[str]) -> None:
         "--seed", type=int, default=0, metavar="N", help="random seed of start states and sampled actions (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_algo(parser)
     add_threads(parser, what="CPU threads for predicted values; acting takes one")
     arguments = parser.parse_strict(words)
     if arguments.episodes < 1:
@@ -28,7 +30,9 @@ def evaluate(words: list[str]) -> None:
     from prudent.runs.tuned import environment_of
 
     check_folder(arguments.run)
+    take(arguments.algo)
     population, _ = checkpoint.load(arguments.run, say=to_stderr)
+    check_used(arguments.algo, [population.algorithm_name], arguments.run)
     env_id = arguments.env or environment_of(arguments.run)
     summary = evaluate_both(population, env_id, episodes=arguments.episodes, seed=arguments.seed).summary()
     step = population.state.step

@@ -5,6 +5,7 @@ from typing import Any
 
 from prudent.cli.data_flags import add_data_flags, load_named
 from prudent.cli.flags import Parser, add_threads, set_threads
+from prudent.cli.own_algorithms import add_algo, check_used, take
 from prudent.cli.run_folders import check_folder, is_run, to_stderr, training_data
 from prudent.errors import ConfigError, PrudentError
 
@@ -71,6 +72,7 @@ def _parse(words: list[str]) -> dict[str, Any]:
     parser.add_argument(
         "--data", nargs="+", dest="logged", metavar="DATA", help="the log it learned from (default: the run's own)"
     )
+    add_algo(parser)
     add_threads(parser, default=1)
     add_data_flags(parser)
     arguments = vars(parser.parse_strict(words))
@@ -96,7 +98,9 @@ def _export(arguments: dict[str, Any], run: Path, out: Path) -> dict[str, Any]:
     from prudent.runs import checkpoint, tuned
     from prudent.runs.folder import fits_fingerprint, folder_of, read_run
 
+    take(arguments["algo"])
     whole, _ = checkpoint.load(run, say=to_stderr)
+    check_used(arguments["algo"], [whole.algorithm_name], run)
     population = whole.member(_member(run, whole, arguments["member"]))
     dataset = load_named(arguments, arguments["logged"])
     if dataset is None:

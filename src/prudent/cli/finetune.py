@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prudent.cli.data_flags import add_data_flags, load_named
 from prudent.cli.flags import Parser, add_flags, values_of
+from prudent.cli.own_algorithms import add_algo, check_used, take
 from prudent.cli.run_folders import check_folder, free_folder
 
 
@@ -22,6 +23,7 @@ def finetune(words: list[str]) -> None:
     parser.add_argument(
         "--data", nargs="+", dest="moved", metavar="DATA", help="where its dataset is now, if it has moved"
     )
+    add_algo(parser)
     add_data_flags(parser)
     add_flags(parser.add_argument_group("online"), Settings)
     arguments = vars(parser.parse_strict(words))
@@ -31,6 +33,15 @@ def finetune(words: list[str]) -> None:
     check_folder(arguments["run"])
 
     from prudent.online import finetune as online
+    from prudent.runs import tuned
+    from prudent.runs.folder import read_run
+
+    take(arguments["algo"])
+    if arguments["algo"]:
+        run = arguments["run"]
+        check_used(
+            arguments["algo"], [read_run(tuned.run_of(run)[0] if tuned.is_tuned(run) else run)["algorithm"]], run
+        )
 
     dataset = load_named(arguments, arguments["moved"])
     out = arguments["out"] or free_folder(f"{arguments['run']}-online")

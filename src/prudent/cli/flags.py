@@ -159,7 +159,7 @@ def add_flags(
     varying = member_fields(config_type) | group_fields(config_type) if several else frozenset()
     for f in fields(config_type):
         default = getattr(defaults, f.name) if defaults is not None else _default(f)
-        help_text = f"{comments[f.name]} (default: {_text(default)})".replace("%", "%%")
+        help_text = f"{comments.get(f.name, '')} (default: {_text(default)})".replace("%", "%%")
         flag = "--" + f.name.replace("_", "-")
         parser.add_argument(
             flag, dest=f.name, default=argparse.SUPPRESS, help=help_text, **_kind(hints[f.name], f.name in varying)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prudent.cli.data_flags import add_data_flags, data_options
 from prudent.cli.flags import Parser, add_flags, add_threads, set_threads, values_of
+from prudent.cli.own_algorithms import add_algo, check_used, take
 from prudent.cli.run_folders import check_folder, to_stderr, training_data
 from prudent.errors import ConfigError
 
@@ -26,6 +27,7 @@ def support(words: list[str]) -> None:
     )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the scores as a PNG file")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    add_algo(parser)
     add_threads(parser)
     add_data_flags(parser)
     add_flags(parser.add_argument_group("support"), Settings)
@@ -41,7 +43,9 @@ def support(words: list[str]) -> None:
     from prudent.data import load_dataset, outcomes
     from prudent.runs import checkpoint
 
+    take(arguments["algo"])
     population, _ = checkpoint.load(run, say=to_stderr)
+    check_used(arguments["algo"], [population.algorithm_name], run)
     options = data_options(arguments, arguments["logged"] or arguments["at"])
     dataset = load_dataset(arguments["logged"], **options) if arguments["logged"] else training_data(run)
     at = load_dataset(arguments["at"], **options) if arguments["at"] else None

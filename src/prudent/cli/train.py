@@ -7,6 +7,7 @@ from typing import Any
 
 from prudent.cli.data_flags import add_data, add_data_flags, data_options, load_named
 from prudent.cli.flags import Parser, add_flags, values_of
+from prudent.cli.own_algorithms import add_algo, check_used, take
 from prudent.cli.run_folders import free_folder
 from prudent.errors import ConfigError
 from prudent.files import folder_name
@@ -27,17 +28,27 @@ def train(words: list[str]) -> None:
 
         _print_reports([go_on(words, Path(origin))])
     else:
-        _start(words, choice.algo, choice.preset)
+        _start(words, _taken(choice.algo), choice.preset)
+
+
+def _taken(algorithm: str | None) -> str | None:
+    """The name of an algorithm that is given by name or as a file."""
+    if algorithm is None:
+        return None
+    from prudent import algorithms
+
+    return algorithms.take(algorithm)
 
 
 def _resume(words: list[str]) -> None:
+    from prudent.runs.folder import read_run
     from prudent.training import groups
     from prudent.training.resume import resume
 
     parser = Parser(
         prog="prudent train --resume",
         usage="prudent train --resume RUN [DATA ...] [--steps N] [--device NAME] [--threads N] [--env ID]"
-        " [--max-minutes X]",
+        " [--max-minutes X] [--algo FILE]",
         description="Continue a run with its settings.",
     )
     parser.add_argument("data", nargs="*", help="where its dataset is now, if it has moved")
@@ -48,14 +59,20 @@ def _resume(words: list[str]) -> None:
     parser.add_argument("--env", metavar="ID", help="environment, if it changes or its id imports a module")
     parser.add_argument("--max-minutes", type=float, metavar="X", help="save and stop after this time, if it changes")
     parser.add_argument("--logger", type=str, nargs="+", metavar="NAME", help="where metrics go, if that changes")
+    add_algo(parser)
     add_data_flags(parser)
     try:
         arguments = parser.parse_strict(words)
     except ConfigError as error:
         raise ConfigError(f"{error}; all other settings stay those of the run") from error
+    take(arguments.algo)
     dataset = load_named(vars(arguments), arguments.data)
     changes = {name: vars(arguments)[name] for name in ("steps", "device", "threads", "env", "max_minutes", "logger")}
-    if groups.is_in(arguments.resume):
+    several = groups.is_in(arguments.resume)
+    if arguments.algo:
+        runs = [*groups.runs_of(arguments.resume).values()] if several else [arguments.resume]
+        check_used(arguments.algo, [read_run(run)["algorithm"] for run in runs], arguments.resume)
+    if several:
         groups.resume(arguments.resume, dataset, **changes)
         _print_reports(groups.runs_of(arguments.resume).values())
     else:
@@ -114,7 +131,11 @@ def _parse(words: list[str], algorithm: str, base: Any) -> dict[str, Any]:
     )
     add_data(parser, "*")
     parser.add_argument(
-        "--algo", default=algorithm, metavar="NAME", help=f"{', '.join(algorithms.names())} (default: cql)"
+        "--algo",
+        default=algorithm,
+        metavar="NAME",
+        help=f"{', '.join([*algorithms.names(), *algorithms.own_names()])}, or the file of one of your own, such as "
+        "my_cql.py (default: cql)",
     )
     parser.add_argument("--preset", metavar="NAME", help=", ".join(presets.PRESETS))
     parser.add_argument(

@@ -23,6 +23,11 @@ def tune(words: list[str]) -> None:
     add_data(first, "*")
     first.add_argument("--algo", nargs="*", type=_name)
     chosen = first.parse_known_args(words)[0].algo or ["cql"]
+    if files := [name for name in chosen if algorithms.is_file(name)]:
+        raise ConfigError(
+            f"tune: {files[0]} is an algorithm of your own, and tune knows only how the library's become more "
+            "cautious: train it with several values of a setting, and compare them with prudent value"
+        )
     config_types = {name: algorithms.get(name).Config for name in chosen}
     continuous, discrete = (", ".join(tunable(discrete=kind)) for kind in (False, True))
 
@@ -75,6 +80,6 @@ def tune(words: list[str]) -> None:
 
 def _name(word: str) -> str:
     """A word after --algo that is the name of an algorithm, or a misspelt one, and not that of a file."""
-    if Path(word).exists():
+    if Path(word).exists() and not word.endswith(".py"):
         raise ValueError
     return word

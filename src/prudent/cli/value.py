@@ -9,6 +9,7 @@ from typing import Any
 from prudent.cli import policy_files, tuned_folders
 from prudent.cli.data_flags import add_data_flags, load_named
 from prudent.cli.flags import Parser, add_flags, add_threads, set_threads, values_of
+from prudent.cli.own_algorithms import add_algo, check_used, take
 from prudent.cli.policy_files import COLUMN
 from prudent.cli.run_folders import check_folder, is_run, named_runs, to_stderr, training_data
 from prudent.errors import ConfigError, PrudentError
@@ -94,6 +95,7 @@ def _parse(words: list[str]) -> dict[str, Any]:
         "--seed", type=int, default=0, metavar="N", help="random seed of folds, resamples and fits (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_algo(parser)
     add_threads(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures to this JSON file too")
     add_data_flags(parser)
@@ -135,8 +137,11 @@ def _estimate(
     run: Path | None = arguments["run"]
     if run is not None and tuned.is_tuned(run):
         tuned_folders.check(run)
+    take(arguments["algo"])
     agent = policy_files.load(arguments["policy"]) if run is None else checkpoint.load(run, say=to_stderr)[0]
     others = {name: checkpoint.load(path, say=to_stderr)[0] for name, path in rivals.items()}
+    opened = ([] if run is None else [agent]) + [*others.values()]
+    check_used(arguments["algo"], [population.algorithm_name for population in opened], "the run")
     dataset = load_named(arguments, arguments["logged"])
     compare = {name: _member(other, _best_member(rivals[name])) for name, other in others.items()} | policies
     found, seen = None, None

@@ -14,6 +14,7 @@ from prudent.data.columns import Bound, Dones
 from prudent.data.dataset import Dataset
 from prudent.data.episodes.dropped import LastRows
 from prudent.data.mapped.folder import is_folder_of_columns, is_mapped, read
+from prudent.data.readers import own
 from prudent.data.readers.declared import UNDECLARED, Declared, read_each
 from prudent.data.readers.mapping import TableMap
 from prudent.errors import DataError
@@ -64,7 +65,8 @@ def load_dataset(
     A source is a built-in name (``pendulum-mixed``), a file (``.npz``, ``.hdf5``/``.h5`` as written by D4RL, d4rl-
     pybullet, d3rlpy and robomimic, or with ``mapping`` a ``.parquet``, ``.csv`` or ``.csv.gz`` table), a Minari dataset
     (``minari:namespace/name-vN`` or its folder), a folder that :func:`prudent.data.convert` wrote, whose rows stay on
-    disk, or a D4RL name such as ``hopper-medium-expert-v2``, looked up in ``$PRUDENT_DATA`` and some local folders
+    disk, a file for whose suffix an installed package offers a reader (:mod:`prudent.data.readers.own`), or a D4RL name
+    such as ``hopper-medium-expert-v2``, looked up in ``$PRUDENT_DATA`` and some local folders
     (:mod:`prudent.data.find`).
 
     Args:
@@ -139,7 +141,7 @@ def _find(source: Source, declared: Declared, seed: int) -> Dataset:
                 f"{source}: the parts of a log, name one of them: {names or 'their episodes are in NAME.npy'}"
             )
         return _columns(path, declared) if is_folder_of_columns(path) else _minari(path, declared)
-    if _extension(path) in (*_FORMAT, *_PICKLES):
+    if _extension(path) in (*_FORMAT, *_PICKLES, *own.suffixes()):
         raise DataError(f"{source}: no such file")
     if _MINARI_ID.fullmatch(text):
         return _minari(text, declared)
@@ -185,8 +187,10 @@ def read_file(path: Path, declared: Declared = UNDECLARED) -> Dataset:
             f"{path.name}: a pickle, which is never opened, as it can run code; a replay buffer of Stable-Baselines3 "
             'is written as npz in three lines: see docs/data.md, "Stable-Baselines3"'
         )
+    if kind is None and extension in own.suffixes():
+        return own.read(path, extension, declared)
     if kind is None:
-        accepted = ", ".join(_FORMAT)
+        accepted = ", ".join([*_FORMAT, *own.suffixes()])
         raise DataError(f"{path.name}: {extension or 'no extension'} is not a dataset format; accepted: {accepted}")
     check_magic(path, kind)
     if kind in _TABLES:

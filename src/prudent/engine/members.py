@@ -129,6 +129,18 @@ def split_settings(base: Any, settings: Mapping[str, Any]) -> tuple[Any, dict[st
     return from_json(type(base), {f.name: getattr(base, f.name) for f in fields(base)} | single), lists
 
 
+def chosen_settings(members: Sequence[Member]) -> dict[str, Any]:
+    """The settings that are not the defaults, as :func:`split_settings` takes them: lists where members differ."""
+    configs, settings = [member.config for member in members], {}
+    for f in fields(configs[0]):
+        values = list(dict.fromkeys(getattr(config, f.name) for config in configs))
+        if values != [f.default]:
+            settings[f.name] = values if len(values) > 1 else values[0]
+    if "return_range" in settings:
+        settings.pop("reward_scale", None)  # it follows from the data, other data give another one
+    return settings
+
+
 def with_reward_scales(members: Sequence[Member], dataset: Dataset) -> list[Member]:
     """The members with the ``reward_scale`` that follows from the data, where they ask for it.
 

@@ -1,7 +1,6 @@
 """Gymnasium environments; the only package that imports Gymnasium.
 
 - ``make``: makes an environment by name, reads its spaces, checks whether it fits a dataset
-- ``working_folder``: finds a module that the user named in the working folder
 - ``vector``: several environments of one kind, stepped together
 - ``simulators``: keeps simulators from writing to the terminal and the working directory
 """

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prudent.environments import simulators, working_folder
+from prudent.environments import simulators
 from prudent.errors import ConfigError, in_one_line
+from prudent.user_code import working_folder
 
 if TYPE_CHECKING:
     import gymnasium

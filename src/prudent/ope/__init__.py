@@ -17,7 +17,7 @@ The files, from the log to the answer:
 
 - :mod:`~prudent.ope.settings`: :class:`Settings`, every setting of an estimate
 - :mod:`~prudent.ope.policy`: the policy to evaluate; :func:`~prudent.ope.policy.as_policy` makes one from a population
-- :mod:`~prudent.ope.user_code`: columns for code that the user wrote, and its errors in one line
+- :mod:`~prudent.ope.columns`: the columns that a policy of the user's own gets
 - :mod:`~prudent.ope.given`: a plain function as a policy, and the checks of policies that are given
 - :mod:`~prudent.ope.logged`: a policy whose probabilities the log itself has
 - :mod:`~prudent.ope.episodes`: checks the log; discounts, truncated episodes, groups

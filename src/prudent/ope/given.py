@@ -18,9 +18,10 @@ from prudent.data.columns import counted
 from prudent.data.encoding import Column, Encoding, listed
 from prudent.errors import ConfigError, PrudentError, shown
 from prudent.ope import policy as policies
+from prudent.ope.columns import Columns
 from prudent.ope.policy import ContinuousPolicy, DiscretePolicy, Policy
-from prudent.ope.user_code import Columns, one_line
 from prudent.types import Spec
+from prudent.user_code.raised import one_line
 
 SUM = 1e-3
 """How far the probabilities of a row may be from a sum of 1."""

@@ -10,6 +10,7 @@
 - ``metrics``: writing and reading ``metrics.jsonl`` and TensorBoard files
 - ``loggers``: where metrics go, by the names that ``--logger`` takes
 - ``trackers``: experiment trackers of others: Weights & Biases, MLflow
+- ``own_loggers``: loggers that installed packages offer
 - ``tuned``: a tuned folder in place of a run: its policy, its BC, the parts of its log
 - ``read``: everything a finished folder holds, for reports
 """

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from prudent import algorithms
 from prudent.config import to_json
 from prudent.data import Dataset
 from prudent.data.summary import histograms
 from prudent.engine.population import Population
+from prudent.runs.checkpoint import keep_code
 from prudent.runs.folder import write_json
 from prudent.runs.machine import environment
 
@@ -30,6 +32,7 @@ def begin_run(
         problems: what is wrong with the dataset, one line each.
         more: further keys of ``config.json``.
     """
+    keep_code(folder, population)
     write_json(folder / "config.json", {**describe(population, dataset, settings, problems), **more})
     write_json(folder / "environment.json", environment(population.device, dataset))
     write_json(folder / "dataset.json", histograms(dataset))
@@ -44,8 +47,10 @@ def describe(
     """
     configs = [to_json(member.config) for member in population.members]
     shared = {key: value for key, value in configs[0].items() if all(config[key] == value for config in configs)}
+    own = algorithms.code_of(population.algorithm)
     return {
         "algorithm": population.algorithm_name,
+        **({} if own is None else {"code": own.described()}),
         "config": {key: shared.get(key, [config[key] for config in configs]) for key in configs[0]},
         "members": [
             {"name": member.name, "seed": member.seed, **{k: config[k] for k in config if k not in shared}}

@@ -36,6 +36,8 @@ from prudent.version import __version__
 
 STATE, DESCRIPTION, MANIFEST = "state.safetensors", "checkpoint.json", "manifest.json"
 REPLACED = ".replaced"
+CODE = "code"
+"""The folder of a run with a copy of its algorithm's file, where that is not the library's."""
 
 
 def save(
@@ -64,11 +66,13 @@ def contents(population: Population, extra: dict[str, Tensor]) -> dict[str, byte
     tensors = {f"population.{name}": t for name, t in population.tensors().items()}
     tensors |= {f"scaling.{name}": t for name, t in population.scaling.tensors().items()}
     tensors |= {f"extra.{name}": t for name, t in extra.items()}
+    own = algorithms.code_of(population.algorithm)
     description = {
         "prudent": __version__,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "step": population.state.step,
         "algorithm": population.algorithm_name,
+        **({} if own is None else {"code": own.described()}),
         "members": [{"name": m.name, "seed": m.seed, "config": to_json(m.config)} for m in population.members],
         "spec": vars(population.spec),
         "acting": population.acting,
@@ -87,7 +91,16 @@ def save_only(path: Path, population: Population) -> Path:
     for folder in others:
         if folder != saved:
             shutil.rmtree(folder)
+    keep_code(path, population)
     return saved
+
+
+def keep_code(folder: Path, population: Population) -> None:
+    """Copy the file of an algorithm from outside the library to ``code/``, to be read. It is never run from there."""
+    own = algorithms.code_of(population.algorithm)
+    if own is not None:
+        files.make_folder(folder / CODE)
+        files.replace(folder / CODE / own.source.path.name, own.source.content)
 
 
 def _commit(folder: Path, files_by_name: dict[str, bytes]) -> None:
@@ -230,6 +243,7 @@ def described(tensors: dict[str, Tensor], description: dict[str, Any], device: s
     """
     try:
         algorithm = algorithms.stored(description["algorithm"])
+        algorithms.check_code(algorithm, description.get("code"), "it")
         config_type = algorithms.get(algorithm).Config
         configs = [algorithms.stored_settings(algorithm, m["config"]) for m in description["members"]]
         members = [

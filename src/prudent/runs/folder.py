@@ -129,6 +129,7 @@ def members(stored: Mapping[str, Any]) -> list[Member]:
     Raises:
         PrudentError: their settings do not fit this version of prudent.
     """
+    algorithms.check_code(stored["algorithm"], stored.get("code"), "the run")
     config_type = algorithms.get(stored["algorithm"]).Config
     result = []
     for member in stored["members"]:

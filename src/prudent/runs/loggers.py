@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from prudent.errors import ConfigError
+from prudent.runs import own_loggers
 from prudent.runs.metrics import JsonlLogger, Logger, Loggers, TensorBoardLogger
 from prudent.runs.trackers import wandb_tracker
 from prudent.runs.trackers.mlflow_tracker import MlflowTracker
@@ -39,10 +40,14 @@ def check(chosen: Sequence[str] | None) -> None:
     Raises:
         ConfigError: there is one; the line names the extra that installs it.
     """
+    offered = own_loggers.names()
     for name in chosen or ():
+        if name not in NAMES and name in offered:
+            continue
         if name not in NAMES:
-            close = get_close_matches(name, NAMES, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(NAMES)}"
+            known = (*NAMES, *offered)
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
             raise ConfigError(f"no logger is called {name!r}: {hint}")
         modules = _TRACKERS[name].modules if name in _TRACKERS else (name,) if name != JSONL else ()
         if any(find_spec(module) is None for module in modules):
@@ -54,7 +59,7 @@ def check(chosen: Sequence[str] | None) -> None:
 def local_loggers(
     chosen: Sequence[str] | None, folder: Path | str, names: Sequence[str], resume_at: int | None = None
 ) -> Loggers:
-    """The loggers that write into the run folder.
+    """The loggers that write into the run folder, and those that installed packages offer.
 
     ``metrics.jsonl`` always; ``events.tensorboard/`` if it is ``chosen``, or if that is None and TensorBoard installed.
     """
@@ -62,6 +67,8 @@ def local_loggers(
     loggers: list[Logger] = [JsonlLogger(folder / "metrics.jsonl", names, resume_at)]
     if find_spec(TENSORBOARD) is not None if chosen is None else TENSORBOARD in chosen:
         loggers.append(TensorBoardLogger(folder / "events.tensorboard", names, resume_at))
+    own = [name for name in chosen or () if name not in NAMES]
+    loggers += [own_loggers.opened(name, folder, names, resume_at) for name in own]
     return Loggers(loggers)
 
 

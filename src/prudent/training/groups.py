@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prudent import report
+from prudent import algorithms, report
 from prudent.data import Dataset
 from prudent.engine.members import Group
 from prudent.engine.options import Options
@@ -24,7 +24,7 @@ from prudent.runs.foreign import check_plain
 from prudent.runs.status import is_finished
 from prudent.training.interrupts import advice_on_interrupt, stop_requests
 from prudent.training.resume import resume as resume_run
-from prudent.training.start import RESUME_ADVICE, Request, begin
+from prudent.training.start import Request, begin, resume_advice
 
 INDEX = "groups.json"
 
@@ -104,8 +104,10 @@ def resume(
             printed.
     """
     runs, started_at = runs_of(folder), time.monotonic()
-    advice = RESUME_ADVICE.format(folder)
     configs = {name: read_run(run) for name, run in runs.items()}
+    for name, run in runs.items():
+        algorithms.check_code(configs[name]["algorithm"], configs[name].get("code"), run)
+    advice = resume_advice(folder, next(iter(configs.values()))["algorithm"])
     unfinished = [name for name, run in runs.items() if steps is not None or not is_finished(run)]
     for name in unfinished:
         check_writable(runs[name])

@@ -34,7 +34,7 @@ from prudent.training.callbacks import check_callbacks
 from prudent.training.going_on import CONTINUED
 from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.session import session
-from prudent.training.start import RESUME_ADVICE, with_environment_bounds
+from prudent.training.start import resume_advice, with_environment_bounds
 
 
 def resume(
@@ -91,7 +91,7 @@ def resume(
         write_json(folder / "config.json", {**stored, "train": {**stored["train"], "steps": options.steps}})
         for difference in differences(folder, torch_device):
             print(f"{difference}: the last digits may differ from an uninterrupted run")
-        advice = advice or RESUME_ADVICE.format(folder)
+        advice = advice or resume_advice(folder, stored["algorithm"])
         with advice_on_interrupt(advice):
             parts = population, dataset, options, folder, advice, saved.extra, saved.step
             with session(*parts, callbacks=callbacks) as recorder:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from prudent import files
+from prudent import algorithms, files
 from prudent.config import check_names, to_json
 from prudent.data import BUILTIN, Dataset
 from prudent.data.audit import cautions
@@ -33,7 +33,12 @@ from prudent.training.interrupts import advice_on_interrupt
 from prudent.training.session import session
 from prudent.types import Spec
 
-RESUME_ADVICE = "go on with: prudent train --resume {}"
+
+def resume_advice(folder: Path, algorithm: str) -> str:
+    """How to go on with a run of ``algorithm`` that was stopped."""
+    own = algorithms.code_of(algorithms.get(algorithm))
+    file = "" if own is None or own.package else f" --algo {own.source.path}"
+    return f"go on with: prudent train --resume {folder}{file}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def train(request: Request) -> Population:
     with begin(request) as run:
         for remark in run.remarks if request.remarks else ():
             print(remark)
-        advice = RESUME_ADVICE.format(request.folder)
+        advice = resume_advice(request.folder, request.algorithm)
         parts = run.population, run.dataset, request.options, request.folder, advice
         with session(*parts, callbacks=request.callbacks) as recorder:
             if request.trained is not None:
@@ -125,7 +130,7 @@ def begin(request: Request) -> Iterator[BegunRun]:
         check_free(folder)
         problems = [str(finding) for finding in cautions(dataset)]
         settings = asdict(options) | {"sources": _absolute(request.sources) if request.sources else None}
-        with advice_on_interrupt(RESUME_ADVICE.format(folder)):
+        with advice_on_interrupt(resume_advice(folder, request.algorithm)):
             if request.trained is not None:
                 # Before config.json: a folder that is a run has the weights that it goes on from.
                 checkpoint.save(folder, population, {}, options.keep)

@@ -188,6 +188,11 @@ def _algorithms(dataset: Dataset, algorithm: str | Sequence[str] | None) -> list
     names = [algorithm] if isinstance(algorithm, str) else list(algorithm or ())
     names = names or ["discrete_cql" if dataset.spec.discrete else "cql"]
     for name in names:
+        if name not in algorithms.names() and algorithms.code_of(algorithms.get(name)) is not None:
+            raise ConfigError(
+                f"{name} is an algorithm of your own, and tune knows only how the library's become more cautious: "
+                "train it with several values of a setting, and compare them with prudent value"
+            )
         if strength_of(name) is None:
             known = ", ".join(tunable(algorithms.is_discrete(name)))
             raise ConfigError(f"{name} has no setting to choose, such as alpha: take one of {known}")

@@ -12,6 +12,7 @@ One file per format, each with ``read``:
 - ``table``: CSV and Parquet; ``mapping`` says which column means what, ``_roles`` checks each column,
   ``_encode`` turns categories, labels and missing cells into numbers
 - ``stream``: the same datasets block by block, for files larger than memory
+- ``own``: readers that installed packages offer, by the suffix of a file
 - ``provenance``: what an HDF5 file says about how it was made
 
 What they share:

@@ -46,8 +46,9 @@ def check_target(identifier: str) -> None:
 def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: str | None = None) -> None:
     """Write a dataset under Minari's own folder (``MINARI_DATASETS_PATH``).
 
-    ``about`` becomes the description, as JSON. With ``env_id`` Minari can make the environment again. Masks of discrete
-    actions become ``action_mask`` of the infos, T + 1 rows per episode, as for observations.
+    ``about`` becomes the description, as JSON. With ``env_id`` Minari can make the environment again, and the
+    ``reference`` of ``about``, the returns of a random policy and of an expert, becomes Minari's reference scores.
+    Masks of discrete actions become ``action_mask`` of the infos, T + 1 rows per episode, as for observations.
 
     Raises:
         DataError: see :func:`check_target`, or a next observation or next mask is not that of the next row of the
@@ -75,6 +76,7 @@ def write(dataset: Dataset, identifier: str, about: Mapping[str, Any], env_id: s
                 description=json.dumps({**about, **_noted(dataset)}),
                 observation_space=observation_space,
                 action_space=action_space,
+                **(_scores(about) if named else {}),
             )
     finally:
         if env is not None:
@@ -87,6 +89,17 @@ def _noted(dataset: Dataset) -> dict[str, Any]:
         **({} if dataset.dropped is None else {DROPPED: dataset.dropped.numbers()}),
         **({} if dataset.meanings.encoding is None else {ENCODING: dataset.meanings.encoding.to_json()}),
     }
+
+
+def _scores(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The returns of a random policy and of an expert, from which Minari normalises scores; empty if not known.
+
+    Minari takes them beside an environment only.
+    """
+    reference = about.get("reference")
+    if not isinstance(reference, list | tuple) or len(reference) != 2:
+        return {}
+    return {"ref_min_score": float(reference[0]), "ref_max_score": float(reference[1])}
 
 
 def _can_be_named(env: Any) -> bool:

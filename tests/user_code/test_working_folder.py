@@ -10,8 +10,8 @@ import pytest
 from helpers.runs import flags, prudent, write_log
 from prudent import BC, load_dataset
 from prudent.environments.make import make, spec_of
-from prudent.environments.working_folder import importable
 from prudent.errors import ConfigError, PrudentError
+from prudent.user_code.working_folder import importable
 
 pytest_plugins = ["helpers.run_fixtures"]
 

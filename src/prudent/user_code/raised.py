@@ -1,43 +1,40 @@
-"""Code that the user wrote: the columns that it gets, and whatever it raises as one line with the line of its file."""
+"""What the user's code raises, as one line with the line of the user's file."""
 
 import inspect
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
-import numpy as np
-
-from prudent.data.encoding import listed
-from prudent.errors import ConfigError, in_one_line, shown
+from prudent.errors import ConfigError, in_one_line
 
 
-class UnknownColumnError(ConfigError, KeyError):
-    """A function asked for a column that there is none of."""
-
-
-class Columns(dict[str, np.ndarray]):
-    """Columns by name, each (R,). Reading another name raises an error that lists those there are."""
-
-    def __missing__(self, name: object) -> np.ndarray:
-        close = get_close_matches(str(name), self, n=1)
-        hint = f"; did you mean {shown(close[0])}?" if close else ""
-        raise UnknownColumnError(f"there is no column {shown(name)} among {listed(list(self))}{hint}")
+class PlainError(ConfigError):
+    """An error raised on behalf of the user's code, whose text says everything: its class is not shown."""
 
 
 @contextmanager
-def one_line(title: str, function: Callable[..., Any], *passed: type[Exception]) -> Iterator[None]:
+def one_line(
+    title: str, function: Callable[..., Any] | None, *passed: type[BaseException], file: str = ""
+) -> Iterator[None]:
     """Turn whatever the user's ``function`` raises into one line. It may end the process, or raise what is no
     ``Exception``; only Ctrl-C and errors that are ``passed`` on stay what they are.
+
+    ``file`` is the user's file; without it, that of the function.
     """
     try:
         yield
     except (KeyboardInterrupt, *passed):
         raise
     except BaseException as error:
-        text = error.args[0] if isinstance(error, UnknownColumnError) else in_one_line(error, with_kind=True)
-        raise ConfigError(f"{title}: {where(error, function)}{text}") from error
+        text = error.args[0] if isinstance(error, PlainError) else reason(error)
+        raise ConfigError(f"{title}: {where(error, function, file)}{text}") from error
+
+
+def reason(error: BaseException) -> str:
+    """The class of an error and what it says."""
+    text = error.msg if isinstance(error, SyntaxError) else None
+    return f"SyntaxError: {text}" if text else in_one_line(error, with_kind=True)
 
 
 def where(error: BaseException, function: Callable[..., Any] | None = None, file: str = "") -> str:
