@@ -2,6 +2,7 @@
 
 - ``start``: a new run
 - ``in_memory``: a training without a run folder
+- ``single_steps``: steps on batches that a program hands over
 - ``going_on``: from a trained policy, with new or grown data
 - ``callbacks``: code of the user's own that is told what a training does
 - ``early_stopping``: a callback that stops a training which no longer improves

@@ -109,19 +109,13 @@ class Recorder(Observer):
     def _write_due(self, step: int, last: bool) -> None:
         """Log, evaluate and save, each if it is due or this is the ``last`` step, and once at each step."""
         options, is_best = self.options, False
-        if self.clock.steps and self._is_due("log", options.log_every, step, last):
+        if self.clock.steps and _is_due(self._written, "log", options.log_every, step, last):
             self.flush(step)
         with self.clock.stopped():
-            if options.env is not None and self._is_due("evaluation", options.eval_every, step, last):
+            if options.env is not None and _is_due(self._written, "evaluation", options.eval_every, step, last):
                 is_best = self.evaluate(step, options.env)
-            if self._is_due("checkpoint", options.checkpoint_every, step, last) or is_best:
+            if _is_due(self._written, "checkpoint", options.checkpoint_every, step, last) or is_best:
                 self.save(last)
-
-    def _is_due(self, what: str, every: int, step: int, last: bool) -> bool:
-        due = (last or step % every == 0) and self._written.get(what) != step
-        if due:
-            self._written[what] = step
-        return due
 
     def _stop_if_asked(self) -> None:
         """Make this the last step if a callback asks for it."""
@@ -293,6 +287,14 @@ class Recorder(Observer):
             if (reason := files.error_text(error)) not in self._status_errors:
                 self._status_errors.add(reason)
                 self.progress.say(f"{reason}; training goes on")
+
+
+def _is_due(written: dict[str, int], what: str, every: int, step: int, last: bool) -> bool:
+    """Whether something is to be written at ``step``, which is then noted in ``written``: once at each step."""
+    due = (last or step % every == 0) and written.get(what) != step
+    if due:
+        written[what] = step
+    return due
 
 
 def without_members(line: Mapping[str, Any], stopped: Collection[int]) -> dict[str, Any]:
