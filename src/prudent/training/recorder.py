@@ -243,7 +243,13 @@ class Recorder(Observer):
         try:
             # Metrics first: a checkpoint that is ahead of them would leave a gap in a resumed run.
             self.log.sync()
-            saved = checkpoint.save(self.folder, self.population, extra, self.options.keep, self._protected_steps())
+            saved = checkpoint.save(
+                self.folder,
+                self.population,
+                extra,
+                self.options.keep,
+                _protected_steps(self.folder, self.guard, self.best),
+            )
         except OSError as error:
             if must:
                 raise
@@ -252,15 +258,6 @@ class Recorder(Observer):
         self.status("running")
         if saved is not None:
             self.callbacks.call("saved", saved)
-
-    def _protected_steps(self) -> set[int]:
-        """Checkpoints to keep: the best evaluation's, and the last one in which each stopped member was still well."""
-        steps = [step for step, _ in checkpoint.steps(self.folder)] if self.guard.last_sound_step else []
-        before_divergence = [
-            [step for step in steps if step <= last_well] for last_well in self.guard.last_sound_step.values()
-        ]
-        best = set() if self.best.step is None else {self.best.step}
-        return {max(candidates) for candidates in before_divergence if candidates} | best
 
     def restore(self, extra: Mapping[str, Tensor]) -> None:
         """Read back what :meth:`save` wrote for the recorder itself."""
@@ -287,6 +284,14 @@ class Recorder(Observer):
             if (reason := files.error_text(error)) not in self._status_errors:
                 self._status_errors.add(reason)
                 self.progress.say(f"{reason}; training goes on")
+
+
+def _protected_steps(folder: Path, guard: Guard, best: BestEvaluation) -> set[int]:
+    """Checkpoints to keep: the best evaluation's, and the last one in which each stopped member was still well."""
+    steps = [step for step, _ in checkpoint.steps(folder)] if guard.last_sound_step else []
+    before_divergence = [[step for step in steps if step <= last_well] for last_well in guard.last_sound_step.values()]
+    kept = set() if best.step is None else {best.step}
+    return {max(candidates) for candidates in before_divergence if candidates} | kept
 
 
 def _is_due(written: dict[str, int], what: str, every: int, step: int, last: bool) -> bool:
