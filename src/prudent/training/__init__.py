@@ -9,6 +9,7 @@
 - ``resume``: going on with one
 - ``session``: logs, status and report around a training
 - ``recorder``: what is written while it trains
+- ``step_clock``: time spent in steps
 - ``best_evaluation``: which evaluation was the best so far
 - ``film``: GIFs while it trains
 - ``progress``: what is shown while it trains

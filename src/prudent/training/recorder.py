@@ -2,8 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +24,7 @@ from prudent.training.best_evaluation import BestEvaluation
 from prudent.training.callbacks import Callbacks, Training
 from prudent.training.film import Film
 from prudent.training.progress import Progress
+from prudent.training.step_clock import StepClock
 from prudent.types import Metrics, Totals
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Recorder(Observer):
         self._written: dict[str, int] = {}  # what was last logged, evaluated and saved at which step
         self.population, self.options, self.folder = population, options, folder
         self.log, self.progress, self.guard, self.requests = log, progress, guard, requests
-        self.clock, self.began_at, self.reached = _Clock(), time.monotonic(), population.state.step
+        self.clock, self.began_at, self.reached = StepClock(), time.monotonic(), population.state.step
         self.best, self.film = BestEvaluation(population.names), Film(population, folder, self.say)
         self.incidents: list[dict[str, Any]] = []
         self._status_errors: set[str] = set()
@@ -72,7 +72,7 @@ class Recorder(Observer):
         self._handle(self.guard.begin())
         self.callbacks.call("began")
         self._stop_if_asked()
-        self.clock = _Clock()
+        self.clock = StepClock()
 
     def begin_with_evaluation(self) -> None:
         """Evaluate the policies that training goes on from, once, so that the curve begins with them."""
@@ -143,7 +143,7 @@ class Recorder(Observer):
         line = means | self.clock.metrics()
         self._log(step, line)
         self.progress.log(step, without_members(line, self.guard.stopped))
-        self.clock = _Clock()
+        self.clock = StepClock()
         self._handle(self.guard.check({name.partition("/")[2]: figures for name, figures in means.items()}))
         for incident in weights_at_bound(self.population, self.guard.largest_P):
             # Once for each member, also in a resumed run: the weight may stay there for the rest of the run.
@@ -264,12 +264,7 @@ class Recorder(Observer):
         self.guard.restore({key.removeprefix("guard."): t for key, t in extra.items() if key.startswith("guard.")})
         if extra:
             self.incidents = incidents(self.folder, self.population.state.step)
-        for key, value in extra.items():
-            kind, _, name = key.partition(".")
-            if kind == "sums":
-                self.totals.sums[name] = value.to(self.population.device)
-            elif kind == "counts":
-                self.totals.counts[name] = int(value)
+        _restore_totals(self.totals, extra, self.population.device)
         if "best" in extra:
             self.best.restore(extra["best"])
 
@@ -294,6 +289,15 @@ def _protected_steps(folder: Path, guard: Guard, best: BestEvaluation) -> set[in
     return {max(candidates) for candidates in before_divergence if candidates} | kept
 
 
+def _restore_totals(totals: Totals, extra: Mapping[str, Tensor], device: torch.device) -> None:
+    for key, value in extra.items():
+        kind, _, name = key.partition(".")
+        if kind == "sums":
+            totals.sums[name] = value.to(device)
+        elif kind == "counts":
+            totals.counts[name] = int(value)
+
+
 def _is_due(written: dict[str, int], what: str, every: int, step: int, last: bool) -> bool:
     """Whether something is to be written at ``step``, which is then noted in ``written``: once at each step."""
     due = (last or step % every == 0) and written.get(what) != step
@@ -315,23 +319,6 @@ def _without(total: Tensor, member: int) -> Tensor:
     fresh = total.clone()
     fresh[member] = 0
     return fresh
-
-
-class _Clock:
-    """Time spent in steps, without evaluations and checkpoints."""
-
-    def __init__(self) -> None:
-        self.began, self.steps = time.perf_counter(), 0
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        before = time.perf_counter()
-        yield
-        self.began += time.perf_counter() - before
-
-    def metrics(self) -> dict[str, float]:
-        seconds = max(time.perf_counter() - self.began, 1e-9)
-        return {"time/steps_per_second": self.steps / seconds, "time/ms_per_step": 1000 * seconds / max(self.steps, 1)}
 
 
 def evaluation_metrics(evaluations: result.BothEvaluations) -> dict[str, list[Any]]:
