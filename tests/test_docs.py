@@ -168,6 +168,8 @@ def test_commands_are_understood(command, monkeypatch, tmp_path):
         for run in (words[1], *(word.partition("=")[2] for word in words[2:] if "=" in word)):
             if not (run.startswith("--") or ".py:" in run):
                 Path(run).mkdir(parents=True)
+    if "--from" in words:
+        Path(words[words.index("--from") + 1]).mkdir(parents=True)
     if any("rules.py:" in word for word in words):
         Path("rules.py").write_text(next(block for block in blocks("docs/value.md", "python") if "# rules.py" in block))
     before = sorted(tmp_path.rglob("*"))

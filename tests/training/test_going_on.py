@@ -12,8 +12,10 @@ from helpers.runs import TINY, assert_same_weights, columns, discrete_columns, m
 from prudent.data import load_dataset
 from prudent.engine.loop import Observer
 from prudent.errors import ConfigError, DataError
+from prudent.report import html
 from prudent.runs import checkpoint
 from prudent.runs.folder import read_json
+from prudent.runs.read import Run
 from prudent.training import going_on
 from prudent.training.going_on import GoOn, chosen, prepared
 from prudent.training.resume import resume
@@ -328,3 +330,13 @@ def test_other_spaces_are_refused_and_nothing_is_written(data, tmp_path):
         with pytest.raises(DataError, match=f"{name}.*(does not fit what was trained|outside the declared bounds)"):
             loaded.fit(load_dataset(path), 5, tmp_path / "run", warm_start=True)
         assert not (tmp_path / "run").exists()
+
+
+def test_the_report_says_where_it_comes_from():
+    origin = {"run": "/home/me/runs/first", "checkpoint": "step_1000", "step": 1000, "scaling": "old"}
+    run = Run(folder=None, config={"members": [{"name": "seed=0"}], "continued_from": origin})
+    assert html._facts(run) == ["no environment", "goes on from step 1,000 of first", "1 member"]
+    # An agent that trained in memory has no run. A file that somebody edited may hold anything.
+    for edited, words in (({"step": 5}, ["goes on from step 5"]), ({"step": "5"}, []), ("first", [])):
+        changed = Run(folder=None, config={"continued_from": edited})
+        assert html._facts(changed) == ["no environment", *words, "0 members"]

@@ -10,8 +10,10 @@ from prudent.errors import ConfigError
 from prudent.files import folder_name
 
 
-def go_on(words: list[str], path: Path) -> Path:
+def go_on(words: list[str], path: Path, algorithm: str | None) -> Path:
     """Train as ``words`` say, from the policy in ``path``; returns the new run folder.
+
+    ``algorithm`` is the name that ``--algo`` gives, also by a file; None without that flag.
 
     Raises:
         PrudentError: there is no such policy, or settings or data do not fit it. Nothing is written then.
@@ -27,6 +29,8 @@ def go_on(words: list[str], path: Path) -> Path:
     if not tuned.is_tuned(path):
         check_ended(path)
     trained, _ = checkpoint.load(path, say=print)
+    if algorithm not in (None, trained.algorithm_name):
+        raise ConfigError(f"train: {path} is a policy of {trained.algorithm_name}, so {algorithm} cannot go on from it")
     arguments = _parse(words, trained)
     if not arguments["data"]:
         raise ConfigError("train: name the dataset to go on with: prudent train DATA --from RUN")
@@ -74,18 +78,15 @@ def _parse(words: list[str], trained: Any) -> dict[str, Any]:
     parser.add_argument(
         "--optimizer", choices=OPTIMIZERS, default="kept", help="Adam's moments: kept, or fresh (default: kept)"
     )
-    parser.add_argument("--algo", metavar="NAME", help=f"only {name}, the algorithm of RUN")
+    parser.add_argument(
+        "--algo", metavar="NAME", help=f"only {name}, the algorithm of RUN; its file, if it is your own"
+    )
     parser.add_argument("--out", type=Path, help="run folder to create (default: runs/DATA-ALGO, numbered)")
     add_data_flags(parser)
     add_flags(parser.add_argument_group("training (--steps: more steps than RUN has made)"), Options)
     add_flags(parser.add_argument_group(f"settings of {name} that change (default: those of RUN)"), type(base), base)
     parser.explain = _explain
-    arguments = vars(parser.parse_strict(words))
-    if arguments["algo"] not in (None, name):
-        raise ConfigError(
-            f"train: {arguments['origin']} is a policy of {name}, so {arguments['algo']} cannot go on from it"
-        )
-    return arguments
+    return vars(parser.parse_strict(words))
 
 
 def _explain(flag: str) -> str:

@@ -26,7 +26,7 @@ def train(words: list[str]) -> None:
     elif (origin := vars(choice)["from"]) is not None:
         from prudent.cli.going_on import go_on
 
-        _print_reports([go_on(words, Path(origin))])
+        _print_reports([go_on(words, Path(origin), _taken(choice.algo))])
     else:
         _start(words, _taken(choice.algo), choice.preset)
 

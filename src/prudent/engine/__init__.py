@@ -8,6 +8,7 @@
 - ``batches``: batches of a dataset, or of a user's own, in the networks' units
 - ``windows``: the logged steps that targets over several steps follow
 - ``scaling``: from the log's units to the networks' and back
+- ``rescale``: a trained population on other scales, with the same policy and values
 - ``loop``: the training loop
 - ``cuda_graphs``: training steps, on a GPU several at once
 - ``prefetch``: gathers the next batch while a step is computed

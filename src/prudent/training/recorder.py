@@ -2,8 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +24,7 @@ from prudent.training.best_evaluation import BestEvaluation
 from prudent.training.callbacks import Callbacks, Training
 from prudent.training.film import Film
 from prudent.training.progress import Progress
+from prudent.training.step_clock import StepClock
 from prudent.types import Metrics, Totals
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Recorder(Observer):
         self._written: dict[str, int] = {}  # what was last logged, evaluated and saved at which step
         self.population, self.options, self.folder = population, options, folder
         self.log, self.progress, self.guard, self.requests = log, progress, guard, requests
-        self.clock, self.began_at, self.reached = _Clock(), time.monotonic(), population.state.step
+        self.clock, self.began_at, self.reached = StepClock(), time.monotonic(), population.state.step
         self.best, self.film = BestEvaluation(population.names), Film(population, folder, self.say)
         self.incidents: list[dict[str, Any]] = []
         self._status_errors: set[str] = set()
@@ -72,7 +72,7 @@ class Recorder(Observer):
         self._handle(self.guard.begin())
         self.callbacks.call("began")
         self._stop_if_asked()
-        self.clock = _Clock()
+        self.clock = StepClock()
 
     def begin_with_evaluation(self) -> None:
         """Evaluate the policies that training goes on from, once, so that the curve begins with them."""
@@ -109,19 +109,13 @@ class Recorder(Observer):
     def _write_due(self, step: int, last: bool) -> None:
         """Log, evaluate and save, each if it is due or this is the ``last`` step, and once at each step."""
         options, is_best = self.options, False
-        if self.clock.steps and self._is_due("log", options.log_every, step, last):
+        if self.clock.steps and _is_due(self._written, "log", options.log_every, step, last):
             self.flush(step)
         with self.clock.stopped():
-            if options.env is not None and self._is_due("evaluation", options.eval_every, step, last):
+            if options.env is not None and _is_due(self._written, "evaluation", options.eval_every, step, last):
                 is_best = self.evaluate(step, options.env)
-            if self._is_due("checkpoint", options.checkpoint_every, step, last) or is_best:
+            if _is_due(self._written, "checkpoint", options.checkpoint_every, step, last) or is_best:
                 self.save(last)
-
-    def _is_due(self, what: str, every: int, step: int, last: bool) -> bool:
-        due = (last or step % every == 0) and self._written.get(what) != step
-        if due:
-            self._written[what] = step
-        return due
 
     def _stop_if_asked(self) -> None:
         """Make this the last step if a callback asks for it."""
@@ -149,7 +143,7 @@ class Recorder(Observer):
         line = means | self.clock.metrics()
         self._log(step, line)
         self.progress.log(step, without_members(line, self.guard.stopped))
-        self.clock = _Clock()
+        self.clock = StepClock()
         self._handle(self.guard.check({name.partition("/")[2]: figures for name, figures in means.items()}))
         for incident in weights_at_bound(self.population, self.guard.largest_P):
             # Once for each member, also in a resumed run: the weight may stay there for the rest of the run.
@@ -249,7 +243,13 @@ class Recorder(Observer):
         try:
             # Metrics first: a checkpoint that is ahead of them would leave a gap in a resumed run.
             self.log.sync()
-            saved = checkpoint.save(self.folder, self.population, extra, self.options.keep, self._protected_steps())
+            saved = checkpoint.save(
+                self.folder,
+                self.population,
+                extra,
+                self.options.keep,
+                _protected_steps(self.folder, self.guard, self.best),
+            )
         except OSError as error:
             if must:
                 raise
@@ -259,26 +259,12 @@ class Recorder(Observer):
         if saved is not None:
             self.callbacks.call("saved", saved)
 
-    def _protected_steps(self) -> set[int]:
-        """Checkpoints to keep: the best evaluation's, and the last one in which each stopped member was still well."""
-        steps = [step for step, _ in checkpoint.steps(self.folder)] if self.guard.last_sound_step else []
-        before_divergence = [
-            [step for step in steps if step <= last_well] for last_well in self.guard.last_sound_step.values()
-        ]
-        best = set() if self.best.step is None else {self.best.step}
-        return {max(candidates) for candidates in before_divergence if candidates} | best
-
     def restore(self, extra: Mapping[str, Tensor]) -> None:
         """Read back what :meth:`save` wrote for the recorder itself."""
         self.guard.restore({key.removeprefix("guard."): t for key, t in extra.items() if key.startswith("guard.")})
         if extra:
             self.incidents = incidents(self.folder, self.population.state.step)
-        for key, value in extra.items():
-            kind, _, name = key.partition(".")
-            if kind == "sums":
-                self.totals.sums[name] = value.to(self.population.device)
-            elif kind == "counts":
-                self.totals.counts[name] = int(value)
+        _restore_totals(self.totals, extra, self.population.device)
         if "best" in extra:
             self.best.restore(extra["best"])
 
@@ -295,6 +281,31 @@ class Recorder(Observer):
                 self.progress.say(f"{reason}; training goes on")
 
 
+def _protected_steps(folder: Path, guard: Guard, best: BestEvaluation) -> set[int]:
+    """Checkpoints to keep: the best evaluation's, and the last one in which each stopped member was still well."""
+    steps = [step for step, _ in checkpoint.steps(folder)] if guard.last_sound_step else []
+    before_divergence = [[step for step in steps if step <= last_well] for last_well in guard.last_sound_step.values()]
+    kept = set() if best.step is None else {best.step}
+    return {max(candidates) for candidates in before_divergence if candidates} | kept
+
+
+def _restore_totals(totals: Totals, extra: Mapping[str, Tensor], device: torch.device) -> None:
+    for key, value in extra.items():
+        kind, _, name = key.partition(".")
+        if kind == "sums":
+            totals.sums[name] = value.to(device)
+        elif kind == "counts":
+            totals.counts[name] = int(value)
+
+
+def _is_due(written: dict[str, int], what: str, every: int, step: int, last: bool) -> bool:
+    """Whether something is to be written at ``step``, which is then noted in ``written``: once at each step."""
+    due = (last or step % every == 0) and written.get(what) != step
+    if due:
+        written[what] = step
+    return due
+
+
 def without_members(line: Mapping[str, Any], stopped: Collection[int]) -> dict[str, Any]:
     """A line of metrics without the stopped members, for the screen: it shows means over members."""
     return {
@@ -308,23 +319,6 @@ def _without(total: Tensor, member: int) -> Tensor:
     fresh = total.clone()
     fresh[member] = 0
     return fresh
-
-
-class _Clock:
-    """Time spent in steps, without evaluations and checkpoints."""
-
-    def __init__(self) -> None:
-        self.began, self.steps = time.perf_counter(), 0
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        before = time.perf_counter()
-        yield
-        self.began += time.perf_counter() - before
-
-    def metrics(self) -> dict[str, float]:
-        seconds = max(time.perf_counter() - self.began, 1e-9)
-        return {"time/steps_per_second": self.steps / seconds, "time/ms_per_step": 1000 * seconds / max(self.steps, 1)}
 
 
 def evaluation_metrics(evaluations: result.BothEvaluations) -> dict[str, list[Any]]:
