@@ -1,0 +1,173 @@
+"""Runs the blocks of a page that are marked as runnable, and puts what they print below them.
+
+A block is runnable if the word ``run`` follows its language: ``python run``, ``sh run``. All blocks of a page run in
+one process, in an empty folder, one after the other; the Python ones share their names. ``picture=NAME.png`` shows a
+file that the block left.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from docs.website.markdown import each_block
+from docs.website.sources import ROOT
+
+LANGUAGES = ("python", "sh")
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "SDL_VIDEODRIVER": "dummy", "COLUMNS": "100"}
+ENVIRONMENT |= {"NO_COLOR": "1", "TERM": "dumb", "PYTHONWARNINGS": "ignore"}
+
+
+class BlockError(Exception):
+    """A block of a page does not run."""
+
+
+@dataclass
+class Block:
+    """A runnable block."""
+
+    language: str
+    code: str
+    pictures: list[str] = field(default_factory=list)
+
+
+def parsed(information: str, code: str) -> Block | None:
+    """The block if the words after the fence mark it as runnable, else None."""
+    language, _, rest = information.partition(" ")
+    words = rest.split()
+    if language not in LANGUAGES or "run" not in words:
+        return None
+    return Block(language, code, [word.partition("=")[2] for word in words if word.startswith("picture=")])
+
+
+def marked(text: str) -> list[Block]:
+    """The runnable blocks of a page, in order."""
+    found: list[Block] = []
+
+    def note(information: str, code: str) -> None:
+        block = parsed(information, code)
+        found.extend([block] if block else [])
+
+    each_block(text, note)
+    return found
+
+
+def plain(text: str) -> str:
+    """The page with runnable blocks as plain ones, not run."""
+    return each_block(text, lambda information, code: _fenced(block) if (block := parsed(information, code)) else None)
+
+
+def executed(text: str, page: Path) -> str:
+    """The page with the output of its blocks below them. Pictures go beside ``page``, in a folder of its name.
+
+    Raises:
+        BlockError: a block raised an error, a command failed, or a picture is missing.
+    """
+    pictures = page.parent / page.stem
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = iter(run(marked(text), Path(folder), page.stem))
+
+        def instead(information: str, code: str) -> str | None:
+            block = parsed(information, code)
+            if block is None:
+                return None
+            parts, output = [_fenced(block)], next(outputs)
+            if output:
+                parts.append(f"``` {{ .text .output }}\n{output}\n```")
+            for name in block.pictures:
+                if not (Path(folder) / name).is_file():
+                    raise BlockError(f"{page.stem}: no block left the picture {name}")
+                pictures.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(Path(folder) / name, pictures / Path(name).name)
+                parts.append(f"![{Path(name).stem.replace('_', ' ')}]({pictures.name}/{Path(name).name})")
+            return "\n\n".join(parts)
+
+        return each_block(text, instead)
+
+
+def run(blocks: list[Block], folder: Path, name: str = "page") -> list[str]:
+    """What each block prints to standard output; they run in ``folder``.
+
+    Raises:
+        BlockError: with the place and the end of the error.
+    """
+    paths = [str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(paths), "PATH": programs}
+    request = json.dumps([[block.language, block.code] for block in blocks])
+    with tempfile.TemporaryDirectory() as answers:
+        answer = Path(answers) / "answer.json"
+        command = [sys.executable, "-m", "docs.website.blocks", str(answer)]
+        done = subprocess.run(command, cwd=folder, env=environment, input=request, capture_output=True, text=True)
+        if not answer.is_file():
+            raise BlockError(f"{name}: the blocks ended with code {done.returncode}: {done.stderr[-2000:]}")
+        outputs: list[dict[str, Any]] = json.loads(answer.read_text(encoding="utf-8"))
+    for number, output in enumerate(outputs, 1):
+        if output["error"]:
+            raise BlockError(f"{name}, runnable block {number}:\n{output['error']}")
+    return [tidy(output["text"]) for output in outputs]
+
+
+def tidy(text: str) -> str:
+    """Without colours, and without what a progress bar wrote over."""
+    lines = [line.rpartition("\r")[2].rstrip() for line in ESCAPES.sub("", text).splitlines()]
+    return "\n".join(lines).strip("\n")
+
+
+def _fenced(block: Block) -> str:
+    return f"```{block.language}\n{block.code}```"
+
+
+# --- in the child -----------------------------------------------------------------------------------------------------
+
+
+def _main(answer: Path) -> None:
+    """Run the blocks that stand on standard input, and write what they print to ``answer``."""
+    blocks, names, outputs = json.load(sys.stdin), {"__name__": "__page__"}, []
+    for language, code in blocks:
+        text, error = _captured(lambda: _python(code, names) if language == "python" else _shell(code))  # noqa: B023
+        outputs.append({"text": text, "error": error})
+        if error:
+            break
+    answer.write_text(json.dumps(outputs), encoding="utf-8")
+
+
+def _captured(work: Callable[[], None]) -> tuple[str, str]:
+    """Standard output of this process and of its children while ``work`` runs, and the error if there was one."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 1)
+        try:
+            work()
+            error = ""
+        except BaseException as found:  # noqa: BLE001 - whatever a page does is reported
+            error = "".join(traceback.format_exception(found)[-6:])
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+        file.seek(0)
+        return file.read().decode("utf-8", "replace"), error
+
+
+def _python(code: str, names: dict[str, Any]) -> None:
+    exec(compile(code, "<block>", "exec"), names)  # noqa: S102 - the project's own pages
+
+
+def _shell(code: str) -> None:
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", code], stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise RuntimeError(f"exit code {done.returncode}: {done.stderr[-2000:]}")
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))
