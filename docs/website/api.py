@@ -82,7 +82,7 @@ def agent_names() -> list[str]:
 
 
 def face() -> str:
-    """The page of what ``import prudent`` offers. Agents are made when they are asked for, so it describes them itself."""
+    """The page of what ``import prudent`` offers. Agents are made on demand, so it describes them itself."""
     from prudent import algorithms
     from prudent.agents import AGENTS
 
@@ -114,8 +114,8 @@ def summary(name: str) -> str:
 
     if name == "__version__":
         return "The version."
-    if name in agent_names():
-        return "Agent."
+    if (agent := getattr(prudent, name)).__name__ in agent_names():
+        return f"Agent of [`{agent.algorithm}`][prudent.algorithms.{agent.algorithm}]."
     text = " ".join((inspect.getdoc(getattr(prudent, name)) or "").split("\n\n")[0].split())
     return text.replace("``", "`").replace("|", "\\|")
 

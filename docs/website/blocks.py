@@ -1,8 +1,8 @@
 """Runs the blocks of a page that are marked as runnable, and puts what they print below them.
 
 A block is runnable if the word ``run`` follows its language: ``python run``, ``sh run``. All blocks of a page run in
-one process, in an empty folder, one after the other; the Python ones share their names. ``picture=NAME.png`` shows a
-file that the block left.
+one process, in a folder of their own, one after the other; the Python ones share their names. ``picture=NAME.png``
+shows a file that the block left.
 """
 
 import json
@@ -95,17 +95,18 @@ def executed(text: str, page: Path) -> str:
 
 
 def run(blocks: list[Block], folder: Path, name: str = "page") -> list[str]:
-    """What each block prints to standard output; they run in ``folder``.
+    """What each block prints to standard output; they run in ``folder``, beside a copy of the repository's examples.
 
     Raises:
         BlockError: with the place and the end of the error.
     """
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     paths = [str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(paths), "PATH": programs}
     request = json.dumps([[block.language, block.code] for block in blocks])
     with tempfile.TemporaryDirectory() as answers:
         answer = Path(answers) / "answer.json"
+        programs = os.pathsep.join([_programs(Path(answers) / "bin"), os.environ["PATH"]])
+        environment = os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(paths), "PATH": programs}
         command = [sys.executable, "-m", "docs.website.blocks", str(answer)]
         done = subprocess.run(command, cwd=folder, env=environment, input=request, capture_output=True, text=True)
         if not answer.is_file():
@@ -117,9 +118,18 @@ def run(blocks: list[Block], folder: Path, name: str = "page") -> list[str]:
     return [tidy(output["text"]) for output in outputs]
 
 
+def _programs(folder: Path) -> str:
+    """A folder with ``python`` and ``prudent``: those of this process, also where no environment is active."""
+    folder.mkdir()
+    for name, words in {"python": "", "prudent": " -m prudent"}.items():
+        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{words} "$@"\n', encoding="utf-8")
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
 def tidy(text: str) -> str:
     """Without colours, and without what a progress bar wrote over."""
-    lines = [line.rpartition("\r")[2].rstrip() for line in ESCAPES.sub("", text).splitlines()]
+    lines = [line.rpartition("\r")[2].rstrip() for line in ESCAPES.sub("", text).replace("\r\n", "\n").split("\n")]
     return "\n".join(lines).strip("\n")
 
 
