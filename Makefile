@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 STAMP := $(VENV)/.prudent
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench returns faults suite logs trust practice fuzz docs site clean
+.PHONY: help demo test lint format bench returns faults suite logs trust practice fuzz docs site dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
@@ -77,6 +77,9 @@ docs: $(STAMP)-dev  ## renew the tables and excerpts in README.md and docs/ that
 
 site: $(STAMP)-docs  ## build the documentation site, running its tutorials (minutes); open build/site/index.html
 	$(BIN)/python -m docs.website $(ARGS)
+
+dist: $(STAMP)-dev  ## build wheel and sdist into dist/, try the wheel in an empty environment; ARGS="--python python3.12"
+	$(BIN)/python -m release $(ARGS)
 
 clean:  ## remove the virtual environment, the caches, what was built and the demo's folder
 	rm -rf $(VENV) $(PEERS) demo build dist .pytest_cache .ruff_cache .import_linter_cache
