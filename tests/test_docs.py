@@ -214,10 +214,6 @@ def test_the_usage_names_every_verb():
         assert re.search(rf"^  {verb}\b", cli.USAGE, flags=re.MULTILINE), verb
 
 
-def test_the_citation_is_of_this_version():
-    assert f"\nversion: {prudent.__version__}\n" in text("CITATION.cff")
-
-
 def test_no_page_is_forgotten_by_the_generator():
     assert "docs/tables.py" in text("Makefile")
     for page in PAGES:

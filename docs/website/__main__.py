@@ -51,10 +51,10 @@ def stage(run: bool) -> None:
         if source.suffix != ".md":
             shutil.copyfile(source, target)
             continue
-        text = source.read_text(encoding="utf-8")
+        text = markdown.page(source.read_text(encoding="utf-8"), source, name)
         if blocks.marked(text):
-            text = blocks.executed(text, target) if run else blocks.plain(text)
-        target.write_text(markdown.page(text, source, name), encoding="utf-8")
+            text = blocks.executed(text, target, sources.BUILD / "tutorials") if run else blocks.plain(text)
+        target.write_text(text, encoding="utf-8")
     (sources.PAGES / "examples.md").write_text(sources.examples(), encoding="utf-8")
     api.stage(sources.PAGES)
     settings = (sources.ROOT / "docs" / "website" / "mkdocs.yml").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ one process, in a folder of their own, one after the other; the Python ones shar
 shows a file that the block left.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -66,32 +67,58 @@ def plain(text: str) -> str:
     return each_block(text, lambda information, code: _fenced(block) if (block := parsed(information, code)) else None)
 
 
-def executed(text: str, page: Path) -> str:
+def executed(text: str, page: Path, cache: Path) -> str:
     """The page with the output of its blocks below them. Pictures go beside ``page``, in a folder of its name.
+
+    Output is kept in ``cache`` and taken from there while blocks, library and examples are the same.
 
     Raises:
         BlockError: a block raised an error, a command failed, or a picture is missing.
     """
-    pictures = page.parent / page.stem
-    with tempfile.TemporaryDirectory() as folder:
-        outputs = iter(run(marked(text), Path(folder), page.stem))
+    kept = _kept(marked(text), cache / page.stem)
+    outputs = iter(json.loads((kept / "outputs.json").read_text(encoding="utf-8")))
 
-        def instead(information: str, code: str) -> str | None:
-            block = parsed(information, code)
-            if block is None:
-                return None
-            parts, output = [_fenced(block)], next(outputs)
-            if output:
-                parts.append(f"``` {{ .text .output }}\n{output}\n```")
-            for name in block.pictures:
-                if not (Path(folder) / name).is_file():
-                    raise BlockError(f"{page.stem}: no block left the picture {name}")
-                pictures.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(Path(folder) / name, pictures / Path(name).name)
-                parts.append(f"![{Path(name).stem.replace('_', ' ')}]({pictures.name}/{Path(name).name})")
-            return "\n\n".join(parts)
+    def instead(information: str, code: str) -> str | None:
+        block = parsed(information, code)
+        if block is None:
+            return None
+        parts, output = [_fenced(block)], next(outputs)
+        if output:
+            parts.append(f"``` {{ .text .output }}\n{output}\n```")
+        for name in block.pictures:
+            picture = page.parent / page.stem / Path(name).name
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(kept / name, picture)
+            parts.append(f"![{picture.stem.replace('_', ' ')}]({page.stem}/{picture.name})")
+        return "\n\n".join(parts)
 
-        return each_block(text, instead)
+    return each_block(text, instead)
+
+
+def _kept(blocks: list[Block], cache: Path) -> Path:
+    """The folder with output and pictures of these blocks; they are run if there is none."""
+    folder = cache / _fingerprint(blocks)
+    if (folder / "outputs.json").is_file():
+        return folder
+    shutil.rmtree(cache, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as place:
+        outputs = run(blocks, Path(place), cache.name)
+        for name in (name for block in blocks for name in block.pictures):
+            if not (Path(place) / name).is_file():
+                raise BlockError(f"{cache.name}: no block left the picture {name}")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(Path(place) / name, folder / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "outputs.json").write_text(json.dumps(outputs), encoding="utf-8")
+    return folder
+
+
+def _fingerprint(blocks: list[Block]) -> str:
+    """Of the blocks and of all that they run."""
+    digest = hashlib.sha256(repr(blocks).encode())
+    for path in sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "examples").glob("*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def run(blocks: list[Block], folder: Path, name: str = "page") -> list[str]:

@@ -35,7 +35,7 @@ def test_only_marked_blocks_run():
 
 
 def test_output_and_pictures_stand_below(tmp_path):
-    text = blocks.executed(PAGE, tmp_path / "page.md")
+    text = blocks.executed(PAGE, tmp_path / "page.md", tmp_path / "cache")
     assert "the total is 2\n```" in text
     assert 'print("not marked, not run")\n```\n\n```sh' in text
     assert text.count("{ .text .output }") == 2, "a block that prints nothing shows nothing"
@@ -55,7 +55,23 @@ def test_output_and_pictures_stand_below(tmp_path):
 )
 def test_a_block_that_fails_is_an_error(code, message, tmp_path):
     with pytest.raises(blocks.BlockError, match=message):
-        blocks.executed(code, tmp_path / "page.md")
+        blocks.executed(code, tmp_path / "page.md", tmp_path / "cache")
+
+
+def test_what_was_run_is_kept_until_it_changes(tmp_path, monkeypatch):
+    code, runs, run = "```python run\nprint({})\n```\n", [], blocks.run
+    monkeypatch.setattr(blocks, "run", lambda *args: runs.append(args) or run(*args))
+
+    def shown(number):
+        return blocks.executed(code.format(number), tmp_path / "page.md", tmp_path / "cache")
+
+    assert "\n1\n```" in shown(1)
+    assert "\n1\n```" in shown(1)
+    assert len(runs) == 1
+    assert "\n2\n```" in shown(2)
+    assert "\n1\n```" in shown(1)
+    assert len(runs) == 3, "only the newest is kept"
+    assert len(list((tmp_path / "cache" / "page").iterdir())) == 1
 
 
 def test_colours_and_overwritten_lines_are_gone():

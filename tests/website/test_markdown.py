@@ -89,6 +89,16 @@ def test_formulas_are_mathml():
     assert not re.search(r"[`$\\_]", text), "nothing of LaTeX and Markdown is left"
 
 
+@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: path.stem)
+def test_the_formulas_of_the_docs_are_understood(path):
+    found = re.findall(r"^```math\n(.*?)^```$", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for latex in found:
+        drawn = markdown.formula(latex, display=True)
+        assert "&#92;" not in drawn, f"a command that nobody knows: {latex}"
+        assert "merror" not in drawn
+    assert found or path.stem != "algorithms"
+
+
 def test_every_page_has_a_place():
     staged = sources.staged()
     assert staged[sources.ROOT / "README.md"] == "index.md"
