@@ -5,8 +5,6 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build"
-PAGES, SITE = BUILD / "pages", BUILD / "site"
 FILES = {
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
