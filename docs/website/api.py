@@ -91,7 +91,7 @@ def face() -> str:
         "# API",
         "Everything below is made from docstrings. `import prudent` offers these names; each room of the library has a "
         "page of its own, with all of its public names.",
-        "| name | |\n| --- | --- |",
+        "| name | what it is |\n| --- | --- |",
     ]
     rows = [f"| [`prudent.{name}`][{path}] | {summary(name)} |" for name, path in public().items()]
     parts[-1] += "\n" + "\n".join(rows)

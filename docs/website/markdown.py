@@ -96,7 +96,9 @@ def formula(latex: str, display: bool = False) -> str:
     """MathML, which browsers draw by themselves: no script, no font, nothing to fetch."""
     from latex2mathml.converter import convert
 
-    text = convert(latex.strip(), display="block" if display else "inline")
+    # GitHub knows `aligned`, the converter knows the same under another name.
+    latex = latex.strip().replace("{aligned}", "{split}")
+    text = convert(latex, display="block" if display else "inline")
     # Two spaces at the end of a line, and the marks of Markdown, mean nothing inside a formula.
     return re.sub(r"[*_`\\]", lambda mark: f"&#{ord(mark[0])};", text)
 

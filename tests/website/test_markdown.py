@@ -96,6 +96,8 @@ def test_the_formulas_of_the_docs_are_understood(path):
         drawn = markdown.formula(latex, display=True)
         assert "&#92;" not in drawn, f"a command that nobody knows: {latex}"
         assert "merror" not in drawn
+        assert "<mi>&</mi>" not in drawn
+        assert drawn.count("<mtr>") == (latex.count("\\\\\n") + 1 if "aligned" in latex else 0)
     assert found or path.stem != "algorithms"
 
 
