@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +25,9 @@ from docs.website.sources import ROOT
 
 LANGUAGES = ("python", "sh")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "SDL_VIDEODRIVER": "dummy", "COLUMNS": "100"}
+WIDTH = 92
+"""Characters that fit into a line of output."""
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "SDL_VIDEODRIVER": "dummy", "COLUMNS": str(WIDTH)}
 ENVIRONMENT |= {"NO_COLOR": "1", "TERM": "dumb", "PYTHONWARNINGS": "ignore"}
 
 
@@ -155,9 +158,17 @@ def _programs(folder: Path) -> str:
 
 
 def tidy(text: str) -> str:
-    """Without colours, and without what a progress bar wrote over."""
+    """Without colours, without what a progress bar wrote over, and with long sentences in several lines."""
     lines = [line.rpartition("\r")[2].rstrip() for line in ESCAPES.sub("", text).replace("\r\n", "\n").split("\n")]
-    return "\n".join(lines).strip("\n")
+    return "\n".join(part for line in lines for part in _wrapped(line)).strip("\n")
+
+
+def _wrapped(line: str) -> list[str]:
+    """Sentences in lines of :data:`WIDTH`; rows of a table, which have gaps, stay as they are."""
+    if len(line) <= WIDTH or "   " in line.strip():
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _fenced(block: Block) -> str:
