@@ -51,6 +51,8 @@ def stage(folder: Path, run: bool) -> None:
         text = markdown.page(source.read_text(encoding="utf-8"), source, name)
         if blocks.marked(text):
             text = blocks.executed(text, target, folder / "tutorials") if run else blocks.plain(text)
+        if name == "index.md":
+            text = f"---\nhide: [navigation]\n---\n\n{text}"
         target.write_text(text, encoding="utf-8")
     (pages / "examples.md").write_text(sources.examples(), encoding="utf-8")
     api.stage(pages)
