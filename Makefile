@@ -83,7 +83,7 @@ dist: $(STAMP)-dev  ## build wheel and sdist into dist/, try the wheel in an emp
 
 clean:  ## remove the virtual environment, the caches, what was built and the demo's folder
 	rm -rf $(VENV) $(PEERS) demo build dist .pytest_cache .ruff_cache .import_linter_cache
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks docs release -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 # A stamp says that an extra is installed; it is renewed when the dependencies or the pinned versions change.
