@@ -25,9 +25,9 @@ from docs.website.sources import ROOT
 
 LANGUAGES = ("python", "sh")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-WIDTH = 92
+WIDTH = 108
 """Characters that fit into a line of output."""
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "SDL_VIDEODRIVER": "dummy", "COLUMNS": str(WIDTH)}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "SDL_VIDEODRIVER": "dummy", "COLUMNS": "100"}
 ENVIRONMENT |= {"NO_COLOR": "1", "TERM": "dumb", "PYTHONWARNINGS": "ignore"}
 
 
@@ -85,7 +85,7 @@ def executed(text: str, page: Path, cache: Path) -> str:
         block = parsed(information, code)
         if block is None:
             return None
-        parts, output = [_fenced(block)], next(outputs)
+        parts, output = [_fenced(block)], tidy(next(outputs))
         if output:
             parts.append(f"``` {{ .text .output }}\n{output}\n```")
         for name in block.pictures:
@@ -145,7 +145,7 @@ def run(blocks: list[Block], folder: Path, name: str = "page") -> list[str]:
     for number, output in enumerate(outputs, 1):
         if output["error"]:
             raise BlockError(f"{name}, runnable block {number}:\n{output['error']}")
-    return [tidy(output["text"]) for output in outputs]
+    return [output["text"] for output in outputs]
 
 
 def _programs(folder: Path) -> str:
@@ -164,8 +164,8 @@ def tidy(text: str) -> str:
 
 
 def _wrapped(line: str) -> list[str]:
-    """Sentences in lines of :data:`WIDTH`; rows of a table, which have gaps, stay as they are."""
-    if len(line) <= WIDTH or "   " in line.strip():
+    """Sentences in lines of :data:`WIDTH`; rows and rules of a table stay as they are."""
+    if len(line) <= WIDTH or "   " in line.strip() or not line.strip("- "):
         return [line]
     indent = " " * (len(line) - len(line.lstrip()) + 2)
     return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
