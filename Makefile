@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 STAMP := $(VENV)/.prudent
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench returns faults suite logs trust practice fuzz docs clean
+.PHONY: help demo test lint format bench returns faults suite logs trust practice fuzz docs site dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
@@ -75,9 +75,15 @@ fuzz: $(STAMP)-dev  ## damaged files for every reader, MINUTES=10 in all; what t
 docs: $(STAMP)-dev  ## renew the tables and excerpts in README.md and docs/ that come from the code
 	$(BIN)/python docs/tables.py
 
-clean:  ## remove the virtual environment, the caches and the demo's folder
-	rm -rf $(VENV) $(PEERS) demo .pytest_cache .ruff_cache .import_linter_cache
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+site: $(STAMP)-docs  ## build the documentation site, running its tutorials (minutes); open build/site/index.html
+	$(BIN)/python -m docs.website $(ARGS)
+
+dist: $(STAMP)-dev  ## build wheel and sdist into dist/, try the wheel in an empty environment; ARGS="--python python3.12"
+	$(BIN)/python -m release $(ARGS)
+
+clean:  ## remove the virtual environment, the caches, what was built and the demo's folder
+	rm -rf $(VENV) $(PEERS) demo build dist .pytest_cache .ruff_cache .import_linter_cache
+	find src tests benchmarks docs release -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 # A stamp says that an extra is installed; it is renewed when the dependencies or the pinned versions change.
@@ -91,10 +97,14 @@ $(STAMP)-demo: pyproject.toml constraints.txt | $(STAMP)-venv
 	$(PIP) -e ".[demo]"
 	@touch $@
 
-# The dev extra contains the demo extra, so both are then installed.
+$(STAMP)-docs: pyproject.toml constraints.txt | $(STAMP)-venv
+	$(PIP) -e ".[docs]"
+	@touch $@ $(STAMP)-demo
+
+# The dev extra contains the demo and docs extras, so all three are then installed.
 $(STAMP)-dev: pyproject.toml constraints.txt | $(STAMP)-venv
 	$(PIP) -e ".[dev]"
-	@touch $@ $(STAMP)-demo
+	@touch $@ $(STAMP)-demo $(STAMP)-docs
 
 # d3rlpy wants an older Gymnasium, so it has an environment of its own.
 PEER_PIP := $(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -c benchmarks/peers/constraints.txt
