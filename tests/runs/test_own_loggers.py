@@ -4,7 +4,7 @@ import pytest
 
 from helpers.own import installed
 from prudent.errors import ConfigError
-from prudent.runs import own_loggers
+from prudent.runs import loggers, own_loggers
 
 LOGGER = """
 class Lines:
@@ -45,6 +45,17 @@ POINTS = {name: f"line_logger:{place}" for name, place in (
 def offered(tmp_path, monkeypatch):
     installed(tmp_path, monkeypatch, {"prudent.loggers": POINTS}, {"line_logger": LOGGER})
     return tmp_path
+
+
+def test_the_flag_takes_it_by_its_name(offered):
+    """Beside those of the library, and a name that nobody offers is told what there is."""
+    loggers.check(["jsonl", "lines"])
+    with loggers.local_loggers(["lines"], offered, ["seed=0"]) as several:
+        several.log(10, {"train/critic_loss": [1.0]})
+    assert "10 ['train/critic_loss'] None" in (offered / "lines.txt").read_text()
+    assert "train/critic_loss" in (offered / "metrics.jsonl").read_text()
+    with pytest.raises(ConfigError, match="did you mean lines"):
+        loggers.check(["line"])
 
 
 def test_it_gets_every_event(offered):
