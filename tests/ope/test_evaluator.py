@@ -401,29 +401,6 @@ def test_a_policy_that_never_fails_has_a_value_at_the_end_of_the_range(reward):
     assert low < 10 < high
 
 
-def test_features_can_come_from_other_episodes():
-    """Values are solved on the log's own rows, in the units of the others, with features that owe nothing to them."""
-    log = QUADRATIC.log(500, 0)
-    final, others = log.episodes(range(200)), log.episodes(range(200, 500))
-    settings = replace(CURVED, n_bootstrap=0)
-    prepared_log = ope.Evaluator(final, QUADRATIC.discount, settings, seed=3, learn_from=others)
-    learned = ope.Evaluator(others, QUADRATIC.discount, settings, seed=3)
-    for member in range(settings.members):
-        both = [e.features.pair(member) for e in (prepared_log, learned)]
-        assert [len(b) for b in both] == [len(final), len(others)]
-    again = ope.Evaluator(others, QUADRATIC.discount, settings, seed=3, learn_from=others)
-    torch.testing.assert_close(again.features.state(0), learned.features.state(0), rtol=0, atol=0)
-    one = ope.Evaluator(final, QUADRATIC.discount, settings, seed=3)
-    shared = one.features.on(one.rows)
-    torch.testing.assert_close(shared.state(1), one.features.state(1), rtol=0, atol=0)
-    estimate = prepared_log.evaluate(QUADRATIC.target).fqe
-    assert estimate.value == pytest.approx(QUADRATIC.target_value, rel=0.15)
-    moved = replace(final, observation=final.observation * 2, next_observation=final.next_observation * 2)
-    rows = [ope.Evaluator(data, 0.9, settings, learn_from=others).rows.observation for data in (final, moved)]
-    shift = torch.from_numpy(others.observation.mean(0) / others.observation.std(0))
-    torch.testing.assert_close(rows[1] + shift, 2 * (rows[0] + shift), rtol=1e-3, atol=1e-3)
-
-
 def test_a_refit_beyond_what_rewards_allow_is_left_out(monkeypatch):
     data = TABULAR.log(60, 0)
     settings = replace(LINEAR, behaviour_steps=20, n_bootstrap=12)

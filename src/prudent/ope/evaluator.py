@@ -62,9 +62,6 @@ class Evaluator:
     ``doubt`` says why the log's own probabilities are not to be used, ``""`` that they are; None looks for a reason in
     ``dataset``. A part of a log may be too small to show it.
 
-    ``learn_from`` are other episodes of the same log, from which the features are learned; None takes those of
-    ``dataset``. Features that have not seen the rows on which values are solved cannot fit their noise.
-
     Raises:
         ConfigError, DataError: see :func:`prudent.ope.episodes.lay_out`,
             :func:`prudent.ope.behaviour.logged_log_prob` and :func:`prudent.ope.settings.check_memory`.
@@ -77,11 +74,9 @@ class Evaluator:
         settings: Settings | None = None,
         seed: int = 0,
         doubt: str | None = None,
-        learn_from: Dataset | None = None,
     ):
         self.settings = Settings() if settings is None else settings
         self.seed = seed
-        self.learn_from = learn_from
         self.episodes = episodes.lay_out(dataset, discount, least=2 * self.settings.folds)
         check_memory(self.settings, dataset)
         rng = np.random.default_rng([seed, 11])
@@ -102,16 +97,12 @@ class Evaluator:
     @cached_property
     def rows(self) -> LogRows:
         """The rows of the log in the units of the networks."""
-        return features.read(self.episodes.dataset, self.learn_from)
+        return features.read(self.episodes.dataset)
 
     @cached_property
     def features(self) -> LogFeatures:
         """Features of the log, which all values share."""
-        if self.learn_from is None:
-            return features.learn(self.episodes, self.rows, self.settings, self.seed)
-        others = episodes.lay_out(self.learn_from, self.episodes.discount, least=1)
-        learned = features.learn(others, features.read(self.learn_from), self.settings, self.seed)
-        return learned.on(self.rows)
+        return features.learn(self.episodes, self.rows, self.settings, self.seed)
 
     @cached_property
     def _behaviour_critics(self) -> Any:

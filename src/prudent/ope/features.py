@@ -43,10 +43,6 @@ class LogFeatures:
         self._state, self._pair, self.members, self.rows = state, pair, members, rows
         self._known: dict[tuple[str, int], Tensor] = {}
 
-    def on(self, rows: "LogRows") -> "LogFeatures":
-        """The same features of other rows, which :func:`read` has put into the units of the log they come from."""
-        return LogFeatures(self._state, self._pair, self.members, rows)
-
     def state(self, member: int) -> Tensor:
         """h(s) and a 1 for every row, (rows, F + 1) float64."""
         return self._once("state", member, self._state, (self.rows.observation,))
@@ -100,17 +96,16 @@ class LogRows:
         return torch.from_numpy(((actions - self.action_mean) / self.action_std).astype(np.float32))
 
 
-def read(dataset: Dataset, units: Dataset | None = None) -> LogRows:
-    """The rows of ``dataset``, scaled by the statistics of ``units``; None takes its own."""
-    units = dataset if units is None else units
-    scaling = Scaling.fit(units, True)
+def read(dataset: Dataset) -> LogRows:
+    """The rows of ``dataset``."""
+    scaling = Scaling.fit(dataset, True)
     observation = scaling.observation(as_tensor(dataset.observation))
     following = scaling.observation(as_tensor(dataset.next_observation))
     if dataset.spec.discrete:
         action = torch.from_numpy(dataset.spec.index_of(dataset.action))
         return LogRows(observation, following, action, np.zeros(0), np.ones(0))
-    mean = units.action.mean(0, dtype=np.float64)
-    std = statistics.divisor(mean, units.action.std(0, dtype=np.float64))
+    mean = dataset.action.mean(0, dtype=np.float64)
+    std = statistics.divisor(mean, dataset.action.std(0, dtype=np.float64))
     rows = LogRows(observation, following, torch.empty(0), mean, std)
     return replace(rows, action=rows.standardized(dataset.action))
 

@@ -140,7 +140,7 @@ def _split(request: Plan, parts: Parts, folder: Path, doubt: str) -> Split:
     winner = next((c for c in candidates if c.rank == 1), None)
     imitator = min((c for c in imitators if c.step is not None), key=lambda c: c.rank or math.inf)
     part, place = parts.final, folder / "final"
-    final = StoredValues(part, discount, s.final.for_log(part), s.seed + 1, place, doubt, parts.ranking)
+    final = StoredValues(part, discount, s.final.for_log(part), s.seed + 1, place, doubt)
     lost = outcomes.dropped_reward(parts.final)
     episodes = sum(part.n_episodes for part in (parts.train, parts.evaluation, parts.final))
     judgement, final_values = _judge(winner, imitator, candidates, final, folder, str(lost or ""), episodes)

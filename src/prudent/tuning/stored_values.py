@@ -87,8 +87,8 @@ def _array(values: list[float | None] | None) -> np.ndarray | None:
 class StoredValues:
     """Estimates values of policies on one part of the data, and stores each in ``folder``.
 
-    The part is prepared only when a policy is not in the folder yet. ``doubt`` is that of the whole log, ``learn_from``
-    another part of it, see :class:`prudent.ope.Evaluator`.
+    The part is prepared only when a policy is not in the folder yet. ``doubt`` is that of the whole log, see
+    :class:`prudent.ope.Evaluator`.
     """
 
     def __init__(
@@ -99,22 +99,20 @@ class StoredValues:
         seed: int,
         folder: Path,
         doubt: str = "",
-        learn_from: Dataset | None = None,
     ):
-        self.doubt, self.learn_from = doubt, learn_from
+        self.doubt = doubt
         self.dataset, self.discount, self.settings, self.seed, self.folder = dataset, discount, settings, seed, folder
 
     @cached_property
     def evaluator(self) -> ope.Evaluator:
         """The prepared part."""
-        return ope.Evaluator(self.dataset, self.discount, self.settings, self.seed, self.doubt, self.learn_from)
+        return ope.Evaluator(self.dataset, self.discount, self.settings, self.seed, self.doubt)
 
     def _request(self, step: int, acting: str) -> dict[str, Any]:
         """Everything that a stored value depends on, besides its name."""
         settings = asdict(self.settings) | {"hidden": list(self.settings.hidden)}
         about = {"step": step, "acting": acting, "discount": self.discount, "seed": self.seed, "settings": settings}
-        other = None if self.learn_from is None else self.learn_from.fingerprint
-        return about | {"data": self.dataset.fingerprint, "features_of": other}
+        return about | {"data": self.dataset.fingerprint}
 
     def _path(self, name: str, acting: str) -> Path:
         return self.folder / (f"{name}.json" if acting == MODE else f"{name},{acting}.json")
