@@ -198,13 +198,29 @@ def test_fit_refuses_loggers_without_a_folder_or_of_the_wrong_kind(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("verb", ["train", "bench", "resume"])
+@pytest.mark.usefixtures("quick_report")
+def test_fine_tuning_has_trackers_too(log, tmp_path, mlflow_store):
+    mlflow_store(tmp_path / "runs" / "mlflow.db")
+    run, online = tmp_path / "runs" / "offline", tmp_path / "runs" / "online"
+    assert prudent("train", log, *flags("td3_bc"), "--steps", 10, "--out", run) == 0
+    words = ["--env", "Pendulum-v1", "--steps", 20, "--start-after", 10, "--log-every", 5, "--eval-episodes", 1]
+    assert prudent("finetune", run, *words, "--logger", "mlflow", "--out", online) == 0
+    client, (found,) = store_of(run.parent)
+    expected = by_step(online)
+    assert set(expected) == {10, 15, 20}
+    assert mlflow_lines(client, found.info.run_id, {n for line in expected.values() for n in line}) == expected
+    assert found.data.params["finetuned_from.step"] == "10"
+
+
+@pytest.mark.parametrize("verb", ["train", "bench", "resume", "finetune"])
 @pytest.mark.usefixtures("quick_report")
 def test_a_logger_that_is_missing_ends_before_anything_is_written(verb, log, tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
-    if verb == "resume":
-        assert prudent("train", log, *flags("bc"), "--steps", 10, "--out", run) == 0
+    if verb in ("resume", "finetune"):
+        assert prudent("train", log, *flags("td3_bc"), "--steps", 10, "--out", run) == 0
         words = ["train", "--resume", run, "--steps", 20]
+        if verb == "finetune":
+            words = ["finetune", run, "--env", "Pendulum-v1", "--steps", 20, "--out", tmp_path / "online"]
     elif verb == "bench":
         words = ["bench", "quick", "--only", "bc", "--out", run]
     else:

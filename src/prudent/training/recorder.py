@@ -264,7 +264,7 @@ class Recorder(Observer):
         self.guard.restore({key.removeprefix("guard."): t for key, t in extra.items() if key.startswith("guard.")})
         if extra:
             self.incidents = incidents(self.folder, self.population.state.step)
-        _restore_totals(self.totals, extra, self.population.device)
+        _restore_totals(self.totals, extra, self.population)
         if "best" in extra:
             self.best.restore(extra["best"])
 
@@ -289,11 +289,11 @@ def _protected_steps(folder: Path, guard: Guard, best: BestEvaluation) -> set[in
     return {max(candidates) for candidates in before_divergence if candidates} | kept
 
 
-def _restore_totals(totals: Totals, extra: Mapping[str, Tensor], device: torch.device) -> None:
+def _restore_totals(totals: Totals, extra: Mapping[str, Tensor], population: Population) -> None:
     for key, value in extra.items():
         kind, _, name = key.partition(".")
         if kind == "sums":
-            totals.sums[name] = value.to(device)
+            totals.sums[name] = value.to(population.device)
         elif kind == "counts":
             totals.counts[name] = int(value)
 
