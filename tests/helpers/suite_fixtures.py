@@ -31,10 +31,10 @@ def trained(monkeypatch):
     def watch(module, name):
         function = getattr(module, name)
 
-        def call(first, *arguments):
+        def call(first, *arguments, **named):
             folder = first.folder if isinstance(first, start.Request) else Path(first)
             called.append((name, folder.name))
-            return function(first, *arguments)
+            return function(first, *arguments, **named)
 
         replace_everywhere(monkeypatch, module, name, call)
 
