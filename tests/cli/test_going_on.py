@@ -94,6 +94,8 @@ def test_from_a_tuned_folder(made, tmp_path, capsys):
     ("words", "message"),
     [
         (["--algo", "bc"], "is a policy of cql, so bc cannot go on from it"),
+        (["--steps", "0"], "steps must be 1 or more, got 0"),
+        (["--steps", "-10"], "steps must be 1 or more, got -10"),
         (["--hidden", 9, 9], "hidden: this makes other networks than those that go on"),
         (["--seeds", 3], "members and seeds are those of the run that --from names"),
         (["--preset", "locomotion"], "settings are those of the run that --from names"),

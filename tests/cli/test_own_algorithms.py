@@ -87,6 +87,11 @@ def test_with_the_file_it_works(verb, here, tmp_path, capsys):
         words[1:2] = [next((here / "run" / "checkpoints").iterdir())]
         words += ["--data", here / "log.npz"]
     assert prudent(*words) == 0, capsys.readouterr().err
+    if verb == "export":
+        registry.forget("mine")
+        check = ["export", "--check", words[words.index("--out") + 1]]
+        assert AGAIN in one_line(capsys, *check)
+        assert prudent(*check, "--algo", here / "mine.py") == 0, capsys.readouterr().err
 
 
 def test_a_file_that_nothing_was_trained_with_is_refused(here, tmp_path, capsys):

@@ -94,7 +94,8 @@ def test_sums_that_were_edited(copied):
         (before.replace("act.py", "../act.py"), "SHA256SUMS was changed"),
         (before + "hello\n", "SHA256SUMS was changed"),
         (before + before, "SHA256SUMS was changed"),
-        ("\n".join(before.splitlines()[:2]), "has no line for policy.json"),
+        ("\n".join(before.splitlines()[:3]), "has no line for policy.json"),
+        ("".join(line for line in before.splitlines(True) if "action.onnx" not in line), "has no line for action.onnx"),
     ):
         sums.write_text(wrong)
         with pytest.raises(PrudentError, match=message):

@@ -56,6 +56,9 @@ def test_the_flag_takes_it_by_its_name(offered):
     assert "train/critic_loss" in (offered / "metrics.jsonl").read_text()
     with pytest.raises(ConfigError, match="did you mean lines"):
         loggers.check(["line"])
+    for name, line in (("gone", "absent"), ("word", "expected a function")):  # before a folder is made
+        with pytest.raises(ConfigError, match=line):
+            loggers.check([name])
 
 
 def test_it_gets_every_event(offered):

@@ -113,6 +113,7 @@ FAULTS = {
     "no policy": ([('"gaussian"', '"normal"')], "^POLICY must be one of gaussian, .*, got 'normal'$"),
     "no title": ([('"MyAlgorithm"', "3")], "^TITLE must be the algorithm's name as people write it"),
     "an unknown column": ([('"gaussian", ()', '"gaussian", ("returns",)')], "^NEEDS must be a tuple of columns"),
+    "a column that is a list": ([('"gaussian", ()', '"gaussian", ([],)')], "^NEEDS must be a tuple of columns"),
     "another signature": (
         [("def init(spec, hyper, rng):", "def init(spec, rng):")],
         r"^init must take \(spec, hyper, rng\)$",

@@ -259,7 +259,7 @@ def test_an_interrupted_run_ends_as_such(data, tmp_path):
 
 
 @pytest.mark.parametrize(("on", "at"), [("began", 0), ("stepped", 10), ("evaluated", 20), ("saved", 20)])
-@pytest.mark.parametrize("error", [KeyError, OSError])
+@pytest.mark.parametrize("error", [KeyError, OSError, SystemExit])
 def test_an_exception_ends_the_run_after_saving(data, tmp_path, on, at, error):
     diary, other = Diary(fail_at=at, on=on, error=error), Diary()
     with pytest.raises(error, match="a page is torn") as caught:
@@ -280,11 +280,27 @@ def test_an_exception_ends_the_run_after_saving(data, tmp_path, on, at, error):
     assert_same_weights(tmp_path / "run", tmp_path / "whole")
 
 
+def test_a_callback_that_interrupts_ends_the_run_after_saving(data, tmp_path):
+    """As Ctrl-C does: the line says how to go on, and that is possible."""
+    diary = Diary(fail_at=10, error=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt, match="go on with"):
+        agent().fit(data, 20, tmp_path / "run", callbacks=[diary], **EVERY)
+    assert diary.pages[-1][:3] == ("ended", 10, "failed")
+    assert read_json(tmp_path / "run" / "status.json")["step"] == 10
+    agent().fit(data, 20, tmp_path / "whole", **EVERY)
+    resume(tmp_path / "run", dataset=data)
+    assert_same_weights(tmp_path / "run", tmp_path / "whole")
+
+
 def test_in_memory_the_agent_stays_as_it_was(data):
     one, diary = agent(), Diary(fail_at=10)
     with pytest.raises(KeyError):
         one.fit(data, 30, callbacks=[diary], log_every=10)
     assert one.population is None
+    assert diary.pages[-1][:3] == ("ended", 10, "failed")
+    diary = Diary(fail_at=10, error=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        agent().fit(data, 30, callbacks=[diary], log_every=10)
     assert diary.pages[-1][:3] == ("ended", 10, "failed")
     one.fit(data, 20)
     with pytest.raises(KeyError):

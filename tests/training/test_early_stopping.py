@@ -69,6 +69,9 @@ def test_each_member_has_its_own_best_and_the_last_to_improve_decides():
     ("arguments", "message"),
     [
         ({"metric": "train/q_data"}, "whether train/q_data should rise or fall is not known: give mode max or min"),
+        ({"metric": "actor_loss"}, "no metric is called 'actor_loss': names begin with train/ or eval/"),
+        ({"metric": "eval/return", "min_delta": "a"}, "min_delta must be 0 or more"),
+        ({"metric": "eval/return", "min_delta": float("inf")}, "min_delta must be 0 or more"),
         ({"metric": len}, "give mode max or min"),
         ({"metric": "eval/return", "mode": "up"}, "give mode max or min"),
         ({"metric": "eval/return", "patience": 0}, "patience must be a whole number of 1 or more"),

@@ -21,6 +21,7 @@ def export(words: list[str]) -> None:
 
         if arguments["run"] is not None:
             check_folder(arguments["run"])
+        take(arguments["algo"])
         check(arguments["check"], arguments["run"], print)
         return
 

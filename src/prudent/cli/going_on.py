@@ -39,6 +39,8 @@ def go_on(words: list[str], path: Path, algorithm: str | None) -> Path:
     origin = going_on.origin_of(path, trained.state.step)
     plan = going_on.GoOn(arguments["scaling"], arguments["optimizer"], settings, origin)
     more = values_of(arguments, Options)
+    if more.get("steps", 1) < 1:
+        raise ConfigError(f"steps must be 1 or more, got {more['steps']}: they are made on top of those of {path}")
     options = Options(**{**more, "steps": trained.state.step + more.get("steps", Options.steps)})
     if arguments["out"] is not None:
         check_free(arguments["out"])

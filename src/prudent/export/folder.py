@@ -67,7 +67,8 @@ def verify(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
             raise PrudentError(f"{path / name} was changed after the export: its SHA-256 is another one; export again")
     content = read_json(path / ABOUT)
     graph = content.get("graph")
-    needed = {ABOUT, CARD, *([str(graph.get("file"))] if isinstance(graph, dict) else [])}
+    there = {name for name in KNOWN if (path / name).exists()}
+    needed = {ABOUT, CARD, *there, *([str(graph.get("file"))] if isinstance(graph, dict) else [])}
     if missing := sorted(needed - stored.keys()):
         raise PrudentError(f"{path / SUMS} was changed after the export: it has no line for {missing[0]}; export again")
     say(f"{len(stored)} files are as they were written")
@@ -90,4 +91,7 @@ def _sums(path: Path) -> dict[str, str]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(read_bytes(path, _MOST_BYTES)).hexdigest()
+    try:
+        return hashlib.sha256(read_bytes(path, _MOST_BYTES)).hexdigest()
+    except OSError as error:
+        raise PrudentError(f"{path} cannot be read: {files.error_text(error)}") from error

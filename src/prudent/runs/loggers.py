@@ -43,6 +43,7 @@ def check(chosen: Sequence[str] | None) -> None:
     offered = own_loggers.names()
     for name in chosen or ():
         if name not in NAMES and name in offered:
+            own_loggers.found(name)  # one that cannot be imported is told before anything is written
             continue
         if name not in NAMES:
             known = (*NAMES, *offered)

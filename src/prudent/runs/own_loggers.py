@@ -27,16 +27,26 @@ def names() -> list[str]:
     return entry_points.names(entry_points.LOGGERS)
 
 
+def found(name: str) -> tuple[Callable[..., Any], str]:
+    """The function that makes the logger of that name, and what to call it in a message; no logger is made.
+
+    Raises:
+        ConfigError: nobody offers it, it cannot be imported, or it is no function.
+    """
+    make = entry_points.load(entry_points.LOGGERS, name)
+    title = f"logger {name} ({entry_points.package(entry_points.LOGGERS, name)})"
+    if not callable(make):
+        raise ConfigError(f"{title} is {type(make).__name__}, expected a function of (folder, names, resume_at)")
+    return make, title
+
+
 def opened(name: str, folder: Path, members: Sequence[str], resume_at: int | None = None) -> Logger:
     """The logger of that name for the run in ``folder``.
 
     Raises:
         ConfigError: nobody offers it, it cannot be imported, raised, or made no logger.
     """
-    make = entry_points.load(entry_points.LOGGERS, name)
-    title = f"logger {name} ({entry_points.package(entry_points.LOGGERS, name)})"
-    if not callable(make):
-        raise ConfigError(f"{title} is {type(make).__name__}, expected a function of (folder, names, resume_at)")
+    make, title = found(name)
     with one_line(title, make, PrudentError, OSError):
         logger = make(folder, list(members), resume_at)
     lacking = [method for method in METHODS if not callable(getattr(logger, method, None))]

@@ -112,7 +112,7 @@ class Callbacks:
         self.training._caller = type(callback).__name__
         try:
             method(self.training, *details)
-        except Exception as error:
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
             self.failed = True
             error.add_note(f"raised by the callback {type(callback).__name__}.{event} at step {self.training.step}")
             raise
@@ -141,7 +141,7 @@ class Callbacks:
 
 
 @contextmanager
-def noted_on(first: Exception) -> Iterator[None]:
+def noted_on(first: BaseException) -> Iterator[None]:
     """An exception inside is noted on the one that came first, which matters more."""
     try:
         yield

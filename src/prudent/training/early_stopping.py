@@ -1,5 +1,6 @@
 """A callback that stops a training which no longer improves."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -40,8 +41,10 @@ class EarlyStopping(Callback):
     ):
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
             raise ConfigError(f"patience must be a whole number of 1 or more, got {patience!r}")
-        if not min_delta >= 0:
+        if not isinstance(min_delta, int | float) or not 0 <= min_delta < math.inf:
             raise ConfigError(f"min_delta must be 0 or more, got {min_delta!r}")
+        if isinstance(metric, str) and "/" not in metric:
+            raise ConfigError(f"no metric is called {metric!r}: names begin with train/ or eval/, see docs/training.md")
         self.metric, self.patience, self.mode, self.min_delta = metric, patience, mode, min_delta
         self._sign = {"max": 1.0, "min": -1.0}.get(_mode(metric, mode))
         if self._sign is None:

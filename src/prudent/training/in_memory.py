@@ -88,6 +88,6 @@ class _Steps(Observer):
         if error is None:
             message = self._callbacks.training.message
             self._callbacks.end("stopped" if message else "finished", message)
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) or self._callbacks.failed:
             with noted_on(error):
                 self._callbacks.end("failed", in_one_line(error, with_kind=True))

@@ -99,7 +99,7 @@ def _recording(
                 except Interrupted as error:
                     recorder.save(must=True)
                     stopped = f"{error}; its policy is saved; {advice}"
-        except Exception as error:
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # the last two from a callback
             message = f"{type(error).__name__}: {error}"
             # Nothing that fails here, on a full disk for example, may hide why the run ended.
             with suppress(Exception):

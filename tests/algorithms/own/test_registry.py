@@ -137,6 +137,7 @@ def test_two_files_of_one_name_are_two_algorithms(tmp_path):
 def test_what_is_no_file_is_one_line(tmp_path):
     for wrong, line in (
         (tmp_path / "absent.py", r"absent\.py: no such file$"),
+        ("~nobody_of_this_name/x.py", r"x\.py: no such file$"),
         (str(tmp_path), r": a folder, expected a Python file$"),
         (3, "^an algorithm is a name, a module or the path of a Python file, got 3$"),
         ("nothing", "^unknown algorithm 'nothing'"),

@@ -1,5 +1,6 @@
 """The algorithms of their own that users gave in this process, and those that installed packages offer."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ def take(algorithm: Any) -> Own:
     if isinstance(algorithm, ModuleType):
         module, source = algorithm, _source_of_module(algorithm)
     else:
-        module, source = importing.file(Path(algorithm).expanduser())
+        module, source = importing.file(Path(os.path.expanduser(algorithm)))  # which leaves an unknown ~user as it is
     name = source.path.stem
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{source.path.name}: an algorithm is named after its file: letters, digits and _ only")

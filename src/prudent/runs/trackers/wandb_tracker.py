@@ -46,6 +46,8 @@ class WandbTracker(Tracker):
         if _mode() != "online":
             # Without this, W&B reports its own crashes to its makers.
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        if not os.environ.get("WANDB_MODE", "offline"):
+            del os.environ["WANDB_MODE"]  # W&B refuses an empty one
         import wandb
 
         folder = run.folder.resolve()
