@@ -2,23 +2,12 @@
 
 import json
 
-import pytest
-
 from helpers import tunings
-from helpers.runs import columns, flags, prudent, tree, write_log
+from helpers.runs import columns, prudent, tree, write_log
 from prudent.export import formats
 from prudent.runs.folder import read_json, write_json
 
 pytest_plugins = ["helpers.run_fixtures"]
-
-
-@pytest.fixture
-def run(tmp_path, log, quick_report, capsys):  # noqa: ARG001 - patches
-    """A run of two members."""
-    folder = tmp_path / "run"
-    assert prudent("train", log, *flags("bc"), "--seeds", 0, 1, "--steps", 5, "--out", folder) == 0
-    capsys.readouterr()
-    return folder
 
 
 def about(folder):

@@ -5,18 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from helpers.runs import columns, discrete_columns, flags, prudent, tree, write_log
+from helpers.runs import columns, discrete_columns, prudent, tree, write_log
 
 pytest_plugins = ["helpers.run_fixtures"]
-
-
-@pytest.fixture
-def run(tmp_path, log, quick_report, capsys):  # noqa: ARG001 - patches
-    """A run on :func:`helpers.runs.columns` with two members, and nothing printed yet."""
-    folder = tmp_path / "run"
-    assert prudent("train", log, *flags("bc"), "--seeds", 0, 1, "--steps", 5, "--out", folder) == 0
-    capsys.readouterr()
-    return folder
 
 
 def test_it_finds_the_data_of_the_run_and_writes_nothing(run, capsys):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.runs import write_log
+from helpers.runs import flags, prudent, write_log
 from prudent import report
 
 
@@ -25,3 +25,12 @@ def quick_report(monkeypatch):
 
     monkeypatch.setattr(report, "write_report", write)
     assert report.write_report is write
+
+
+@pytest.fixture
+def run(tmp_path, log, quick_report, capsys):  # noqa: ARG001 - patches
+    """A run on :func:`helpers.runs.columns` with two members, and nothing printed yet."""
+    folder = tmp_path / "run"
+    assert prudent("train", log, *flags("bc"), "--seeds", 0, 1, "--steps", 5, "--out", folder) == 0
+    capsys.readouterr()
+    return folder

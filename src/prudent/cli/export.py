@@ -16,12 +16,12 @@ LOGGED_DECISIONS = 5_000
 def export(words: list[str]) -> None:
     arguments = _parse(words)
     set_threads(arguments["threads"], "export")
+    take(arguments["algo"])
     if arguments["check"] is not None:
         from prudent.export.write import check
 
         if arguments["run"] is not None:
             check_folder(arguments["run"])
-        take(arguments["algo"])
         check(arguments["check"], arguments["run"], print)
         return
 
@@ -99,7 +99,6 @@ def _export(arguments: dict[str, Any], run: Path, out: Path) -> dict[str, Any]:
     from prudent.runs import checkpoint, tuned
     from prudent.runs.folder import fits_fingerprint, folder_of, read_run
 
-    take(arguments["algo"])
     whole, _ = checkpoint.load(run, say=to_stderr)
     check_used(arguments["algo"], [whole.algorithm_name], run)
     population = whole.member(_member(run, whole, arguments["member"]))

@@ -40,21 +40,27 @@ def check(chosen: Sequence[str] | None) -> None:
     Raises:
         ConfigError: there is one; the line names the extra that installs it.
     """
-    offered = own_loggers.names()
     for name in chosen or ():
-        if name not in NAMES and name in offered:
-            own_loggers.found(name)  # one that cannot be imported is told before anything is written
-            continue
         if name not in NAMES:
-            known = (*NAMES, *offered)
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-            raise ConfigError(f"no logger is called {name!r}: {hint}")
+            _check_own(name)
+            continue
         modules = _TRACKERS[name].modules if name in _TRACKERS else (name,) if name != JSONL else ()
         if any(find_spec(module) is None for module in modules):
             raise ConfigError(f"logger {name} is not installed: pip install 'prudent[{name}]'")
         if name in _TRACKERS:
             _TRACKERS[name].check()
+
+
+def _check_own(name: str) -> None:
+    """Refuse a logger that no installed package offers, or that cannot be imported."""
+    offered = own_loggers.names()
+    if name in offered:
+        own_loggers.found(name)
+        return
+    known = (*NAMES, *offered)
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+    raise ConfigError(f"no logger is called {name!r}: {hint}")
 
 
 def local_loggers(
